@@ -1,0 +1,83 @@
+//! What happened: the facts that handlers store and sessions are told.
+//!
+//! A durable event is written to the outbox in the transaction that made it true, with the next sequence number of its
+//! topic, and reaches the hub after the commit in that order. An ephemeral event (typing, presence, voice state) has no
+//! sequence and no row: losing one is harmless.
+
+use guildhall_protocol::model::{Channel, Guild, Invite, Member, Message, Role, User};
+use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
+use serde::{Deserialize, Serialize};
+
+/// What a sequence number counts within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Messages of one channel.
+    Channel(ChannelId),
+    /// Everything else of one guild.
+    Guild(GuildId),
+    /// An account: name, memberships gained and lost.
+    User(UserId),
+}
+
+/// A durable event. Serialized as `{"t": name, "d": {...}}` into the outbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", content = "d")]
+pub enum Event {
+    GuildCreate { guild_id: GuildId },
+    GuildUpdate { guild: Box<Guild> },
+    GuildDelete { guild_id: GuildId },
+    ChannelCreate { channel: Box<Channel> },
+    ChannelUpdate { channel: Box<Channel> },
+    ChannelDelete { channel: Box<Channel> },
+    RoleCreate { guild_id: GuildId, role: Box<Role> },
+    RoleUpdate { guild_id: GuildId, role: Box<Role> },
+    RoleDelete { guild_id: GuildId, role_id: RoleId },
+    MemberAdd { guild_id: GuildId, member: Box<Member> },
+    MemberUpdate { guild_id: GuildId, member: Box<Member> },
+    /// Left, kicked or banned.
+    MemberRemove { guild_id: GuildId, user: Box<User> },
+    BanAdd { guild_id: GuildId, user: Box<User> },
+    BanRemove { guild_id: GuildId, user: Box<User> },
+    InviteCreate { guild_id: GuildId, channel_id: ChannelId, invite: Box<Invite> },
+    InviteDelete { guild_id: GuildId, channel_id: ChannelId, code: String },
+    MessageCreate { guild_id: GuildId, message: Box<Message> },
+    MessageUpdate { guild_id: GuildId, message: Box<Message> },
+    MessageDelete { guild_id: GuildId, channel_id: ChannelId, message_id: MessageId },
+    UserUpdate { user: Box<User> },
+}
+
+impl Event {
+    /// The topic whose sequence this event takes the next number of.
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::GuildCreate { guild_id }
+            | Self::GuildDelete { guild_id }
+            | Self::RoleCreate { guild_id, .. }
+            | Self::RoleUpdate { guild_id, .. }
+            | Self::RoleDelete { guild_id, .. }
+            | Self::MemberAdd { guild_id, .. }
+            | Self::MemberUpdate { guild_id, .. }
+            | Self::MemberRemove { guild_id, .. }
+            | Self::BanAdd { guild_id, .. }
+            | Self::BanRemove { guild_id, .. }
+            | Self::InviteCreate { guild_id, .. }
+            | Self::InviteDelete { guild_id, .. } => Topic::Guild(*guild_id),
+            Self::GuildUpdate { guild } => Topic::Guild(guild.id),
+            Self::ChannelCreate { channel } | Self::ChannelUpdate { channel } | Self::ChannelDelete { channel } => {
+                Topic::Guild(channel.guild_id)
+            }
+            Self::MessageCreate { message, .. } | Self::MessageUpdate { message, .. } => Topic::Channel(message.channel_id),
+            Self::MessageDelete { channel_id, .. } => Topic::Channel(*channel_id),
+            Self::UserUpdate { user } => Topic::User(user.id),
+        }
+    }
+}
+
+/// A durable event after its commit, in commit order.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    pub topic: Topic,
+    /// 1, 2, 3 … per topic without gaps. A subscriber that sees a gap reads the outbox.
+    pub seq: u64,
+    pub event: Event,
+}

@@ -1,0 +1,6 @@
+//! Text, guilds, permissions, presence, and who may join which voice room.
+//!
+//! The database is the truth: a mutation commits its rows and its events in one transaction, and only then do sessions hear
+//! of it. Handlers authorize through [`guild::State`], the one place that answers what a user may do in a guild.
+
+pub mod event;

@@ -1,0 +1,14 @@
+//! What crosses a wire: ids, the permission algebra, REST, gateway and voice payloads, limits.
+//!
+//! Everything here is pure: no I/O, no clock, no task. Shapes follow the documented Discord v10 objects: ids are decimal
+//! strings, permissions are decimal strings, nullable keys are present as `null`. Reading is lenient (unknown fields are
+//! ignored, ids may be numbers), writing is strict.
+
+pub mod fleet;
+pub mod id;
+pub mod model;
+pub mod permissions;
+pub mod voice_token;
+
+pub use id::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId};
+pub use permissions::Permissions;

@@ -1,0 +1,25 @@
+//! The objects of the API as they are written on the wire, shared by REST, gateway and clients.
+//!
+//! Every documented key is present (nullable ones as `null`), because strict libraries drop an object that lacks one
+//! (hikari, serenity, twilight). Timestamps are ISO 8601 strings made by [`timestamp`].
+
+mod application;
+mod channel;
+mod guild;
+mod invite;
+mod message;
+mod timestamp;
+mod user;
+mod voice;
+
+pub use application::Application;
+pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
+pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, UnavailableGuild};
+pub use invite::{Invite, InviteChannel, InviteGuild};
+pub use message::{Message, MessageReference, Nonce, partial_member};
+pub use timestamp::{parse_timestamp, timestamp};
+pub use user::{CurrentUser, User};
+pub use voice::{VoiceRegion, VoiceState};
+
+/// Arrays that this version never fills but libraries require: serialized as `[]`.
+pub type Empty = [(); 0];

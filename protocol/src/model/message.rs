@@ -1,0 +1,72 @@
+//! Messages.
+
+use super::{Empty, Member, User};
+use crate::{ChannelId, GuildId, MessageId, RoleId};
+use serde::{Deserialize, Serialize};
+
+/// A client's own key for a message, echoed back: a string of at most 25 characters or an integer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Nonce {
+    Number(i64),
+    Text(String),
+}
+
+/// A message as REST and MESSAGE_CREATE / MESSAGE_UPDATE write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    pub id: MessageId,
+    pub channel_id: ChannelId,
+    /// Gateway events only; REST leaves it out as Discord does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guild_id: Option<GuildId>,
+    pub author: User,
+    /// Gateway events only: the author's membership without its `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<serde_json::Value>,
+    pub content: String,
+    pub timestamp: String,
+    pub edited_timestamp: Option<String>,
+    pub tts: bool,
+    pub mention_everyone: bool,
+    pub mentions: Vec<User>,
+    pub mention_roles: Vec<RoleId>,
+    pub attachments: Vec<serde_json::Value>,
+    pub embeds: Vec<serde_json::Value>,
+    pub pinned: bool,
+    /// 0 default, 7 member joined, 19 reply.
+    #[serde(rename = "type")]
+    pub kind: u8,
+    pub flags: u32,
+    pub components: Vec<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Nonce>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_reference: Option<MessageReference>,
+    /// Present for replies; `null` inside when the original was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referenced_message: Option<Option<Box<Message>>>,
+    #[serde(default)]
+    pub sticker_items: Empty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReference {
+    /// 0 reply, 1 forward.
+    #[serde(default, rename = "type")]
+    pub kind: u8,
+    pub message_id: MessageId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<ChannelId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guild_id: Option<GuildId>,
+}
+
+/// The author's membership in the form that message and voice events nest it: a member without `user`.
+pub fn partial_member(member: &Member) -> serde_json::Value {
+    let mut value = serde_json::to_value(member).expect("a member is plain data");
+    if let Some(object) = value.as_object_mut() {
+        object.remove("user");
+    }
+    value
+}
