@@ -1,4 +1,10 @@
-//! The permission algebra: 53 bits, written as a decimal string.
+//! Permissions: 53 bits, written as a decimal string. The rules over them are in [`algebra`] and [`hierarchy`].
+
+mod algebra;
+mod hierarchy;
+
+pub use algebra::{DURING_TIMEOUT, GUILD_WIDE, Standing, channel_permissions, guild_permissions};
+pub use hierarchy::{Rank, may_change_overwrite, may_change_role};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -99,6 +105,21 @@ impl std::ops::BitOr for Permissions {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
         self.union(other)
+    }
+}
+
+impl std::ops::BitAnd for Permissions {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// The bits in which two sets differ: what a change switches.
+impl std::ops::BitXor for Permissions {
+    type Output = Self;
+    fn bitxor(self, other: Self) -> Self {
+        Self(self.0 ^ other.0)
     }
 }
 
