@@ -14,7 +14,7 @@ mod voice;
 
 pub use application::Application;
 pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
-pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, UnavailableGuild};
+pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};
 pub use invite::{Invite, InviteChannel, InviteGuild};
 pub use message::{Message, MessageReference, Nonce, partial_member};
 pub use timestamp::{parse_timestamp, timestamp};

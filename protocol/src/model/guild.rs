@@ -139,7 +139,39 @@ pub struct Role {
     pub mentionable: bool,
     pub icon: Option<String>,
     pub unicode_emoji: Option<String>,
+    /// Only managed roles have tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<RoleTags>,
     pub flags: u32,
+}
+
+impl Role {
+    /// A plain role: no colour, not hoisted, not mentionable.
+    pub fn new(id: RoleId, name: String, permissions: Permissions, position: i32) -> Self {
+        Self {
+            id,
+            name,
+            permissions,
+            position,
+            color: 0,
+            colors: RoleColors::default(),
+            hoist: false,
+            managed: false,
+            mentionable: false,
+            icon: None,
+            unicode_emoji: None,
+            tags: None,
+            flags: 0,
+        }
+    }
+}
+
+/// What a managed role belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleTags {
+    /// The bot that came with this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_id: Option<UserId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,99 @@
+//! The numbered errors of the REST API: code, HTTP status and message.
+//!
+//! Client libraries branch on the number (and on the status), people read the message. A code appears here when some
+//! handler returns it.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)*) => {
+        /// Why a request was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $name,)* }
+
+        impl ErrorCode {
+            /// Every code, for tests and documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The number in the body.
+            pub const fn number(self) -> u32 {
+                match self { $(Self::$name => $code,)* }
+            }
+            /// The HTTP status that goes with it.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $message,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No such route; also any object for which no more precise code exists.
+    NotFound = 0, 404, "404: Not Found";
+    MethodNotAllowed = 0, 405, "405: Method Not Allowed";
+    /// No token, or one that is unknown or revoked.
+    Unauthorized = 0, 401, "401: Unauthorized";
+    Internal = 0, 500, "500: Internal Server Error";
+    /// The writer's queue is full or the disk refuses a commit: nothing was stored, a retry is safe.
+    Unavailable = 0, 503, "503: Service Unavailable";
+
+    UnknownApplication = 10002, 404, "Unknown Application";
+    UnknownChannel = 10003, 404, "Unknown Channel";
+    UnknownGuild = 10004, 404, "Unknown Guild";
+    UnknownInvite = 10006, 404, "Unknown Invite";
+    UnknownMember = 10007, 404, "Unknown Member";
+    UnknownMessage = 10008, 404, "Unknown Message";
+    UnknownOverwrite = 10009, 404, "Unknown Permission Overwrite";
+    UnknownRole = 10011, 404, "Unknown Role";
+    UnknownUser = 10013, 404, "Unknown User";
+    UnknownBan = 10026, 404, "Unknown Ban";
+
+    BotsOnly = 20002, 403, "Only bots can use this endpoint";
+    PeopleOnly = 20001, 403, "Bots cannot use this endpoint";
+    SlowMode = 20016, 429, "This action cannot be performed due to slowmode rate limit";
+
+    TooManyGuilds = 30001, 400, "Maximum number of guilds reached (100)";
+    TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
+    TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
+    TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
+    TooManyOverwrites = 30060, 400, "Maximum number of channel permission overwrites reached (1000)";
+    TooManyApplications = 30090, 400, "Maximum number of applications reached (50)";
+
+    RequestTooLarge = 40005, 413, "Request entity too large. Try sending something smaller in size";
+    UserIsBanned = 40007, 403, "The user is banned from this guild";
+    NotConnectedToVoice = 40032, 400, "Target user is not connected to voice.";
+
+    MissingAccess = 50001, 403, "Missing Access";
+    CannotEditOthersMessage = 50005, 403, "Cannot edit a message authored by another user";
+    EmptyMessage = 50006, 400, "Cannot send an empty message";
+    NotATextChannel = 50008, 400, "Cannot send messages in a non-text channel";
+    MissingPermissions = 50013, 403, "You lack permissions to perform that action";
+    BulkDeleteCount = 50016, 400, "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages to delete";
+    SystemMessage = 50021, 403, "Cannot execute action on a system message";
+    WrongChannelType = 50024, 400, "Cannot execute action on this channel type";
+    InvalidRole = 50028, 400, "Invalid Role";
+    TooOldToBulkDelete = 50034, 400, "A message provided was too old to bulk delete";
+    InvalidForm = 50035, 400, "Invalid Form Body";
+    InvalidApiVersion = 50041, 400, "Invalid API version provided";
+    InvalidFile = 50046, 400, "Invalid file uploaded: this server does not store attachments yet";
+    OwnerCannotLeave = 50055, 400, "Invalid Guild";
+    InvalidJson = 50109, 400, "The request body contains invalid JSON.";
+
+    ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn statuses_are_errors_and_numbered_codes_are_unique() {
+        let mut seen = std::collections::HashSet::new();
+        for code in ErrorCode::ALL {
+            assert!((400..600).contains(&code.status()), "{code:?}");
+            assert!(!code.message().is_empty());
+            assert!(code.number() == 0 || seen.insert(code.number()), "{code:?} is numbered twice");
+        }
+    }
+}
