@@ -2,6 +2,10 @@
 
 mod algebra;
 mod hierarchy;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
 
 pub use algebra::{DURING_TIMEOUT, GUILD_WIDE, Standing, channel_permissions, guild_permissions};
 pub use hierarchy::{Rank, may_change_overwrite, may_change_role};
