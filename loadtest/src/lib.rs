@@ -1,1 +1,21 @@
-//! Skeleton.
+//! The synthetic client: an account that registers, writes, listens to the gateway and talks, over the public wire only.
+//!
+//! Tests and the load generator share it. It knows the protocol from its documentation (`guildhall-protocol`'s wire objects
+//! included) and never looks into the server, so that agreement between the two means something.
+//!
+//! - [`rest::Rest`]: the HTTP API; [`gateway::Gateway`]: the main WebSocket; [`voice::Peer`]: one participant of a room, by
+//!   native UDP or by WebRTC.
+//! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
+//! - [`bench`]: the benchmark behind `guildhall-loadtest bench`.
+
+pub mod gateway;
+pub mod opus;
+pub mod rest;
+pub mod trust;
+pub mod voice;
+
+mod socket;
+
+pub use gateway::{Gateway, VoiceGrant};
+pub use rest::Rest;
+pub use trust::Trust;
