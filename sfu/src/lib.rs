@@ -1,4 +1,87 @@
 //! The media engine: workers, rooms, forwarding. It knows rooms and peers, never guilds.
 //!
 //! [`Sfu`] is the small handle that signaling drives; everything behind it runs on worker threads that own their UDP socket,
-//! peers and rooms and take no lock.
+//! peers and rooms and take no lock. The life of a peer: [`Sfu::join`] a room, connect by one transport
+//! ([`Sfu::connect_native`] or [`Sfu::connect_webrtc`]), media flows, [`Sfu::leave`].
+//!
+//! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
+
+pub mod handle;
+pub mod stats;
+mod worker;
+
+pub use handle::Sfu;
+pub use stats::{Reason, Stats, WorkerStats};
+
+use std::net::{IpAddr, SocketAddr};
+
+/// One room, named by signaling (a voice channel's id serves). A room lives whole on one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(pub u64);
+
+/// One participant's transport. Never reused while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+/// Where the workers listen and what address clients are told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// One UDP socket and one worker thread each; port 0 lets the system choose.
+    pub bind: Vec<SocketAddr>,
+    /// The address that clients are told, when it differs from the bound one (a server behind a static NAT). Without it and
+    /// with an unspecified bind address, the address of the machine's default route is told.
+    pub advertise: Option<IpAddr>,
+}
+
+/// The two encryption modes of the native transport (`aead_aes256_gcm_rtpsize`, `aead_xchacha20_poly1305_rtpsize`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeSuite {
+    Aes256GcmRtpsize,
+    XChaCha20Poly1305Rtpsize,
+}
+
+/// What a peer is told when it has a place in a room and no transport yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    pub peer: PeerId,
+    /// The native SSRC: a native client sends under it, and native listeners hear this peer under it whatever it sends with.
+    pub ssrc: u32,
+    /// Literal IP address and port of the room's worker, for op 2 and for the host candidate.
+    pub address: SocketAddr,
+}
+
+/// The answer to a full WebRTC offer: a full SDP with the worker's host candidate (ICE-lite, no trickle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub sdp: String,
+}
+
+/// What the engine tells a peer's signaling connection. When the channel closes without `leave`, the engine gave the peer
+/// up (its channel was full, or its transport failed); the caller still calls [`Sfu::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// Media can flow: a native address is believed, or DTLS is done.
+    Connected,
+    /// A receive slot of this WebRTC listener now carries `speaker`, or nobody.
+    Slot { ssrc: u32, speaker: Option<PeerId> },
+    /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost
+    /// by silence: an idle bot sends no datagram at all, and the heartbeats of its voice socket are its life.
+    Lost,
+}
+
+/// Why a request to the engine was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SfuError {
+    #[error("no such peer")]
+    UnknownPeer,
+    #[error("the peer has a transport of the other kind")]
+    WrongTransport,
+    #[error("the room is full")]
+    RoomFull,
+    #[error("the node is full")]
+    NodeFull,
+    #[error("the offer cannot be answered: {0}")]
+    BadOffer(&'static str),
+    #[error("the media engine has stopped")]
+    Stopped,
+}

@@ -1,0 +1,192 @@
+//! [`Sfu`]: the handle that signaling drives. It places rooms on workers, names peers, and carries requests to the worker
+//! threads; it never touches a packet.
+//!
+//! The table of rooms and peers is behind a mutex that only joins and leaves take, never a worker.
+
+use crate::worker::{self, Link, Request};
+use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats};
+use guildhall_protocol::fleet::Policy;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::{mpsc, oneshot};
+
+/// Native SSRCs are a bijection of a counter, so they never repeat within 2^32 joins and look unrelated to each other.
+const SSRC_STEP: u32 = 0x9E37_79B1;
+
+/// The running media engine. Cheap to clone; the threads stop at [`Sfu::shutdown`].
+#[derive(Clone)]
+pub struct Sfu(Arc<Inner>);
+
+struct Inner {
+    workers: Vec<Link>,
+    places: Mutex<Places>,
+}
+
+/// Which worker has which room and peer, as the handle knows it.
+#[derive(Default)]
+struct Places {
+    rooms: HashMap<RoomId, Place>,
+    peers: HashMap<PeerId, RoomId>,
+    /// Peers per worker, the load that room placement looks at.
+    load: Vec<usize>,
+    next_peer: u64,
+}
+
+struct Place {
+    worker: usize,
+    peers: usize,
+}
+
+impl Places {
+    /// Reserves a place: the room's worker, or for a new room the worker with the fewest peers.
+    fn reserve(&mut self, room: RoomId) -> (PeerId, usize) {
+        let lightest = (0..self.load.len()).min_by_key(|&w| self.load[w]).unwrap_or(0);
+        let place = self.rooms.entry(room).or_insert(Place { worker: lightest, peers: 0 });
+        place.peers += 1;
+        self.load[place.worker] += 1;
+        self.next_peer += 1;
+        let peer = PeerId(self.next_peer);
+        self.peers.insert(peer, room);
+        (peer, place.worker)
+    }
+
+    fn worker_of(&self, peer: PeerId) -> Option<usize> {
+        Some(self.rooms.get(self.peers.get(&peer)?)?.worker)
+    }
+
+    fn release(&mut self, peer: PeerId) -> Option<usize> {
+        let room = self.peers.remove(&peer)?;
+        let place = self.rooms.get_mut(&room)?;
+        place.peers -= 1;
+        let worker = place.worker;
+        self.load[worker] -= 1;
+        if place.peers == 0 {
+            self.rooms.remove(&room);
+        }
+        Some(worker)
+    }
+}
+
+/// Undoes a reservation whose join failed or whose caller went away before the worker answered.
+struct Reservation<'a> {
+    sfu: &'a Sfu,
+    peer: PeerId,
+    is_kept: bool,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        let worker = self.sfu.places().release(self.peer);
+        if let Some(worker) = worker {
+            // When the channel is full the peer stays without transport, harmless, until its events channel is seen closed.
+            self.sfu.0.workers[worker].try_send(Request::Leave { peer: self.peer });
+        }
+    }
+}
+
+impl Sfu {
+    /// Binds every socket and starts every worker; on an error nothing is left running.
+    pub fn start(config: Config) -> io::Result<Sfu> {
+        if config.bind.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the media engine needs at least one bind address"));
+        }
+        let mut workers: Vec<Link> = Vec::with_capacity(config.bind.len());
+        for (index, &bind) in config.bind.iter().enumerate() {
+            let advertise = config.advertise.unwrap_or_else(|| told_address(bind.ip()));
+            match worker::start(index, bind, advertise) {
+                Ok(link) => workers.push(link),
+                Err(error) => {
+                    workers.iter().for_each(Link::stop);
+                    return Err(error);
+                }
+            }
+        }
+        let places = Places { load: vec![0; workers.len()], ..Places::default() };
+        Ok(Sfu(Arc::new(Inner { workers, places: Mutex::new(places) })))
+    }
+
+    /// A place in a room, created with its first peer. `events` is never waited for: when it is full the peer is given up.
+    pub async fn join(&self, room: RoomId, policy: Policy, events: mpsc::Sender<PeerEvent>) -> Result<Joined, SfuError> {
+        let (peer, worker) = self.places().reserve(room);
+        let mut reservation = Reservation { sfu: self, peer, is_kept: false };
+        let ssrc = (peer.0 as u32).wrapping_mul(SSRC_STEP);
+        self.ask(worker, |reply| Request::Join { room, peer, ssrc, policy, events, reply }).await??;
+        reservation.is_kept = true;
+        Ok(Joined { peer, ssrc, address: self.0.workers[worker].address })
+    }
+
+    /// Gives the peer the native transport and returns its key. `claimed` is the address of op 1; it is believed when IP
+    /// discovery came from it or when a packet from it decrypts. Called again (a client that reconnected), it makes a new key.
+    pub async fn connect_native(&self, peer: PeerId, suite: NativeSuite, claimed: SocketAddr) -> Result<[u8; 32], SfuError> {
+        let worker = self.worker_of(peer)?;
+        self.ask(worker, |reply| Request::ConnectNative { peer, suite, claimed, reply }).await?
+    }
+
+    /// Gives the peer a WebRTC transport: full offer in, full answer out. Called again, it replaces the transport.
+    pub async fn connect_webrtc(&self, peer: PeerId, offer_sdp: String) -> Result<Answer, SfuError> {
+        let worker = self.worker_of(peer)?;
+        self.ask(worker, |reply| Request::ConnectWebrtc { peer, offer_sdp, reply }).await?
+    }
+
+    /// Changes what the peer may do; holds from the next packet on.
+    pub async fn set_policy(&self, peer: PeerId, policy: Policy) -> Result<(), SfuError> {
+        let worker = self.worker_of(peer)?;
+        self.ask(worker, |reply| Request::SetPolicy { peer, policy, reply }).await?
+    }
+
+    /// Takes the peer out of its room; its address and keys are dead when this returns.
+    pub async fn leave(&self, peer: PeerId) -> Result<(), SfuError> {
+        let worker = self.places().release(peer).ok_or(SfuError::UnknownPeer)?;
+        self.0.workers[worker].send(Request::Leave { peer }).await
+    }
+
+    /// A snapshot of every worker's counters; workers that stopped are missing.
+    pub async fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for worker in 0..self.0.workers.len() {
+            if let Ok(snapshot) = self.ask(worker, |reply| Request::Stats { reply }).await {
+                stats.workers.push(snapshot);
+            }
+        }
+        stats
+    }
+
+    /// Stops and joins the threads. Peers' event channels close.
+    pub fn shutdown(&self) {
+        self.0.workers.iter().for_each(Link::stop);
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.places.lock().expect("no code panics while it holds the table")
+    }
+
+    fn worker_of(&self, peer: PeerId) -> Result<usize, SfuError> {
+        self.places().worker_of(peer).ok_or(SfuError::UnknownPeer)
+    }
+
+    async fn ask<T>(&self, worker: usize, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SfuError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.workers[worker].send(request(reply)).await?;
+        answer.await.map_err(|_| SfuError::Stopped)
+    }
+}
+
+/// The address that clients are told when none is configured: the bound one, or for an unspecified bind the source address
+/// of the default route (connecting a UDP socket sends nothing).
+fn told_address(bound: IpAddr) -> IpAddr {
+    if !bound.is_unspecified() {
+        return bound;
+    }
+    let probe = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // TEST-NET-1 (RFC 5737): routed like any public address, owned by nobody.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    };
+    probe().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address: SocketAddr| address.ip())
+}

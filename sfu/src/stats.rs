@@ -1,0 +1,180 @@
+//! Counters of a worker: what came, what left, what was dropped and why. Plain integers owned by the worker; a snapshot is
+//! copied out when someone asks.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Why a datagram (or one listener's copy of it) was dropped. Dropping changes nothing but its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Reason {
+    /// Not STUN, DTLS, RTP, RTCP, IP discovery or a keep-alive.
+    Noise,
+    /// Too short, or its own lengths contradict each other.
+    Malformed,
+    /// Longer than a receive buffer; the rest was cut off.
+    Oversized,
+    /// DTLS, RTP, RTCP or a keep-alive from an address that belongs to nobody.
+    UnknownAddress,
+    /// IP discovery for an SSRC that nobody has.
+    UnknownSsrc,
+    /// STUN for a user name that nobody has.
+    UnknownUfrag,
+    /// STUN whose message integrity does not hold.
+    BadStun,
+    /// Media before the peer has keys.
+    BeforeKeys,
+    /// An SSRC that this peer may not send with.
+    WrongSsrc,
+    /// A payload type that was not negotiated (video, comfort noise).
+    WrongPayloadType,
+    /// The authentication tag does not match.
+    WrongTag,
+    /// Seen before, or too old to tell.
+    Replayed,
+    /// The speaker may not speak: server mute, no SPEAK, suppressed.
+    Muted,
+    /// The speaker muted itself.
+    SelfMuted,
+    /// Every slot of a WebRTC listener carries someone who speaks now.
+    NoSlot,
+    /// The client address table of a peer is full.
+    TooManyAddresses,
+    /// A packet of a new slot tenure that is older than the tenure.
+    BeforeTenure,
+    /// Handling this peer panicked; the peer was given up.
+    Panicked,
+    /// The socket's send buffer was full.
+    SendBufferFull,
+    /// The system refused this destination.
+    SendRefused,
+    /// A signaling connection did not read its events; the peer was given up.
+    EventsFull,
+}
+
+impl Reason {
+    /// Every reason, in the order of their counters.
+    pub const ALL: [Reason; 21] = [
+        Reason::Noise,
+        Reason::Malformed,
+        Reason::Oversized,
+        Reason::UnknownAddress,
+        Reason::UnknownSsrc,
+        Reason::UnknownUfrag,
+        Reason::BadStun,
+        Reason::BeforeKeys,
+        Reason::WrongSsrc,
+        Reason::WrongPayloadType,
+        Reason::WrongTag,
+        Reason::Replayed,
+        Reason::Muted,
+        Reason::SelfMuted,
+        Reason::NoSlot,
+        Reason::TooManyAddresses,
+        Reason::BeforeTenure,
+        Reason::Panicked,
+        Reason::SendBufferFull,
+        Reason::SendRefused,
+        Reason::EventsFull,
+    ];
+
+    /// The label for metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Noise => "noise",
+            Reason::Malformed => "malformed",
+            Reason::Oversized => "oversized",
+            Reason::UnknownAddress => "unknown_address",
+            Reason::UnknownSsrc => "unknown_ssrc",
+            Reason::UnknownUfrag => "unknown_ufrag",
+            Reason::BadStun => "bad_stun",
+            Reason::BeforeKeys => "before_keys",
+            Reason::WrongSsrc => "wrong_ssrc",
+            Reason::WrongPayloadType => "wrong_payload_type",
+            Reason::WrongTag => "wrong_tag",
+            Reason::Replayed => "replayed",
+            Reason::Muted => "muted",
+            Reason::SelfMuted => "self_muted",
+            Reason::NoSlot => "no_slot",
+            Reason::TooManyAddresses => "too_many_addresses",
+            Reason::BeforeTenure => "before_tenure",
+            Reason::Panicked => "panicked",
+            Reason::SendBufferFull => "send_buffer_full",
+            Reason::SendRefused => "send_refused",
+            Reason::EventsFull => "events_full",
+        }
+    }
+}
+
+/// One counter per [`Reason`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops([u64; Reason::ALL.len()]);
+
+impl Drops {
+    pub fn count(&mut self, reason: Reason) {
+        self.0[reason as usize] += 1;
+    }
+
+    pub fn add(&mut self, reason: Reason, n: u64) {
+        self.0[reason as usize] += n;
+    }
+
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().zip(self.0)
+    }
+}
+
+/// What passed through an engine. `packets_out` counts copies: one packet to 100 listeners is 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub packets_in: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub bytes_out: u64,
+    /// Authentic audio packets that were let through to the room.
+    pub audio_in: u64,
+    /// Copies of audio sealed for listeners.
+    pub audio_out: u64,
+}
+
+/// A snapshot of one worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// What clients are told.
+    pub address: SocketAddr,
+    pub rooms: usize,
+    pub peers: usize,
+    pub traffic: Traffic,
+    pub drops: Drops,
+    /// Time spent working and time spent waiting since the start: the load of a window is the difference of two snapshots.
+    pub busy: Duration,
+    pub idle: Duration,
+}
+
+/// A snapshot of the whole engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub workers: Vec<WorkerStats>,
+}
+
+impl Stats {
+    pub fn rooms(&self) -> usize {
+        self.workers.iter().map(|w| w.rooms).sum()
+    }
+
+    pub fn peers(&self) -> usize {
+        self.workers.iter().map(|w| w.peers).sum()
+    }
+
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.workers.iter().map(|w| w.drops.of(reason)).sum()
+    }
+}
