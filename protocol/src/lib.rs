@@ -4,11 +4,13 @@
 //! strings, permissions are decimal strings, nullable keys are present as `null`. Reading is lenient (unknown fields are
 //! ignored, ids may be numbers), writing is strict.
 
+pub mod connection;
 pub mod error;
 pub mod fleet;
 pub mod id;
 pub mod model;
 pub mod permissions;
+pub mod voice_gateway;
 pub mod voice_token;
 
 pub use error::ErrorCode;

@@ -1,0 +1,478 @@
+//! The voice gateway (signaling) wire: opcodes, close codes and payloads of versions 4 to 9.
+//!
+//! Reading is lenient, because libraries differ: ids and session ids come as strings or integers, heartbeats as an integer
+//! (below version 8) or as `{t, seq_ack}`, unknown fields are ignored. Writing is one form, plus a top-level `seq` on
+//! replayable messages from version 8 on.
+
+use crate::Snowflake;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
+use std::net::{IpAddr, SocketAddr};
+
+/// The oldest version that a client in use asks for, and what a missing `v` means (discordgo sends none).
+pub const VERSION_MIN: u8 = 4;
+pub const VERSION_MAX: u8 = 9;
+/// From here on messages carry `seq`, heartbeats `seq_ack`, and a resume replays what was missed.
+pub const VERSION_BUFFERED_RESUME: u8 = 8;
+
+/// Opcodes that the server sends or understands. The others of the table (DAVE 21-31, 32 no route …) are read as
+/// [`ClientFrame::Ignored`].
+pub mod opcode {
+    pub const IDENTIFY: u8 = 0;
+    pub const SELECT_PROTOCOL: u8 = 1;
+    pub const READY: u8 = 2;
+    pub const HEARTBEAT: u8 = 3;
+    pub const SESSION_DESCRIPTION: u8 = 4;
+    pub const SPEAKING: u8 = 5;
+    pub const HEARTBEAT_ACK: u8 = 6;
+    pub const RESUME: u8 = 7;
+    pub const HELLO: u8 = 8;
+    pub const RESUMED: u8 = 9;
+    pub const CLIENTS_CONNECT: u8 = 11;
+    pub const VIDEO: u8 = 12;
+    pub const CLIENT_DISCONNECT: u8 = 13;
+    pub const SESSION_UPDATE: u8 = 14;
+    pub const MEDIA_SINK_WANTS: u8 = 15;
+    pub const BACKEND_VERSION: u8 = 16;
+    /// The highest opcode that is documented anywhere; above it a client is closed with 4001.
+    pub const LAST_KNOWN: u8 = 32;
+}
+
+/// Why the voice socket closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// The process stops (RFC 6455 §7.4.1); clients try to resume and then ask the main gateway.
+    GoingAway = 1001,
+    UnknownOpcode = 4001,
+    DecodeError = 4002,
+    NotAuthenticated = 4003,
+    AuthenticationFailed = 4004,
+    AlreadyAuthenticated = 4005,
+    SessionInvalid = 4006,
+    SessionTimedOut = 4009,
+    ServerNotFound = 4011,
+    UnknownProtocol = 4012,
+    /// Left, moved, kicked or replaced: do not reconnect.
+    Disconnected = 4014,
+    /// The node failed, or could not keep up with this client: resume.
+    ServerCrashed = 4015,
+    UnknownMode = 4016,
+    BadRequest = 4020,
+    RateLimited = 4021,
+}
+
+impl CloseCode {
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The reason phrase of the close frame (at most 123 bytes, RFC 6455 §5.5).
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::GoingAway => "The server is shutting down.",
+            Self::UnknownOpcode => "Unknown opcode.",
+            Self::DecodeError => "The payload could not be decoded.",
+            Self::NotAuthenticated => "Not authenticated: identify first.",
+            Self::AuthenticationFailed => "Authentication failed.",
+            Self::AlreadyAuthenticated => "Already authenticated.",
+            Self::SessionInvalid => "Session is no longer valid.",
+            Self::SessionTimedOut => "Session timed out.",
+            Self::ServerNotFound => "Server not found.",
+            Self::UnknownProtocol => "Unknown protocol.",
+            Self::Disconnected => "Disconnected.",
+            Self::ServerCrashed => "The voice server failed: resume.",
+            Self::UnknownMode => "Unknown encryption mode.",
+            Self::BadRequest => "Bad request.",
+            Self::RateLimited => "Too many messages.",
+        }
+    }
+}
+
+/// Op 5 bits.
+pub mod speaking {
+    pub const MICROPHONE: u8 = 1;
+    pub const SOUNDSHARE: u8 = 2;
+    pub const PRIORITY: u8 = 4;
+}
+
+/// The encryption modes of the `udp` protocol that we offer, in the order of op 2: libraries take the first they know.
+pub const MODE_AES256_GCM: &str = "aead_aes256_gcm_rtpsize";
+pub const MODE_XCHACHA20_POLY1305: &str = "aead_xchacha20_poly1305_rtpsize";
+pub const MODES: [&str; 2] = [MODE_AES256_GCM, MODE_XCHACHA20_POLY1305];
+
+/// Why a client frame is refused; each has its close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    #[error("not the JSON of a voice gateway frame")]
+    Malformed,
+    #[error("opcode {0} is not one that a client may send")]
+    UnknownOpcode(u8),
+}
+
+/// What a client says, already checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientFrame {
+    Identify(Identify),
+    SelectProtocol(SelectProtocol),
+    Heartbeat(Heartbeat),
+    Speaking(ClientSpeaking),
+    Resume(Resume),
+    /// `true`: the client wants to publish video.
+    Video {
+        is_publishing: bool,
+    },
+    SessionUpdate,
+    BackendVersion,
+    /// Known to exist and without meaning for this server.
+    Ignored,
+}
+
+impl ClientFrame {
+    pub fn parse(text: &str) -> Result<Self, FrameError> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            op: u8,
+            #[serde(borrow, default)]
+            d: Option<&'a RawValue>,
+        }
+        fn payload<'a, T: Deserialize<'a>>(d: Option<&'a RawValue>) -> Result<T, FrameError> {
+            serde_json::from_str(d.map_or("null", RawValue::get)).map_err(|_| FrameError::Malformed)
+        }
+
+        let Envelope { op, d } = serde_json::from_str(text).map_err(|_| FrameError::Malformed)?;
+        Ok(match op {
+            opcode::IDENTIFY => Self::Identify(payload(d)?),
+            opcode::SELECT_PROTOCOL => Self::SelectProtocol(payload(d)?),
+            opcode::HEARTBEAT => Self::Heartbeat(payload(d)?),
+            opcode::SPEAKING => Self::Speaking(payload(d)?),
+            opcode::RESUME => Self::Resume(payload(d)?),
+            opcode::VIDEO => {
+                let video: ClientVideo = payload(d)?;
+                Self::Video { is_publishing: video.video_ssrc != 0 }
+            }
+            opcode::SESSION_UPDATE => Self::SessionUpdate,
+            opcode::BACKEND_VERSION => Self::BackendVersion,
+            other if other <= opcode::LAST_KNOWN => Self::Ignored,
+            other => return Err(FrameError::UnknownOpcode(other)),
+        })
+    }
+}
+
+/// Op 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identify {
+    /// The guild.
+    pub server_id: Snowflake,
+    pub user_id: Snowflake,
+    #[serde(deserialize_with = "text_or_integer")]
+    pub session_id: String,
+    #[serde(deserialize_with = "text_or_integer")]
+    pub token: String,
+    /// Version 9 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<Snowflake>,
+}
+
+/// Op 7.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    pub server_id: Snowflake,
+    #[serde(deserialize_with = "text_or_integer")]
+    pub session_id: String,
+    #[serde(deserialize_with = "text_or_integer")]
+    pub token: String,
+    /// The last `seq` that the client saw; below version 8 absent, -1 if it saw none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq_ack: Option<i64>,
+}
+
+/// Op 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SelectProtocol {
+    Udp {
+        /// What IP discovery told the client; `None` if it is no literal address with a port.
+        claimed: Option<SocketAddr>,
+        mode: String,
+    },
+    WebRtc {
+        /// A full SDP offer.
+        offer: String,
+    },
+    Unknown(String),
+}
+
+impl<'de> Deserialize<'de> for SelectProtocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            protocol: String,
+            #[serde(default)]
+            data: serde_json::Value,
+            #[serde(default)]
+            sdp: Option<String>,
+        }
+        let Raw { protocol, data, sdp } = Raw::deserialize(deserializer)?;
+        let text = |key: &str| data.get(key).and_then(|value| value.as_str());
+        match protocol.as_str() {
+            "udp" => {
+                // Some clients leave the NUL padding of the discovery packet on the address.
+                let address: Option<IpAddr> = text("address").and_then(|address| address.trim_end_matches('\0').parse().ok());
+                let port = data.get("port").and_then(|port| u16::try_from(port.as_u64()?).ok());
+                let mode = text("mode").ok_or_else(|| de::Error::missing_field("mode"))?.to_owned();
+                Ok(Self::Udp { claimed: address.zip(port).map(SocketAddr::from), mode })
+            }
+            "webrtc" => {
+                let offer = data.as_str().or(text("sdp")).or(sdp.as_deref()).ok_or_else(|| de::Error::missing_field("sdp"))?;
+                Ok(Self::WebRtc { offer: offer.to_owned() })
+            }
+            _ => Ok(Self::Unknown(protocol)),
+        }
+    }
+}
+
+/// Op 3, in either form; the answer takes the same form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    /// The client's nonce, echoed as it came.
+    pub nonce: serde_json::Value,
+    /// The object form of version 8, which also acknowledges messages.
+    pub is_object: bool,
+    pub seq_ack: Option<i64>,
+}
+
+impl<'de> Deserialize<'de> for Heartbeat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde_json::Value;
+        match Value::deserialize(deserializer)? {
+            Value::Object(mut fields) => Ok(Self {
+                seq_ack: fields.get("seq_ack").and_then(Value::as_i64),
+                nonce: fields.remove("t").unwrap_or(Value::Null),
+                is_object: true,
+            }),
+            nonce @ (Value::Number(_) | Value::String(_) | Value::Null) => Ok(Self { nonce, is_object: false, seq_ack: None }),
+            Value::Bool(_) | Value::Array(_) => Err(de::Error::custom("a heartbeat is a number or an object")),
+        }
+    }
+}
+
+/// Op 5 from a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSpeaking {
+    /// Bits of [`speaking`]; the boolean of version 3 is still sent by old code.
+    #[serde(deserialize_with = "bits_or_boolean")]
+    pub speaking: u8,
+    #[serde(default)]
+    pub ssrc: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ClientVideo {
+    #[serde(default)]
+    video_ssrc: u32,
+}
+
+/// Op 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    pub ssrc: u32,
+    /// A literal address: songbird parses it as one.
+    pub ip: String,
+    pub port: u16,
+    pub modes: Vec<String>,
+    pub heartbeat_interval: u64,
+    pub experiments: Vec<String>,
+    pub streams: Vec<serde_json::Value>,
+}
+
+/// Op 4. `mode` and `secret_key` for `udp`, `sdp` for `webrtc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDescription {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdp: Option<String>,
+    pub audio_codec: String,
+    pub video_codec: Option<String>,
+    pub media_session_id: String,
+    /// Always 0, and always present: discord.py and songbird fail without it.
+    pub dave_protocol_version: u8,
+}
+
+/// Op 5 to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speaking {
+    pub user_id: Snowflake,
+    pub ssrc: u32,
+    pub speaking: u8,
+}
+
+/// Op 8.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub v: u8,
+    pub heartbeat_interval: u64,
+}
+
+/// Op 11.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientsConnect {
+    pub user_ids: Vec<Snowflake>,
+}
+
+/// Op 13.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientDisconnect {
+    pub user_id: Snowflake,
+}
+
+/// Op 16.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendVersion {
+    pub voice: String,
+    pub rtc_worker: String,
+}
+
+/// One server frame. `seq` only on replayable messages from [`VERSION_BUFFERED_RESUME`] on.
+pub fn encode(op: u8, d: &impl Serialize, seq: Option<u16>) -> String {
+    #[derive(Serialize)]
+    struct Envelope<'a, T> {
+        op: u8,
+        d: &'a T,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<u16>,
+    }
+    serde_json::to_string(&Envelope { op, d, seq }).expect("voice payloads are plain data")
+}
+
+/// Session ids and tokens are strings, but old clients send integers.
+fn text_or_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Visitor;
+    impl de::Visitor<'_> for Visitor {
+        type Value = String;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string or an integer")
+        }
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
+            Ok(value.to_owned())
+        }
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+    }
+    deserializer.deserialize_any(Visitor)
+}
+
+fn bits_or_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    struct Visitor;
+    impl de::Visitor<'_> for Visitor {
+        type Value = u8;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("speaking bits")
+        }
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<u8, E> {
+            Ok(u8::from(value))
+        }
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<u8, E> {
+            // Bits above the known three mean nothing here.
+            Ok((value & 0xFF) as u8)
+        }
+    }
+    deserializer.deserialize_any(Visitor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn parsed(text: &str) -> ClientFrame {
+        ClientFrame::parse(text).expect(text)
+    }
+
+    #[test]
+    fn identify_takes_ids_as_strings_and_as_integers() {
+        for text in [
+            r#"{"op":0,"d":{"server_id":"41","user_id":"7","session_id":"30","token":"t","max_dave_protocol_version":1}}"#,
+            r#"{"op":0,"d":{"server_id":41,"user_id":7,"session_id":30,"token":"t","video":true,"streams":[]}}"#,
+        ] {
+            let expected = Identify {
+                server_id: Snowflake(41),
+                user_id: Snowflake(7),
+                session_id: "30".into(),
+                token: "t".into(),
+                channel_id: None,
+            };
+            assert_eq!(parsed(text), ClientFrame::Identify(expected));
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_keeps_its_form() {
+        let flat = parsed(r#"{"op":3,"d":1501184119561}"#);
+        assert_eq!(flat, ClientFrame::Heartbeat(Heartbeat { nonce: 1501184119561_u64.into(), is_object: false, seq_ack: None }));
+        let object = parsed(r#"{"op":3,"d":{"t":12,"seq_ack":10}}"#);
+        assert_eq!(object, ClientFrame::Heartbeat(Heartbeat { nonce: 12.into(), is_object: true, seq_ack: Some(10) }));
+        assert_eq!(ClientFrame::parse(r#"{"op":3,"d":true}"#), Err(FrameError::Malformed));
+    }
+
+    #[test]
+    fn select_protocol_reads_both_transports() {
+        let udp = parsed(
+            r#"{"op":1,"d":{"protocol":"udp","data":{"address":"127.0.0.1\u0000","port":5004,"mode":"aead_aes256_gcm_rtpsize"}}}"#,
+        );
+        let claimed = Some("127.0.0.1:5004".parse().unwrap());
+        assert_eq!(udp, ClientFrame::SelectProtocol(SelectProtocol::Udp { claimed, mode: MODE_AES256_GCM.into() }));
+        let odd = parsed(r#"{"op":1,"d":{"protocol":"udp","data":{"address":"home","port":70000,"mode":"m"}}}"#);
+        assert_eq!(odd, ClientFrame::SelectProtocol(SelectProtocol::Udp { claimed: None, mode: "m".into() }));
+
+        let expected = ClientFrame::SelectProtocol(SelectProtocol::WebRtc { offer: "v=0".into() });
+        assert_eq!(parsed(r#"{"op":1,"d":{"protocol":"webrtc","data":"v=0"}}"#), expected);
+        assert_eq!(parsed(r#"{"op":1,"d":{"protocol":"webrtc","data":{"sdp":"v=0"}}}"#), expected);
+        assert_eq!(parsed(r#"{"op":1,"d":{"protocol":"webrtc","sdp":"v=0"}}"#), expected);
+        assert_eq!(
+            parsed(r#"{"op":1,"d":{"protocol":"smoke"}}"#),
+            ClientFrame::SelectProtocol(SelectProtocol::Unknown("smoke".into()))
+        );
+        for broken in
+            [r#"{"op":1,"d":{"protocol":"udp","data":{"address":"::1","port":1}}}"#, r#"{"op":1,"d":{}}"#, r#"{"op":1}"#]
+        {
+            assert_eq!(ClientFrame::parse(broken), Err(FrameError::Malformed), "{broken}");
+        }
+    }
+
+    #[test]
+    fn opcodes_outside_the_table_are_unknown_and_the_rest_is_ignored() {
+        assert_eq!(ClientFrame::parse(r#"{"op":33,"d":{}}"#), Err(FrameError::UnknownOpcode(33)));
+        for op in [4, 10, 15, 23, 32] {
+            assert_eq!(parsed(&format!(r#"{{"op":{op},"d":[1]}}"#)), ClientFrame::Ignored);
+        }
+        for broken in
+            ["", "[]", "{}", r#"{"op":"0"}"#, r#"{"op":300}"#, r#"{"op":5,"d":{"speaking":"yes"}}"#, r#"{"op":0,"d":null}"#]
+        {
+            assert_eq!(ClientFrame::parse(broken), Err(FrameError::Malformed), "{broken}");
+        }
+    }
+
+    #[test]
+    fn speaking_takes_bits_and_the_old_boolean() {
+        let speaking = |text| match parsed(text) {
+            ClientFrame::Speaking(ClientSpeaking { speaking, ssrc }) => (speaking, ssrc),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(speaking(r#"{"op":5,"d":{"speaking":5,"delay":0,"ssrc":9,"user_id":null}}"#), (5, Some(9)));
+        assert_eq!(speaking(r#"{"op":5,"d":{"speaking":true}}"#), (1, None));
+    }
+
+    #[test]
+    fn seq_is_only_there_when_given() {
+        assert_eq!(encode(opcode::RESUMED, &(), None), r#"{"op":9,"d":null}"#);
+        let left = ClientDisconnect { user_id: Snowflake(7) };
+        assert_eq!(encode(opcode::CLIENT_DISCONNECT, &left, Some(3)), r#"{"op":13,"d":{"user_id":"7"},"seq":3}"#);
+    }
+}
