@@ -4,6 +4,9 @@
 //! made it, 11..0 a counter. Ids are written as decimal strings, because JavaScript numbers lose bits above 2^53, and read
 //! from strings or numbers, because libraries send both.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
