@@ -23,27 +23,88 @@ pub enum Topic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t", content = "d")]
 pub enum Event {
-    GuildCreate { guild_id: GuildId },
-    GuildUpdate { guild: Box<Guild> },
-    GuildDelete { guild_id: GuildId },
-    ChannelCreate { channel: Box<Channel> },
-    ChannelUpdate { channel: Box<Channel> },
-    ChannelDelete { channel: Box<Channel> },
-    RoleCreate { guild_id: GuildId, role: Box<Role> },
-    RoleUpdate { guild_id: GuildId, role: Box<Role> },
-    RoleDelete { guild_id: GuildId, role_id: RoleId },
-    MemberAdd { guild_id: GuildId, member: Box<Member> },
-    MemberUpdate { guild_id: GuildId, member: Box<Member> },
+    GuildCreate {
+        guild_id: GuildId,
+    },
+    GuildUpdate {
+        guild: Box<Guild>,
+    },
+    GuildDelete {
+        guild_id: GuildId,
+    },
+    ChannelCreate {
+        channel: Box<Channel>,
+    },
+    ChannelUpdate {
+        channel: Box<Channel>,
+    },
+    ChannelDelete {
+        channel: Box<Channel>,
+    },
+    RoleCreate {
+        guild_id: GuildId,
+        role: Box<Role>,
+    },
+    RoleUpdate {
+        guild_id: GuildId,
+        role: Box<Role>,
+    },
+    RoleDelete {
+        guild_id: GuildId,
+        role_id: RoleId,
+    },
+    MemberAdd {
+        guild_id: GuildId,
+        member: Box<Member>,
+    },
+    MemberUpdate {
+        guild_id: GuildId,
+        member: Box<Member>,
+    },
     /// Left, kicked or banned.
-    MemberRemove { guild_id: GuildId, user: Box<User> },
-    BanAdd { guild_id: GuildId, user: Box<User> },
-    BanRemove { guild_id: GuildId, user: Box<User> },
-    InviteCreate { guild_id: GuildId, channel_id: ChannelId, invite: Box<Invite> },
-    InviteDelete { guild_id: GuildId, channel_id: ChannelId, code: String },
-    MessageCreate { guild_id: GuildId, message: Box<Message> },
-    MessageUpdate { guild_id: GuildId, message: Box<Message> },
-    MessageDelete { guild_id: GuildId, channel_id: ChannelId, message_id: MessageId },
-    UserUpdate { user: Box<User> },
+    MemberRemove {
+        guild_id: GuildId,
+        user: Box<User>,
+    },
+    BanAdd {
+        guild_id: GuildId,
+        user: Box<User>,
+    },
+    BanRemove {
+        guild_id: GuildId,
+        user: Box<User>,
+    },
+    InviteCreate {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        invite: Box<Invite>,
+    },
+    InviteDelete {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        code: String,
+    },
+    MessageCreate {
+        guild_id: GuildId,
+        message: Box<Message>,
+    },
+    MessageUpdate {
+        guild_id: GuildId,
+        message: Box<Message>,
+    },
+    MessageDelete {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+    },
+    MessageDeleteBulk {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_ids: Vec<MessageId>,
+    },
+    UserUpdate {
+        user: Box<User>,
+    },
 }
 
 impl Event {
@@ -67,7 +128,7 @@ impl Event {
                 Topic::Guild(channel.guild_id)
             }
             Self::MessageCreate { message, .. } | Self::MessageUpdate { message, .. } => Topic::Channel(message.channel_id),
-            Self::MessageDelete { channel_id, .. } => Topic::Channel(*channel_id),
+            Self::MessageDelete { channel_id, .. } | Self::MessageDeleteBulk { channel_id, .. } => Topic::Channel(*channel_id),
             Self::UserUpdate { user } => Topic::User(user.id),
         }
     }

@@ -4,3 +4,5 @@
 //! of it. Handlers authorize through [`guild::State`], the one place that answers what a user may do in a guild.
 
 pub mod event;
+pub mod guild;
+pub mod hub;
