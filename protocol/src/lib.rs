@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod error;
 pub mod fleet;
+pub mod gateway;
 pub mod id;
 pub mod model;
 pub mod permissions;
