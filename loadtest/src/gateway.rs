@@ -239,7 +239,8 @@ impl Gateway {
         }
         let deadline = Instant::now() + patience;
         loop {
-            let event = timeout_at(deadline, self.events.recv()).await.map_err(|_| GatewayError::TimedOut("waiting for an event"))?;
+            let event =
+                timeout_at(deadline, self.events.recv()).await.map_err(|_| GatewayError::TimedOut("waiting for an event"))?;
             let Some(event) = event else { return Err(GatewayError::Ended(self.end().await)) };
             self.backlog.push_back(event.clone());
             if pick(&event) {

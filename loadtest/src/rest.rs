@@ -185,7 +185,8 @@ impl Rest {
     /// Registers `username` with the address `{username}@loadtest.invalid`.
     pub async fn register(&self, username: &str, password: &str) -> Result<Account> {
         let email = format!("{username}@loadtest.invalid");
-        let body = json!({ "username": username, "email": email, "password": password, "date_of_birth": "2000-01-01", "consent": true });
+        let body =
+            json!({ "username": username, "email": email, "password": password, "date_of_birth": "2000-01-01", "consent": true });
         self.account(self.anonymous().post("/auth/register", body).await?).await
     }
 
@@ -270,7 +271,8 @@ impl Rest {
 
     /// Returns the code.
     pub async fn invite(&self, channel: ChannelId) -> Result<String> {
-        let invite: Invite = self.post(&format!("/channels/{channel}/invites"), json!({ "max_age": 0, "max_uses": 0, "unique": true })).await?;
+        let invite: Invite =
+            self.post(&format!("/channels/{channel}/invites"), json!({ "max_age": 0, "max_uses": 0, "unique": true })).await?;
         Ok(invite.code)
     }
 

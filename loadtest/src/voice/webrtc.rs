@@ -1,0 +1,227 @@
+//! WebRTC transport: an unmodified str0m client, as far from the server's own media code as a browser is.
+//!
+//! The offer is complete and final: one audio section that sends and receives, and further ones that only receive. The
+//! answer comes in Session Description; who is heard in which section is told by Speaking.
+
+use super::VoiceError;
+use super::ear::{Counters, Ear};
+use super::native::FRAME_SAMPLES;
+use bytes::Bytes;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{ExtensionValues, RtpWrite, SeqNo};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep_until, timeout};
+
+/// ICE and DTLS together. Debug builds on a busy machine take seconds for the key exchange.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Packets that wait for the task: a second of audio; a full queue makes the sender wait.
+const OUTGOING: usize = 50;
+const DATAGRAM: usize = 2048;
+/// What we claim our voice's loudness to be (RFC 6464, −dBov): plain speech.
+const AUDIO_LEVEL_DBOV: i8 = -20;
+
+/// An offer that waits for its answer.
+pub struct Offer {
+    rtc: Box<Rtc>,
+    pending: SdpPendingOffer,
+    socket: UdpSocket,
+    address: SocketAddr,
+    mid: Mid,
+    pub sdp: String,
+    /// What we send under.
+    pub ssrc: u32,
+    pub payload_type: u8,
+    payload: Pt,
+}
+
+/// `receive_slots` audio sections in all can be heard at once, the sending one among them.
+pub async fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError> {
+    let socket = UdpSocket::bind((local_ip, 0)).await?;
+    let address = socket.local_addr()?;
+    let config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+    let mut rtc = Box::new(config.build(Instant::now()));
+    rtc.add_local_candidate(Candidate::host(address, "udp").map_err(|error| VoiceError::WebRtc(error.to_string()))?);
+    let mut change = rtc.sdp_api();
+    let mid = change.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+    for _ in 1..receive_slots {
+        change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    }
+    let (offer, pending) = change.apply().ok_or_else(|| VoiceError::WebRtc("nothing to offer".to_owned()))?;
+    let sdp = offer.to_sdp_string();
+    let payload = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).map(|params| params.pt());
+    let payload = payload.ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
+    let ssrc = ssrc_of_first_section(&sdp).ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
+    Ok(Offer { rtc, pending, socket, address, mid, sdp, ssrc, payload_type: *payload, payload })
+}
+
+fn ssrc_of_first_section(sdp: &str) -> Option<u32> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok())
+}
+
+/// A connected WebRTC media path.
+pub struct Link {
+    outgoing: mpsc::Sender<Bytes>,
+    pub counters: Arc<Counters>,
+    state: watch::Receiver<State>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    Ended(String),
+}
+
+impl Link {
+    /// Applies the answer and waits for ICE and DTLS.
+    pub(super) async fn connect(mut offer: Offer, answer: &str, ear: Ear) -> Result<Self, VoiceError> {
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+        offer.rtc.sdp_api().accept_answer(offer.pending, answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+        let (outgoing, packets) = mpsc::channel(OUTGOING);
+        let (state_tx, mut state) = watch::channel(State::Connecting);
+        let counters = ear.counters.clone();
+        let driver = Driver {
+            rtc: offer.rtc,
+            socket: offer.socket,
+            address: offer.address,
+            mid: offer.mid,
+            payload: offer.payload,
+            packets,
+            ear,
+            sequence: u64::from(rand::random::<u16>() / 2),
+            timestamp: rand::random(),
+            state: state_tx,
+        };
+        let task = tokio::spawn(driver.run());
+        let settled = timeout(CONNECT_TIMEOUT, state.wait_for(|state| *state != State::Connecting)).await;
+        let outcome = match settled.map(|state| state.map(|state| state.clone())) {
+            Err(_) => Err("ICE and DTLS took too long".to_owned()),
+            Ok(Err(_)) => Err("the media task ended".to_owned()),
+            Ok(Ok(State::Ended(why))) => Err(why),
+            Ok(Ok(State::Connecting | State::Connected)) => Ok(()),
+        };
+        match outcome {
+            Ok(()) => Ok(Self { outgoing, counters, state, task }),
+            Err(why) => {
+                task.abort();
+                Err(VoiceError::WebRtc(why))
+            }
+        }
+    }
+
+    pub async fn send_opus(&self, opus: &[u8]) -> Result<(), VoiceError> {
+        let sent = self.outgoing.send(Bytes::copy_from_slice(opus)).await;
+        sent.map_err(|_| VoiceError::WebRtc(format!("{:?}", *self.state.borrow())))
+    }
+
+    /// Waits until ICE or DTLS is over, and says why.
+    pub async fn end(&mut self) -> String {
+        match self.state.wait_for(|state| matches!(state, State::Ended(_))).await.as_deref() {
+            Ok(State::Ended(why)) => why.clone(),
+            _ => "the media task ended".to_owned(),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The task that owns the `Rtc`.
+struct Driver {
+    rtc: Box<Rtc>,
+    socket: UdpSocket,
+    address: SocketAddr,
+    mid: Mid,
+    payload: Pt,
+    packets: mpsc::Receiver<Bytes>,
+    ear: Ear,
+    sequence: u64,
+    timestamp: u32,
+    state: watch::Sender<State>,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let why = match self.drive().await {
+            Ok(why) => why,
+            Err(error) => error.to_string(),
+        };
+        self.state.send_replace(State::Ended(why));
+    }
+
+    async fn drive(&mut self) -> Result<String, VoiceError> {
+        let failed = |error: str0m::RtcError| VoiceError::WebRtc(error.to_string());
+        let mut buffer = [0; DATAGRAM];
+        loop {
+            let deadline = loop {
+                match self.rtc.poll_output().map_err(failed)? {
+                    Output::Timeout(deadline) => break deadline,
+                    Output::Transmit(transmit) => {
+                        // A datagram that cannot be sent is a lost datagram.
+                        let _ = self.socket.send_to(&transmit.contents, transmit.destination).await;
+                    }
+                    Output::Event(event) => {
+                        if let Some(why) = self.accept(event) {
+                            return Ok(why);
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = sleep_until(deadline.into()) => self.rtc.handle_input(Input::Timeout(Instant::now())).map_err(failed)?,
+                received = self.socket.recv_from(&mut buffer) => {
+                    let (len, source) = received?;
+                    match Receive::new(Protocol::Udp, source, self.address, &buffer[..len]) {
+                        Ok(receive) => self.rtc.handle_input(Input::Receive(Instant::now(), receive)).map_err(failed)?,
+                        Err(_) => Counters::add(&self.ear.counters.bad),
+                    }
+                }
+                packet = self.packets.recv() => {
+                    let Some(packet) = packet else { return Ok("left".to_owned()) };
+                    self.write(&packet);
+                    self.rtc.handle_input(Input::Timeout(Instant::now())).map_err(failed)?;
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, event: Event) -> Option<String> {
+        match event {
+            Event::Connected => {
+                self.state.send_replace(State::Connected);
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => return Some("ICE disconnected".to_owned()),
+            Event::Closed => return Some("closed".to_owned()),
+            Event::RtpPacket(packet) => {
+                let header = &packet.header;
+                self.ear.hear(*header.ssrc, header.sequence_number, header.timestamp, Bytes::copy_from_slice(&packet.payload));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn write(&mut self, opus: &[u8]) {
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(self.mid, None) else { return };
+        let extensions =
+            ExtensionValues { audio_level: Some(AUDIO_LEVEL_DBOV), voice_activity: Some(true), ..Default::default() };
+        let packet =
+            RtpWrite::new(self.payload, SeqNo::from(self.sequence), self.timestamp, Instant::now(), opus).ext_vals(extensions);
+        stream.write_rtp(packet);
+        self.sequence += 1;
+        self.timestamp = self.timestamp.wrapping_add(FRAME_SAMPLES);
+    }
+}
