@@ -1,0 +1,102 @@
+#!/bin/sh
+# Installs the Debian packages that a target of the Makefile needs and that this machine lacks, and says why.
+# What is there already is left alone, so a second run takes milliseconds and needs no network.
+#
+#   .ci/setup.sh server   a C compiler            (make build, make run)
+#   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
+#   .ci/setup.sh python   Python with venv        (the Python test clients)
+#   .ci/setup.sh tests    all of it, and a browser and Opus (make test)
+set -eu
+
+packages=
+
+die() {
+    echo "guildhall: $*" >&2
+    exit 1
+}
+
+# want PACKAGES REASON: remembers what is missing.
+want() {
+    echo "guildhall: $1 is missing: $2"
+    packages="$packages $1"
+}
+
+# at_least HAVE WANT: compares dotted versions.
+at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+need_rust() {
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    command -v cargo >/dev/null || die "Rust is missing: install $wanted or later from https://rustup.rs and open a new shell"
+    found=$(rustc --version | cut -d ' ' -f 2)
+    at_least "$found" "$wanted" || die "Rust $found is too old: run 'rustup update' for $wanted or later"
+}
+
+need_c_compiler() {
+    if ! echo '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; then
+        want "gcc libc6-dev" "Rust links with it, and it compiles the cryptography (aws-lc) and the database (SQLite)"
+    fi
+}
+
+need_node() {
+    wanted=20.19
+    command -v node >/dev/null && command -v npm >/dev/null || die "Node is missing: install $wanted or later, with npm, from https://nodejs.org"
+    found=$(node --version | tr -d v)
+    at_least "$found" "$wanted" || die "Node $found is too old: the web page is built with $wanted or later"
+}
+
+need_python() {
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        want "python3 python3-venv" "the tests run discord.py in a virtual environment"
+    fi
+}
+
+need_test_tools() {
+    if ! command -v pkg-config >/dev/null; then
+        want pkg-config "the build finds the Opus library with it"
+    fi
+    if ! pkg-config --exists opus 2>/dev/null; then
+        want libopus-dev "the test clients send and check real Opus audio"
+    fi
+    if ! command -v chromium >/dev/null; then
+        want chromium "the tests open the page in a real browser"
+    fi
+}
+
+install_packages() {
+    [ -n "$packages" ] || return 0
+    command -v apt-get >/dev/null || die "this is no Debian machine: install these packages, or what they are called here:$packages"
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "not root, and sudo is missing: run as root: apt-get install$packages"
+        as_root=sudo
+        # Without a terminal a password prompt would wait for ever.
+        [ -t 0 ] || as_root="sudo -n"
+    fi
+    echo "guildhall: installing$packages"
+    # shellcheck disable=SC2086  # both are lists of words
+    {
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get update --quiet=2 &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $packages
+    } || die "could not install$packages: see above; make goes on once they are there"
+}
+
+cd "$(dirname "$0")/.."
+case "${1:-}" in
+server)
+    need_rust
+    need_c_compiler
+    ;;
+node) need_node ;;
+python) need_python ;;
+tests)
+    need_rust
+    need_c_compiler
+    need_node
+    need_python
+    need_test_tools
+    ;;
+*) die "usage: .ci/setup.sh server | node | python | tests" ;;
+esac
+install_packages

@@ -1,0 +1,78 @@
+# The two commands that matter are `make run` and `make test`; `make` alone lists all of them.
+#
+# Both work on a fresh Debian machine with Rust, Node and make: .ci/setup.sh installs what else is needed and says why.
+# cargo, npm's lock file and the stamps below decide what is out of date, so a second run does nothing twice.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run build web test lint audit bench setup clean
+
+# Where `make run` keeps everything: the database, the certificate, the secrets.
+DATA ?= ./data
+# More flags for the server, for example ARGS="--listen 127.0.0.1:9000".
+ARGS ?=
+# More flags for the tests, for example TESTFLAGS="a_name_of_a_test".
+TESTFLAGS ?=
+# More flags for the benchmark.
+BENCHFLAGS ?=
+
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+TEST_NODE := tests/clients/node
+TEST_PYTHON := tests/clients/python
+
+# Folders are listed too, so that a deleted file counts as a change.
+WEB_SOURCES := $(shell find web -mindepth 1 \( -name node_modules -o -name dist -o -name docs \) -prune -o -print)
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: build ## build and start the server with its data in ./data; Ctrl-C stops it (ARGS="--help" lists its flags)
+	@exec target/release/guildhall serve --data $(DATA) $(ARGS)
+
+build: web ## build the server, the web page inside it: target/release/guildhall
+	@.ci/setup.sh server
+	cargo build --locked --release --bin guildhall
+
+web: web/dist/index.html ## build the web page: web/dist
+
+test: setup web ## set up and run every test, real client libraries and browsers included
+	cd web && npm test
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --no-fail-fast $(TESTFLAGS)
+
+lint: setup web ## formatting, clippy, the web page's lint and types
+	cargo fmt --all --check
+	cd web && npm run lint
+	cd web && npm run typecheck
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+audit: ## licences, sources and duplicate versions of every dependency
+	cargo test --locked --workspace --test dependencies
+
+bench: setup web ## measure: CPU per forwarded packet, durable sends, memory per session
+	cargo build --locked --release --workspace --bins
+	target/release/guildhall-loadtest bench $(BENCHFLAGS)
+
+setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lock.json .venv/.installed ## install what the tests need
+	@.ci/setup.sh tests
+
+clean: ## remove everything that was built or installed here; ./data stays
+	cargo clean
+	rm -rf web/dist web/node_modules $(TEST_NODE)/node_modules .venv
+
+web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
+	cd web && npm run build
+	@touch $@
+
+# npm writes this file last, so it stands for a complete installation.
+%/node_modules/.package-lock.json: %/package-lock.json %/package.json
+	@.ci/setup.sh node
+	cd $* && $(NPM_CI)
+	@touch $@
+
+# discord.py and what it needs, in a virtual environment of its own.
+.venv/.installed: $(TEST_PYTHON)/requirements.txt
+	@.ci/setup.sh python
+	$(if $(wildcard .venv/bin/python),,python3 -m venv .venv)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
