@@ -1,0 +1,124 @@
+// The REST client: one method per request the page makes. It knows no state and no React.
+
+import { ApiError, readError } from "./error";
+import type { Channel, CurrentUser, Guild, Id, Invite, Message } from "./types";
+
+const BASE = "/api/v10";
+/** A request that was told to wait is repeated this often before its error is shown. */
+const MAX_RATE_LIMIT_RETRIES = 3;
+/** A longer wait than this is an answer, not a delay: the person is told instead. */
+const MAX_RATE_LIMIT_WAIT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 20_000;
+export const HISTORY_PAGE = 50;
+
+export interface Registration {
+  username: string;
+  email?: string;
+  password: string;
+  invite?: string;
+}
+
+export class ApiClient {
+  #token: string | null = null;
+
+  /** Called when an authenticated request is answered 401: the token is no longer good. */
+  onUnauthorized: (() => void) | null = null;
+
+  setToken(token: string | null): void {
+    this.#token = token;
+  }
+
+  login(login: string, password: string) {
+    return this.#send<{ token: string }>("POST", "/auth/login", { login, password });
+  }
+  register(form: Registration) {
+    return this.#send<{ token: string }>("POST", "/auth/register", { ...form, consent: true });
+  }
+  logout() {
+    return this.#send<void>("POST", "/auth/logout", {});
+  }
+  me() {
+    return this.#send<CurrentUser>("GET", "/users/@me");
+  }
+
+  createGuild(name: string) {
+    return this.#send<Guild>("POST", "/guilds", { name });
+  }
+  leaveGuild(guild: Id) {
+    return this.#send<void>("DELETE", `/users/@me/guilds/${guild}`);
+  }
+  createChannel(guild: Id, name: string, type: number) {
+    return this.#send<Channel>("POST", `/guilds/${guild}/channels`, { name, type });
+  }
+
+  createInvite(channel: Id) {
+    return this.#send<Invite>("POST", `/channels/${channel}/invites`, { max_age: 604_800, max_uses: 0 });
+  }
+  invite(code: string) {
+    return this.#send<Invite>("GET", `/invites/${encodeURIComponent(code)}?with_counts=true`);
+  }
+  acceptInvite(code: string) {
+    return this.#send<Invite>("POST", `/invites/${encodeURIComponent(code)}`, {});
+  }
+
+  /** Newest first, as the API answers. */
+  messages(channel: Id, before: Id | null) {
+    const cursor = before === null ? "" : `&before=${before}`;
+    return this.#send<Message[]>("GET", `/channels/${channel}/messages?limit=${HISTORY_PAGE}${cursor}`);
+  }
+  /** `enforce_nonce` makes a repeated send harmless: the server answers with the message it already has. */
+  sendMessage(channel: Id, content: string, nonce: string) {
+    return this.#send<Message>("POST", `/channels/${channel}/messages`, { content, nonce, enforce_nonce: true });
+  }
+  editMessage(channel: Id, message: Id, content: string) {
+    return this.#send<Message>("PATCH", `/channels/${channel}/messages/${message}`, { content });
+  }
+  deleteMessage(channel: Id, message: Id) {
+    return this.#send<void>("DELETE", `/channels/${channel}/messages/${message}`);
+  }
+  typing(channel: Id) {
+    return this.#send<void>("POST", `/channels/${channel}/typing`);
+  }
+
+  async #send<T>(method: string, path: string, body?: object, attempt = 0): Promise<T> {
+    try {
+      return await this.#once<T>(method, path, body);
+    } catch (error) {
+      const waitMs = error instanceof ApiError ? error.retryAfterMs : null;
+      if (waitMs === null || waitMs > MAX_RATE_LIMIT_WAIT_MS || attempt >= MAX_RATE_LIMIT_RETRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      return this.#send<T>(method, path, body, attempt + 1);
+    }
+  }
+
+  async #once<T>(method: string, path: string, body?: object): Promise<T> {
+    const token = this.#token;
+    const headers: Record<string, string> = {};
+    if (token !== null) headers["Authorization"] = token;
+    const init: RequestInit = { method, headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
+    if (body !== undefined) {
+      headers["Content-Type"] = "application/json";
+      init.body = JSON.stringify(body);
+    }
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(BASE + path, init);
+      text = await response.text();
+    } catch {
+      throw new ApiError(0, 0, "The server cannot be reached.");
+    }
+    const json = parse(text);
+    if (response.ok) return json as T;
+    if (response.status === 401 && token !== null && token === this.#token) this.onUnauthorized?.();
+    throw readError(response.status, json, response.headers.get("Retry-After"));
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === "" ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,67 @@
+// The main gateway's frames: opcodes, close codes and the dispatches that the page understands.
+
+import type { Channel, CurrentUser, Guild, GuildCreate, Id, Member, Message, Presence, Role, User, VoiceState } from "../api/types";
+
+export const Op = {
+  dispatch: 0,
+  heartbeat: 1,
+  identify: 2,
+  voiceState: 4,
+  resume: 6,
+  reconnect: 7,
+  invalidSession: 9,
+  hello: 10,
+  heartbeatAck: 11,
+} as const;
+
+export interface Frame {
+  op: number;
+  d: unknown;
+  s?: number | null;
+  t?: string | null;
+}
+
+/** The token is no longer good: log in again. */
+export const CLOSE_AUTHENTICATION_FAILED = 4004;
+/** Sent by us for a connection that we mean to resume; 1000 would end the session. */
+export const CLOSE_RESUMABLE = 4000;
+
+/** After these no attempt with the same request can succeed. */
+export function isFatalClose(code: number): boolean {
+  return code === CLOSE_AUTHENTICATION_FAILED || (code >= 4010 && code <= 4014);
+}
+
+/** After these the session is gone, but a new one may be asked for. */
+export function endsSession(code: number): boolean {
+  return code === 1000 || code === 1001 || code === 4007 || code === 4009;
+}
+
+export interface Ready {
+  session_id: string;
+  resume_gateway_url: string;
+  user: CurrentUser;
+  guilds: { id: Id; unavailable?: boolean }[];
+}
+
+/** Every dispatch that the page acts on; others are ignored by the reducer. */
+export type Dispatch =
+  | { t: "READY"; d: Ready }
+  | { t: "RESUMED"; d: unknown }
+  | { t: "GUILD_CREATE"; d: GuildCreate }
+  | { t: "GUILD_UPDATE"; d: Guild }
+  | { t: "GUILD_DELETE"; d: { id: Id; unavailable?: boolean } }
+  | { t: "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE"; d: { guild_id: Id; role: Role } }
+  | { t: "GUILD_ROLE_DELETE"; d: { guild_id: Id; role_id: Id } }
+  | { t: "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE"; d: Member & { guild_id: Id } }
+  | { t: "GUILD_MEMBER_REMOVE"; d: { guild_id: Id; user: User } }
+  | { t: "CHANNEL_CREATE" | "CHANNEL_UPDATE"; d: Channel }
+  | { t: "CHANNEL_DELETE"; d: Channel }
+  | { t: "MESSAGE_CREATE"; d: Message }
+  | { t: "MESSAGE_UPDATE"; d: Partial<Message> & { id: Id; channel_id: Id } }
+  | { t: "MESSAGE_DELETE"; d: { id: Id; channel_id: Id } }
+  | { t: "MESSAGE_DELETE_BULK"; d: { ids: Id[]; channel_id: Id } }
+  | { t: "TYPING_START"; d: { channel_id: Id; user_id: Id; timestamp: number } }
+  | { t: "PRESENCE_UPDATE"; d: Presence }
+  | { t: "USER_UPDATE"; d: CurrentUser }
+  | { t: "VOICE_STATE_UPDATE"; d: VoiceState }
+  | { t: "VOICE_SERVER_UPDATE"; d: { token: string; guild_id: Id; endpoint: string | null } };

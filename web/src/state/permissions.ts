@@ -1,0 +1,47 @@
+// What this user may do, only to decide which controls to show: the server decides for itself on every request.
+// The rules are those of the API's permission hierarchy: owner, administrator, role union, channel overwrites.
+
+import type { Channel, Guild, Id, Overwrite } from "../api/types";
+
+export const Permission = {
+  createInvite: 1n << 0n,
+  administrator: 1n << 3n,
+  manageChannels: 1n << 4n,
+  viewChannel: 1n << 10n,
+  sendMessages: 1n << 11n,
+  manageMessages: 1n << 13n,
+  connect: 1n << 20n,
+  speak: 1n << 21n,
+} as const;
+
+const ALL = (1n << 64n) - 1n;
+
+export function guildPermissions(guild: Guild, user: Id, roles: readonly Id[]): bigint {
+  if (guild.owner_id === user) return ALL;
+  let bits = 0n;
+  for (const role of guild.roles) {
+    if (role.id === guild.id || roles.includes(role.id)) bits |= BigInt(role.permissions);
+  }
+  return (bits & Permission.administrator) === 0n ? bits : ALL;
+}
+
+export function channelPermissions(guild: Guild, channel: Channel, user: Id, roles: readonly Id[]): bigint {
+  const base = guildPermissions(guild, user, roles);
+  if (base === ALL) return ALL;
+  const overwrites = channel.permission_overwrites;
+  const everyone = overwrites.filter((overwrite) => overwrite.id === guild.id);
+  const ofRoles = overwrites.filter((overwrite) => overwrite.type === 0 && roles.includes(overwrite.id));
+  const ofMember = overwrites.filter((overwrite) => overwrite.type === 1 && overwrite.id === user);
+  return [everyone, ofRoles, ofMember].reduce(apply, base);
+}
+
+/** Overwrites of one rank act together: all denials, then all grants. */
+function apply(bits: bigint, rank: readonly Overwrite[]): bigint {
+  const deny = rank.reduce((sum, overwrite) => sum | BigInt(overwrite.deny), 0n);
+  const allow = rank.reduce((sum, overwrite) => sum | BigInt(overwrite.allow), 0n);
+  return (bits & ~deny) | allow;
+}
+
+export function has(bits: bigint, permission: bigint): boolean {
+  return (bits & permission) === permission;
+}

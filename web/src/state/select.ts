@@ -1,0 +1,148 @@
+// What components read from the model, derived and never stored.
+
+import { type Channel, ChannelType, type Id, type Message, type Status, type VoiceState } from "../api/types";
+import type { Model } from "./model";
+import { channelPermissions, guildPermissions, has } from "./permissions";
+import { compareIds } from "./snowflake";
+import type { Pending } from "./timeline";
+
+export function displayName(model: Pick<Model, "users" | "members">, guild: Id | null, user: Id): string {
+  const nick = guild === null ? null : (model.members[guild]?.[user]?.nick ?? null);
+  const face = model.users[user];
+  return nick ?? face?.global_name ?? face?.username ?? "Someone";
+}
+
+function byPosition(a: Channel, b: Channel): number {
+  return a.position - b.position || compareIds(a.id, b.id);
+}
+
+export interface ChannelGroup {
+  category: Channel | null;
+  text: Channel[];
+  voice: Channel[];
+}
+
+/** The sidebar's order: channels without a category, then each category; in each, text before voice. */
+export function channelGroups(channels: Model["channels"], guild: Id): ChannelGroup[] {
+  const all = Object.values(channels).filter((channel) => channel.guild_id === guild).toSorted(byPosition);
+  const categories = all.filter((channel) => channel.type === ChannelType.category);
+  const groups = [null, ...categories].map((category) => {
+    const inside = all.filter((channel) => channel.type !== ChannelType.category && parent(channel, categories) === (category?.id ?? null));
+    return {
+      category,
+      text: inside.filter((channel) => channel.type !== ChannelType.voice),
+      voice: inside.filter((channel) => channel.type === ChannelType.voice),
+    };
+  });
+  return groups.filter((group) => group.category !== null || group.text.length + group.voice.length > 0);
+}
+
+function parent(channel: Channel, categories: readonly Channel[]): Id | null {
+  return categories.some((category) => category.id === channel.parent_id) ? channel.parent_id : null;
+}
+
+export function firstTextChannel(model: Pick<Model, "channels">, guild: Id): Id | null {
+  for (const group of channelGroups(model.channels, guild)) {
+    if (group.text[0] !== undefined) return group.text[0].id;
+  }
+  return null;
+}
+
+export function isGuildUnread(model: Pick<Model, "channels" | "unread">, guild: Id): boolean {
+  return Object.keys(model.unread).some((channel) => model.channels[channel]?.guild_id === guild);
+}
+
+export interface MemberRow {
+  userId: Id;
+  name: string;
+  status: Status;
+  isBot: boolean;
+  isOwner: boolean;
+  color: number;
+}
+
+export interface MemberGroup {
+  id: string;
+  title: string;
+  rows: MemberRow[];
+}
+
+/** Hoisted roles from the top, then the rest who are online, then who is offline. */
+export function memberGroups(model: Pick<Model, "guilds" | "members" | "users" | "presences">, guildId: Id): MemberGroup[] {
+  const guild = model.guilds[guildId];
+  if (guild === undefined) return [];
+  const roles = guild.roles.filter((role) => role.id !== guildId).toSorted((a, b) => b.position - a.position);
+  const groups = new Map<string, MemberGroup>();
+  for (const role of roles) if (role.hoist) groups.set(role.id, { id: role.id, title: role.name, rows: [] });
+  groups.set("online", { id: "online", title: "Online", rows: [] });
+  groups.set("offline", { id: "offline", title: "Offline", rows: [] });
+  for (const member of Object.values(model.members[guildId] ?? {})) {
+    const status = model.presences[member.userId] ?? "offline";
+    const own = roles.filter((role) => member.roles.includes(role.id));
+    const group = status === "offline" ? "offline" : (own.find((role) => role.hoist)?.id ?? "online");
+    groups.get(group)?.rows.push({
+      userId: member.userId,
+      name: displayName(model, guildId, member.userId),
+      status,
+      isBot: model.users[member.userId]?.bot === true,
+      isOwner: guild.owner_id === member.userId,
+      color: own.find((role) => role.color !== 0)?.color ?? 0,
+    });
+  }
+  for (const group of groups.values()) group.rows.sort((a, b) => a.name.localeCompare(b.name));
+  return [...groups.values()].filter((group) => group.rows.length > 0);
+}
+
+/** Who is in a voice channel, in a stable order. */
+export function occupants(model: Pick<Model, "voiceStates" | "users" | "members">, guild: Id, channel: Id): VoiceState[] {
+  return Object.values(model.voiceStates[guild] ?? {})
+    .filter((state) => state.channel_id === channel)
+    .toSorted((a, b) => displayName(model, guild, a.user_id).localeCompare(displayName(model, guild, b.user_id)));
+}
+
+export function mayInGuild(model: Pick<Model, "guilds" | "members" | "me">, guildId: Id, permission: bigint): boolean {
+  const guild = model.guilds[guildId];
+  if (guild === undefined || model.me === null) return false;
+  return has(guildPermissions(guild, model.me.id, model.members[guildId]?.[model.me.id]?.roles ?? []), permission);
+}
+
+export function mayInChannel(model: Pick<Model, "guilds" | "channels" | "members" | "me">, channelId: Id, permission: bigint): boolean {
+  const channel = model.channels[channelId];
+  const guild = channel === undefined ? undefined : model.guilds[channel.guild_id];
+  if (channel === undefined || guild === undefined || model.me === null) return false;
+  const roles = model.members[guild.id]?.[model.me.id]?.roles ?? [];
+  return has(channelPermissions(guild, channel, model.me.id, roles), permission);
+}
+
+export type TimelineRow =
+  | { kind: "day"; key: string; atMs: number }
+  | { kind: "message"; key: string; message: Message; isFirst: boolean }
+  | { kind: "pending"; key: string; pending: Pending; isFirst: boolean };
+
+/** Messages of one author closer than this share one header. */
+const GROUP_MS = 7 * 60_000;
+
+/** Messages and pending sends as rows: a divider per day, a header per run of one author. */
+export function timelineRows(messages: readonly Message[], pending: readonly Pending[]): TimelineRow[] {
+  const rows: TimelineRow[] = [];
+  let author: Id | null = null;
+  let lastMs = 0;
+  const starts = (authorId: Id, atMs: number) => {
+    const isNewDay = new Date(atMs).toDateString() !== new Date(lastMs).toDateString();
+    if (isNewDay) rows.push({ kind: "day", key: `day-${new Date(atMs).toDateString()}`, atMs });
+    const isFirst = isNewDay || authorId !== author || atMs - lastMs > GROUP_MS;
+    author = authorId;
+    lastMs = atMs;
+    return isFirst;
+  };
+  for (const message of messages) {
+    const isFirst = starts(message.author.id, Date.parse(message.timestamp));
+    // A join notice is a line of its own: whoever speaks next gets a header again.
+    if (message.type === 7) author = null;
+    rows.push({ kind: "message", key: message.id, message, isFirst });
+  }
+  for (const item of pending) {
+    rows.push({ kind: "pending", key: item.nonce, pending: item, isFirst: starts(item.author.id, Math.max(item.sentAtMs, lastMs)) });
+  }
+  return rows;
+}

@@ -1,0 +1,254 @@
+// Being in a voice channel, as a pure machine: it asks the main gateway for a place, gathers the two answers, starts the
+// voice session with them, and decides when to try again and when to give up.
+
+import type { Id, VoiceState } from "../api/types";
+import { type Backoff, delayMs } from "../gateway/backoff";
+import type { Credentials } from "./protocol";
+import type { End } from "./session";
+
+/** A full channel answers nothing at all; this long is patience enough. */
+export const PLACE_TIMEOUT_MS = 8_000;
+/** From the credentials to audio. */
+export const AUDIO_TIMEOUT_MS = 15_000;
+/** How long a session that was dismissed waits to learn whether it was moved or removed. */
+export const DISMISSED_WAIT_MS = 5_000;
+export const CALL_BACKOFF: Backoff = { firstMs: 500, maxMs: 8_000 };
+export const MAX_ATTEMPTS = 5;
+
+export interface Place {
+  guildId: Id;
+  channelId: Id;
+}
+
+export interface Mutes {
+  isMuted: boolean;
+  isDeafened: boolean;
+}
+
+export type CallInput =
+  | { kind: "join"; place: Place }
+  | { kind: "leave" }
+  | { kind: "mutes"; mutes: Mutes }
+  /** READY (a new session, which is in no channel) or RESUMED (the old one, with all it had). */
+  | { kind: "gateway"; isNewSession: boolean }
+  /** A voice state of this very gateway session. */
+  | { kind: "state"; state: Pick<VoiceState, "guild_id" | "channel_id" | "session_id" | "user_id"> }
+  | { kind: "server"; guildId: Id; token: string; endpoint: string | null }
+  | { kind: "audio" }
+  /** The media path went silent for good, or could not be made. */
+  | { kind: "silent" }
+  | { kind: "ended"; end: End }
+  | { kind: "tick" };
+
+export type CallOutput =
+  | { kind: "place"; guildId: Id; channelId: Id | null; mutes: Mutes }
+  | { kind: "connect"; credentials: Credentials }
+  | { kind: "disconnect" };
+
+export type CallStatus = "idle" | "joining" | "connecting" | "connected" | "reconnecting" | "failed";
+
+type State =
+  | { name: "idle" }
+  | { name: "failed"; place: Place; reason: string }
+  | { name: "pausing"; place: Place; untilMs: number }
+  /** op 4 was sent (or will be, as soon as there is a session). */
+  | { name: "asking"; place: Place; seen: { sessionId: string; userId: Id } | null; server: { token: string; endpoint: string } | null; deadlineMs: number }
+  | { name: "connecting"; place: Place; seen: { sessionId: string; userId: Id }; deadlineMs: number }
+  | { name: "connected"; place: Place; seen: { sessionId: string; userId: Id } }
+  | { name: "dismissed"; place: Place; deadlineMs: number };
+
+export class Call {
+  #state: State = { name: "idle" };
+  #mutes: Mutes = { isMuted: false, isDeafened: false };
+  /** Attempts since audio last flowed. */
+  #attempt = 0;
+  /** Whether audio flowed in this stay: "joining" or "reconnecting". */
+  #hadAudio = false;
+
+  constructor(private readonly random: () => number) {}
+
+  get place(): Place | null {
+    return this.#state.name === "idle" ? null : this.#state.place;
+  }
+
+  get status(): CallStatus {
+    switch (this.#state.name) {
+      case "idle":
+      case "failed":
+      case "connected":
+        return this.#state.name;
+      case "connecting":
+        return this.#hadAudio ? "reconnecting" : "connecting";
+      default:
+        return this.#hadAudio ? "reconnecting" : "joining";
+    }
+  }
+
+  get failure(): string | null {
+    return this.#state.name === "failed" ? this.#state.reason : null;
+  }
+
+  nextTimeout(): number | null {
+    switch (this.#state.name) {
+      case "pausing":
+        return this.#state.untilMs;
+      case "asking":
+      case "connecting":
+      case "dismissed":
+        return this.#state.deadlineMs;
+      default:
+        return null;
+    }
+  }
+
+  handle(now: number, input: CallInput): CallOutput[] {
+    const out: CallOutput[] = [];
+    switch (input.kind) {
+      case "join":
+        if (this.#state.name !== "idle") out.push({ kind: "disconnect" });
+        this.#attempt = 0;
+        this.#hadAudio = false;
+        this.#ask(now, input.place, out);
+        break;
+      case "leave":
+        this.#leave(out);
+        break;
+      case "mutes":
+        this.#mutes = input.mutes;
+        if (this.#state.name === "asking" || this.#state.name === "connecting" || this.#state.name === "connected") {
+          this.#request(this.#state.place, out);
+        }
+        break;
+      case "gateway":
+        this.#gateway(now, input.isNewSession, out);
+        break;
+      case "state":
+        this.#stateUpdate(now, input.state, out);
+        break;
+      case "server":
+        this.#server(now, input, out);
+        break;
+      case "audio":
+        if (this.#state.name !== "connecting") break;
+        this.#state = { name: "connected", place: this.#state.place, seen: this.#state.seen };
+        this.#attempt = 0;
+        this.#hadAudio = true;
+        break;
+      case "silent":
+        if (this.#state.name === "connecting" || this.#state.name === "connected") this.#retry(now, this.#state.place, NO_PATH, out);
+        break;
+      case "ended":
+        this.#ended(now, input.end, out);
+        break;
+      case "tick":
+        this.#tick(now, out);
+    }
+    return out;
+  }
+
+  #ask(now: number, place: Place, out: CallOutput[]): void {
+    this.#state = { name: "asking", place, seen: null, server: null, deadlineMs: now + PLACE_TIMEOUT_MS };
+    this.#request(place, out);
+  }
+
+  #request(place: Place, out: CallOutput[]): void {
+    out.push({ kind: "place", guildId: place.guildId, channelId: place.channelId, mutes: this.#mutes });
+  }
+
+  #leave(out: CallOutput[]): void {
+    if (this.#state.name === "idle") return;
+    const { guildId } = this.#state.place;
+    this.#state = { name: "idle" };
+    this.#hadAudio = false;
+    out.push({ kind: "disconnect" }, { kind: "place", guildId, channelId: null, mutes: this.#mutes });
+  }
+
+  #gateway(now: number, isNewSession: boolean, out: CallOutput[]): void {
+    const state = this.#state;
+    if (state.name === "idle" || state.name === "failed") return;
+    if (isNewSession && state.name !== "asking") out.push({ kind: "disconnect" });
+    if (isNewSession || state.name === "asking") this.#ask(now, state.place, out);
+  }
+
+  #stateUpdate(now: number, update: Extract<CallInput, { kind: "state" }>["state"], out: CallOutput[]): void {
+    const state = this.#state;
+    if (state.name === "idle" || state.name === "failed" || state.name === "pausing") return;
+    if (update.channel_id === null) {
+      // While asking it is the echo of the place just given up.
+      if (state.name === "asking") return;
+      this.#state = { name: "idle" };
+      this.#hadAudio = false;
+      out.push({ kind: "disconnect" });
+      return;
+    }
+    const place = { guildId: update.guild_id, channelId: update.channel_id };
+    const seen = { sessionId: update.session_id, userId: update.user_id };
+    const isSamePlace = place.channelId === state.place.channelId;
+    if (state.name === "asking" && isSamePlace) {
+      this.#state = { ...state, seen };
+      this.#connectIfComplete(now, out);
+    } else if (state.name !== "asking" && (!isSamePlace || state.name === "dismissed")) {
+      // Moved by someone: the credentials for the new place follow.
+      out.push({ kind: "disconnect" });
+      this.#state = { name: "asking", place, seen, server: null, deadlineMs: now + PLACE_TIMEOUT_MS };
+    }
+  }
+
+  #server(now: number, update: Extract<CallInput, { kind: "server" }>, out: CallOutput[]): void {
+    const state = this.#state;
+    if (state.name === "idle" || state.name === "failed" || state.name === "pausing" || update.guildId !== state.place.guildId) return;
+    const server = update.endpoint === null ? null : { token: update.token, endpoint: update.endpoint };
+    const seen = state.name === "connecting" || state.name === "connected" ? state.seen : state.name === "asking" ? state.seen : null;
+    // The room moves to another node (or its node is gone and a new one will be named).
+    if (state.name !== "asking") out.push({ kind: "disconnect" });
+    this.#state = { name: "asking", place: state.place, seen, server, deadlineMs: now + PLACE_TIMEOUT_MS };
+    this.#connectIfComplete(now, out);
+  }
+
+  #connectIfComplete(now: number, out: CallOutput[]): void {
+    if (this.#state.name !== "asking") return;
+    const { place, seen, server } = this.#state;
+    if (seen === null || server === null) return;
+    this.#state = { name: "connecting", place, seen, deadlineMs: now + AUDIO_TIMEOUT_MS };
+    out.push({ kind: "connect", credentials: { ...server, serverId: place.guildId, userId: seen.userId, sessionId: seen.sessionId } });
+  }
+
+  #ended(now: number, end: End, out: CallOutput[]): void {
+    const state = this.#state;
+    if (state.name !== "connecting" && state.name !== "connected") return;
+    if (end === "dismissed") {
+      out.push({ kind: "disconnect" });
+      this.#state = { name: "dismissed", place: state.place, deadlineMs: now + DISMISSED_WAIT_MS };
+    } else this.#retry(now, state.place, NO_NODE, out);
+  }
+
+  #retry(now: number, place: Place, reason: string, out: CallOutput[]): void {
+    this.#attempt += 1;
+    out.push({ kind: "disconnect" }, { kind: "place", guildId: place.guildId, channelId: null, mutes: this.#mutes });
+    this.#state =
+      this.#attempt >= MAX_ATTEMPTS
+        ? { name: "failed", place, reason }
+        : { name: "pausing", place, untilMs: now + delayMs(CALL_BACKOFF, this.#attempt - 1, this.random) };
+  }
+
+  #tick(now: number, out: CallOutput[]): void {
+    const state = this.#state;
+    const due = this.nextTimeout();
+    if (due === null || now < due) return;
+    if (state.name === "pausing") {
+      this.#ask(now, state.place, out);
+    } else if (state.name === "asking") {
+      // Silence is the documented answer of a full channel and of one that may not be joined.
+      this.#leave(out);
+      this.#state = { name: "failed", place: state.place, reason: NO_PLACE };
+    } else if (state.name === "connecting") {
+      this.#retry(now, state.place, NO_PATH, out);
+    } else if (state.name === "dismissed") {
+      this.#leave(out);
+    }
+  }
+}
+
+const NO_PLACE = "The channel did not let you in. It may be full, or you may not connect to it.";
+const NO_NODE = "The voice server does not answer.";
+const NO_PATH = "No audio path to the voice server. A firewall may block UDP.";

@@ -1,0 +1,56 @@
+// The voice gateway's frames (version 8): opcodes, close codes, payloads.
+
+import type { Id } from "../api/types";
+
+export const VOICE_VERSION = 8;
+
+export const VoiceOp = {
+  identify: 0,
+  selectProtocol: 1,
+  ready: 2,
+  heartbeat: 3,
+  sessionDescription: 4,
+  speaking: 5,
+  heartbeatAck: 6,
+  resume: 7,
+  hello: 8,
+  resumed: 9,
+  clientsConnect: 11,
+  clientDisconnect: 13,
+} as const;
+
+export interface VoiceFrame {
+  op: number;
+  d: unknown;
+  /** Present on frames that a resume would replay. */
+  seq?: number;
+}
+
+/** Everything that one join of one channel needs at the voice node. */
+export interface Credentials {
+  /** host:port, without a scheme. */
+  endpoint: string;
+  token: string;
+  serverId: Id;
+  userId: Id;
+  sessionId: string;
+}
+
+/** op 5 `speaking`: the microphone bit. */
+export const SPEAKING_MICROPHONE = 1;
+
+/** Kicked, moved, or the channel is gone: the main gateway says which; never reconnect by oneself. */
+export function isDismissal(code: number): boolean {
+  return code === 4014 || code === 4022;
+}
+
+/** The session cannot be resumed; a new token has to be asked for. */
+export function endsVoiceSession(code: number): boolean {
+  return code === 1000 || code === 1001 || (code >= 4001 && code <= 4013) || (code >= 4016 && code <= 4021);
+}
+
+export interface SpeakingPayload {
+  user_id?: Id;
+  ssrc: number;
+  speaking: number;
+}

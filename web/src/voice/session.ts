@@ -1,0 +1,224 @@
+// The voice gateway's client side as a pure machine, in the form of gateway/session.ts: inputs in, outputs out, the clock
+// as a value. It negotiates once per join; after that the socket carries who speaks, and may be cut and resumed while the
+// audio goes on.
+
+import type { Id } from "../api/types";
+import { type Backoff, delayMs } from "../gateway/backoff";
+import { type Credentials, endsVoiceSession, isDismissal, SPEAKING_MICROPHONE, type SpeakingPayload, type VoiceFrame, VoiceOp } from "./protocol";
+
+/** From opening the socket to the answer; a node that needs longer is taken for dead. */
+export const NEGOTIATION_TIMEOUT_MS = 12_000;
+export const VOICE_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 };
+/** The node keeps a cut session for about half a minute; after this many tries a new join is quicker. */
+export const MAX_RESUMES = 6;
+
+/** Why a voice session is over. */
+export type End =
+  /** Kicked or moved: what happens next comes by the main gateway. */
+  | "dismissed"
+  /** A new token may work. */
+  | "lost";
+
+export type VoiceInput =
+  | { kind: "start"; credentials: Credentials }
+  | { kind: "stop" }
+  | { kind: "frame"; frame: VoiceFrame }
+  | { kind: "closed"; code: number }
+  | { kind: "offer"; sdp: string; opusPayloadType: number; connectionId: string }
+  | { kind: "speaking"; isOn: boolean }
+  | { kind: "tick" };
+
+export type VoiceOutput =
+  | { kind: "open"; endpoint: string }
+  | { kind: "send"; frame: { op: number; d: unknown } }
+  | { kind: "close"; code: number }
+  /** Make the peer connection and hand its offer back. */
+  | { kind: "negotiate" }
+  | { kind: "answer"; sdp: string }
+  /** The socket is up again (or for the first time) after the answer. */
+  | { kind: "live" }
+  /** The socket is cut; audio may still flow. */
+  | { kind: "cut" }
+  | { kind: "speaker"; userId: Id; ssrc: number; isOn: boolean }
+  | { kind: "present"; userIds: Id[] }
+  | { kind: "gone"; userId: Id }
+  | { kind: "ended"; end: End };
+
+type State =
+  | { name: "stopped" }
+  | { name: "joining"; deadlineMs: number }
+  | { name: "live" }
+  | { name: "waiting"; untilMs: number }
+  | { name: "resuming"; deadlineMs: number };
+
+export class VoiceSession {
+  #state: State = { name: "stopped" };
+  #credentials: Credentials | null = null;
+  #ssrc = 0;
+  #seqAck = -1;
+  #resumes = 0;
+  #heart: { intervalMs: number; nextMs: number; isAcked: boolean } | null = null;
+
+  constructor(private readonly random: () => number) {}
+
+  nextTimeout(): number | null {
+    const times: number[] = [];
+    if (this.#heart !== null) times.push(this.#heart.nextMs);
+    if (this.#state.name === "waiting") times.push(this.#state.untilMs);
+    if (this.#state.name === "joining" || this.#state.name === "resuming") times.push(this.#state.deadlineMs);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  handle(now: number, input: VoiceInput): VoiceOutput[] {
+    const out: VoiceOutput[] = [];
+    if (input.kind === "start") {
+      this.#start(now, input.credentials, out);
+    } else if (this.#state.name === "stopped") {
+      // The end of a socket that was told to close.
+    } else if (input.kind === "stop") {
+      this.#stop();
+      out.push({ kind: "close", code: 1000 });
+    } else if (input.kind === "frame") {
+      this.#frame(now, input.frame, out);
+    } else if (input.kind === "closed") {
+      this.#closed(now, input.code, out);
+    } else if (input.kind === "offer") {
+      if (this.#state.name === "joining") out.push({ kind: "send", frame: selectProtocol(input) });
+    } else if (input.kind === "speaking") {
+      const d = { speaking: input.isOn ? SPEAKING_MICROPHONE : 0, delay: 0, ssrc: this.#ssrc };
+      if (this.#state.name === "live") out.push({ kind: "send", frame: { op: VoiceOp.speaking, d } });
+    } else if (input.kind === "tick") {
+      this.#tick(now, out);
+    }
+    return out;
+  }
+
+  #start(now: number, credentials: Credentials, out: VoiceOutput[]): void {
+    if (this.#state.name !== "stopped") out.push({ kind: "close", code: 1000 });
+    this.#stop();
+    this.#credentials = credentials;
+    this.#state = { name: "joining", deadlineMs: now + NEGOTIATION_TIMEOUT_MS };
+    out.push({ kind: "open", endpoint: credentials.endpoint });
+  }
+
+  #frame(now: number, frame: VoiceFrame, out: VoiceOutput[]): void {
+    if (this.#state.name === "waiting") return;
+    if (typeof frame.seq === "number") this.#seqAck = frame.seq;
+    switch (frame.op) {
+      case VoiceOp.hello:
+        this.#hello(now, (frame.d as { heartbeat_interval: number }).heartbeat_interval, out);
+        return;
+      case VoiceOp.ready:
+        this.#ssrc = (frame.d as { ssrc: number }).ssrc;
+        if (this.#state.name === "joining") out.push({ kind: "negotiate" });
+        return;
+      case VoiceOp.sessionDescription:
+        if (this.#state.name !== "joining") return;
+        this.#state = { name: "live" };
+        out.push({ kind: "answer", sdp: (frame.d as { sdp: string }).sdp }, { kind: "live" });
+        return;
+      case VoiceOp.resumed:
+        if (this.#state.name !== "resuming") return;
+        this.#state = { name: "live" };
+        this.#resumes = 0;
+        out.push({ kind: "live" });
+        return;
+      case VoiceOp.heartbeat:
+        out.push(this.#heartbeat(now));
+        return;
+      case VoiceOp.heartbeatAck:
+        if (this.#heart !== null) this.#heart.isAcked = true;
+        return;
+      case VoiceOp.speaking: {
+        const { user_id, ssrc, speaking } = frame.d as SpeakingPayload;
+        if (user_id !== undefined) out.push({ kind: "speaker", userId: user_id, ssrc, isOn: (speaking & SPEAKING_MICROPHONE) !== 0 });
+        return;
+      }
+      case VoiceOp.clientsConnect:
+        out.push({ kind: "present", userIds: (frame.d as { user_ids: Id[] }).user_ids });
+        return;
+      case VoiceOp.clientDisconnect:
+        out.push({ kind: "gone", userId: (frame.d as { user_id: Id }).user_id });
+        return;
+      default:
+      // Video, platform, flags and end-to-end encryption are not part of this page.
+    }
+  }
+
+  #hello(now: number, intervalMs: number, out: VoiceOutput[]): void {
+    const credentials = this.#credentials;
+    if (credentials === null) return;
+    this.#heart = { intervalMs, nextMs: now + intervalMs * this.random(), isAcked: true };
+    const { serverId: server_id, userId: user_id, sessionId: session_id, token } = credentials;
+    const frame =
+      this.#state.name === "resuming"
+        ? { op: VoiceOp.resume, d: { server_id, session_id, token, seq_ack: this.#seqAck } }
+        : { op: VoiceOp.identify, d: { server_id, user_id, session_id, token, video: false, streams: [] } };
+    out.push({ kind: "send", frame });
+  }
+
+  #closed(now: number, code: number, out: VoiceOutput[]): void {
+    if (this.#state.name === "waiting") return;
+    if (isDismissal(code)) this.#finish("dismissed", out);
+    else if (endsVoiceSession(code) || this.#state.name === "joining") this.#finish("lost", out);
+    else this.#cut(now, out);
+  }
+
+  #tick(now: number, out: VoiceOutput[]): void {
+    const due = this.nextTimeout();
+    if (due === null || now < due) return;
+    if (this.#state.name === "waiting") {
+      this.#state = { name: "resuming", deadlineMs: now + NEGOTIATION_TIMEOUT_MS };
+      if (this.#credentials !== null) out.push({ kind: "open", endpoint: this.#credentials.endpoint });
+      return;
+    }
+    const isLate = (this.#state.name === "joining" || this.#state.name === "resuming") && this.#state.deadlineMs <= now;
+    if (isLate || this.#heart?.isAcked === false) {
+      out.push({ kind: "close", code: 4000 });
+      if (this.#state.name === "joining") this.#finish("lost", out);
+      else this.#cut(now, out);
+    } else if (this.#heart !== null) {
+      this.#heart.isAcked = false;
+      this.#heart.nextMs = now + this.#heart.intervalMs;
+      out.push(this.#heartbeat(now));
+    }
+  }
+
+  #cut(now: number, out: VoiceOutput[]): void {
+    this.#resumes += 1;
+    if (this.#resumes > MAX_RESUMES) {
+      this.#finish("lost", out);
+      return;
+    }
+    this.#heart = null;
+    this.#state = { name: "waiting", untilMs: now + delayMs(VOICE_BACKOFF, this.#resumes - 1, this.random) };
+    out.push({ kind: "cut" });
+  }
+
+  #finish(end: End, out: VoiceOutput[]): void {
+    this.#stop();
+    out.push({ kind: "ended", end });
+  }
+
+  #stop(): void {
+    this.#state = { name: "stopped" };
+    this.#credentials = null;
+    this.#heart = null;
+    this.#ssrc = 0;
+    this.#seqAck = -1;
+    this.#resumes = 0;
+  }
+
+  #heartbeat(now: number): VoiceOutput {
+    return { kind: "send", frame: { op: VoiceOp.heartbeat, d: { t: now, seq_ack: this.#seqAck } } };
+  }
+}
+
+/** The whole offer, in both places where nodes of this protocol look for it. */
+function selectProtocol(offer: { sdp: string; opusPayloadType: number; connectionId: string }) {
+  const codecs = [{ name: "opus", type: "audio", priority: 1000, payload_type: offer.opusPayloadType }];
+  return {
+    op: VoiceOp.selectProtocol,
+    d: { protocol: "webrtc", data: offer.sdp, sdp: offer.sdp, codecs, rtc_connection_id: offer.connectionId },
+  };
+}
