@@ -1,0 +1,199 @@
+"""A discord.py bot with its voice client, as released, pointed at the server under test.
+
+Given: {"base": "http://host:port", "gateway": "ws://host:port/gateway", "token": "…"}. See script.py for how it is driven.
+"""
+
+import asyncio
+import logging
+import struct
+import sys
+
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from script import given, report, serve
+
+# The two places where discord.py names its server.
+Route.BASE = given["base"] + "/api/v10"
+DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(given["gateway"])
+
+# The library reconnects on its own and says so only in its log; a failing test prints it.
+logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+
+
+class Frames(discord.AudioSource):
+    """A file of Opus packets: for each a little-endian u16 length and that many bytes."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            content = file.read()
+        self.packets, at = [], 0
+        while at < len(content):
+            (length,) = struct.unpack_from("<H", content, at)
+            self.packets.append(content[at + 2 : at + 2 + length])
+            at += 2 + length
+        self.unread = iter(self.packets)
+
+    def is_opus(self):
+        return True
+
+    def read(self):
+        return next(self.unread, b"")
+
+
+def message(seen):
+    return {
+        "id": str(seen.id),
+        "channel": str(seen.channel.id),
+        "guild": str(seen.guild.id) if seen.guild else None,
+        "author": str(seen.author.id),
+        "content": seen.content,
+        "edited": seen.edited_at.isoformat() if seen.edited_at else None,
+    }
+
+
+class Bot(discord.Client):
+    async def setup_hook(self):
+        self.commands = asyncio.create_task(self.serve())
+
+    async def serve(self):
+        await serve({name[3:]: getattr(self, name) for name in dir(self) if name.startswith("do_")})
+        await self.close()
+
+    # What the library tells its user.
+
+    async def on_ready(self):
+        report("ready", user=str(self.user.id), name=self.user.name)
+
+    async def on_resumed(self):
+        report("resumed")
+
+    async def on_disconnect(self):
+        report("disconnected")
+
+    async def on_error(self, event, *_args):
+        report("error", message=f"{event}: {sys.exc_info()[1]!r}")
+
+    async def on_message(self, seen):
+        report("message_create", **message(seen))
+
+    async def on_raw_message_edit(self, payload):
+        edited = payload.message
+        report("message_update", **message(edited))
+
+    async def on_raw_message_delete(self, payload):
+        report("message_delete", id=str(payload.message_id), channel=str(payload.channel_id))
+
+    async def on_typing(self, channel, user, _when):
+        report("typing_start", channel=str(channel.id), user=str(user.id))
+
+    async def on_guild_join(self, guild):
+        report("guild_create", guild=str(guild.id))
+
+    async def on_guild_remove(self, guild):
+        report("guild_delete", guild=str(guild.id))
+
+    async def on_member_join(self, member):
+        report("member_add", guild=str(member.guild.id), user=str(member.id))
+
+    async def on_member_remove(self, member):
+        report("member_remove", guild=str(member.guild.id), user=str(member.id))
+
+    async def on_guild_channel_create(self, channel):
+        report("channel_create", channel=str(channel.id), name=channel.name)
+
+    async def on_guild_channel_update(self, _before, channel):
+        report("channel_update", channel=str(channel.id), name=channel.name)
+
+    async def on_guild_channel_delete(self, channel):
+        report("channel_delete", channel=str(channel.id))
+
+    async def on_presence_update(self, _before, member):
+        report("presence_update", user=str(member.id), status=str(member.status))
+
+    async def on_voice_state_update(self, member, _before, now):
+        report(
+            "voice_state_update",
+            user=str(member.id),
+            channel=str(now.channel.id) if now.channel else None,
+            self_mute=now.self_mute,
+            self_deaf=now.self_deaf,
+            mute=now.mute,
+            deaf=now.deaf,
+        )
+
+    # What a test may ask of it.
+
+    async def do_caches(self, _command):
+        return {
+            "user": {"id": str(self.user.id), "name": self.user.name, "bot": self.user.bot},
+            "guilds": [
+                {
+                    "id": str(guild.id),
+                    "name": guild.name,
+                    "owner": str(guild.owner_id),
+                    "available": not guild.unavailable,
+                    "member_count": guild.member_count,
+                    "channels": [{"id": str(c.id), "name": c.name, "type": c.type.value} for c in guild.channels],
+                    "roles": [{"id": str(r.id), "name": r.name, "permissions": str(r.permissions.value)} for r in guild.roles],
+                    "members": [str(m.id) for m in guild.members],
+                    "my_permissions": str(guild.me.guild_permissions.value) if guild.me else None,
+                }
+                for guild in self.guilds
+            ],
+        }
+
+    async def do_fetch_members(self, command):
+        guild = self.get_guild(int(command["guild"]))
+        return [str(m.id) for m in await guild.chunk(cache=False)]
+
+    async def channel(self, command):
+        id = int(command["channel"])
+        return self.get_channel(id) or await self.fetch_channel(id)
+
+    async def do_send(self, command):
+        channel = await self.channel(command)
+        fields = {}
+        if command.get("reply_to"):
+            fields["reference"] = channel.get_partial_message(int(command["reply_to"]))
+        return message(await channel.send(command["content"], **fields))
+
+    async def do_edit(self, command):
+        held = (await self.channel(command)).get_partial_message(int(command["message"]))
+        return message(await held.edit(content=command["content"]))
+
+    async def do_delete(self, command):
+        await (await self.channel(command)).get_partial_message(int(command["message"])).delete()
+
+    async def do_history(self, command):
+        return [message(m) async for m in (await self.channel(command)).history(limit=command["limit"])]
+
+    async def do_typing(self, command):
+        # Awaiting the context manager sends one notice.
+        await (await self.channel(command)).typing()
+
+    async def do_join_voice(self, command):
+        channel = await self.channel(command)
+        self.voice = await channel.connect(
+            timeout=20, self_mute=command.get("self_mute", False), self_deaf=command.get("self_deaf", False)
+        )
+        return {"mode": self.voice.mode}
+
+    async def do_leave_voice(self, _command):
+        await self.voice.disconnect()
+
+    async def do_play(self, command):
+        self.end = asyncio.get_running_loop().create_future()
+        finished = lambda error: self.loop.call_soon_threadsafe(self.end.set_result, str(error) if error else None)
+        self.voice.play(Frames(command["frames"]), after=finished)
+
+    async def do_played(self, _command):
+        return await self.end
+
+
+intents = discord.Intents.default()
+intents.members = intents.presences = intents.message_content = True
+bot = Bot(intents=intents)
+bot.run(given["token"], log_handler=None)

@@ -1,0 +1,7 @@
+//! End to end: the real server process, real client libraries, real browsers. Each module is one promise of the README.
+
+mod bad_input;
+mod crash;
+mod libraries;
+mod process;
+mod resume;

@@ -1,0 +1,110 @@
+//! The process itself: how it starts, what it says, how it ends, and that TLS and plain HTTP share its port.
+
+use std::process::Command;
+
+use guildhall_loadtest::{Gateway, Rest, Trust, gateway::Connect};
+use guildhall_protocol::Permissions;
+use guildhall_tests::{
+    server::{Server, binary},
+    world::World,
+};
+use serde_json::json;
+
+#[test]
+fn help_names_every_option_with_its_environment_variable() {
+    let help = Command::new(binary()).args(["serve", "--help"]).output().expect("it runs");
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).expect("text");
+    for option in
+        ["config", "data", "listen", "public-host", "media-listen", "media-ip", "media-port", "media-workers", "registration"]
+    {
+        let variable = format!("GUILDHALL_{}", option.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("--{option}")), "--{option} is documented: {help}");
+        assert!(help.contains(&variable), "{variable} is documented: {help}");
+    }
+}
+
+#[test]
+fn a_bad_value_stops_the_start_with_a_sentence_that_names_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("guildhall.toml");
+    let data = folder.path().join("data");
+    let serve = |arguments: &[&str], file: &str, environment: &[(&str, &str)]| {
+        std::fs::write(&config, file).expect("writable");
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--data").arg(&data).arg("--config").arg(&config);
+        command.args(arguments).envs(environment.iter().copied());
+        let output = command.output().expect("it runs");
+        assert!(!output.status.success(), "{arguments:?} {file:?} must not start");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (named, said) in [
+        ("--listen", serve(&["--listen", "nowhere"], "", &[])),
+        ("--media-port", serve(&["--media-port", "70000"], "", &[])),
+        ("--registration", serve(&["--registration", "perhaps"], "", &[])),
+        ("listen", serve(&[], "listen = \"nowhere\"", &[])),
+        ("media_workers", serve(&[], "media_workers = \"many\"", &[])),
+        ("listne", serve(&[], "listne = \"127.0.0.1:0\"", &[])),
+        ("listen", serve(&[], "", &[("GUILDHALL_LISTEN", "nowhere")])),
+    ] {
+        assert!(said.to_lowercase().contains(named), "the message names {named}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_asked_for_shutdown_ends_with_zero_and_a_restart_keeps_everything() {
+    let mut world = World::start().await;
+    let ann = world.member("ann").await;
+    let mut written = Vec::new();
+    for signal in ["TERM", "INT"] {
+        let message = ann.rest.send_message(world.text, &format!("before {signal}")).await.expect("a member may write");
+        written.push((message.id, message.content));
+        let status = world.server.signal(signal);
+        assert_eq!(status.code(), Some(0), "SIG{signal} ends the process cleanly");
+        world.server.restart();
+
+        // The same tokens, the same guild, the same words; the password still works.
+        let owner = world.server.owner();
+        world.rest.login(&owner.login, &owner.password).await.expect("the owner's password still works");
+        assert_eq!(ann.rest.guild(world.guild).await.expect("still a member").name, "The hall");
+        let kept = ann.rest.history(world.text).await.expect("a member may read");
+        let kept: Vec<_> = kept.into_iter().map(|message| (message.id, message.content)).collect();
+        assert_eq!(kept, written);
+    }
+}
+
+#[tokio::test]
+async fn a_library_comes_back_by_itself_after_a_restart() {
+    let mut world = World::start().await;
+    let bot = world.bot("jester", Permissions::VIEW_CHANNEL).await;
+    let script = world.discord_js(&bot, &world.server.base()).await;
+    assert_eq!(world.server.signal("TERM").code(), Some(0), "an open session does not hold up the end");
+    world.server.restart();
+    script.event_number(2, "identified", json!({})).await;
+    let sent = world.owner.rest.send_message(world.text, "welcome back").await.expect("the owner may write");
+    script.event("message_create", json!({"id": sent.id})).await;
+}
+
+#[tokio::test]
+async fn tls_and_plain_http_share_the_port() {
+    let server = Server::start();
+    let port = server.address().port();
+    let trust = Trust::file(&server.ca()).expect("the server wrote its certificate authority");
+    for (base, trust, gateway) in [
+        (format!("https://localhost:{port}"), &trust, format!("wss://localhost:{port}/gateway")),
+        (format!("https://127.0.0.1:{port}"), &trust, format!("wss://127.0.0.1:{port}/gateway")),
+        (format!("http://127.0.0.1:{port}"), &Trust::none(), format!("ws://127.0.0.1:{port}/gateway")),
+    ] {
+        let rest = Rest::with_trust(&base, trust).expect("a client");
+        assert_eq!(rest.gateway_url().await.expect("an answer"), gateway, "the URL keeps the scheme and host of the request");
+        let owner = rest.login(&server.owner().login, &server.owner().password).await.expect("a login");
+        let mut connect = Connect::new(gateway, &owner.token);
+        connect.trust = trust.clone();
+        Gateway::connect(&connect).await.unwrap_or_else(|error| panic!("a session over {}: {error}", connect.url));
+    }
+
+    let other = Server::start();
+    let stranger = Trust::file(&other.ca()).expect("another server has another authority");
+    let rest = Rest::with_trust(&format!("https://127.0.0.1:{port}"), &stranger).expect("a client");
+    rest.gateway_url().await.expect_err("who trusts another authority does not talk to this server");
+}

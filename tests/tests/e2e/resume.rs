@@ -1,0 +1,62 @@
+//! A socket is cut under a library that stays logged in: it resumes, and sees every event once and in order.
+
+use guildhall_protocol::Permissions;
+use guildhall_tests::{proxy::Proxy, script::Script, world::World};
+use serde_json::json;
+
+const READ: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
+
+/// Cuts in one test; each is followed by messages that only a replay can deliver.
+const CUTS: usize = 3;
+
+/// Messages around each cut: before it, while nothing gets through, and after.
+const BATCH: usize = 4;
+
+#[tokio::test]
+async fn discord_js_resumes_and_misses_nothing() {
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("jester", READ).await;
+    let script = world.discord_js(&bot, &proxy.base()).await;
+    cut_and_compare(&world, &proxy, &script).await;
+    assert_eq!(script.events("identified").len(), 1, "the session of the start is still the session");
+}
+
+#[tokio::test]
+async fn discord_py_resumes_and_misses_nothing() {
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("python", READ).await;
+    let script = world.discord_py(&bot, &proxy.base()).await;
+    cut_and_compare(&world, &proxy, &script).await;
+    assert_eq!(script.events("ready").len(), 1, "the session of the start is still the session");
+}
+
+async fn cut_and_compare(world: &World, proxy: &Proxy, script: &Script) {
+    let mut sent = Vec::new();
+    let send = async |sent: &mut Vec<String>| {
+        for _ in 0..BATCH {
+            let content = format!("message {}", sent.len());
+            let message = world.owner.rest.send_message(world.text, &content).await.expect("the owner may write");
+            sent.push(message.id.to_string());
+        }
+    };
+
+    for cut in 1..=CUTS {
+        send(&mut sent).await;
+        // Half of the cuts come when everything was delivered, the others while events are on their way.
+        if cut % 2 == 1 {
+            script.event("message_create", json!({"id": sent.last()})).await;
+        }
+        proxy.cut_and_hold();
+        send(&mut sent).await;
+        proxy.release();
+        script.event_number(cut, "resumed", json!({})).await;
+        send(&mut sent).await;
+        script.event("message_create", json!({"id": sent.last()})).await;
+    }
+
+    let seen: Vec<String> =
+        script.events("message_create").iter().map(|event| event["id"].as_str().expect("an id").to_string()).collect();
+    assert_eq!(seen, sent, "every message once and in order");
+}
