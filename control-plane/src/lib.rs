@@ -6,3 +6,5 @@
 pub mod event;
 pub mod guild;
 pub mod hub;
+pub mod ids;
+pub mod store;

@@ -1,0 +1,149 @@
+//! The truth: accounts, guilds, messages and the events that made them, in one SQLite file.
+//!
+//! Reads go to a small pool of read-only connections. Every change is a job of one writer task ([`writer`]): it runs many
+//! jobs in one transaction, commits, hands the events over for publication and only then answers. So what was answered is
+//! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share.
+
+mod applications;
+mod channels;
+mod guilds;
+mod invites;
+mod members;
+mod messages;
+mod outbox;
+mod roles;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod users;
+mod writer;
+
+pub use applications::NewApplication;
+pub use guilds::NewGuild;
+pub use invites::StoredInvite;
+pub use members::{Ban, Left};
+pub use messages::{NewMessage, Page, Sent};
+pub use tokens::{Caller, TokenHash};
+pub use users::Credentials;
+pub use writer::Publication;
+
+use crate::ids::Ids;
+use guildhall_protocol::Snowflake;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use writer::{Tx, Writer};
+
+/// Readers hold a connection for one short query, so a few serve thousands of requests a second.
+const READERS: u32 = 4;
+/// Another process (a backup, a shell) may hold the file's lock for a moment; the writer itself never competes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A reader pool that stays exhausted this long means overload: the request fails rather than piles up.
+const READER_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error("the name is taken")]
+    UsernameTaken,
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    #[error("no such object")]
+    Missing,
+    #[error("the invite is unknown, used up or has expired")]
+    InviteSpent,
+    #[error("the user is banned")]
+    Banned,
+    #[error("the user is a member already")]
+    AlreadyMember,
+    #[error("a documented maximum is reached")]
+    Full,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The job found the world otherwise than its author assumed; nothing was stored.
+    #[error("{0}")]
+    Conflict(#[from] Conflict),
+    /// The writer's queue is full: nothing was stored.
+    #[error("the writer's queue is full")]
+    Busy,
+    /// The writer has stopped, or the commit failed: nothing was stored.
+    #[error("the change could not be committed")]
+    NotCommitted,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("a stored value cannot be read: {0}")]
+    Corrupt(#[from] serde_json::Error),
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A cheap handle; clones share connections, writer and caches.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    readers: SqlitePool,
+    writer: Writer,
+    tokens: tokens::Cache,
+    ids: Arc<Ids>,
+}
+
+impl Store {
+    /// Opens or creates the file, brings its schema up to date and starts the writer. The receiver yields every job's events
+    /// in commit order; whoever holds it must complete each [`Publication`], or the job's author waits for ever.
+    pub async fn open(file: &Path) -> anyhow::Result<(Self, mpsc::Receiver<Publication>)> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
+        let mut connection = SqliteConnection::connect_with(&options.clone().create_if_missing(true)).await?;
+        sqlx::migrate!("migrations/sqlite").run(&mut connection).await?;
+        // If the clock was set back while we were away, new ids still come after the old ones.
+        let last_commit: Option<i64> =
+            sqlx::query_scalar("SELECT created_at FROM outbox ORDER BY id DESC LIMIT 1").fetch_optional(&mut connection).await?;
+        let ids = Arc::new(Ids::new(0, last_commit.map_or(0, |ms| ms as u64 + 1)));
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_WAIT)
+            .connect_with(options.read_only(true).pragma("query_only", "ON"))
+            .await?;
+        let (writer, publications) = Writer::start(connection, ids.clone());
+        Ok((Self(Arc::new(Inner { readers, writer, tokens: tokens::Cache::new(), ids })), publications))
+    }
+
+    /// An id for a new object. Messages get theirs in the writer, so that their ids are in commit order.
+    pub fn make_id<T: From<Snowflake>>(&self) -> T {
+        self.0.ids.make()
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.0.readers
+    }
+
+    /// Several reads that must agree with each other: one snapshot of the database.
+    async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>> {
+        Ok(self.0.readers.begin().await?)
+    }
+
+    /// Runs `work` in the writer's next transaction and answers after its commit and publication.
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> futures_util::future::BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        self.0.writer.run(work).await
+    }
+
+    /// Lets the writer finish what is queued, then closes every connection. Later writes fail with `NotCommitted`.
+    pub async fn close(&self) {
+        self.0.writer.stop().await;
+        self.0.readers.close().await;
+    }
+}

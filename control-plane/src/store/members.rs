@@ -1,0 +1,275 @@
+//! Members, their roles, and bans.
+
+use super::messages::delete_recent_of;
+use super::roles::delete_overwrites_of;
+use super::users::{find_user, user_of};
+use super::{Conflict, Result, Store, Tx};
+use crate::event::Event;
+use guildhall_protocol::model::{Member, User, parse_timestamp, timestamp};
+use guildhall_protocol::{GuildId, RoleId, UserId};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::HashMap;
+
+/// One entry of a guild's ban list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ban {
+    pub reason: Option<String>,
+    pub user: User,
+}
+
+/// How someone stops being a member.
+#[derive(Clone, Debug)]
+pub enum Left {
+    /// Left or was kicked: may come back.
+    Free,
+    /// Banned; their messages of the last seconds go too.
+    Banned { reason: Option<String>, delete_message_seconds: u64 },
+}
+
+macro_rules! select_member {
+    ($where:literal) => {
+        concat!(
+            "SELECT m.user_id AS id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, m.nick, m.joined_at, m.deaf, m.mute, ",
+            "m.flags AS member_flags, m.disabled_until FROM members m JOIN users u ON u.id = m.user_id WHERE ",
+            $where
+        )
+    };
+}
+
+fn member_of(row: &SqliteRow) -> Result<Member> {
+    let mut member = Member::new(user_of(row)?, timestamp(row.try_get::<i64, _>("joined_at")? as u64));
+    member.nick = row.try_get("nick")?;
+    member.deaf = row.try_get("deaf")?;
+    member.mute = row.try_get("mute")?;
+    member.flags = row.try_get("member_flags")?;
+    member.communication_disabled_until = row.try_get::<Option<i64>, _>("disabled_until")?.map(|ms| timestamp(ms as u64));
+    Ok(member)
+}
+
+/// The guild's members with their roles, in user order.
+pub(super) async fn members_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Member>> {
+    let held: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT user_id, role_id FROM member_roles WHERE guild_id = $1 ORDER BY user_id, role_id")
+            .bind(guild.to_sql())
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut roles: HashMap<UserId, Vec<RoleId>> = HashMap::new();
+    for (user, role) in held {
+        roles.entry(UserId::from_sql(user)).or_default().push(RoleId::from_sql(role));
+    }
+    let rows =
+        sqlx::query(select_member!("m.guild_id = $1 ORDER BY m.user_id")).bind(guild.to_sql()).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let mut member = member_of(row)?;
+            member.roles = roles.remove(&member.user.id).unwrap_or_default();
+            Ok(member)
+        })
+        .collect()
+}
+
+async fn find_member(connection: &mut SqliteConnection, guild: GuildId, user: UserId) -> Result<Option<Member>> {
+    let row = sqlx::query(select_member!("m.guild_id = $1 AND m.user_id = $2"))
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut member = member_of(&row)?;
+    let roles: Vec<i64> =
+        sqlx::query_scalar("SELECT role_id FROM member_roles WHERE guild_id = $1 AND user_id = $2 ORDER BY role_id")
+            .bind(guild.to_sql())
+            .bind(user.to_sql())
+            .fetch_all(connection)
+            .await?;
+    member.roles = roles.into_iter().map(RoleId::from_sql).collect();
+    Ok(Some(member))
+}
+
+pub(super) async fn insert_member(tx: &mut Tx<'_>, guild: GuildId, member: &Member) -> Result<()> {
+    let inserted =
+        sqlx::query("INSERT INTO members (guild_id, user_id, nick, joined_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+            .bind(guild.to_sql())
+            .bind(member.user.id.to_sql())
+            .bind(&member.nick)
+            .bind(parse_timestamp(&member.joined_at).unwrap_or(tx.now_ms) as i64)
+            .execute(tx.sql())
+            .await?;
+    if inserted.rows_affected() == 0 {
+        return Err(Conflict::AlreadyMember.into());
+    }
+    replace_roles(tx, guild, member.user.id, &member.roles).await
+}
+
+async fn replace_roles(tx: &mut Tx<'_>, guild: GuildId, user: UserId, roles: &[RoleId]) -> Result<()> {
+    sqlx::query("DELETE FROM member_roles WHERE guild_id = $1 AND user_id = $2")
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .execute(tx.sql())
+        .await?;
+    for role in roles {
+        // A role that was deleted a moment ago, or belongs to another guild, is not given.
+        sqlx::query(
+            "INSERT INTO member_roles (guild_id, user_id, role_id) SELECT $1, $2, id FROM roles WHERE id = $3 AND guild_id = $1",
+        )
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .bind(role.to_sql())
+        .execute(tx.sql())
+        .await?;
+    }
+    Ok(())
+}
+
+/// The managed role that came with a bot goes with it.
+async fn remove_bot_roles(tx: &mut Tx<'_>, guild_id: GuildId, bot: UserId) -> Result<()> {
+    let roles: Vec<i64> = sqlx::query_scalar("DELETE FROM roles WHERE guild_id = $1 AND bot_id = $2 RETURNING id")
+        .bind(guild_id.to_sql())
+        .bind(bot.to_sql())
+        .fetch_all(tx.sql())
+        .await?;
+    for role in roles {
+        delete_overwrites_of(tx, guild_id, RoleId::from_sql(role)).await?;
+        tx.emit(Event::RoleDelete { guild_id, role_id: RoleId::from_sql(role) }).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn is_banned(tx: &mut Tx<'_>, guild: GuildId, user: UserId) -> Result<bool> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT user_id FROM bans WHERE guild_id = $1 AND user_id = $2")
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .fetch_optional(tx.sql())
+        .await?;
+    Ok(found.is_some())
+}
+
+impl Store {
+    /// `change` sees the stored member; roles are written as a set.
+    pub async fn change_member(
+        &self,
+        guild_id: GuildId,
+        user: UserId,
+        change: impl FnOnce(&mut Member) + Send + 'static,
+    ) -> Result<Member> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let before = find_member(tx.sql(), guild_id, user).await?.ok_or(Conflict::Missing)?;
+                let mut member = before.clone();
+                change(&mut member);
+                member.roles.sort_unstable();
+                member.roles.dedup();
+                if member == before {
+                    return Ok(member);
+                }
+                let disabled_until = member.communication_disabled_until.as_deref().and_then(parse_timestamp);
+                sqlx::query(
+                    "UPDATE members SET nick = $3, deaf = $4, mute = $5, flags = $6, disabled_until = $7 WHERE guild_id = $1 AND user_id = $2",
+                )
+                .bind(guild_id.to_sql())
+                .bind(user.to_sql())
+                .bind(&member.nick)
+                .bind(member.deaf)
+                .bind(member.mute)
+                .bind(member.flags)
+                .bind(disabled_until.map(|ms| ms as i64))
+                .execute(tx.sql())
+                .await?;
+                if member.roles != before.roles {
+                    replace_roles(tx, guild_id, user, &member.roles).await?;
+                    member = find_member(tx.sql(), guild_id, user).await?.ok_or(Conflict::Missing)?;
+                }
+                tx.emit(Event::MemberUpdate { guild_id, member: Box::new(member.clone()) }).await?;
+                Ok(member)
+            })
+        })
+        .await
+    }
+
+    /// Ends a membership. A ban needs none: it also keeps strangers out.
+    pub async fn remove_member(&self, guild_id: GuildId, user_id: UserId, how: Left) -> Result<()> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let user = find_user(tx.sql(), user_id).await?.ok_or(Conflict::Missing)?;
+                let removed = sqlx::query("DELETE FROM members WHERE guild_id = $1 AND user_id = $2")
+                    .bind(guild_id.to_sql())
+                    .bind(user_id.to_sql())
+                    .execute(tx.sql())
+                    .await?;
+                let was_member = removed.rows_affected() > 0;
+                if let Left::Banned { reason, delete_message_seconds } = how {
+                    let banned = sqlx::query(
+                        "INSERT INTO bans (guild_id, user_id, reason, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(guild_id.to_sql())
+                    .bind(user_id.to_sql())
+                    .bind(reason)
+                    .bind(tx.now_ms as i64)
+                    .execute(tx.sql())
+                    .await?;
+                    if banned.rows_affected() > 0 {
+                        tx.emit(Event::BanAdd { guild_id, user: Box::new(user.clone()) }).await?;
+                    }
+                    if delete_message_seconds > 0 {
+                        delete_recent_of(tx, guild_id, user_id, delete_message_seconds).await?;
+                    }
+                } else if !was_member {
+                    return Err(Conflict::Missing.into());
+                }
+                if was_member {
+                    remove_bot_roles(tx, guild_id, user_id).await?;
+                    tx.emit(Event::MemberRemove { guild_id, user: Box::new(user) }).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The guild's bans in user order.
+    pub async fn bans(&self, guild: GuildId, after: UserId, limit: u32) -> Result<Vec<Ban>> {
+        let rows = sqlx::query(
+            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, b.reason FROM bans b JOIN users u ON u.id = b.user_id \
+             WHERE b.guild_id = $1 AND b.user_id > $2 ORDER BY b.user_id LIMIT $3",
+        )
+        .bind(guild.to_sql())
+        .bind(after.to_sql())
+        .bind(limit)
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Ok(Ban { reason: row.try_get("reason")?, user: user_of(row)? })).collect()
+    }
+
+    pub async fn find_ban(&self, guild: GuildId, user: UserId) -> Result<Option<Ban>> {
+        let row = sqlx::query(
+            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, b.reason FROM bans b JOIN users u ON u.id = b.user_id \
+             WHERE b.guild_id = $1 AND b.user_id = $2",
+        )
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .fetch_optional(self.readers())
+        .await?;
+        row.map(|row| Ok(Ban { reason: row.try_get("reason")?, user: user_of(&row)? })).transpose()
+    }
+
+    pub async fn lift_ban(&self, guild_id: GuildId, user_id: UserId) -> Result<()> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let lifted = sqlx::query("DELETE FROM bans WHERE guild_id = $1 AND user_id = $2")
+                    .bind(guild_id.to_sql())
+                    .bind(user_id.to_sql())
+                    .execute(tx.sql())
+                    .await?;
+                let user = find_user(tx.sql(), user_id).await?.ok_or(Conflict::Missing)?;
+                if lifted.rows_affected() == 0 {
+                    return Err(Conflict::Missing.into());
+                }
+                tx.emit(Event::BanRemove { guild_id, user: Box::new(user) }).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,362 @@
+//! Messages: the one hot table.
+//!
+//! Sending is one INSERT (and one more with `enforce_nonce`) beside the outbox row: authors and mentioned users come from
+//! memory, not from a query. Reading joins the authors and looks the mentioned users up.
+
+use super::users::{find_user, user_of};
+use super::writer::NONCE_AGE_MS;
+use super::{Conflict, Result, Store, StoreError, Tx};
+use crate::event::{Event, Topic};
+use guildhall_protocol::model::{Message, MessageReference, User, timestamp};
+use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::HashMap;
+
+/// A message to be stored: complete but for its id, its moment and its sequence number, which the writer gives.
+pub struct NewMessage {
+    pub guild_id: GuildId,
+    /// As it is answered; the event also carries `guild_id` and `member`.
+    pub message: Message,
+    /// The author's membership without its user, for the event.
+    pub member: Option<serde_json::Value>,
+    /// If set, the same author's message with this key of the last minutes is answered instead of storing another.
+    pub enforced_nonce: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sent {
+    New(Box<Message>),
+    /// An earlier try had succeeded.
+    Before(Box<Message>),
+}
+
+/// Which part of a channel's history; bounds are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    Latest,
+    Before(MessageId),
+    After(MessageId),
+    Around(MessageId),
+}
+
+macro_rules! select_message {
+    ($tail:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, m.id AS message_id, m.channel_id, m.kind, m.content, ",
+            "m.flags AS message_flags, m.is_tts, m.mention_everyone, m.mentions, m.mention_roles, m.embeds, m.reference, m.edited_at ",
+            "FROM messages m JOIN users u ON u.id = m.author_id WHERE m.channel_id = $1 AND ",
+            $tail
+        )
+    };
+}
+
+/// An empty list is stored as NULL.
+fn to_json<T: Serialize>(list: &[T]) -> Result<Option<String>> {
+    Ok(if list.is_empty() { None } else { Some(serde_json::to_string(list)?) })
+}
+
+fn from_json<T: DeserializeOwned + Default>(row: &SqliteRow, column: &str) -> Result<T> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map_or_else(|| Ok(T::default()), |text| Ok(serde_json::from_str(text)?))
+}
+
+/// Rows become messages in two steps: this one leaves `mentions` to [`complete`].
+fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
+    let id = MessageId::from_sql(row.try_get("message_id")?);
+    let message = Message {
+        id,
+        channel_id: ChannelId::from_sql(row.try_get("channel_id")?),
+        guild_id: None,
+        author: user_of(row)?,
+        member: None,
+        content: row.try_get("content")?,
+        timestamp: timestamp(id.0.unix_ms()),
+        edited_timestamp: row.try_get::<Option<i64>, _>("edited_at")?.map(|ms| timestamp(ms as u64)),
+        tts: row.try_get("is_tts")?,
+        mention_everyone: row.try_get("mention_everyone")?,
+        mentions: Vec::new(),
+        mention_roles: from_json::<Vec<RoleId>>(row, "mention_roles")?,
+        attachments: Vec::new(),
+        embeds: from_json(row, "embeds")?,
+        pinned: false,
+        kind: row.try_get("kind")?,
+        flags: row.try_get("message_flags")?,
+        components: Vec::new(),
+        nonce: None,
+        message_reference: from_json::<Option<MessageReference>>(row, "reference")?,
+        referenced_message: None,
+        sticker_items: [],
+    };
+    Ok((message, from_json(row, "mentions")?))
+}
+
+/// Messages from rows, with their mentioned users and, if asked for, what they reply to.
+async fn complete(connection: &mut SqliteConnection, rows: &[SqliteRow], with_referenced: bool) -> Result<Vec<Message>> {
+    let mut users: HashMap<UserId, Option<User>> = HashMap::new();
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (mut message, mentions) = message_of(row)?;
+        users.entry(message.author.id).or_insert_with(|| Some(message.author.clone()));
+        for id in mentions {
+            if let std::collections::hash_map::Entry::Vacant(place) = users.entry(id) {
+                place.insert(find_user(connection, id).await?);
+            }
+            message.mentions.extend(users[&id].clone());
+        }
+        if with_referenced
+            && message.kind == REPLY
+            && let Some(reference) = message.message_reference
+        {
+            let channel = reference.channel_id.unwrap_or(message.channel_id);
+            message.referenced_message =
+                Some(Box::pin(find(connection, channel, reference.message_id, false)).await?.map(Box::new));
+        }
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// The message type of a reply.
+pub const REPLY: u8 = 19;
+/// The message type of "someone joined".
+pub const MEMBER_JOINED: u8 = 7;
+
+async fn find(
+    connection: &mut SqliteConnection,
+    channel: ChannelId,
+    id: MessageId,
+    with_referenced: bool,
+) -> Result<Option<Message>> {
+    let rows =
+        sqlx::query(select_message!("m.id = $2")).bind(channel.to_sql()).bind(id.to_sql()).fetch_all(&mut *connection).await?;
+    Ok(complete(connection, &rows, with_referenced).await?.pop())
+}
+
+/// Stores the message and its event; answers with the message as REST shows it.
+pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<Message> {
+    let NewMessage { guild_id, mut message, member, .. } = new;
+    message.id = tx.make_id();
+    message.timestamp = timestamp(message.id.0.unix_ms());
+    let seq = tx.next_seq(Topic::Channel(message.channel_id)).await?;
+    let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
+    let inserted = sqlx::query(
+        "INSERT INTO messages (channel_id, id, seq, author_id, kind, content, flags, is_tts, mention_everyone, mentions, mention_roles, \
+         embeds, reference) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(message.channel_id.to_sql())
+    .bind(message.id.to_sql())
+    .bind(seq as i64)
+    .bind(message.author.id.to_sql())
+    .bind(message.kind)
+    .bind(&message.content)
+    .bind(message.flags)
+    .bind(message.tts)
+    .bind(message.mention_everyone)
+    .bind(to_json(&mentions)?)
+    .bind(to_json(&message.mention_roles)?)
+    .bind(to_json(&message.embeds)?)
+    .bind(message.message_reference.map(|reference| serde_json::to_string(&reference)).transpose()?)
+    .execute(tx.sql())
+    .await;
+    missing_channel(inserted)?;
+    let event = Message { guild_id: Some(guild_id), member, ..message.clone() };
+    tx.emit(Event::MessageCreate { guild_id, message: Box::new(event) }).await?;
+    Ok(message)
+}
+
+/// The channel was deleted between the permission check and the write: the foreign key says so.
+fn missing_channel<T>(outcome: std::result::Result<T, sqlx::Error>) -> Result<T> {
+    outcome.map_err(|error| match error {
+        sqlx::Error::Database(error) if error.is_foreign_key_violation() => Conflict::Missing.into(),
+        error => StoreError::from(error),
+    })
+}
+
+/// Remembers the nonce, or answers with the message that it already stands for.
+async fn claim_nonce(tx: &mut Tx<'_>, message: &Message, nonce: &str) -> Result<Option<MessageId>> {
+    let now = tx.now_ms as i64;
+    let claimed = sqlx::query(
+        "INSERT INTO nonces (channel_id, author_id, nonce, message_id, created_at) VALUES ($1, $2, $3, 0, $4) \
+         ON CONFLICT (channel_id, author_id, nonce) DO UPDATE SET message_id = 0, created_at = excluded.created_at \
+         WHERE nonces.created_at < $5",
+    )
+    .bind(message.channel_id.to_sql())
+    .bind(message.author.id.to_sql())
+    .bind(nonce)
+    .bind(now)
+    .bind(now - NONCE_AGE_MS as i64)
+    .execute(tx.sql())
+    .await;
+    if missing_channel(claimed)?.rows_affected() > 0 {
+        return Ok(None);
+    }
+    let before: i64 = sqlx::query_scalar("SELECT message_id FROM nonces WHERE channel_id = $1 AND author_id = $2 AND nonce = $3")
+        .bind(message.channel_id.to_sql())
+        .bind(message.author.id.to_sql())
+        .bind(nonce)
+        .fetch_one(tx.sql())
+        .await?;
+    Ok(Some(MessageId::from_sql(before)))
+}
+
+/// The author's messages of the last seconds, in every channel of the guild: what a ban may take along.
+pub(super) async fn delete_recent_of(tx: &mut Tx<'_>, guild_id: GuildId, author: UserId, seconds: u64) -> Result<()> {
+    let channels: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM channels WHERE guild_id = $1").bind(guild_id.to_sql()).fetch_all(tx.sql()).await?;
+    let since = Snowflake::at(tx.now_ms.saturating_sub(seconds * 1000));
+    for channel in channels {
+        let deleted: Vec<i64> =
+            sqlx::query_scalar("DELETE FROM messages WHERE channel_id = $1 AND id >= $2 AND author_id = $3 RETURNING id")
+                .bind(channel)
+                .bind(since.0 as i64)
+                .bind(author.to_sql())
+                .fetch_all(tx.sql())
+                .await?;
+        if !deleted.is_empty() {
+            let message_ids = deleted.into_iter().map(MessageId::from_sql).collect();
+            tx.emit(Event::MessageDeleteBulk { guild_id, channel_id: ChannelId::from_sql(channel), message_ids }).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    pub async fn create_message(&self, new: NewMessage) -> Result<Sent> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let Some(nonce) = new.enforced_nonce.clone() else {
+                    return Ok(Sent::New(Box::new(insert_message(tx, new).await?)));
+                };
+                if let Some(id) = claim_nonce(tx, &new.message, &nonce).await? {
+                    if let Some(before) = find(tx.sql(), new.message.channel_id, id, true).await? {
+                        return Ok(Sent::Before(Box::new(Message { nonce: new.message.nonce, ..before })));
+                    }
+                    // It was deleted meanwhile: the same nonce may be sent again.
+                }
+                let message = insert_message(tx, new).await?;
+                sqlx::query("UPDATE nonces SET message_id = $4 WHERE channel_id = $1 AND author_id = $2 AND nonce = $3")
+                    .bind(message.channel_id.to_sql())
+                    .bind(message.author.id.to_sql())
+                    .bind(nonce)
+                    .bind(message.id.to_sql())
+                    .execute(tx.sql())
+                    .await?;
+                Ok(Sent::New(Box::new(message)))
+            })
+        })
+        .await
+    }
+
+    pub async fn find_message(&self, channel: ChannelId, id: MessageId) -> Result<Option<Message>> {
+        let mut connection = self.readers().acquire().await?;
+        find(&mut connection, channel, id, true).await
+    }
+
+    /// A page of the channel's history, newest first.
+    pub async fn messages(&self, channel: ChannelId, page: Page, limit: u32) -> Result<Vec<Message>> {
+        const BEFORE: &str = select_message!("m.id < $2 ORDER BY m.id DESC LIMIT $3");
+        const AFTER: &str = select_message!("m.id > $2 ORDER BY m.id LIMIT $3");
+        let mut connection = self.snapshot().await?;
+        let mut rows = Vec::new();
+        // Each part: the query, its bound, how many rows, and whether they come oldest first.
+        let parts = match page {
+            Page::Latest => vec![(BEFORE, i64::MAX, limit, false)],
+            Page::Before(id) => vec![(BEFORE, id.to_sql(), limit, false)],
+            Page::After(id) => vec![(AFTER, id.to_sql(), limit, true)],
+            // The message itself belongs to the older half.
+            Page::Around(id) => {
+                vec![(AFTER, id.to_sql(), limit / 2, true), (BEFORE, id.to_sql().saturating_add(1), limit - limit / 2, false)]
+            }
+        };
+        for (query, bound, limit, is_ascending) in parts {
+            let mut part = sqlx::query(query).bind(channel.to_sql()).bind(bound).bind(limit).fetch_all(&mut *connection).await?;
+            if is_ascending {
+                part.reverse();
+            }
+            rows.append(&mut part);
+        }
+        complete(&mut connection, &rows, true).await
+    }
+
+    /// `change` sees the stored message; content, embeds, flags and mentions are written back.
+    pub async fn change_message(
+        &self,
+        guild_id: GuildId,
+        channel: ChannelId,
+        id: MessageId,
+        change: impl FnOnce(&mut Message, u64) + Send + 'static,
+    ) -> Result<Message> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let mut message = find(tx.sql(), channel, id, true).await?.ok_or(Conflict::Missing)?;
+                change(&mut message, tx.now_ms);
+                let edited_at = message.edited_timestamp.as_deref().and_then(guildhall_protocol::model::parse_timestamp);
+                let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
+                sqlx::query(
+                    "UPDATE messages SET content = $3, embeds = $4, flags = $5, mentions = $6, mention_roles = $7, mention_everyone = $8, \
+                     edited_at = $9 WHERE channel_id = $1 AND id = $2",
+                )
+                .bind(channel.to_sql())
+                .bind(id.to_sql())
+                .bind(&message.content)
+                .bind(to_json(&message.embeds)?)
+                .bind(message.flags)
+                .bind(to_json(&mentions)?)
+                .bind(to_json(&message.mention_roles)?)
+                .bind(message.mention_everyone)
+                .bind(edited_at.map(|ms| ms as i64))
+                .execute(tx.sql())
+                .await?;
+                let event = Message { guild_id: Some(guild_id), ..message.clone() };
+                tx.emit(Event::MessageUpdate { guild_id, message: Box::new(event) }).await?;
+                Ok(message)
+            })
+        })
+        .await
+    }
+
+    pub async fn delete_message(&self, guild_id: GuildId, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let deleted = sqlx::query("DELETE FROM messages WHERE channel_id = $1 AND id = $2")
+                    .bind(channel_id.to_sql())
+                    .bind(message_id.to_sql())
+                    .execute(tx.sql())
+                    .await?;
+                if deleted.rows_affected() == 0 {
+                    return Err(Conflict::Missing.into());
+                }
+                tx.emit(Event::MessageDelete { guild_id, channel_id, message_id }).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Deletes those of the messages that exist; the event lists these.
+    pub async fn delete_messages(&self, guild_id: GuildId, channel_id: ChannelId, ids: Vec<MessageId>) -> Result<()> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let mut message_ids = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let deleted = sqlx::query("DELETE FROM messages WHERE channel_id = $1 AND id = $2")
+                        .bind(channel_id.to_sql())
+                        .bind(id.to_sql())
+                        .execute(tx.sql())
+                        .await?;
+                    if deleted.rows_affected() > 0 {
+                        message_ids.push(id);
+                    }
+                }
+                if !message_ids.is_empty() {
+                    tx.emit(Event::MessageDeleteBulk { guild_id, channel_id, message_ids }).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,37 @@
+//! Reading back events that were committed: for a subscriber that missed some.
+
+use super::{Result, Store};
+use crate::event::{Committed, Topic};
+
+/// Events per read: a gap is a few events; a subscriber that needs more asks again.
+const MOST: u32 = 1000;
+
+impl Topic {
+    /// The topic's kind and id as the outbox stores them.
+    pub(super) const fn to_sql(self) -> (i64, i64) {
+        match self {
+            Self::Channel(id) => (0, id.to_sql()),
+            Self::Guild(id) => (1, id.to_sql()),
+            Self::User(id) => (2, id.to_sql()),
+        }
+    }
+}
+
+impl Store {
+    /// The topic's events after `seq` in order, at most `limit`. Starts later than `seq + 1` if those were pruned.
+    pub async fn outbox_after(&self, topic: Topic, seq: u64, limit: u32) -> Result<Vec<Committed>> {
+        let (kind, id) = topic.to_sql();
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT seq, event FROM outbox WHERE topic_kind = $1 AND topic_id = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(seq as i64)
+        .bind(i64::from(limit.min(MOST)))
+        .fetch_all(self.readers())
+        .await?;
+        rows.into_iter()
+            .map(|(seq, event)| Ok(Committed { topic, seq: seq as u64, event: serde_json::from_str(&event)? }))
+            .collect()
+    }
+}

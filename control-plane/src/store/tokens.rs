@@ -1,0 +1,187 @@
+//! Tokens: who is calling. The database holds their SHA-256 only; a small cache answers for tokens in use.
+
+use super::users::user_of;
+use super::{Result, Store};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use guildhall_protocol::model::User;
+use guildhall_protocol::{ApplicationId, UserId};
+use sqlx::Row;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Tokens per generation of the cache; a token lives for one to two generations. About 500 bytes each.
+const GENERATION: usize = 8192;
+/// 27 characters of the alphabet below: 160 bits.
+const RANDOM_BYTES: usize = 20;
+
+pub type TokenHash = [u8; 32];
+
+/// Who sent a request or identified on a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub user: User,
+    /// People only; may be absent for them too.
+    pub email: Option<String>,
+    /// The application that a bot belongs to.
+    pub application_id: Option<ApplicationId>,
+    /// The application's flags: which privileged intents it may ask for.
+    pub application_flags: u64,
+    /// Names the token without being it: what a session is bound to.
+    pub token_hash: TokenHash,
+}
+
+impl Caller {
+    pub const fn id(&self) -> UserId {
+        self.user.id
+    }
+
+    pub const fn is_bot(&self) -> bool {
+        self.user.bot
+    }
+}
+
+/// Makes a token: the user's id, the moment, and the secret part. Tools read the id from the first part, so it is there.
+pub fn make_token(user_id: UserId, unix_ms: u64) -> String {
+    let mut random = [0; RANDOM_BYTES];
+    aws_lc_rs::rand::fill(&mut random).expect("the system has randomness");
+    format!(
+        "{}.{}.{}",
+        URL_SAFE_NO_PAD.encode(user_id.to_string()),
+        URL_SAFE_NO_PAD.encode((unix_ms / 1000).to_be_bytes()),
+        URL_SAFE_NO_PAD.encode(random)
+    )
+}
+
+pub fn hash_of(token: &str) -> TokenHash {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// Two generations: when the young one is full it becomes the old one and the old one is forgotten.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<TokenHash, Arc<Caller>>,
+    old: HashMap<TokenHash, Arc<Caller>>,
+    /// Counts invalidations, so that a read that started before one does not bring back what it removed.
+    epoch: u64,
+}
+
+pub(super) struct Cache(Mutex<Generations>);
+
+impl Cache {
+    pub fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.0.lock().expect("nothing panics while it holds the token cache")
+    }
+
+    fn find(&self, hash: &TokenHash) -> Result<Arc<Caller>, u64> {
+        let mut cache = self.lock();
+        if let Some(caller) = cache.young.get(hash) {
+            return Ok(caller.clone());
+        }
+        match cache.old.remove(hash) {
+            Some(caller) => {
+                cache.insert(caller.clone());
+                Ok(caller)
+            }
+            None => Err(cache.epoch),
+        }
+    }
+
+    fn remember(&self, caller: Arc<Caller>, read_in_epoch: u64) {
+        let mut cache = self.lock();
+        if cache.epoch == read_in_epoch {
+            cache.insert(caller);
+        }
+    }
+
+    /// Forgets every token of the user: it was revoked, or what it says of the user changed.
+    pub fn forget(&self, user_id: UserId) {
+        let mut cache = self.lock();
+        cache.epoch += 1;
+        cache.young.retain(|_, caller| caller.id() != user_id);
+        cache.old.retain(|_, caller| caller.id() != user_id);
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, caller: Arc<Caller>) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(caller.token_hash, caller);
+    }
+}
+
+impl Store {
+    /// Whom the bare token (without `Bot `) belongs to; `None` if it is unknown or revoked.
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Arc<Caller>>> {
+        let hash = hash_of(token);
+        let epoch = match self.0.tokens.find(&hash) {
+            Ok(caller) => return Ok(Some(caller)),
+            Err(epoch) => epoch,
+        };
+        let row = sqlx::query(
+            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, c.email, a.id AS application_id, a.flags AS application_flags \
+             FROM tokens t JOIN users u ON u.id = t.user_id LEFT JOIN credentials c ON c.user_id = u.id \
+             LEFT JOIN applications a ON a.bot_id = u.id WHERE t.hash = $1",
+        )
+        .bind(&hash[..])
+        .fetch_optional(self.readers())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let caller = Arc::new(Caller {
+            user: user_of(&row)?,
+            email: row.try_get("email")?,
+            application_id: row.try_get::<Option<i64>, _>("application_id")?.map(ApplicationId::from_sql),
+            application_flags: row.try_get::<Option<i64>, _>("application_flags")?.unwrap_or(0) as u64,
+            token_hash: hash,
+        });
+        self.0.tokens.remember(caller.clone(), epoch);
+        Ok(Some(caller))
+    }
+
+    /// Makes a token for the user and stores its hash.
+    pub async fn issue_token(&self, user_id: UserId) -> Result<String> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let token = make_token(user_id, tx.now_ms);
+                insert_token(tx, user_id, &token).await?;
+                Ok(token)
+            })
+        })
+        .await
+    }
+
+    /// Makes the token worthless.
+    pub async fn revoke_token(&self, user_id: UserId, hash: TokenHash) -> Result<()> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(&hash[..]).execute(tx.sql()).await?;
+                Ok(())
+            })
+        })
+        .await?;
+        self.0.tokens.forget(user_id);
+        Ok(())
+    }
+}
+
+pub(super) async fn insert_token(tx: &mut super::Tx<'_>, user_id: UserId, token: &str) -> Result<()> {
+    sqlx::query("INSERT INTO tokens (hash, user_id, created_at) VALUES ($1, $2, $3)")
+        .bind(hash_of(token).to_vec())
+        .bind(user_id.to_sql())
+        .bind(tx.now_ms as i64)
+        .execute(tx.sql())
+        .await?;
+    Ok(())
+}
+
+/// A new bot token replaces the others.
+pub(super) async fn delete_tokens(tx: &mut super::Tx<'_>, user_id: UserId) -> Result<()> {
+    sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id.to_sql()).execute(tx.sql()).await?;
+    Ok(())
+}

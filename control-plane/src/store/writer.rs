@@ -1,0 +1,375 @@
+//! The one task that writes: group commit.
+//!
+//! A commit costs an fsync (milliseconds), a job costs microseconds. So the writer takes whatever is waiting, up to
+//! [`GROUP`] jobs, runs each under a savepoint (one that fails leaves no trace and harms no other), commits once, and hands
+//! each job's events over in order. While a group is being published the next one is already running.
+
+use super::{Result, StoreError};
+use crate::event::{Committed, Event, Topic};
+use crate::ids::{Ids, unix_ms};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use guildhall_protocol::Snowflake;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Executor};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Jobs per transaction. More would not raise throughput (the fsync is amortized by then) but delay the first of them.
+const GROUP: usize = 64;
+/// Jobs that wait. At 5,000 jobs a second this is a fifth of a second; beyond it callers are told to come back.
+const QUEUE: usize = 1024;
+/// Committed jobs that wait for publication; when the hub lags this far behind, the writer waits for it.
+const PUBLICATIONS: usize = 1024;
+/// Topics whose last sequence number is remembered. Forgetting one costs a read.
+const HEADS: usize = 65_536;
+/// How long an event stays in the outbox: longer than any session may resume.
+const OUTBOX_AGE_MS: u64 = 3_600_000;
+/// How long `enforce_nonce` recognizes a retry.
+pub const NONCE_AGE_MS: u64 = 300_000;
+/// Pruning is done by the writer itself, a little at a time so that no caller notices: at most this many rows per table …
+const PRUNE_ROWS: i64 = 512;
+/// … and this often, which keeps up with 2,000 events a second.
+const PRUNE_EVERY: Duration = Duration::from_millis(250);
+
+/// A committed job's events on their way to the hub.
+pub struct Publication {
+    pub events: Vec<Committed>,
+    answer: Box<dyn FnOnce() + Send>,
+}
+
+impl Publication {
+    /// Answers the job's author. To be called when every reader of this process would see the events' effects.
+    pub fn complete(self) {
+        (self.answer)();
+    }
+}
+
+/// What a job works with: the transaction, and the events it will have caused.
+pub struct Tx<'c> {
+    connection: &'c mut SqliteConnection,
+    heads: &'c mut Heads,
+    ids: &'c Ids,
+    events: Vec<Committed>,
+    /// The moment that the job's rows are stamped with, Unix milliseconds.
+    pub now_ms: u64,
+}
+
+impl Tx<'_> {
+    pub fn sql(&mut self) -> &mut SqliteConnection {
+        self.connection
+    }
+
+    /// The next id; ids that jobs make are in commit order.
+    pub fn make_id<T: From<Snowflake>>(&self) -> T {
+        self.ids.make()
+    }
+
+    /// Stores the event with the next sequence number of its topic and returns that number.
+    pub async fn emit(&mut self, event: Event) -> Result<u64> {
+        let topic = event.topic();
+        let (kind, id) = topic.to_sql();
+        let seq = 1 + self.heads.last(self.connection, topic).await?;
+        self.heads.advance(topic, seq);
+        sqlx::query("INSERT INTO outbox (topic_kind, topic_id, seq, event, created_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(kind)
+            .bind(id)
+            .bind(seq as i64)
+            .bind(serde_json::to_string(&event)?)
+            .bind(self.now_ms as i64)
+            .execute(&mut *self.connection)
+            .await?;
+        self.events.push(Committed { topic, seq, event });
+        Ok(seq)
+    }
+
+    /// The sequence number that the next [`Tx::emit`] on this topic will give, for a row that carries it.
+    pub async fn next_seq(&mut self, topic: Topic) -> Result<u64> {
+        Ok(1 + self.heads.last(self.connection, topic).await?)
+    }
+}
+
+/// The last sequence number of each topic in use.
+#[derive(Default)]
+struct Heads {
+    known: HashMap<Topic, u64>,
+    /// Changed in this transaction, with the value before this *job*, newest last: what a failed job takes back.
+    undo: Vec<(Topic, u64)>,
+    /// Changed in this transaction: what is written before its commit.
+    changed: Vec<Topic>,
+}
+
+impl Heads {
+    async fn last(&mut self, connection: &mut SqliteConnection, topic: Topic) -> Result<u64> {
+        if let Some(&seq) = self.known.get(&topic) {
+            return Ok(seq);
+        }
+        let (kind, id) = topic.to_sql();
+        let stored: Option<i64> = sqlx::query_scalar("SELECT seq FROM topics WHERE kind = $1 AND id = $2")
+            .bind(kind)
+            .bind(id)
+            .fetch_optional(connection)
+            .await?;
+        let seq = stored.unwrap_or(0) as u64;
+        self.known.insert(topic, seq);
+        Ok(seq)
+    }
+
+    fn advance(&mut self, topic: Topic, seq: u64) {
+        let before = self.known.insert(topic, seq).unwrap_or(0);
+        self.undo.push((topic, before));
+        if !self.changed.contains(&topic) {
+            self.changed.push(topic);
+        }
+    }
+
+    fn keep_job(&mut self) {
+        self.undo.clear();
+    }
+
+    fn undo_job(&mut self) {
+        while let Some((topic, before)) = self.undo.pop() {
+            self.known.insert(topic, before);
+        }
+    }
+
+    /// Writes what changed, before the commit. A topic changed only by a job that failed is written with its old value.
+    async fn store(&mut self, connection: &mut SqliteConnection) -> Result<()> {
+        for topic in self.changed.drain(..) {
+            let (kind, id) = topic.to_sql();
+            sqlx::query(
+                "INSERT INTO topics (kind, id, seq) VALUES ($1, $2, $3) ON CONFLICT (kind, id) DO UPDATE SET seq = excluded.seq",
+            )
+            .bind(kind)
+            .bind(id)
+            .bind(self.known[&topic] as i64)
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// After a failed commit nothing that is remembered can be trusted; after many topics it is time to forget.
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A job without its types.
+trait Job: Send {
+    /// Runs the work and keeps its value.
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<()>>;
+    /// Answers: with the kept value, or with the error.
+    fn finish(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for Pending<T, F>
+where
+    T: Send,
+    F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send,
+{
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<()>> {
+        let work = self.work.take().expect("the writer runs a job once");
+        Box::pin(async move {
+            self.value = Some(work(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<()>) {
+        let Self { value, reply, .. } = *self;
+        let answer = outcome.and_then(|()| value.ok_or(StoreError::NotCommitted));
+        // The author may have hung up (its client did); what it asked for is done all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+/// The handle through which jobs reach the task.
+pub struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Writer {
+    pub fn start(connection: SqliteConnection, ids: Arc<Ids>) -> (Self, mpsc::Receiver<Publication>) {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let (publications, published) = mpsc::channel(PUBLICATIONS);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(connection, ids, waiting, publications, stopped));
+        (Self { jobs, stop: Mutex::new(Some((stop, task))) }, published)
+    }
+
+    pub async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Pending { work: Some(work), value: None, reply });
+        self.jobs.try_send(job).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::NotCommitted,
+        })?;
+        answer.await.unwrap_or(Err(StoreError::NotCommitted))
+    }
+
+    /// Takes no new jobs, finishes the queue, closes the connection.
+    pub async fn stop(&self) {
+        if let Some((stop, task)) = self.stop.lock().await.take() {
+            let _ = stop.send(());
+            let _ = task.await;
+        }
+    }
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    ids: Arc<Ids>,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+    publications: mpsc::Sender<Publication>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut heads = Heads::default();
+    let mut pruned = Instant::now();
+    loop {
+        let first = tokio::select! {
+            biased;
+            _ = &mut stopped, if !waiting.is_closed() => {
+                waiting.close();
+                continue;
+            }
+            job = waiting.recv() => job,
+        };
+        let Some(first) = first else { break };
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(job) = waiting.try_recv()
+        {
+            group.push(job);
+        }
+        let is_prune_due = pruned.elapsed() >= PRUNE_EVERY;
+        if is_prune_due {
+            pruned = Instant::now();
+        }
+        for publication in commit_group(&mut connection, &mut heads, &ids, group, is_prune_due).await {
+            if publications.send(publication).await.is_err() {
+                return; // the publisher is gone: nobody is left to answer to
+            }
+        }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::error!(%error, "the database did not close cleanly");
+    }
+}
+
+/// One transaction. Jobs that failed are answered here; the others' answers wait for their publication.
+async fn commit_group(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    ids: &Ids,
+    group: Vec<Box<dyn Job>>,
+    is_prune_due: bool,
+) -> Vec<Publication> {
+    if heads.known.len() > HEADS {
+        heads.forget();
+    }
+    let mut done = Vec::with_capacity(group.len());
+    let mut group = group.into_iter();
+    let outcome = transaction(connection, heads, ids, &mut group, &mut done, is_prune_due).await;
+    match outcome {
+        Ok(()) => {
+            done.into_iter().map(|(job, events)| Publication { events, answer: Box::new(move || job.finish(Ok(()))) }).collect()
+        }
+        Err(error) => {
+            tracing::error!(%error, jobs = done.len() + group.len(), "a transaction failed; its jobs are refused");
+            heads.forget();
+            // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.
+            let _ = connection.execute("ROLLBACK").await;
+            for job in done.into_iter().map(|(job, _)| job).chain(group) {
+                job.finish(Err(StoreError::NotCommitted));
+            }
+            Vec::new()
+        }
+    }
+}
+
+type Done = (Box<dyn Job>, Vec<Committed>);
+
+async fn transaction(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    ids: &Ids,
+    group: &mut std::vec::IntoIter<Box<dyn Job>>,
+    done: &mut Vec<Done>,
+    is_prune_due: bool,
+) -> Result<()> {
+    connection.execute("BEGIN IMMEDIATE").await?;
+    let now_ms = unix_ms();
+    // A lone job needs no savepoint: rolling it back is rolling back everything.
+    let is_alone = group.len() == 1;
+    while let Some(mut job) = group.next() {
+        if !is_alone {
+            connection.execute("SAVEPOINT job").await?;
+        }
+        let mut tx = Tx { connection: &mut *connection, heads: &mut *heads, ids, events: Vec::new(), now_ms };
+        let outcome = AssertUnwindSafe(job.run(&mut tx)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a job of the writer panicked; it is refused");
+            Err(StoreError::NotCommitted)
+        });
+        let events = std::mem::take(&mut tx.events);
+        match outcome {
+            Ok(()) => {
+                heads.keep_job();
+                done.push((job, events));
+                if !is_alone {
+                    connection.execute("RELEASE job").await?;
+                }
+            }
+            Err(error) => {
+                heads.undo_job();
+                let undo = if is_alone { "ROLLBACK" } else { "ROLLBACK TO job; RELEASE job" };
+                let undone = connection.execute(undo).await;
+                job.finish(Err(error));
+                undone?;
+                if is_alone {
+                    heads.changed.clear();
+                    return Ok(());
+                }
+            }
+        }
+    }
+    heads.store(connection).await?;
+    if is_prune_due {
+        prune(connection, now_ms).await?;
+    }
+    connection.execute("COMMIT").await?;
+    Ok(())
+}
+
+async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<()> {
+    // `id` is commit order, so the oldest rows are the first ones and no index on the time is needed.
+    sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1) AND created_at < $2")
+        .bind(PRUNE_ROWS)
+        .bind(now_ms.saturating_sub(OUTBOX_AGE_MS) as i64)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "DELETE FROM nonces WHERE (channel_id, author_id, nonce) IN \
+         (SELECT channel_id, author_id, nonce FROM nonces WHERE created_at < $2 ORDER BY created_at LIMIT $1)",
+    )
+    .bind(PRUNE_ROWS)
+    .bind(now_ms.saturating_sub(NONCE_AGE_MS) as i64)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
