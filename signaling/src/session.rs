@@ -1,0 +1,557 @@
+//! One participant's voice session as a pure machine: what each frame means in each state, what times out when, and what a
+//! broken socket leaves behind.
+//!
+//! The shell (`task.rs`) feeds it frames, answers of the media engine, notes from the room and the clock, and carries out
+//! what it answers. A session begins with its socket's greeting and outlives that socket for the resume window.
+
+use crate::limits;
+use crate::replay::Replay;
+use crate::rooms::Occupant;
+use guildhall_protocol::UserId;
+use guildhall_protocol::fleet::Policy;
+use guildhall_protocol::voice_gateway::{
+    BackendVersion, ClientDisconnect, ClientFrame, ClientSpeaking, ClientsConnect, CloseCode, FrameError, Heartbeat, Hello,
+    Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Ready, Resume, SelectProtocol, SessionDescription, Speaking,
+    VERSION_BUFFERED_RESUME, encode, opcode, speaking,
+};
+use guildhall_sfu::NativeSuite;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// What happened to the session.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A text frame of the attached socket.
+    Text(&'a str),
+    /// A binary frame: DAVE messages of clients that speak it, which version 0 calls never need.
+    Binary,
+    /// The socket is gone; the client's close code, if it sent one.
+    SocketClosed {
+        code: Option<u16>,
+    },
+    /// A new socket resumed this session.
+    Attached {
+        version: u8,
+        seq_ack: Option<i64>,
+    },
+    Timeout,
+    /// The token was good.
+    Admitted {
+        policy: Policy,
+    },
+    /// The token, or the resume, was not.
+    Refused(CloseCode),
+    /// The media engine has a place for it.
+    Joined {
+        ssrc: u32,
+        address: SocketAddr,
+        media_session_id: String,
+    },
+    /// Native transport is ready to be used under this key.
+    Keyed([u8; 32]),
+    /// WebRTC transport is ready to be used with this SDP.
+    Answered(String),
+    /// The media engine did not do as asked.
+    EngineFailed(CloseCode),
+    /// Visible to the room now; these were there before.
+    Entered(Vec<Occupant>),
+    /// Somebody else in the room.
+    Room(RoomEvent),
+    /// A receive slot of this WebRTC listener changed its speaker.
+    Slot {
+        ssrc: u32,
+        speaker: Option<UserId>,
+    },
+    PeerLost,
+    Policy(Policy),
+    /// The control plane says that it left.
+    Disconnect,
+    /// A newer socket of the same user took the seat. `is_same_participant`: of the same gateway session, too.
+    Replaced {
+        is_same_participant: bool,
+    },
+    /// Its mailbox overflowed.
+    Evicted,
+    Shutdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomEvent {
+    Entered(Occupant),
+    Spoke(Occupant),
+    Left(UserId),
+}
+
+/// What the shell must do, in order. Requests are answered by inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write to the attached socket.
+    Send(String),
+    /// Answered by `Admitted` or `Refused`.
+    Authenticate(Identify),
+    /// Hand this socket to the session that the frame names, or answer `Refused`.
+    HandOver(Resume),
+    /// Answered by `Joined` or `EngineFailed`.
+    Join(Policy),
+    /// Answered by `Keyed` or `EngineFailed`.
+    ConnectNative {
+        suite: NativeSuite,
+        claimed: SocketAddr,
+    },
+    /// Answered by `Answered` or `EngineFailed`.
+    ConnectWebRtc {
+        offer: String,
+    },
+    /// Become visible in the room, silent at first. Answered by `Entered`.
+    Enter {
+        ssrc: u32,
+    },
+    /// Tell the room new speaking bits.
+    Speak(u8),
+    SetPolicy(Policy),
+    /// Nothing follows: close the socket if there is one, leave the engine and the room, and tell the control plane if
+    /// `is_reported`.
+    End {
+        close: Option<CloseCode>,
+        is_reported: bool,
+    },
+}
+
+pub struct Session {
+    link: Link,
+    stage: Stage,
+    /// Of the socket, attached or last.
+    version: u8,
+    policy: Policy,
+    ssrc: u32,
+    media_session_id: String,
+    transport: Option<Transport>,
+    /// The bits of the client's last op 5.
+    declared: u8,
+    /// The bits that the room was told.
+    announced: u8,
+    /// Receive slot → who is in it.
+    slots: HashMap<u32, UserId>,
+    replay: Replay,
+    frames_left: u32,
+    rate_window_ends: Instant,
+}
+
+/// The socket, or its absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Attached { silent_until: Instant },
+    Detached { until: Instant },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Hello is sent; waiting for Identify or Resume.
+    Greeting {
+        until: Instant,
+    },
+    /// The shell checks the token, or hands the socket over.
+    Checking,
+    Joining,
+    /// Ready is sent; waiting for Select Protocol.
+    Selecting,
+    /// The engine prepares the transport.
+    Connecting,
+    /// Op 4 is sent; the room is asked to make us visible.
+    Entering,
+    Connected,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Native(NativeSuite),
+    WebRtc,
+}
+
+impl Session {
+    /// A socket was accepted. `version` is within `VERSION_MIN..=VERSION_MAX`.
+    pub fn new(now: Instant, version: u8, out: &mut Vec<Output>) -> Self {
+        let hello = Hello { v: version, heartbeat_interval: limits::HEARTBEAT_INTERVAL.as_millis() as u64 };
+        out.push(Output::Send(encode(opcode::HELLO, &hello, None)));
+        Self {
+            link: Link::Attached { silent_until: now + limits::HEARTBEAT_TIMEOUT },
+            stage: Stage::Greeting { until: now + limits::IDENTIFY_TIMEOUT },
+            version,
+            policy: Policy { can_speak: false, self_mute: false, is_deafened: true, is_priority: false },
+            ssrc: 0,
+            media_session_id: String::new(),
+            transport: None,
+            declared: 0,
+            announced: 0,
+            slots: HashMap::new(),
+            replay: Replay::default(),
+            frames_left: limits::FRAMES_PER_WINDOW,
+            rate_window_ends: now + limits::RATE_WINDOW,
+        }
+    }
+
+    /// When `Input::Timeout` is due; `None` once closed.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let link = match self.link {
+            Link::Attached { silent_until } => silent_until,
+            Link::Detached { until } => until,
+        };
+        match self.stage {
+            Stage::Closed => None,
+            Stage::Greeting { until } => Some(until.min(link)),
+            _ => Some(link),
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match (self.stage, input) {
+            (Stage::Closed, _) => {}
+            (_, Input::Timeout) => {
+                if self.next_timeout().is_some_and(|deadline| deadline <= now) {
+                    self.time_out(out);
+                }
+            }
+            (_, Input::Text(text)) => {
+                if self.spend_frame(now) {
+                    match ClientFrame::parse(text) {
+                        Ok(frame) => self.frame(now, frame, out),
+                        Err(FrameError::Malformed) => self.end(CloseCode::DecodeError, out),
+                        Err(FrameError::UnknownOpcode(_)) => self.end(CloseCode::UnknownOpcode, out),
+                    }
+                } else {
+                    self.end(CloseCode::RateLimited, out);
+                }
+            }
+            (Stage::Greeting { .. }, Input::Binary) => self.end(CloseCode::NotAuthenticated, out),
+            (_, Input::Binary) => {
+                if !self.spend_frame(now) {
+                    self.end(CloseCode::RateLimited, out);
+                }
+            }
+            (_, Input::SocketClosed { code }) => self.socket_closed(now, code, out),
+            (_, Input::Attached { version, seq_ack }) => self.attach(now, version, seq_ack, out),
+
+            (Stage::Checking, Input::Admitted { policy }) => {
+                self.policy = policy;
+                self.stage = Stage::Joining;
+                out.push(Output::Join(policy));
+            }
+            (Stage::Checking, Input::Refused(code)) => self.end(code, out),
+            (Stage::Joining, Input::Joined { ssrc, address, media_session_id }) => {
+                self.stage = Stage::Selecting;
+                self.ssrc = ssrc;
+                self.media_session_id = media_session_id;
+                let ready = Ready {
+                    ssrc,
+                    ip: address.ip().to_string(),
+                    port: address.port(),
+                    modes: MODES.map(str::to_owned).to_vec(),
+                    heartbeat_interval: limits::HEARTBEAT_INTERVAL.as_millis() as u64,
+                    experiments: Vec::new(),
+                    streams: Vec::new(),
+                };
+                self.send(opcode::READY, &ready, out);
+            }
+            (Stage::Connecting, Input::Keyed(key)) => {
+                let Some(Transport::Native(suite)) = self.transport else { return };
+                let mode = match suite {
+                    NativeSuite::Aes256GcmRtpsize => MODE_AES256_GCM,
+                    NativeSuite::XChaCha20Poly1305Rtpsize => MODE_XCHACHA20_POLY1305,
+                };
+                self.describe(
+                    SessionDescription {
+                        mode: Some(mode.to_owned()),
+                        secret_key: Some(key.to_vec()),
+                        ..SessionDescription::default()
+                    },
+                    out,
+                );
+            }
+            (Stage::Connecting, Input::Answered(sdp)) => {
+                self.describe(SessionDescription { sdp: Some(sdp), ..SessionDescription::default() }, out);
+            }
+            (Stage::Joining | Stage::Connecting, Input::EngineFailed(code)) => self.end(code, out),
+            (Stage::Entering, Input::Entered(others)) => {
+                self.stage = Stage::Connected;
+                if !others.is_empty() {
+                    let user_ids = others.iter().map(|other| other.user_id.into()).collect();
+                    self.send_replayable(opcode::CLIENTS_CONNECT, &ClientsConnect { user_ids }, out);
+                }
+                // Libraries drop audio of an SSRC that nobody named, so every name comes before the first packet.
+                others.into_iter().for_each(|other| self.name_native(other, out));
+                self.announce(out);
+            }
+
+            (Stage::Connecting | Stage::Entering | Stage::Connected, Input::Room(event)) => self.room_event(event, out),
+            (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, out),
+            // A session that never entered learns of everyone when it does.
+            (_, Input::Room(_) | Input::Slot { .. }) => {}
+            (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
+            (_, Input::Policy(policy)) => {
+                if policy != self.policy {
+                    self.policy = policy;
+                    // Before that the policy travels with the join.
+                    if self.is_identified() {
+                        out.push(Output::SetPolicy(policy));
+                    }
+                    self.announce(out);
+                }
+            }
+            // Not reported: the control plane knows, and may have seated the same participant anew already.
+            (_, Input::Disconnect) => self.finish(Some(CloseCode::Disconnected), false, out),
+            (_, Input::Replaced { is_same_participant }) => {
+                self.finish(Some(CloseCode::Disconnected), !is_same_participant, out);
+            }
+            (_, Input::Evicted) => self.end(CloseCode::ServerCrashed, out),
+            // Not reported: the control plane sees the whole node go.
+            (_, Input::Shutdown) => self.finish(Some(CloseCode::GoingAway), false, out),
+            // Answers that nobody waits for any more.
+            (
+                _,
+                Input::Admitted { .. }
+                | Input::Refused(_)
+                | Input::Joined { .. }
+                | Input::Keyed(_)
+                | Input::Answered(_)
+                | Input::EngineFailed(_)
+                | Input::Entered(_),
+            ) => {}
+        }
+    }
+
+    fn frame(&mut self, now: Instant, frame: ClientFrame, out: &mut Vec<Output>) {
+        match (self.stage, frame) {
+            (_, ClientFrame::Heartbeat(heartbeat)) => self.heartbeat(now, heartbeat, out),
+            (Stage::Greeting { .. }, ClientFrame::Identify(identify)) => {
+                self.stage = Stage::Checking;
+                out.push(Output::Authenticate(identify));
+            }
+            (Stage::Greeting { .. }, ClientFrame::Resume(resume)) => {
+                self.stage = Stage::Checking;
+                out.push(Output::HandOver(resume));
+            }
+            (Stage::Greeting { .. } | Stage::Checking, _) => self.end(CloseCode::NotAuthenticated, out),
+            (_, ClientFrame::Identify(_) | ClientFrame::Resume(_)) => self.end(CloseCode::AlreadyAuthenticated, out),
+
+            // Selecting again while connected makes new keys, or answers a new offer: a browser whose network changed.
+            (Stage::Selecting | Stage::Connected, ClientFrame::SelectProtocol(select)) => self.select(select, out),
+            (_, ClientFrame::SelectProtocol(_)) => self.end(CloseCode::BadRequest, out),
+
+            (_, ClientFrame::Speaking(ClientSpeaking { speaking: bits, ssrc })) => {
+                // A browser names the SSRC of its own choosing, a native client must name ours.
+                let is_own = self.transport == Some(Transport::WebRtc) || ssrc.is_none_or(|ssrc| ssrc == self.ssrc);
+                if is_own {
+                    self.declared = bits;
+                    self.announce(out);
+                }
+            }
+            // Nobody can be shown video yet, and the client is told so: it may stop its encoder.
+            (_, ClientFrame::Video { is_publishing: true }) => {
+                self.send(opcode::MEDIA_SINK_WANTS, &serde_json::json!({ "any": 0 }), out);
+            }
+            (_, ClientFrame::SessionUpdate) => {
+                let codecs = serde_json::json!({
+                    "audio_codec": "opus", "video_codec": null, "media_session_id": self.media_session_id,
+                });
+                self.send(opcode::SESSION_UPDATE, &codecs, out);
+            }
+            (_, ClientFrame::BackendVersion) => {
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                self.send(opcode::BACKEND_VERSION, &BackendVersion { voice: version.clone(), rtc_worker: version }, out);
+            }
+            (_, ClientFrame::Video { is_publishing: false } | ClientFrame::Ignored) => {}
+        }
+    }
+
+    fn heartbeat(&mut self, now: Instant, heartbeat: Heartbeat, out: &mut Vec<Output>) {
+        if let Link::Attached { silent_until } = &mut self.link {
+            *silent_until = now + limits::HEARTBEAT_TIMEOUT;
+        }
+        if let Some(seq_ack) = heartbeat.seq_ack {
+            self.replay.acknowledge(seq_ack);
+        }
+        if heartbeat.is_object {
+            self.send(opcode::HEARTBEAT_ACK, &serde_json::json!({ "t": heartbeat.nonce }), out);
+        } else {
+            self.send(opcode::HEARTBEAT_ACK, &heartbeat.nonce, out);
+        }
+    }
+
+    fn select(&mut self, select: SelectProtocol, out: &mut Vec<Output>) {
+        let (transport, request) = match select {
+            SelectProtocol::Unknown(_) => return self.end(CloseCode::UnknownProtocol, out),
+            SelectProtocol::Udp { claimed, mode } => {
+                let suite = match mode.as_str() {
+                    MODE_AES256_GCM => NativeSuite::Aes256GcmRtpsize,
+                    MODE_XCHACHA20_POLY1305 => NativeSuite::XChaCha20Poly1305Rtpsize,
+                    _ => return self.end(CloseCode::UnknownMode, out),
+                };
+                let Some(claimed) = claimed else { return self.end(CloseCode::BadRequest, out) };
+                (Transport::Native(suite), Output::ConnectNative { suite, claimed })
+            }
+            SelectProtocol::WebRtc { offer } => (Transport::WebRtc, Output::ConnectWebRtc { offer }),
+        };
+        self.transport = Some(transport);
+        self.slots.clear();
+        self.stage = Stage::Connecting;
+        out.push(request);
+    }
+
+    /// Op 4, and then the room: libraries ignore op 11 and op 5 that come before it.
+    fn describe(&mut self, description: SessionDescription, out: &mut Vec<Output>) {
+        let description = SessionDescription {
+            audio_codec: "opus".to_owned(),
+            video_codec: None,
+            media_session_id: self.media_session_id.clone(),
+            dave_protocol_version: 0,
+            ..description
+        };
+        self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
+        self.stage = Stage::Entering;
+        out.push(Output::Enter { ssrc: self.ssrc });
+    }
+
+    fn room_event(&mut self, event: RoomEvent, out: &mut Vec<Output>) {
+        match event {
+            RoomEvent::Entered(occupant) => {
+                let connect = ClientsConnect { user_ids: vec![occupant.user_id.into()] };
+                self.send_replayable(opcode::CLIENTS_CONNECT, &connect, out);
+                self.name_native(occupant, out);
+            }
+            RoomEvent::Spoke(occupant) => self.name_native(occupant, out),
+            RoomEvent::Left(user_id) => {
+                self.slots.retain(|_, speaker| *speaker != user_id);
+                self.send_replayable(opcode::CLIENT_DISCONNECT, &ClientDisconnect { user_id: user_id.into() }, out);
+            }
+        }
+    }
+
+    /// Op 5 with the native SSRC, for native listeners. WebRTC listeners hear speakers in slots and learn of those.
+    fn name_native(&mut self, Occupant { user_id, ssrc, speaking }: Occupant, out: &mut Vec<Output>) {
+        if matches!(self.transport, Some(Transport::Native(_))) {
+            self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking }, out);
+        }
+    }
+
+    fn slot(&mut self, ssrc: u32, speaker: Option<UserId>, out: &mut Vec<Output>) {
+        let is_known = self.slots.contains_key(&ssrc);
+        let before = match speaker {
+            Some(_) if !is_known && self.slots.len() >= limits::SLOTS => return,
+            Some(user_id) => self.slots.insert(ssrc, user_id),
+            None => self.slots.remove(&ssrc),
+        };
+        if before == speaker {
+            return;
+        }
+        if let Some(user_id) = before {
+            self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking: 0 }, out);
+        }
+        if let Some(user_id) = speaker {
+            let speaking = speaking::MICROPHONE;
+            self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking }, out);
+        }
+    }
+
+    /// What others may be told of the declared bits: nothing while muted, priority only for those who have it.
+    fn audible_bits(&self) -> u8 {
+        let mut allowed = speaking::MICROPHONE | speaking::SOUNDSHARE;
+        if self.policy.is_priority {
+            allowed |= speaking::PRIORITY;
+        }
+        if self.policy.is_audible() { self.declared & allowed } else { 0 }
+    }
+
+    fn announce(&mut self, out: &mut Vec<Output>) {
+        let bits = self.audible_bits();
+        if self.stage == Stage::Connected && bits != self.announced {
+            self.announced = bits;
+            out.push(Output::Speak(bits));
+        }
+    }
+
+    fn time_out(&mut self, out: &mut Vec<Output>) {
+        match self.link {
+            Link::Attached { .. } => self.end(CloseCode::SessionTimedOut, out),
+            Link::Detached { .. } => self.finish(None, true, out),
+        }
+    }
+
+    /// 1000 and 1001 are a client that leaves; anything else is a cut that it may come back from, once it has something to
+    /// come back to.
+    fn socket_closed(&mut self, now: Instant, code: Option<u16>, out: &mut Vec<Output>) {
+        let is_leaving = matches!(code, Some(1000 | 1001));
+        self.link = Link::Detached { until: now + limits::RESUME_WINDOW };
+        if is_leaving || !self.is_identified() || self.stage == Stage::Joining {
+            self.finish(None, self.is_identified(), out);
+        }
+    }
+
+    fn attach(&mut self, now: Instant, version: u8, seq_ack: Option<i64>, out: &mut Vec<Output>) {
+        self.link = Link::Attached { silent_until: now + limits::HEARTBEAT_TIMEOUT };
+        let is_same_kind = (version >= VERSION_BUFFERED_RESUME) == self.is_numbered();
+        self.version = version;
+        if !is_same_kind {
+            return self.end(CloseCode::SessionInvalid, out);
+        }
+        let missed: Option<Vec<String>> = if self.is_numbered() {
+            self.replay.after(seq_ack.unwrap_or(-1)).map(|frames| frames.cloned().collect())
+        } else {
+            Some(self.replay.take().collect())
+        };
+        let Some(missed) = missed else { return self.end(CloseCode::SessionInvalid, out) };
+        self.send(opcode::RESUMED, &(), out);
+        out.extend(missed.into_iter().map(Output::Send));
+    }
+
+    /// Whether this socket's messages carry `seq` and a resume says where to go on.
+    fn is_numbered(&self) -> bool {
+        self.version >= VERSION_BUFFERED_RESUME
+    }
+
+    fn spend_frame(&mut self, now: Instant) -> bool {
+        if now >= self.rate_window_ends {
+            self.frames_left = limits::FRAMES_PER_WINDOW;
+            self.rate_window_ends = now + limits::RATE_WINDOW;
+        }
+        self.frames_left = self.frames_left.saturating_sub(1);
+        self.frames_left > 0
+    }
+
+    fn send(&self, op: u8, d: &impl Serialize, out: &mut Vec<Output>) {
+        if matches!(self.link, Link::Attached { .. }) {
+            out.push(Output::Send(encode(op, d, None)));
+        }
+    }
+
+    /// Sends and remembers. Below version 8 only what is said during a cut is remembered: the client cannot acknowledge.
+    fn send_replayable(&mut self, op: u8, d: &impl Serialize, out: &mut Vec<Output>) {
+        let is_attached = matches!(self.link, Link::Attached { .. });
+        let seq = self.is_numbered().then(|| self.replay.next_seq());
+        let frame = encode(op, d, seq);
+        self.replay.push((self.is_numbered() || !is_attached).then(|| frame.clone()));
+        if is_attached {
+            out.push(Output::Send(frame));
+        }
+    }
+
+    fn is_identified(&self) -> bool {
+        !matches!(self.stage, Stage::Greeting { .. } | Stage::Checking)
+    }
+
+    /// Ends with a close code; reported if it was anybody.
+    fn end(&mut self, code: CloseCode, out: &mut Vec<Output>) {
+        self.finish(Some(code), self.is_identified(), out);
+    }
+
+    fn finish(&mut self, close: Option<CloseCode>, is_reported: bool, out: &mut Vec<Output>) {
+        let is_attached = matches!(self.link, Link::Attached { .. });
+        self.stage = Stage::Closed;
+        out.push(Output::End { close: close.filter(|_| is_attached), is_reported });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Who may identify: the voice token's signature and claims, its single use, and whether it was taken back.
+//!
+//! Pure: the caller passes the wall clock. The node verifies alone, so voice works while the control plane is away.
+
+use crate::limits;
+use guildhall_protocol::fleet::Participant;
+use guildhall_protocol::voice_gateway::{CloseCode, Identify};
+use guildhall_protocol::voice_token::{LIFETIME_MS, TokenError, VoiceClaims, VoiceKey};
+use std::collections::HashMap;
+
+/// What the node remembers of tokens for as long as they could be presented again.
+#[derive(Default)]
+pub struct Ledger {
+    /// Token id → when it expires, Unix milliseconds.
+    used: HashMap<u64, u64>,
+    /// Participant → when the control plane disconnected it, Unix milliseconds: older tokens of it are void.
+    voided: HashMap<Participant, u64>,
+}
+
+impl Ledger {
+    /// Accepts a token once. Wrong tokens, and identities that the token does not vouch for, are 4004; tokens that were good
+    /// once (used, expired, taken back, of another session) are 4006.
+    pub fn admit(&mut self, key: &VoiceKey, identify: &Identify, now_unix_ms: u64) -> Result<VoiceClaims, CloseCode> {
+        let claims = key.verify(&identify.token, now_unix_ms).map_err(|error| match error {
+            TokenError::Malformed | TokenError::BadSignature => CloseCode::AuthenticationFailed,
+            TokenError::Expired => CloseCode::SessionInvalid,
+        })?;
+        let participant = &claims.participant;
+        if identify.user_id != participant.user_id.into() || identify.server_id != participant.guild_id.into() {
+            return Err(CloseCode::AuthenticationFailed);
+        }
+        let is_other_channel = identify.channel_id.is_some_and(|channel| channel != participant.channel_id.into());
+        if identify.session_id != participant.session_id || is_other_channel || self.used.contains_key(&claims.token_id) {
+            return Err(CloseCode::SessionInvalid);
+        }
+        let signed_at = claims.expires_at_ms.saturating_sub(LIFETIME_MS);
+        if self.voided.get(participant).is_some_and(|&voided_at| signed_at < voided_at) {
+            return Err(CloseCode::SessionInvalid);
+        }
+        if self.used.len() >= limits::USED_TOKENS {
+            self.used.retain(|_, expires_at| *expires_at > now_unix_ms);
+            if self.used.len() >= limits::USED_TOKENS {
+                return Err(CloseCode::RateLimited);
+            }
+        }
+        self.used.insert(claims.token_id, claims.expires_at_ms);
+        Ok(claims)
+    }
+
+    /// Takes back every token of this participant that was signed before now.
+    pub fn void(&mut self, participant: Participant, now_unix_ms: u64) {
+        if self.voided.len() >= limits::VOIDED_PARTICIPANTS {
+            self.voided.retain(|_, voided_at| *voided_at + LIFETIME_MS > now_unix_ms);
+            if self.voided.len() >= limits::VOIDED_PARTICIPANTS {
+                self.voided.clear();
+            }
+        }
+        self.voided.insert(participant, now_unix_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guildhall_protocol::fleet::Policy;
+    use guildhall_protocol::{ChannelId, GuildId, Snowflake, UserId};
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn key() -> VoiceKey {
+        VoiceKey::new(&[7; 32])
+    }
+
+    fn claims(token_id: u64) -> VoiceClaims {
+        VoiceClaims {
+            participant: Participant {
+                guild_id: GuildId::new(1),
+                channel_id: ChannelId::new(2),
+                user_id: UserId::new(3),
+                session_id: "s".into(),
+            },
+            policy: Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false },
+            token_id,
+            expires_at_ms: NOW + LIFETIME_MS,
+        }
+    }
+
+    fn identify(token: String) -> Identify {
+        Identify { server_id: Snowflake(1), user_id: Snowflake(3), session_id: "s".into(), token, channel_id: None }
+    }
+
+    #[test]
+    fn a_token_works_once() {
+        let mut ledger = Ledger::default();
+        let identify = identify(key().sign(&claims(9)));
+        assert_eq!(ledger.admit(&key(), &identify, NOW), Ok(claims(9)));
+        assert_eq!(ledger.admit(&key(), &identify, NOW), Err(CloseCode::SessionInvalid));
+    }
+
+    #[test]
+    fn each_wrong_token_and_identity_has_its_close_code_and_uses_nothing_up() {
+        let good = identify(key().sign(&claims(9)));
+        let cases: [(&str, Identify, u64, CloseCode); 9] = [
+            ("no token", identify("".into()), NOW, CloseCode::AuthenticationFailed),
+            ("noise", identify("a.b".into()), NOW, CloseCode::AuthenticationFailed),
+            ("other key", identify(VoiceKey::new(&[8; 32]).sign(&claims(9))), NOW, CloseCode::AuthenticationFailed),
+            ("expired", good.clone(), NOW + LIFETIME_MS, CloseCode::SessionInvalid),
+            ("other user", Identify { user_id: Snowflake(4), ..good.clone() }, NOW, CloseCode::AuthenticationFailed),
+            ("other guild", Identify { server_id: Snowflake(4), ..good.clone() }, NOW, CloseCode::AuthenticationFailed),
+            ("other session", Identify { session_id: "t".into(), ..good.clone() }, NOW, CloseCode::SessionInvalid),
+            ("other channel", Identify { channel_id: Some(Snowflake(4)), ..good.clone() }, NOW, CloseCode::SessionInvalid),
+            (
+                "cut",
+                Identify { token: good.token[..good.token.len() - 2].into(), ..good.clone() },
+                NOW,
+                CloseCode::AuthenticationFailed,
+            ),
+        ];
+        let mut ledger = Ledger::default();
+        for (what, identify, now, expected) in cases {
+            assert_eq!(ledger.admit(&key(), &identify, now), Err(expected), "{what}");
+        }
+        assert_eq!(ledger.admit(&key(), &good, NOW), Ok(claims(9)));
+    }
+
+    #[test]
+    fn a_disconnect_voids_unused_tokens_but_not_later_ones() {
+        let mut ledger = Ledger::default();
+        let old = identify(key().sign(&claims(1)));
+        ledger.void(claims(1).participant, NOW + 5);
+        assert_eq!(ledger.admit(&key(), &old, NOW + 10), Err(CloseCode::SessionInvalid));
+        let newer = VoiceClaims { expires_at_ms: NOW + 5 + LIFETIME_MS, ..claims(2) };
+        assert_eq!(ledger.admit(&key(), &identify(key().sign(&newer)), NOW + 10), Ok(newer));
+    }
+
+    #[test]
+    fn a_full_ledger_makes_room_when_tokens_expire() {
+        let mut ledger = Ledger::default();
+        ledger.used = (0..limits::USED_TOKENS as u64).map(|id| (id + 100, NOW + 1_000)).collect();
+        let identify = identify(key().sign(&claims(1)));
+        assert_eq!(ledger.admit(&key(), &identify, NOW), Err(CloseCode::RateLimited));
+        assert_eq!(ledger.admit(&key(), &identify, NOW + 1_000), Ok(claims(1)));
+    }
+}
