@@ -169,7 +169,7 @@ mod tests {
     fn messages_inflate_one_by_one_from_one_shared_context_however_they_are_cut() {
         let (mut deflater, mut inflate) = (Compress::new(Compression::default(), true), Inflate::new());
         for size in [2, 100, 5_000, 200_000] {
-            let text: Vec<u8> = (0..size).map(|at: u32| b"abcdefgh ijklmnop"[(at * at % 17) as usize]).collect();
+            let text: Vec<u8> = (0..size).map(|at: u64| b"abcdefgh ijklmnop"[(at * at % 17) as usize]).collect();
             let packed = deflate(&mut deflater, &text);
             let (head, tail) = packed.split_at(packed.len() / 2);
             assert_eq!(inflate.push(Bytes::copy_from_slice(head)).expect("half a message"), None);
