@@ -17,7 +17,7 @@ die() {
 
 # want PACKAGES REASON: remembers what is missing.
 want() {
-    echo "guildhall: $1 is missing: $2"
+    echo "guildhall: needs $1: $2"
     packages="$packages $1"
 }
 
