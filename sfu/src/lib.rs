@@ -6,8 +6,12 @@
 //!
 //! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
 
+pub mod cipher;
 pub mod handle;
+pub mod replay;
+pub mod rtp;
 pub mod stats;
+pub mod sys;
 mod worker;
 
 pub use handle::Sfu;

@@ -1,0 +1,142 @@
+//! RTP headers (RFC 3550 §5.1) and header extensions (RFC 8285): read from a datagram, written in front of a copy.
+
+/// The payload type of Opus on the native transport.
+pub const NATIVE_OPUS: u8 = 120;
+
+/// The fixed part of a header.
+pub const FIXED_LEN: usize = 12;
+
+/// The longest header written: the fixed part and an extension block with one audio level.
+pub const MAX_WRITTEN: usize = FIXED_LEN + 8;
+
+/// Profile of the one-byte form of header extensions.
+const ONE_BYTE: u16 = 0xBEDE;
+
+/// Profile of the two-byte form; the low four bits are free for the application.
+const TWO_BYTE: u16 = 0x1000;
+
+/// A parsed header. Lengths were checked against the datagram up to the fixed part, the CSRC list and the extension's
+/// four-byte preamble; the extension's body may be encrypted and reach anywhere until decryption says where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub has_padding: bool,
+    pub marker: bool,
+    pub payload_type: u8,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub ssrc: u32,
+    /// Fixed part and CSRC list.
+    pub base_len: usize,
+    /// Profile and length in bytes of the extension's body.
+    pub extension: Option<(u16, usize)>,
+}
+
+impl Header {
+    /// Reads the header of an RTP packet; `None` when the datagram is too short for what it announces.
+    #[inline]
+    pub fn parse(datagram: &[u8]) -> Option<Header> {
+        let fixed: &[u8; FIXED_LEN] = datagram.first_chunk()?;
+        if fixed[0] >> 6 != 2 {
+            return None;
+        }
+        let base_len = FIXED_LEN + 4 * usize::from(fixed[0] & 0x0F);
+        let extension = if fixed[0] & 0x10 != 0 {
+            let preamble: &[u8; 4] = datagram.get(base_len..)?.first_chunk()?;
+            let profile = u16::from_be_bytes([preamble[0], preamble[1]]);
+            Some((profile, 4 * usize::from(u16::from_be_bytes([preamble[2], preamble[3]]))))
+        } else {
+            None
+        };
+        if datagram.len() < base_len {
+            return None;
+        }
+        Some(Header {
+            has_padding: fixed[0] & 0x20 != 0,
+            marker: fixed[1] & 0x80 != 0,
+            payload_type: fixed[1] & 0x7F,
+            sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
+            timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
+            ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
+            base_len,
+            extension,
+        })
+    }
+
+    /// The header up to and including the extension's preamble.
+    #[inline]
+    pub fn preamble_len(&self) -> usize {
+        self.base_len + if self.extension.is_some() { 4 } else { 0 }
+    }
+
+    /// The whole header with the extension's body.
+    #[inline]
+    pub fn full_len(&self) -> usize {
+        self.preamble_len() + self.extension_len()
+    }
+
+    #[inline]
+    pub fn extension_len(&self) -> usize {
+        self.extension.map_or(0, |(_, len)| len)
+    }
+}
+
+/// The first byte of the element `id` in an extension body of the given profile: the audio level of RFC 6464 is one byte.
+pub fn find_extension(profile: u16, mut body: &[u8], id: u8) -> Option<u8> {
+    while let [first, rest @ ..] = body {
+        if *first == 0 {
+            body = rest;
+            continue;
+        }
+        let (element, len, data) = if profile == ONE_BYTE {
+            // Id 15 ends the block (RFC 8285 §4.2).
+            if first >> 4 == 15 {
+                return None;
+            }
+            (first >> 4, usize::from(first & 0x0F) + 1, rest)
+        } else if profile & 0xFFF0 == TWO_BYTE {
+            let [len, data @ ..] = rest else { return None };
+            (*first, usize::from(*len), data)
+        } else {
+            return None;
+        };
+        let value = data.get(..len)?;
+        if element == id {
+            return value.first().copied();
+        }
+        body = &data[len..];
+    }
+    None
+}
+
+/// What stands in front of one listener's copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    pub marker: bool,
+    pub payload_type: u8,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub ssrc: u32,
+    /// Extension id and value of the audio level, when the listener negotiated one and the speaker sent one.
+    pub audio_level: Option<(u8, u8)>,
+}
+
+impl Outgoing {
+    /// Writes the header and returns its length, at most [`MAX_WRITTEN`].
+    #[inline]
+    pub fn write(&self, out: &mut [u8]) -> usize {
+        out[0] = 0x80;
+        out[1] = u8::from(self.marker) << 7 | self.payload_type;
+        out[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        out[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+        let Some((id, level)) = self.audio_level else { return FIXED_LEN };
+        out[0] = 0x90;
+        let [profile_high, profile_low] = ONE_BYTE.to_be_bytes();
+        // One word: the element's head (length minus one is zero), its byte, two bytes of padding.
+        out[12..20].copy_from_slice(&[profile_high, profile_low, 0, 1, id << 4, level, 0, 0]);
+        MAX_WRITTEN
+    }
+}
+
+#[cfg(test)]
+mod tests;
