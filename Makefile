@@ -5,6 +5,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Two steps may both want apt-get, and cargo uses every core by itself.
+.NOTPARALLEL:
 .PHONY: help run build web test lint audit bench setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
