@@ -5,7 +5,9 @@
 //! happen: every wait names the state it waits for and gives up after [`DEADLINE`].
 
 pub mod api;
+pub mod frames;
 pub mod proxy;
+pub mod room;
 pub mod script;
 pub mod server;
 pub mod wire;

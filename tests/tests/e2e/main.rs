@@ -1,7 +1,10 @@
 //! End to end: the real server process, real client libraries, real browsers. Each module is one promise of the README.
 
 mod bad_input;
+mod bad_voice;
 mod crash;
 mod libraries;
 mod process;
 mod resume;
+mod room;
+mod voice;

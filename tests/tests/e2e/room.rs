@@ -1,0 +1,255 @@
+//! Who is heard in a room: mute, deafen, moves, kicks, reconnects, and the server's rule over each. Synthetic clients on both
+//! transports, the real process.
+
+use guildhall_loadtest::voice::{Transport, signaling};
+use guildhall_protocol::{Permissions, model::ChannelType};
+use guildhall_tests::{
+    DEADLINE, eventually,
+    frames::distinct,
+    room::{GCM, Participant, WEBRTC, XCHACHA},
+    world::World,
+};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn everyone_hears_everyone_over_every_pair_of_transports() {
+    let world = World::start().await;
+    let mut people =
+        [world.participant("gail", GCM).await, world.participant("xena", XCHACHA).await, world.participant("webb", WEBRTC).await];
+    let packets = distinct(25, 1);
+    for speaker in 0..people.len() {
+        people[speaker].say(&packets).await;
+        let id = people[speaker].id();
+        for (_, listener) in people.iter_mut().enumerate().filter(|(n, _)| *n != speaker) {
+            listener.hears_exactly(id, &packets).await;
+        }
+        assert!(people[speaker].peer.heard_so_far().is_empty(), "nobody hears himself");
+        people[speaker].peer.stop_speaking().await.expect("silence and op 5 go out");
+    }
+    for person in &people {
+        let counters = person.peer.counters();
+        assert_eq!(counters.bad.load(std::sync::atomic::Ordering::Relaxed), 0, "every packet opens");
+        assert_eq!(counters.reused_nonces.load(std::sync::atomic::Ordering::Relaxed), 0, "no nonce is used twice");
+    }
+}
+
+/// A speaker, a listener and somebody else whose packets show that the room goes on.
+struct Room {
+    world: World,
+    speaker: Participant,
+    marker: Participant,
+    listener: Participant,
+    next: u64,
+}
+
+impl Room {
+    async fn start(speaker: Transport, listener: Transport) -> Room {
+        let world = World::start().await;
+        let speaker = world.participant("sam", speaker).await;
+        let marker = world.participant("mary", GCM).await;
+        let listener = world.participant("lou", listener).await;
+        for person in [&speaker, &marker] {
+            person.peer.start_speaking().await.expect("op 5 goes out");
+        }
+        Room { world, speaker, marker, listener, next: 0 }
+    }
+
+    /// The speaker says something, then the marker does. Answers whether the listener heard the speaker by the time that the
+    /// marker came through.
+    async fn speaker_gets_through(&mut self) -> bool {
+        self.next += 1;
+        let [word, mark] = distinct(2, self.next).try_into().expect("two packets");
+        self.speaker.peer.send_opus(&word).await.expect("a packet goes out");
+        self.marker.peer.send_opus(&mark).await.expect("a packet goes out");
+        let mut was_heard = false;
+        loop {
+            let heard = self.listener.peer.hear().await.expect("the marker is heard");
+            was_heard |= heard.payload[..] == word[..];
+            if heard.payload[..] == mark[..] {
+                return was_heard;
+            }
+        }
+    }
+
+    /// Waits until the speaker is heard, or is not, and that it stays so.
+    async fn expect_heard(&mut self, expected: bool, when: &str) {
+        eventually(&format!("the speaker to be heard ({expected}) {when}"), async || {
+            (self.speaker_gets_through().await == expected).then_some(())
+        })
+        .await;
+        for _ in 0..10 {
+            assert_eq!(self.speaker_gets_through().await, expected, "{when}");
+        }
+    }
+
+    /// The owner changes the speaker's membership.
+    async fn edit_speaker(&self, change: Value) {
+        self.world.owner.rest.edit_member(self.world.guild, self.speaker.id(), change).await.expect("the owner may");
+    }
+
+    async fn set_speaker(&self, self_mute: bool, self_deaf: bool) {
+        let voice = Some(self.world.voice);
+        self.speaker.session.set_voice(self.world.guild, voice, self_mute, self_deaf).await.expect("op 4 goes out");
+    }
+}
+
+#[tokio::test]
+async fn a_muted_native_speaker_is_not_forwarded() {
+    muted_speakers(GCM, WEBRTC).await;
+}
+
+#[tokio::test]
+async fn a_muted_webrtc_speaker_is_not_forwarded() {
+    muted_speakers(WEBRTC, XCHACHA).await;
+}
+
+async fn muted_speakers(speaker: Transport, listener: Transport) {
+    let mut room = Room::start(speaker, listener).await;
+    room.expect_heard(true, "at first").await;
+
+    room.edit_speaker(json!({"mute": true})).await;
+    room.expect_heard(false, "while the server mutes").await;
+    let state = room.listener.session.next_named("VOICE_STATE_UPDATE", |state| state["mute"] == true).await;
+    assert_eq!(state.expect("everyone sees the mute")["user_id"], json!(room.speaker.id()));
+    room.edit_speaker(json!({"mute": false})).await;
+    room.expect_heard(true, "after the server's mute").await;
+
+    // Who mutes itself is silent whatever its client sends.
+    room.set_speaker(true, false).await;
+    room.expect_heard(false, "while muted by itself").await;
+    room.set_speaker(false, false).await;
+    room.expect_heard(true, "after its own mute").await;
+
+    // The right to speak goes with a permission.
+    let path = format!("/channels/{}/permissions/{}", room.world.voice, room.speaker.id());
+    let deny = json!({"type": 1, "allow": "0", "deny": Permissions::SPEAK});
+    guildhall_tests::api::put(&room.world.owner.rest, &path, deny).await;
+    room.expect_heard(false, "without SPEAK").await;
+    guildhall_tests::api::delete(&room.world.owner.rest, &path).await;
+    room.expect_heard(true, "with SPEAK again").await;
+}
+
+#[tokio::test]
+async fn a_deafened_listener_hears_nothing() {
+    let mut room = Room::start(GCM, GCM).await;
+    room.expect_heard(true, "at first").await;
+    // The speaker listens here: what mary says reaches lou always, and sam only while he is not deafened.
+    for (way, deafen) in [("by itself", true), ("by the server", false)] {
+        if deafen {
+            room.set_speaker(false, true).await;
+        } else {
+            room.edit_speaker(json!({"deaf": true})).await;
+        }
+        eventually(&format!("silence for who is deafened {way}"), async || (!hears_mary(&mut room).await).then_some(())).await;
+        for _ in 0..10 {
+            assert!(!hears_mary(&mut room).await, "deafened {way}");
+        }
+        if deafen {
+            room.set_speaker(false, false).await;
+        } else {
+            room.edit_speaker(json!({"deaf": false})).await;
+        }
+        eventually(&format!("sound for who was deafened {way}"), async || hears_mary(&mut room).await.then_some(())).await;
+    }
+}
+
+/// Mary speaks; once lou has heard her, did sam? Both copies leave the server in one batch, so sam's is there when a second
+/// word has reached lou.
+async fn hears_mary(room: &mut Room) -> bool {
+    room.speaker.peer.heard_so_far();
+    for _ in 0..2 {
+        room.next += 1;
+        let [word] = distinct(1, room.next).try_into().expect("one packet");
+        room.marker.peer.send_opus(&word).await.expect("a packet goes out");
+        while room.listener.peer.hear().await.expect("lou hears mary").payload[..] != word[..] {}
+    }
+    !room.speaker.peer.heard_so_far().is_empty()
+}
+
+#[tokio::test]
+async fn a_move_ends_the_old_connection_and_grants_a_new_one() {
+    let mut room = Room::start(GCM, WEBRTC).await;
+    room.expect_heard(true, "at first").await;
+    let cellar =
+        room.world.owner.rest.create_channel(room.world.guild, "cellar", ChannelType::Voice).await.expect("a channel").id;
+
+    room.edit_speaker(json!({"channel_id": cellar})).await;
+    let end = room.speaker.peer.signaling.end_within(DEADLINE).await.expect("the old voice socket ends");
+    assert_eq!(end, signaling::End::Closed(Some(4014)));
+    let world = &room.world;
+    room.speaker.follow(world, cellar, GCM).await;
+    let sam = json!(room.speaker.id());
+    let gone = |signal: &signaling::Signal| signal.op == 13 && signal.data["user_id"] == sam;
+    room.listener.peer.signaling.next(gone).await.expect("the room hears of it by op 13");
+
+    // In the cellar he is heard by who is there, in the old room no more.
+    room.expect_heard(false, "in another room").await;
+    room.edit_speaker(json!({"channel_id": room.world.voice})).await;
+    room.speaker.follow(&room.world, room.world.voice, GCM).await;
+    room.speaker.peer.start_speaking().await.expect("op 5 goes out");
+    room.expect_heard(true, "back again").await;
+}
+
+#[tokio::test]
+async fn who_is_put_out_of_the_channel_the_guild_or_the_session_is_heard_no_more() {
+    let world = World::start().await;
+    let mut witness = world.participant("wynn", GCM).await;
+    for (way, expected) in [("disconnected", 4014), ("kicked", 4014), ("left", 4014), ("closed the session", 4014)] {
+        let mut person = world.participant(&way.replace(' ', "-"), WEBRTC).await;
+        let id = person.id();
+        witness.session.next_named("VOICE_STATE_UPDATE", |state| state["user_id"] == json!(id)).await.expect("seen to come");
+        let mut session = None;
+        match way {
+            "disconnected" => {
+                drop(world.owner.rest.edit_member(world.guild, id, json!({"channel_id": null})).await.expect("may"))
+            }
+            "kicked" => world.owner.rest.kick(world.guild, id).await.expect("the owner may kick"),
+            "left" => person.session.set_voice(world.guild, None, false, false).await.expect("op 4 goes out"),
+            // A session that says goodbye takes its voice with it.
+            _ => session = Some(person.session.close(1000).await),
+        }
+        let end = person.peer.signaling.end_within(DEADLINE).await.expect("the voice socket ends");
+        assert_eq!(end, signaling::End::Closed(Some(expected)), "{way}");
+        let state = witness.session.next_named("VOICE_STATE_UPDATE", |state| state["user_id"] == json!(id)).await;
+        assert_eq!(state.expect("seen to go")["channel_id"], Value::Null, "{way}");
+        drop(session);
+    }
+}
+
+#[tokio::test]
+async fn a_voice_socket_that_was_cut_resumes_and_media_goes_on_meanwhile() {
+    let mut room = Room::start(WEBRTC, GCM).await;
+    room.expect_heard(true, "at first").await;
+    room.speaker.peer.signaling.cut().await;
+    room.listener.peer.signaling.cut().await;
+    room.expect_heard(true, "while both voice sockets are cut").await;
+    room.speaker.peer.signaling.resume().await.expect("op 9 comes");
+    room.listener.peer.signaling.resume().await.expect("op 9 comes");
+    room.expect_heard(true, "after the resume").await;
+    // Everything still works over the resumed sockets.
+    let newcomer = room.world.participant("nina", GCM).await;
+    let id = json!(newcomer.id());
+    let comes =
+        |signal: &signaling::Signal| signal.op == 11 && signal.data["user_ids"].as_array().is_some_and(|ids| ids.contains(&id));
+    room.listener.peer.signaling.next(comes).await.expect("op 11 comes over the resumed socket");
+}
+
+#[tokio::test]
+async fn every_version_of_the_voice_gateway_works() {
+    let world = World::start().await;
+    let mut listener = world.participant("lou", GCM).await;
+    for version in [None, Some(4), Some(5), Some(6), Some(7), Some(8), Some(9)] {
+        let account = world.member(&format!("version{}", version.unwrap_or(0))).await;
+        let mut session = world.session(&account).await;
+        let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+        let mut options = world.voice_options(XCHACHA);
+        options.version = version;
+        let peer =
+            guildhall_loadtest::voice::Peer::join(&grant, &options).await.unwrap_or_else(|error| panic!("{version:?}: {error}"));
+        let speaker = Participant { account, session, peer };
+        let packets = distinct(5, 5);
+        speaker.say(&packets).await;
+        listener.hears_exactly(speaker.id(), &packets).await;
+        speaker.peer.leave().await;
+    }
+}

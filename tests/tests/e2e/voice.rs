@@ -1,0 +1,120 @@
+//! Voice between released libraries and other clients: Opus packets cross the server bit for bit, in both directions where the
+//! library can receive, whatever the transport of the other side.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use guildhall_protocol::Permissions;
+use guildhall_tests::{
+    eventually,
+    frames::{distinct, write},
+    room::{GCM, WEBRTC, XCHACHA},
+    script::Script,
+    world::World,
+};
+use serde_json::{Value, json};
+
+/// Two seconds of packets.
+const PACKETS: usize = 100;
+
+const SPEAK: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::CONNECT).union(Permissions::SPEAK);
+
+#[tokio::test]
+async fn discord_js_is_heard_bit_for_bit_over_every_transport() {
+    let world = World::start().await;
+    let bot = world.bot("jester", SPEAK).await;
+    let script = world.discord_js(&bot, &world.server.base()).await;
+    let mode = is_heard_by_everyone(&world, &script, bot.user.id).await;
+    assert_eq!(mode, "aead_aes256_gcm_rtpsize");
+}
+
+#[tokio::test]
+async fn discord_py_is_heard_bit_for_bit_over_every_transport() {
+    let world = World::start().await;
+    let bot = world.bot("python", SPEAK).await;
+    let script = world.discord_py(&bot, &world.server.base()).await;
+    let mode = is_heard_by_everyone(&world, &script, bot.user.id).await;
+    assert_eq!(mode, "aead_xchacha20_poly1305_rtpsize");
+}
+
+/// The library joins a channel with a listener of each transport and plays a file; answers with its encryption mode.
+async fn is_heard_by_everyone(world: &World, script: &Script, bot: guildhall_protocol::UserId) -> Value {
+    let mut listeners =
+        [world.participant("gail", GCM).await, world.participant("xena", XCHACHA).await, world.participant("webb", WEBRTC).await];
+    let joined = script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+    for listener in &mut listeners {
+        let state = listener.session.next_named("VOICE_STATE_UPDATE", |state| state["user_id"] == json!(bot)).await;
+        assert_eq!(state.expect("everyone sees the bot come")["channel_id"], json!(world.voice));
+    }
+
+    let packets = distinct(PACKETS, 1);
+    let file = write(world.server.data(), "packets", &packets);
+    script.ask("play", json!({"frames": file})).await;
+    for listener in &mut listeners {
+        listener.hears_exactly(bot, &packets).await;
+    }
+    assert_eq!(script.ask("played", json!({})).await, Value::Null);
+
+    script.ask("leave_voice", json!({})).await;
+    for listener in &mut listeners {
+        let state = listener.session.next_named("VOICE_STATE_UPDATE", |state| state["user_id"] == json!(bot)).await;
+        assert_eq!(state.expect("everyone sees the bot go")["channel_id"], Value::Null);
+        listener.peer.signaling.next(|signal| signal.op == 13 && signal.data["user_id"] == json!(bot)).await.expect("op 13");
+    }
+    assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
+    joined["mode"].clone()
+}
+
+#[tokio::test]
+async fn discord_js_hears_every_transport_bit_for_bit() {
+    let world = World::start().await;
+    let bot = world.bot("jester", SPEAK).await;
+    let script = world.discord_js(&bot, &world.server.base()).await;
+    let early = world.participant("gail", GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+    let speakers = [early, world.participant("xena", XCHACHA).await, world.participant("webb", WEBRTC).await];
+
+    let said: Vec<_> = (0..speakers.len() as u64).map(|seed| distinct(PACKETS, seed)).collect();
+    for speaker in &speakers {
+        script.ask("listen", json!({"user": speaker.id()})).await;
+    }
+    // All at once, as people do.
+    let [gail, xena, webb] = &speakers;
+    tokio::join!(gail.say(&said[0]), xena.say(&said[1]), webb.say(&said[2]));
+    for (speaker, said) in speakers.iter().zip(&said) {
+        let heard = heard_by(&script, speaker.id(), said.len()).await;
+        assert!(heard == *said, "{} is heard as spoken", speaker.account.user.username);
+    }
+
+    // A header extension, as Discord's own client sends it, is not part of the audio.
+    let more = distinct(1, 7);
+    let native = gail.peer.native().expect("a native peer");
+    native.send_opus_with_extension(&[0x10, 0x85, 0, 0], &more[0]).await.expect("a packet goes out");
+    let heard = heard_by(&script, gail.id(), PACKETS + 1).await;
+    assert!(heard[PACKETS] == more[0], "the extension's body was stripped");
+    assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
+}
+
+async fn heard_by(script: &Script, user: guildhall_protocol::UserId, count: usize) -> Vec<Vec<u8>> {
+    eventually(&format!("{count} packets of {user}"), async || {
+        let heard = script.ask("heard", json!({"user": user})).await;
+        let heard = heard.as_array().expect("a list");
+        let packets = heard.iter().map(|packet| STANDARD.decode(packet.as_str().expect("base64")).expect("base64"));
+        (heard.len() >= count).then(|| packets.collect())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn two_libraries_share_a_room() {
+    let world = World::start().await;
+    let (js_bot, py_bot) = (world.bot("jester", SPEAK).await, world.bot("python", SPEAK).await);
+    let base = world.server.base();
+    let (js, py) = tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base));
+    let room = json!({"guild": world.guild, "channel": world.voice});
+    tokio::join!(js.ask("join_voice", room.clone()), py.ask("join_voice", room));
+    js.ask("listen", json!({"user": py_bot.user.id})).await;
+    let packets = distinct(PACKETS, 3);
+    py.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
+    let mut heard = heard_by(&js, py_bot.user.id, PACKETS).await;
+    heard.truncate(PACKETS);
+    assert!(heard == packets, "Opus crosses from discord.py to discord.js unchanged");
+}
