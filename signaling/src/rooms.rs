@@ -113,9 +113,9 @@ impl<H: Clone> Rooms<H> {
         }
     }
 
-    pub fn by_participant(&self, participant: &Participant) -> Option<&H> {
+    pub fn by_participant(&self, participant: &Participant) -> Option<(Place, &H)> {
         let seat = self.rooms.get(&participant.channel_id)?.get(&participant.user_id)?;
-        (seat.participant == *participant).then_some(&seat.handle)
+        (seat.participant == *participant).then_some((seat.place, &seat.handle))
     }
 
     pub fn by_token(&self, token: &TokenDigest) -> Option<(&Participant, &H)> {
@@ -127,10 +127,6 @@ impl<H: Clone> Rooms<H> {
     pub fn user_of(&self, channel_id: ChannelId, peer: PeerId) -> Option<UserId> {
         let room = self.rooms.get(&channel_id)?;
         room.values().find(|seat| seat.peer == Some(peer)).map(|seat| seat.place.user_id)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
     }
 
     /// The connected others of a room. Those who are not connected yet learn of everyone when they enter.
@@ -199,7 +195,7 @@ mod tests {
         assert!(rooms.speak(ann, 1).is_none());
         rooms.leave(bob);
         rooms.leave(eve);
-        assert!(rooms.is_empty() && rooms.tokens.is_empty());
+        assert!(rooms.rooms.is_empty() && rooms.tokens.is_empty());
     }
 
     #[test]
@@ -220,7 +216,7 @@ mod tests {
         rooms.set_peer(new, PeerId(8));
         assert_eq!(rooms.user_of(ChannelId::new(10), PeerId(8)), Some(UserId::new(2)));
         assert_eq!(rooms.by_token(&[3; 32]).map(|(_, handle)| *handle), Some(3));
-        assert_eq!(rooms.by_participant(&participant(10, 2, "b")), Some(&3));
+        assert_eq!(rooms.by_participant(&participant(10, 2, "b")), Some((new, &3)));
         assert_eq!(rooms.by_participant(&participant(10, 2, "c")), None);
     }
 }

@@ -1,0 +1,268 @@
+//! The shell of one session: waits for its socket, its mailbox, the media engine and the clock, feeds the machine, and
+//! carries out what it answers. It lives from the socket's greeting to the session's end, with or without a socket.
+
+use crate::limits;
+use crate::node::{Mailbox, Node, Note};
+use crate::rooms::Place;
+use crate::session::{Input, Output, Session};
+use crate::socket::{Event, Socket};
+use guildhall_protocol::fleet::{FromNode, Participant, Policy};
+use guildhall_protocol::voice_gateway::CloseCode;
+use guildhall_sfu::{PeerEvent, PeerId, RoomId, SfuError};
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, watch};
+
+struct Task {
+    node: Arc<Node>,
+    session: Session,
+    version: u8,
+    socket: Option<Box<Socket>>,
+    mailbox: mpsc::Receiver<Note>,
+    /// The sending end, until the seat takes it: then the mailbox closes when the seat is taken away.
+    own_mailbox: Option<Mailbox>,
+    seat: Option<Seat>,
+    media: Option<Media>,
+    stop: watch::Receiver<bool>,
+}
+
+struct Seat {
+    place: Place,
+    participant: Participant,
+}
+
+struct Media {
+    peer: PeerId,
+    events: mpsc::Receiver<PeerEvent>,
+}
+
+/// What woke the task.
+enum Wake {
+    Socket(Event),
+    Note(Option<Note>),
+    Media(Option<PeerEvent>),
+    Timeout,
+    Stop,
+}
+
+/// Whether the task has anything left to do.
+#[derive(PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    IsOver,
+}
+
+pub async fn run(node: Arc<Node>, socket: Socket, version: u8) {
+    let (own_mailbox, mailbox) = mpsc::channel(limits::MAILBOX_NOTES);
+    let mut greeting = Vec::new();
+    let mut task = Task {
+        session: Session::new(Instant::now(), version, &mut greeting),
+        version,
+        socket: Some(Box::new(socket)),
+        mailbox,
+        own_mailbox: Some(own_mailbox),
+        seat: None,
+        media: None,
+        stop: node.stop.subscribe(),
+        node,
+    };
+    let mut life = task.carry_out(greeting).await;
+    while life == Life::GoesOn {
+        let wake = task.wake().await;
+        life = task.on_wake(wake).await;
+    }
+}
+
+impl Task {
+    async fn wake(&mut self) -> Wake {
+        let deadline = self.session.next_timeout();
+        tokio::select! {
+            event = async { match &mut self.socket { Some(socket) => socket.next().await, None => pending().await } } => Wake::Socket(event),
+            note = self.mailbox.recv() => Wake::Note(note),
+            event = async { match &mut self.media { Some(media) => media.events.recv().await, None => pending().await } } => Wake::Media(event),
+            () = async { match deadline { Some(at) => tokio::time::sleep_until(at.into()).await, None => pending().await } } => Wake::Timeout,
+            _ = self.stop.wait_for(|is_stopping| *is_stopping) => Wake::Stop,
+        }
+    }
+
+    async fn on_wake(&mut self, wake: Wake) -> Life {
+        match wake {
+            Wake::Socket(Event::Text(text)) => self.feed(Input::Text(text.as_str())).await,
+            Wake::Socket(Event::Binary) => self.feed(Input::Binary).await,
+            Wake::Socket(Event::Closed { code }) => {
+                if let Some(socket) = self.socket.take() {
+                    socket.answer_close().await;
+                }
+                self.feed(Input::SocketClosed { code }).await
+            }
+            Wake::Note(Some(Note::Attach { socket, version, seq_ack })) => {
+                self.socket = Some(socket);
+                self.version = version;
+                self.feed(Input::Attached { version, seq_ack }).await
+            }
+            Wake::Note(Some(Note::Room(event))) => self.feed(Input::Room(event)).await,
+            Wake::Note(Some(Note::Policy(policy))) => self.feed(Input::Policy(policy)).await,
+            Wake::Note(Some(Note::Disconnect)) => self.feed(Input::Disconnect).await,
+            Wake::Note(Some(Note::Replaced { is_same_participant })) => self.feed(Input::Replaced { is_same_participant }).await,
+            Wake::Note(None) => self.feed(Input::Evicted).await,
+            Wake::Media(Some(PeerEvent::Connected)) => Life::GoesOn,
+            Wake::Media(Some(PeerEvent::Slot { ssrc, speaker })) => {
+                let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place, peer));
+                self.feed(Input::Slot { ssrc, speaker }).await
+            }
+            Wake::Media(Some(PeerEvent::Lost) | None) => self.feed(Input::PeerLost).await,
+            Wake::Timeout => self.feed(Input::Timeout).await,
+            Wake::Stop => self.feed(Input::Shutdown).await,
+        }
+    }
+
+    async fn feed(&mut self, input: Input<'_>) -> Life {
+        let mut out = Vec::new();
+        self.session.handle(Instant::now(), input, &mut out);
+        self.carry_out(out).await
+    }
+
+    /// Carries out the machine's wishes in order, and those that the answers bring.
+    async fn carry_out(&mut self, out: Vec<Output>) -> Life {
+        let mut wishes = VecDeque::from(out);
+        let mut more = Vec::new();
+        while let Some(wish) = wishes.pop_front() {
+            let answer = match wish {
+                Output::Send(frame) => {
+                    let is_stuck = self.socket.as_mut().is_some_and(|socket| !socket.send(frame));
+                    is_stuck.then(|| {
+                        self.socket = None;
+                        Input::SocketClosed { code: None }
+                    })
+                }
+                Output::Authenticate(identify) => {
+                    self.own_mailbox.take().map(|mailbox| match self.node.admit(&identify, mailbox) {
+                        Ok((place, claims)) => {
+                            self.seat = Some(Seat { place, participant: claims.participant });
+                            Input::Admitted { policy: claims.policy }
+                        }
+                        Err(code) => Input::Refused(code),
+                    })
+                }
+                Output::HandOver(resume) => match self.socket.take() {
+                    Some(socket) => match self.node.hand_over(&resume, socket, self.version) {
+                        Ok(()) => return Life::IsOver,
+                        Err(socket) => {
+                            self.socket = Some(socket);
+                            Some(Input::Refused(CloseCode::SessionInvalid))
+                        }
+                    },
+                    None => None,
+                },
+                Output::Join(policy) => self.join(policy).await,
+                Output::ConnectNative { suite, claimed } => match &self.media {
+                    Some(media) => {
+                        let keyed = bounded(self.node.sfu.connect_native(media.peer, suite, claimed)).await;
+                        Some(keyed.map_or_else(Input::EngineFailed, Input::Keyed))
+                    }
+                    None => None,
+                },
+                Output::ConnectWebRtc { offer } => match &self.media {
+                    Some(media) => {
+                        let answered = bounded(self.node.sfu.connect_webrtc(media.peer, offer)).await;
+                        Some(answered.map_or_else(Input::EngineFailed, |answer| Input::Answered(answer.sdp)))
+                    }
+                    None => None,
+                },
+                Output::Enter { ssrc } => self.seat.as_ref().map(|seat| Input::Entered(self.node.enter(seat.place, ssrc))),
+                Output::Speak(bits) => {
+                    if let Some(seat) = &self.seat {
+                        self.node.speak(seat.place, bits);
+                    }
+                    None
+                }
+                Output::SetPolicy(policy) => match &self.media {
+                    // A policy that the engine does not take must not stay without effect.
+                    Some(media) => bounded(self.node.sfu.set_policy(media.peer, policy)).await.err().map(|_| Input::PeerLost),
+                    None => None,
+                },
+                Output::End { close, is_reported } => {
+                    self.end(close, is_reported).await;
+                    return Life::IsOver;
+                }
+            };
+            if let Some(answer) = answer {
+                self.session.handle(Instant::now(), answer, &mut more);
+                wishes.extend(more.drain(..));
+            }
+        }
+        Life::GoesOn
+    }
+
+    async fn join(&mut self, policy: Policy) -> Option<Input<'static>> {
+        let seat = self.seat.as_ref()?;
+        let (events_in, events) = mpsc::channel(limits::PEER_EVENTS);
+        let room = RoomId(seat.place.channel_id.get());
+        Some(match bounded(self.node.sfu.join(room, policy, events_in)).await {
+            Ok(joined) => {
+                self.media = Some(Media { peer: joined.peer, events });
+                self.node.set_peer(seat.place, joined.peer);
+                let report = FromNode::Joined { participant: seat.participant.clone() };
+                if self.node.from_node.send(report).await.is_err() {
+                    tracing::debug!("the control plane is away; a join was not reported");
+                }
+                Input::Joined { ssrc: joined.ssrc, address: joined.address, media_session_id: media_session_id() }
+            }
+            Err(code) => Input::EngineFailed(code),
+        })
+    }
+
+    /// Media first: nobody who is out may be heard a moment longer than the room knows.
+    async fn end(&mut self, close: Option<CloseCode>, is_reported: bool) {
+        if let Some(media) = self.media.take()
+            && let Err(error) = bounded(self.node.sfu.leave(media.peer)).await
+        {
+            tracing::debug!(?error, "the media engine had let go of a peer already");
+        }
+        if let Some(seat) = &self.seat {
+            self.node.leave(seat.place);
+        }
+        let report = async {
+            if let Some(seat) = self.seat.take()
+                && is_reported
+                && self.node.from_node.send(FromNode::Left { participant: seat.participant }).await.is_err()
+            {
+                tracing::debug!("the control plane is away; a leave was not reported");
+            }
+        };
+        let goodbye = async {
+            if let (Some(socket), Some(code)) = (self.socket.take(), close) {
+                socket.close(code).await;
+            }
+        };
+        tokio::join!(report, goodbye);
+    }
+}
+
+/// One request to the media engine, with a bound, and the close code for its refusal.
+async fn bounded<T>(request: impl Future<Output = Result<T, SfuError>>) -> Result<T, CloseCode> {
+    match tokio::time::timeout(limits::ENGINE_TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the media engine refused");
+            Err(match error {
+                SfuError::BadOffer(_) | SfuError::WrongTransport => CloseCode::BadRequest,
+                SfuError::UnknownPeer => CloseCode::SessionInvalid,
+                SfuError::RoomFull | SfuError::NodeFull | SfuError::Stopped => CloseCode::ServerCrashed,
+            })
+        }
+        Err(_) => {
+            tracing::error!("the media engine did not answer in time");
+            Err(CloseCode::ServerCrashed)
+        }
+    }
+}
+
+/// Opaque to clients; tells two connections of one user apart in their logs.
+fn media_session_id() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's randomness is there once TLS works");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
