@@ -39,12 +39,15 @@ struct Said {
 }
 
 impl Script {
-    /// `clients/node/<file>`, trusting the server's own certificate authority.
-    pub fn node(file: &str, given: &Value, ca: &Path) -> Script {
+    /// `clients/node/<file>`, trusting the server's own certificate authority if it talks to it over TLS.
+    pub fn node(file: &str, given: &Value, ca: Option<&Path>) -> Script {
         let folder = repository().join("tests/clients/node");
         assert!(folder.join("node_modules").exists(), "run `npm ci` in {} first (`make test` does)", folder.display());
         let mut command = Command::new("node");
-        command.arg(file).current_dir(folder).env("NODE_EXTRA_CA_CERTS", ca);
+        command.arg(file).current_dir(folder);
+        if let Some(ca) = ca {
+            command.env("NODE_EXTRA_CA_CERTS", ca);
+        }
         Self::spawn(file, command, given)
     }
 
@@ -55,6 +58,19 @@ impl Script {
         let mut command = Command::new(python);
         command.args(["-u", "-B", file]).current_dir(repository().join("tests/clients/python")).env("SSL_CERT_FILE", ca);
         Self::spawn(file, command, given)
+    }
+
+    /// A Chromium that opens a page per person; `GUILDHALL_CHROMIUM` names another one than the installed.
+    pub async fn browser() -> Script {
+        let executable = std::env::var("GUILDHALL_CHROMIUM").unwrap_or_else(|_| {
+            let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+                .into_iter()
+                .find(|path| Path::new(path).exists());
+            found.expect("Chromium is installed (`make test` does), or GUILDHALL_CHROMIUM names one").to_string()
+        });
+        let script = Self::node("browser.mjs", &json!({"executable": executable}), None);
+        script.event("ready", json!({})).await;
+        script
     }
 
     fn spawn(name: &str, mut command: Command, given: &Value) -> Script {

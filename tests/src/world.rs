@@ -71,7 +71,7 @@ impl World {
     /// A discord.js bot, ready, that reaches the server at `base` (the server itself or a proxy before it).
     pub async fn discord_js(&self, bot: &Account, base: &str) -> Script {
         let given = json!({"base": base, "token": bot.token});
-        let script = Script::node("bot.mjs", &given, &self.server.ca());
+        let script = Script::node("bot.mjs", &given, Some(&self.server.ca()));
         script.event("ready", json!({"user": bot.user.id})).await;
         script
     }
