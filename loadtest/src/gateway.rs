@@ -62,6 +62,8 @@ pub struct Event {
     /// 0 for frames that are not dispatches.
     pub seq: u64,
     pub data: Value,
+    /// When it came off the socket.
+    pub at: Instant,
 }
 
 /// Why a session's socket is no more.
@@ -400,7 +402,7 @@ impl Driver {
                     };
                     match frame.op {
                         0 | 7 | 9 => {
-                            let event = Event { op: frame.op, name: frame.t.unwrap_or_default(), seq: frame.s.unwrap_or(0), data: frame.d };
+                            let event = Event { op: frame.op, name: frame.t.unwrap_or_default(), seq: frame.s.unwrap_or(0), data: frame.d, at: Instant::now() };
                             if event.seq > 0 {
                                 self.seq.store(event.seq, Ordering::Relaxed);
                             }

@@ -8,6 +8,7 @@
 //! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
 //! - [`bench`]: the benchmark behind `guildhall-loadtest bench`.
 
+pub mod bench;
 pub mod gateway;
 pub mod opus;
 pub mod rest;

@@ -1,1 +1,23 @@
-fn main() {}
+//! `guildhall-loadtest`: load against a Guildhall server, as an unmodified client makes it.
+
+use clap::{Parser, Subcommand};
+use guildhall_loadtest::bench;
+
+#[derive(Parser)]
+#[command(version, about = "Load against a Guildhall server, as unmodified clients make it")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// CPU per forwarded Opus packet beside a bare forwarder, durable sends, and the cost of an idle gateway session.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Bench(options) => bench::run(&options),
+    }
+}

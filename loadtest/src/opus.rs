@@ -123,7 +123,8 @@ pub fn judge(packets: &[Heard]) -> audiopus::Result<Quality> {
     let mut seen = BTreeSet::new();
     let mut highest: Option<(i64, u32)> = None;
     for packet in packets {
-        let index = highest.map_or(i64::from(packet.sequence), |(last, _)| last + i64::from(packet.sequence.wrapping_sub(last as u16) as i16));
+        let index = highest
+            .map_or(i64::from(packet.sequence), |(last, _)| last + i64::from(packet.sequence.wrapping_sub(last as u16) as i16));
         match highest {
             Some((last, _)) if index <= last => quality.out_of_order += 1,
             Some((last, time)) => {

@@ -1,0 +1,142 @@
+//! Durable sends: how many acknowledged messages a second, and how long an acknowledgement takes at a given rate.
+
+use super::report::{Latency, Sends};
+use super::server::Server;
+use super::world::{MESSAGE_INTENTS, World};
+use super::{Options, progress};
+use crate::rest::{Account, Rest};
+use anyhow::{Context, Result, ensure};
+use guildhall_protocol::ChannelId;
+use guildhall_protocol::model::ChannelType;
+use hdrhistogram::Histogram;
+use reqwest::Method;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// Accounts that send, in turn, and channels that they write to.
+const AUTHORS: usize = 16;
+const CHANNELS: usize = 4;
+/// Open-loop sends that may wait for their answer; more means that the server does not keep up, and the run fails.
+const MOST_IN_FLIGHT: usize = 8192;
+/// How long a delivery may lag behind its acknowledgement before it counts as lost.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// An acknowledged message: its id and when the answer came.
+type Acknowledged = (String, Instant);
+
+pub async fn measure(options: &Options, server: &Server, world: &mut World) -> Result<Sends> {
+    let authors: Vec<Rest> = world.members(AUTHORS).await?.iter().map(|account: &Account| account.rest.clone()).collect();
+    let mut channels = Vec::with_capacity(CHANNELS);
+    for at in 0..CHANNELS {
+        channels.push(world.channel(&format!("sends-{at}"), ChannelType::Text).await?);
+    }
+    let duration = Duration::from_secs(options.send_seconds);
+    progress(&format!("{} senders, each awaiting its acknowledgement, for {duration:?}", options.senders));
+    let closed = closed_loop(options.senders as usize, &authors, &channels, duration).await?;
+    progress(&format!("{} messages a second, whatever the answers, for {duration:?}", options.rate));
+    let mut listener = world.session(&world.owner, MESSAGE_INTENTS, true).await?;
+    let (mut open, acknowledged) = open_loop(options.rate, &authors, &channels, duration).await?;
+    let mut outstanding: HashMap<String, Instant> = acknowledged.into_iter().collect();
+    let mut delays = histogram();
+    while !outstanding.is_empty() {
+        let event = listener.next_event_within(DELIVERY_PATIENCE, |event| event.name == "MESSAGE_CREATE").await;
+        let event = event.with_context(|| format!("{} acknowledged messages were not delivered", outstanding.len()))?;
+        if let Some(acknowledged) = event.data["id"].as_str().and_then(|id| outstanding.remove(id)) {
+            delays.saturating_record(event.at.saturating_duration_since(acknowledged).as_nanos() as u64);
+        }
+    }
+    open.delivery_after_ack = Latency::of(&delays);
+    listener.close(1000).await;
+    Ok(Sends { data_is_on_disk: server.data_is_on_disk(), senders: options.senders, rate: options.rate, closed, open })
+}
+
+/// One run's result.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Run {
+    pub acknowledged: u64,
+    pub per_second: f64,
+    pub ack: Latency,
+    pub delivery_after_ack: Latency,
+}
+
+async fn closed_loop(senders: usize, authors: &[Rest], channels: &[ChannelId], duration: Duration) -> Result<Run> {
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for at in 0..senders {
+        let (author, channel) = (authors[at % authors.len()].clone(), channels[at % channels.len()]);
+        tasks.spawn(async move {
+            let mut latencies = histogram();
+            while start.elapsed() < duration {
+                let sent = Instant::now();
+                send(&author, channel).await?;
+                latencies.saturating_record(sent.elapsed().as_nanos() as u64);
+            }
+            Ok::<_, anyhow::Error>(latencies)
+        });
+    }
+    let mut latencies = histogram();
+    while let Some(task) = tasks.join_next().await {
+        latencies.add(task??).context("histograms of one shape")?;
+    }
+    Ok(Run::new(&latencies, start.elapsed()))
+}
+
+/// Sends at moments that do not depend on the answers; latency counts from the intended moment, so a stall is not hidden.
+async fn open_loop(rate: u32, authors: &[Rest], channels: &[ChannelId], duration: Duration) -> Result<(Run, Vec<Acknowledged>)> {
+    let in_flight = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
+    let finished = Arc::new(AtomicU64::new(0));
+    let mut tick = interval(Duration::from_secs(1) / rate);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let start = Instant::now();
+    let total = u64::from(rate) * duration.as_secs();
+    let mut tasks = JoinSet::new();
+    for at in 0..total {
+        let due = tick.tick().await;
+        let permit = in_flight.clone().try_acquire_owned();
+        let permit = permit.with_context(|| format!("the server does not keep up: {MOST_IN_FLIGHT} sends are unanswered"))?;
+        let (author, channel) = (authors[at as usize % authors.len()].clone(), channels[at as usize % channels.len()]);
+        let finished = finished.clone();
+        tasks.spawn(async move {
+            let _permit = permit;
+            let id = send(&author, channel).await?;
+            let now = Instant::now();
+            finished.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, anyhow::Error>((id, now, now - due))
+        });
+    }
+    let (mut latencies, mut acknowledged) = (histogram(), Vec::with_capacity(total as usize));
+    while let Some(task) = tasks.join_next().await {
+        let (id, at, latency) = task??;
+        latencies.saturating_record(latency.as_nanos() as u64);
+        acknowledged.push((id, at));
+    }
+    ensure!(finished.load(Ordering::Relaxed) == total, "a send was not acknowledged");
+    Ok((Run::new(&latencies, start.elapsed()), acknowledged))
+}
+
+/// Returns the message's id.
+async fn send(author: &Rest, channel: ChannelId) -> Result<String> {
+    let body = json!({ "content": "A sentence of about the length that people write to each other in a chat." });
+    let reply = author.call(Method::POST, &format!("/channels/{channel}/messages"), Some(&body)).await?;
+    ensure!(reply.status != 429, "the server limits its rates: start it with GUILDHALL_RATE_LIMITS=off");
+    let id = reply.body["id"].as_str().filter(|_| reply.is_success());
+    Ok(id.with_context(|| format!("a send was refused: HTTP {} {}", reply.status, reply.body))?.to_owned())
+}
+
+impl Run {
+    fn new(latencies: &Histogram<u64>, elapsed: Duration) -> Self {
+        let acknowledged = latencies.len();
+        let per_second = acknowledged as f64 / elapsed.as_secs_f64();
+        Self { acknowledged, per_second, ack: Latency::of(latencies), delivery_after_ack: Latency::of(&histogram()) }
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, 120_000_000_000, 3).expect("fixed bounds are valid")
+}

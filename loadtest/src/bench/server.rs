@@ -1,0 +1,171 @@
+//! The server under measurement: started, watched through `/proc`, stopped.
+
+use super::cores::{self, Cores};
+use super::progress;
+use anyhow::{Context, Result, bail};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A release build is ready in well under a second; this covers a debug build on a loaded machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+const READY: &str = "Guildhall is ready: ";
+/// The media threads' names start with this.
+const MEDIA_THREADS: &str = "sfu-";
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+pub struct Server {
+    pub url: String,
+    pub pid: u32,
+    /// Where durable sends end, if it is ours.
+    pub data: Option<PathBuf>,
+    owned: Option<(Child, Option<TempDir>)>,
+}
+
+/// CPU time in nanoseconds since the process began.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuTime {
+    pub media_ns: u64,
+    pub process_ns: u64,
+}
+
+impl Server {
+    pub fn running(url: &str, pid: u32) -> Self {
+        Self { url: url.to_owned(), pid, data: None, owned: None }
+    }
+
+    /// Starts a private server on the server's cores, on free ports of loopback.
+    pub fn start(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores) -> Result<Self> {
+        let binary = match binary {
+            Some(binary) => binary,
+            None => std::env::current_exe()?.with_file_name("guildhall"),
+        };
+        let (folder, temporary) = match data {
+            Some(folder) => (folder, None),
+            None => {
+                let temporary = tempfile::Builder::new().prefix("guildhall-bench-").tempdir()?;
+                (temporary.path().to_path_buf(), Some(temporary))
+            }
+        };
+        let mut command = Command::new(&binary);
+        command.arg("serve").arg("--data").arg(&folder).args(["--listen", "127.0.0.1:0", "--media-listen", "127.0.0.1"]);
+        command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--media-workers", "1", "--registration", "open"]);
+        command.env("GUILDHALL_RATE_LIMITS", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let pinned = cores.server.clone();
+        // The child inherits the affinity of the thread that starts it.
+        let started = std::thread::spawn(move || {
+            let _ = cores::pin(&pinned);
+            command.spawn()
+        });
+        let spawned = started.join().map_err(|_| anyhow::anyhow!("the starting thread failed"))?;
+        let mut child = spawned.with_context(|| format!("starting {}", binary.display()))?;
+        let output = child.stdout.take().context("the server's output was asked for")?;
+        let (found, ready) = mpsc::channel();
+        // Reads to the end, so that the server never waits for us to read.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(url) = line.strip_prefix(READY) {
+                    // Nobody waits any more after the first.
+                    let _ = found.send(url.trim().to_owned());
+                }
+            }
+        });
+        match ready.recv_timeout(START_TIMEOUT) {
+            Ok(url) => {
+                progress(&format!(
+                    "{} serves {url} on core {:?}, we generate on {:?}",
+                    binary.display(),
+                    cores.server,
+                    cores.generator
+                ));
+                Ok(Self { url, pid: child.id(), data: Some(folder), owned: Some((child, temporary)) })
+            }
+            Err(_) => {
+                // It may be gone already.
+                let _ = child.kill();
+                bail!("{} did not become ready: {}", binary.display(), child.wait()?)
+            }
+        }
+    }
+
+    /// Whether "durable" means a disk.
+    pub fn data_is_on_disk(&self) -> Option<bool> {
+        let stat = rustix::fs::statfs(self.data.as_deref()?).ok()?;
+        Some(stat.f_type as i64 != TMPFS_MAGIC)
+    }
+
+    pub fn cpu(&self) -> Result<CpuTime> {
+        let threads = thread_times(self.pid)?;
+        let media_ns = threads.values().filter(|(name, _)| name.starts_with(MEDIA_THREADS)).map(|(_, ns)| ns).sum();
+        Ok(CpuTime { media_ns, process_ns: threads.values().map(|(_, ns)| ns).sum() })
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Ctrl-C's way out for a server that we started; a running one is left alone.
+    pub async fn stop(mut self) -> Result<()> {
+        let Some((mut child, _data)) = self.owned.take() else { return Ok(()) };
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+        let waiting = tokio::task::spawn_blocking(move || {
+            let deadline = std::time::Instant::now() + STOP_TIMEOUT;
+            loop {
+                match child.try_wait()? {
+                    Some(status) => return Ok::<_, std::io::Error>(Some(status)),
+                    None if std::time::Instant::now() > deadline => {
+                        child.kill()?;
+                        child.wait()?;
+                        return Ok(None);
+                    }
+                    None => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        });
+        match waiting.await?? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("the server stopped with {status}"),
+            None => bail!("the server did not stop within {STOP_TIMEOUT:?} of Ctrl-C and was killed"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((child, _)) = &mut self.owned {
+            // A failed run must not leave a server behind; it may be gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Name and CPU nanoseconds of every thread of a process.
+pub fn thread_times(pid: u32) -> Result<HashMap<u32, (String, u64)>> {
+    let mut times = HashMap::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A thread may end between the two reads; its time is then of no interest.
+        if let Ok(read) = thread_time(&entry.path()) {
+            times.insert(id, read);
+        }
+    }
+    Ok(times)
+}
+
+fn thread_time(folder: &Path) -> Result<(String, u64)> {
+    let name = std::fs::read_to_string(folder.join("comm"))?.trim().to_owned();
+    let stat = std::fs::read_to_string(folder.join("schedstat"))?;
+    Ok((name, stat.split(' ').next().context("an empty schedstat")?.parse()?))
+}

@@ -1,0 +1,67 @@
+//! What an idle gateway session costs: memory, and CPU for its heartbeats.
+
+use super::report::Sessions;
+use super::server::Server;
+use super::world::{MESSAGE_INTENTS, World};
+use super::{Options, progress};
+use crate::Gateway;
+use crate::rest::Account;
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The sessions belong to this many accounts, as a person has several devices.
+const ACCOUNTS: usize = 20;
+/// Sessions before the first reading, so that what a first session costs once is not counted per session.
+const WARM_UP: usize = 50;
+const CONNECTS_AT_ONCE: usize = 16;
+/// Memory counts as settled when two readings this far apart differ by less than a hundredth.
+const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE_TRIES: u32 = 15;
+
+pub async fn measure(options: &Options, server: &Server, world: &mut World) -> Result<Sessions> {
+    let accounts = world.members(ACCOUNTS).await?.to_vec();
+    let count = options.sessions as usize;
+    let warm = connect(world, &accounts, WARM_UP).await?;
+    let before = settled_memory(server).await?;
+    progress(&format!("{count} idle gateway sessions of {ACCOUNTS} accounts connect"));
+    let start = Instant::now();
+    let sessions = connect(world, &accounts, count).await?;
+    let connects_per_second = count as f64 / start.elapsed().as_secs_f64();
+    let memory = settled_memory(server).await?;
+    progress(&format!("watching them for {} s", options.idle_seconds));
+    let (cpu, start) = (server.cpu()?, Instant::now());
+    sleep(Duration::from_secs(options.idle_seconds)).await;
+    let cpu_ns = server.cpu()?.process_ns - cpu.process_ns;
+    let open = (warm.len() + sessions.len()) as f64;
+    Ok(Sessions {
+        sessions: count,
+        bytes_per_session: memory.saturating_sub(before) as f64 / count as f64,
+        cpu_us_per_session_second: cpu_ns as f64 / 1000.0 / open / start.elapsed().as_secs_f64(),
+        connects_per_second,
+        server_bytes: memory,
+    })
+}
+
+async fn connect(world: &World, accounts: &[Account], count: usize) -> Result<Vec<Gateway>> {
+    stream::iter(0..count)
+        .map(|at| world.session(&accounts[at % accounts.len()], MESSAGE_INTENTS, false))
+        .buffer_unordered(CONNECTS_AT_ONCE)
+        .try_collect()
+        .await
+        .context("connecting idle sessions")
+}
+
+async fn settled_memory(server: &Server) -> Result<u64> {
+    let mut last = server.memory()?;
+    for _ in 0..SETTLE_TRIES {
+        sleep(SETTLE).await;
+        let now = server.memory()?;
+        if now.abs_diff(last) < last / 100 {
+            return Ok(now);
+        }
+        last = now;
+    }
+    Ok(last)
+}

@@ -1,0 +1,79 @@
+//! The accounts that a benchmark needs, made over the public API and kept for all its parts.
+
+use super::progress;
+use super::server::Server;
+use crate::gateway::{self, Gateway};
+use crate::rest::{Account, Rest};
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use guildhall_protocol::model::ChannelType;
+use guildhall_protocol::{ChannelId, GuildId};
+
+/// Registrations and connections in flight at once: password hashing keeps a core busy per registration.
+const AT_ONCE: usize = 8;
+/// GUILDS, and GUILD_VOICE_STATES for one's own voice session.
+const VOICE_INTENTS: u64 = 1 << 0 | 1 << 7;
+/// GUILDS and GUILD_MESSAGES.
+pub const MESSAGE_INTENTS: u64 = 1 << 0 | 1 << 9;
+
+pub struct World {
+    pub owner: Account,
+    pub guild: GuildId,
+    pub gateway_url: String,
+    /// Members of the guild, made on demand.
+    members: Vec<Account>,
+    invite: String,
+    run: String,
+}
+
+impl World {
+    pub async fn make(server: &Server) -> Result<Self> {
+        let run = format!("{:08x}", rand::random::<u32>());
+        let rest = Rest::new(&server.url)?;
+        let owner = rest.register(&format!("bench{run}owner"), &password(&run)).await.context("registering the owner")?;
+        let guild = owner.rest.create_guild(&format!("Benchmark {run}")).await?.id;
+        let channel = owner.rest.create_channel(guild, "lobby", ChannelType::Text).await?.id;
+        let invite = owner.rest.invite(channel).await?;
+        let gateway_url = owner.rest.gateway_url().await?;
+        Ok(Self { owner, guild, gateway_url, members: Vec::new(), invite, run })
+    }
+
+    pub async fn channel(&self, name: &str, kind: ChannelType) -> Result<ChannelId> {
+        Ok(self.owner.rest.create_channel(self.guild, name, kind).await?.id)
+    }
+
+    /// At least `count` members.
+    pub async fn members(&mut self, count: usize) -> Result<&[Account]> {
+        let missing = self.members.len()..count;
+        if !missing.is_empty() {
+            progress(&format!("registering {} members", missing.len()));
+        }
+        let (rest, run, invite) = (&self.owner.rest, &self.run, &self.invite);
+        let made: Vec<Account> = stream::iter(missing)
+            .map(|at| async move {
+                let account = rest.register(&format!("bench{run}n{at}"), &password(run)).await?;
+                account.rest.join(invite).await?;
+                Ok::<_, crate::rest::Error>(account)
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .context("registering members")?;
+        self.members.extend(made);
+        Ok(&self.members[..count])
+    }
+
+    /// A session that only keeps what joining voice needs.
+    pub async fn voice_session(&self, account: &Account) -> Result<Gateway> {
+        self.session(account, VOICE_INTENTS, true).await
+    }
+
+    pub async fn session(&self, account: &Account, intents: u64, keeps_events: bool) -> Result<Gateway> {
+        let connect = gateway::Connect { intents, keeps_events, ..gateway::Connect::new(&self.gateway_url, &account.token) };
+        Ok(Gateway::connect(&connect).await?)
+    }
+}
+
+fn password(run: &str) -> String {
+    format!("correct horse {run}")
+}
