@@ -4,23 +4,20 @@
 //! the server's threads from `/proc`. Beside the voice numbers runs the *floor*: a thread that only receives, seals and
 //! sends, on the same core, to the same kind of receivers, so that a machine's speed cancels out of the ratio.
 
-mod cores;
 mod fanout;
 mod floor;
 mod report;
 mod sends;
-mod server;
 mod sessions;
-mod world;
 
+use crate::cores::{self, Cores};
+use crate::server::Server;
+use crate::world::World;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use cores::Cores;
 use report::Report;
-use server::Server;
 use std::path::PathBuf;
 use std::time::Duration;
-use world::World;
 
 #[derive(Clone, Debug, Args)]
 pub struct Options {
@@ -110,7 +107,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 async fn measure(options: &Options, cores: &Cores, server: Server) -> Result<Report> {
     let mut report = Report::new(cores, &server);
-    let mut world = World::make(&server).await?;
+    let mut world = World::make(&server, None).await?;
     if options.only.contains(&Part::Fanout) {
         report.fanout = fanout::measure(options, cores, &server, &mut world).await?;
     }
@@ -122,8 +119,4 @@ async fn measure(options: &Options, cores: &Cores, server: Server) -> Result<Rep
     }
     server.stop().await?;
     Ok(report)
-}
-
-fn progress(line: &str) {
-    eprintln!("· {line}");
 }

@@ -6,17 +6,26 @@
 //! - [`rest::Rest`]: the HTTP API; [`gateway::Gateway`]: the main WebSocket; [`voice::Peer`]: one participant of a room, by
 //!   native UDP or by WebRTC.
 //! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
-//! - [`bench`]: the benchmark behind `guildhall-loadtest bench`.
+//! - [`bench`] and [`check`]: the benchmark and the self-test behind `guildhall-loadtest`.
 
 pub mod bench;
+pub mod check;
 pub mod gateway;
 pub mod opus;
 pub mod rest;
 pub mod trust;
 pub mod voice;
 
+mod cores;
+mod server;
 mod socket;
+mod world;
 
 pub use gateway::{Gateway, VoiceGrant};
 pub use rest::Rest;
 pub use trust::Trust;
+
+/// Says on stderr what a long command is doing; stdout is for its result.
+fn progress(line: &str) {
+    eprintln!("· {line}");
+}

@@ -1,7 +1,7 @@
 //! `guildhall-loadtest`: load against a Guildhall server, as an unmodified client makes it.
 
 use clap::{Parser, Subcommand};
-use guildhall_loadtest::bench;
+use guildhall_loadtest::{bench, check};
 
 #[derive(Parser)]
 #[command(version, about = "Load against a Guildhall server, as unmodified clients make it")]
@@ -14,10 +14,13 @@ struct Arguments {
 enum Command {
     /// CPU per forwarded Opus packet beside a bare forwarder, durable sends, and the cost of an idle gateway session.
     Bench(bench::Options),
+    /// Whether text and voice work from this machine: every transport hears every other, bit for bit
+    Check(check::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
+        Command::Check(options) => check::run(&options),
     }
 }

@@ -1,14 +1,15 @@
 //! One speaker, N listeners: CPU per forwarded packet, native and WebRTC, beside the floor.
 
-use super::cores::Cores;
+use super::Options;
 use super::floor::Floor;
 use super::report::{FanoutRow, Measured};
-use super::server::Server;
-use super::world::World;
-use super::{Options, progress};
+use crate::cores::Cores;
 use crate::gateway::Gateway;
+use crate::progress;
 use crate::rest::Account;
+use crate::server::Server;
 use crate::voice::{self, Delivery, Peer, Suite, Tally, Transport};
+use crate::world::World;
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use guildhall_protocol::ChannelId;

@@ -1,8 +1,8 @@
 //! The floor: the least that a forwarder can do per packet. It receives, opens once, seals a copy per listener with
 //! AES-256-GCM and sends them all with one `sendmmsg`. No rooms, no rights, no order, no feedback.
 
-use super::cores;
-use super::server::thread_times;
+use crate::cores;
+use crate::server::thread_times;
 use crate::voice::cipher::{Cipher, Suite};
 use crate::voice::{STAMP, Tally, rtp};
 use anyhow::{Context, Result};

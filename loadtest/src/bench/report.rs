@@ -1,8 +1,8 @@
 //! The numbers, as a table to read and as JSON to keep.
 
-use super::cores::Cores;
 use super::sends::Run;
-use super::server::Server;
+use crate::cores::Cores;
+use crate::server::Server;
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use serde::Serialize;

@@ -1,10 +1,11 @@
 //! Durable sends: how many acknowledged messages a second, and how long an acknowledgement takes at a given rate.
 
+use super::Options;
 use super::report::{Latency, Sends};
-use super::server::Server;
-use super::world::{MESSAGE_INTENTS, World};
-use super::{Options, progress};
+use crate::progress;
 use crate::rest::{Account, Rest};
+use crate::server::Server;
+use crate::world::{MESSAGE_INTENTS, World};
 use anyhow::{Context, Result, ensure};
 use guildhall_protocol::ChannelId;
 use guildhall_protocol::model::ChannelType;

@@ -1,11 +1,11 @@
 //! What an idle gateway session costs: memory, and CPU for its heartbeats.
 
+use super::Options;
 use super::report::Sessions;
-use super::server::Server;
-use super::world::{MESSAGE_INTENTS, World};
-use super::{Options, progress};
-use crate::Gateway;
 use crate::rest::Account;
+use crate::server::Server;
+use crate::world::{MESSAGE_INTENTS, World};
+use crate::{Gateway, progress};
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;

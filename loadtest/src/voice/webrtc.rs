@@ -225,3 +225,86 @@ impl Driver {
         self.timestamp = self.timestamp.wrapping_add(FRAME_SAMPLES);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ear::Delivery;
+    use super::super::roster::Roster;
+    use super::*;
+    use serde_json::json;
+    use std::net::Ipv4Addr;
+    use str0m::change::SdpOffer;
+
+    const SPEAKER: u64 = 77;
+
+    /// The other side as any WebRTC server would be: str0m again, ICE-lite, which sends every packet back in the slot after
+    /// the one it came in.
+    async fn echo(socket: UdpSocket, mut rtc: Rtc, slot: Mid) {
+        let address = socket.local_addr().expect("a bound socket");
+        let mut buffer = [0; DATAGRAM];
+        loop {
+            let deadline = match rtc.poll_output().expect("a healthy peer") {
+                Output::Timeout(deadline) => deadline,
+                Output::Transmit(transmit) => {
+                    socket.send_to(&transmit.contents, transmit.destination).await.expect("sending on loopback");
+                    continue;
+                }
+                Output::Event(Event::RtpPacket(packet)) => {
+                    let mut api = rtc.direct_api();
+                    let stream = api.stream_tx_by_mid(slot, None).expect("the answer sends in this slot");
+                    let header = &packet.header;
+                    let payload = packet.payload.clone();
+                    stream.write_rtp(RtpWrite::new(
+                        header.payload_type,
+                        packet.seq_no,
+                        header.timestamp,
+                        Instant::now(),
+                        payload,
+                    ));
+                    rtc.handle_input(Input::Timeout(Instant::now())).expect("time passes");
+                    continue;
+                }
+                Output::Event(_) => continue,
+            };
+            tokio::select! {
+                () = sleep_until(deadline.into()) => rtc.handle_input(Input::Timeout(Instant::now())).expect("time passes"),
+                received = socket.recv_from(&mut buffer) => {
+                    let (len, source) = received.expect("receiving on loopback");
+                    if let Ok(receive) = Receive::new(Protocol::Udp, source, address, &buffer[..len]) {
+                        rtc.handle_input(Input::Receive(Instant::now(), receive)).expect("a healthy peer");
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(rtc: &mut Rtc, offer: &str) -> String {
+        let offer = SdpOffer::from_sdp_string(offer).expect("a complete offer");
+        rtc.sdp_api().accept_offer(offer).expect("an offer we can answer").to_sdp_string()
+    }
+
+    #[tokio::test]
+    async fn audio_comes_back_bit_for_bit_in_a_receive_only_slot() {
+        let ours = offer(Ipv4Addr::LOCALHOST.into(), 3).await.expect("an offer");
+        assert_eq!(ours.sdp.matches("m=audio").count(), 3);
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket on loopback");
+        let config = Rtc::builder().set_rtp_mode(true).set_ice_lite(true).clear_codecs().enable_opus(true, false);
+        let mut rtc = config.build(Instant::now());
+        rtc.add_local_candidate(Candidate::host(socket.local_addr().expect("bound"), "udp").expect("a candidate"));
+        let sdp = answer(&mut rtc, &ours.sdp);
+        let mids: Vec<Mid> = sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(Mid::from).collect();
+        let slot_ssrc = rtc.direct_api().stream_tx_by_mid(mids[1], None).expect("the answer sends in the second slot").ssrc();
+        let server = tokio::spawn(echo(socket, rtc, mids[1]));
+        let roster = Arc::new(Roster::default());
+        roster.note(5, &json!({ "user_id": SPEAKER.to_string(), "ssrc": *slot_ssrc, "speaking": 1 }));
+        let (ear, mut heard) = Ear::new(roster, &Delivery::Queue);
+        let link = Link::connect(ours, &sdp, ear).await.expect("ICE and DTLS on loopback");
+        for at in 0..50u8 {
+            link.send_opus(&[at; 60]).await.expect("a connected link");
+            let back = timeout(CONNECT_TIMEOUT, heard.recv()).await.expect("in time").expect("a running task");
+            assert_eq!((back.ssrc, &back.payload[..]), (*slot_ssrc, &[at; 60][..]));
+            assert_eq!(back.user.map(|user| user.to_string()), Some(SPEAKER.to_string()));
+        }
+        server.abort();
+    }
+}

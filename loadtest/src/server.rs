@@ -1,7 +1,7 @@
-//! The server under measurement: started, watched through `/proc`, stopped.
+//! The server under load: started, watched through `/proc`, stopped.
 
-use super::cores::{self, Cores};
-use super::progress;
+use crate::cores::{self, Cores};
+use crate::progress;
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -1,9 +1,9 @@
-//! The accounts that a benchmark needs, made over the public API and kept for all its parts.
+//! A guild and its members, made over the public API for one run.
 
-use super::progress;
-use super::server::Server;
 use crate::gateway::{self, Gateway};
 use crate::rest::{Account, Rest};
+use crate::server::Server;
+use crate::{Trust, progress};
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use guildhall_protocol::model::ChannelType;
@@ -23,19 +23,23 @@ pub struct World {
     /// Members of the guild, made on demand.
     members: Vec<Account>,
     invite: String,
+    /// Makes this run's names unlike another's.
     run: String,
+    trust: Trust,
 }
 
 impl World {
-    pub async fn make(server: &Server) -> Result<Self> {
+    /// `trust` for a server behind TLS.
+    pub async fn make(server: &Server, trust: Option<&Trust>) -> Result<Self> {
         let run = format!("{:08x}", rand::random::<u32>());
-        let rest = Rest::new(&server.url)?;
+        let trust = trust.cloned().unwrap_or_default();
+        let rest = Rest::with_trust(&server.url, &trust)?;
         let owner = rest.register(&format!("bench{run}owner"), &password(&run)).await.context("registering the owner")?;
         let guild = owner.rest.create_guild(&format!("Benchmark {run}")).await?.id;
         let channel = owner.rest.create_channel(guild, "lobby", ChannelType::Text).await?.id;
         let invite = owner.rest.invite(channel).await?;
         let gateway_url = owner.rest.gateway_url().await?;
-        Ok(Self { owner, guild, gateway_url, members: Vec::new(), invite, run })
+        Ok(Self { owner, guild, gateway_url, members: Vec::new(), invite, run, trust })
     }
 
     pub async fn channel(&self, name: &str, kind: ChannelType) -> Result<ChannelId> {
@@ -69,7 +73,9 @@ impl World {
     }
 
     pub async fn session(&self, account: &Account, intents: u64, keeps_events: bool) -> Result<Gateway> {
-        let connect = gateway::Connect { intents, keeps_events, ..gateway::Connect::new(&self.gateway_url, &account.token) };
+        let trust = self.trust.clone();
+        let connect =
+            gateway::Connect { intents, keeps_events, trust, ..gateway::Connect::new(&self.gateway_url, &account.token) };
         Ok(Gateway::connect(&connect).await?)
     }
 }
