@@ -7,11 +7,14 @@
 //! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
 
 pub mod cipher;
+mod dtls;
 pub mod handle;
 pub mod replay;
 pub mod rtp;
+pub mod sdp;
 pub mod stats;
 pub mod sys;
+mod webrtc;
 mod worker;
 
 pub use handle::Sfu;

@@ -1,0 +1,324 @@
+//! The full SDP offer of a WebRTC client, and our answer to it (RFC 8829, RFC 8839, RFC 8843).
+//!
+//! We read little of an offer and write all of the answer ourselves: the media descriptions belong to the forwarding core
+//! (slots with fixed SSRCs), and only credentials and fingerprint are str0m's. Audio sections are accepted as long as there
+//! are slots; every other section is rejected with port zero, which browsers take well.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// The longest offer that is read. Chrome writes about 1.2 KB per audio section.
+const MAX_OFFER: usize = 64 * 1024;
+
+/// Media sections that an offer may have.
+const MAX_SECTIONS: usize = 64;
+
+/// Receive slots that one listener may have: the offer's audio sections beyond these are answered as inactive.
+pub const MAX_SLOTS: usize = 16;
+
+/// RFC 6464, the only header extension that is negotiated. Without `mid` every stream is found by its SSRC, which the answer
+/// names; transport-wide feedback on audio would cost more than the audio.
+const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+/// Which way media flows in a section, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    const fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    const fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+}
+
+/// Opus as one section offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opus {
+    pub payload_type: u8,
+    /// The id of the audio level extension.
+    pub audio_level: Option<u8>,
+}
+
+/// One `m=` section of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Section {
+    /// Kind and protocol, to write the same in the answer.
+    kind: String,
+    protocol: String,
+    /// The first format, which a rejection must repeat.
+    first_format: String,
+    mid: String,
+    direction: Direction,
+    /// None when it is not audio, has no Opus, or was offered as rejected.
+    opus: Option<Opus>,
+    ssrc: Option<u32>,
+}
+
+/// What we read of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub ufrag: String,
+    pub password: String,
+    /// Hash function in lower case, and digest.
+    pub fingerprint: (String, Vec<u8>),
+    allows_mixed_extensions: bool,
+    sections: Vec<Section>,
+}
+
+/// What the answer needs to know of our side.
+pub struct Local<'a> {
+    pub address: SocketAddr,
+    pub ufrag: &'a str,
+    pub password: &'a str,
+    /// As SDP writes it: hash function, blank, colon-separated digest.
+    pub fingerprint: &'a str,
+    /// Varies between answers; some clients want it to.
+    pub session_id: u64,
+}
+
+/// What the client will send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub opus: Opus,
+    /// The SSRC, when the offer names it.
+    pub ssrc: Option<u32>,
+}
+
+impl Offer {
+    /// Reads an offer; the error says what is missing.
+    pub fn parse(text: &str) -> Result<Offer, &'static str> {
+        if text.len() > MAX_OFFER {
+            return Err("the offer is too long");
+        }
+        let mut lines = text.lines().map(str::trim_end).peekable();
+        let mut transport = Transport::default();
+        let mut allows_mixed_extensions = false;
+        while let Some(line) = lines.next_if(|line| !line.starts_with("m=")) {
+            allows_mixed_extensions |= line == "a=extmap-allow-mixed";
+            transport.read(line)?;
+        }
+        let mut sections = Vec::new();
+        while let Some(line) = lines.next() {
+            let media = line.strip_prefix("m=").ok_or("a media section is expected")?;
+            if sections.len() == MAX_SECTIONS {
+                return Err("the offer has too many media sections");
+            }
+            let mut builder = SectionBuilder::start(media)?;
+            while let Some(line) = lines.next_if(|line| !line.starts_with("m=")) {
+                allows_mixed_extensions |= line == "a=extmap-allow-mixed";
+                transport.read(line)?;
+                builder.read(line);
+            }
+            sections.push(builder.finish(sections.len()));
+        }
+        if !sections.iter().any(|section| section.opus.is_some()) {
+            return Err("no section offers Opus audio");
+        }
+        if transport.setup_is_passive {
+            return Err("the client must be able to start DTLS (a=setup:actpass or active)");
+        }
+        Ok(Offer {
+            ufrag: transport.ufrag.ok_or("a=ice-ufrag is missing")?,
+            password: transport.password.ok_or("a=ice-pwd is missing")?,
+            fingerprint: transport.fingerprint.ok_or("a=fingerprint with sha-256 is missing")?,
+            allows_mixed_extensions,
+            sections,
+        })
+    }
+
+    /// The first section in which the client sends.
+    pub fn upstream(&self) -> Option<Upstream> {
+        let (_, section) = self.accepted().find(|(_, section)| section.direction.sends())?;
+        Some(Upstream { opus: section.opus.clone()?, ssrc: section.ssrc })
+    }
+
+    /// How the receive slots are to be sent, in the order of their sections.
+    pub fn slots(&self) -> impl Iterator<Item = &Opus> {
+        self.accepted().filter(|(_, section)| section.direction.receives()).filter_map(|(_, section)| section.opus.as_ref())
+    }
+
+    /// Sections that carry media: audio with Opus, until the slots are used up.
+    fn accepted(&self) -> impl Iterator<Item = (usize, &Section)> {
+        let mut slots = 0;
+        self.sections.iter().enumerate().filter(move |(_, section)| {
+            let is_usable = section.opus.is_some() && section.direction != Direction::Inactive;
+            slots += usize::from(is_usable && section.direction.receives());
+            is_usable && (!section.direction.receives() || slots <= MAX_SLOTS)
+        })
+    }
+
+    /// Writes the answer; `slot_ssrcs` has one SSRC per entry of [`Offer::slots`].
+    pub fn answer(&self, local: &Local, slot_ssrcs: &[u32]) -> String {
+        let mut out = String::with_capacity(1024 * (1 + self.sections.len()));
+        self.write_answer(&mut out, local, slot_ssrcs).expect("writing to a String does not fail");
+        out
+    }
+
+    fn write_answer(&self, out: &mut String, local: &Local, slot_ssrcs: &[u32]) -> std::fmt::Result {
+        let ip_version = if local.address.is_ipv4() { "IP4" } else { "IP6" };
+        let (ip, port) = (local.address.ip(), local.address.port());
+        write!(out, "v=0\r\no=- {} 1 IN {ip_version} {ip}\r\ns=-\r\nt=0 0\r\n", local.session_id & (u64::MAX >> 1))?;
+        write!(out, "a=group:BUNDLE")?;
+        for section in self.sections.iter().filter(|section| section.opus.is_some()) {
+            write!(out, " {}", section.mid)?;
+        }
+        write!(out, "\r\na=ice-lite\r\na=msid-semantic: WMS *\r\n")?;
+        if self.allows_mixed_extensions {
+            write!(out, "a=extmap-allow-mixed\r\n")?;
+        }
+        let accepted: Vec<usize> = self.accepted().map(|(index, _)| index).collect();
+        let mut slots = slot_ssrcs.iter().enumerate();
+        for (index, section) in self.sections.iter().enumerate() {
+            let Some(opus) = &section.opus else {
+                write!(out, "m={} 0 {} {}\r\n", section.kind, section.protocol, section.first_format)?;
+                write!(out, "c=IN {ip_version} {ip}\r\na=mid:{}\r\na=inactive\r\n", section.mid)?;
+                continue;
+            };
+            let payload_type = opus.payload_type;
+            write!(out, "m=audio {port} {} {payload_type}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
+            write!(out, "a=candidate:1 1 udp 2130706431 {ip} {port} typ host generation 0\r\na=end-of-candidates\r\n")?;
+            write!(out, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password)?;
+            write!(out, "a=fingerprint:{}\r\na=setup:passive\r\na=mid:{}\r\n", local.fingerprint, section.mid)?;
+            if let Some(id) = opus.audio_level {
+                write!(out, "a=extmap:{id} {AUDIO_LEVEL}\r\n")?;
+            }
+            let is_accepted = accepted.contains(&index);
+            let slot = if is_accepted && section.direction.receives() { slots.next() } else { None };
+            let is_received = is_accepted && section.direction.sends();
+            let direction = match (slot, is_received) {
+                (Some(_), true) => "sendrecv",
+                (Some(_), false) => "sendonly",
+                (None, true) => "recvonly",
+                (None, false) => "inactive",
+            };
+            write!(out, "a={direction}\r\na=rtcp-mux\r\na=rtpmap:{payload_type} opus/48000/2\r\n")?;
+            write!(out, "a=fmtp:{payload_type} minptime=10;useinbandfec=1\r\n")?;
+            if let Some((number, ssrc)) = slot {
+                // A stream per slot: browsers then play each slot on its own, and give each its own jitter buffer.
+                write!(out, "a=msid:slot-{number} slot-{number}-audio\r\n")?;
+                write!(out, "a=ssrc:{ssrc} cname:slot-{number}\r\na=ssrc:{ssrc} msid:slot-{number} slot-{number}-audio\r\n")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Attributes that may stand in the session part or in any section. With BUNDLE the first section's count.
+#[derive(Default)]
+struct Transport {
+    ufrag: Option<String>,
+    password: Option<String>,
+    fingerprint: Option<(String, Vec<u8>)>,
+    setup_is_passive: bool,
+}
+
+impl Transport {
+    fn read(&mut self, line: &str) -> Result<(), &'static str> {
+        if let Some(value) = line.strip_prefix("a=ice-ufrag:") {
+            // RFC 8839 §5.4: 4 to 256 characters.
+            if !(4..=256).contains(&value.len()) {
+                return Err("a=ice-ufrag has an impossible length");
+            }
+            self.ufrag.get_or_insert_with(|| value.to_owned());
+        } else if let Some(value) = line.strip_prefix("a=ice-pwd:") {
+            if !(22..=256).contains(&value.len()) {
+                return Err("a=ice-pwd has an impossible length");
+            }
+            self.password.get_or_insert_with(|| value.to_owned());
+        } else if let Some(value) = line.strip_prefix("a=fingerprint:") {
+            let (hash, digest) = value.split_once(' ').ok_or("a=fingerprint has no digest")?;
+            let hash = hash.to_ascii_lowercase();
+            if hash == "sha-256" && self.fingerprint.is_none() {
+                let bytes: Result<Vec<u8>, _> =
+                    digest.trim().split(':').take(33).map(|byte| u8::from_str_radix(byte, 16)).collect();
+                let bytes = bytes.ok().filter(|bytes| bytes.len() == 32).ok_or("a=fingerprint is not a sha-256 digest")?;
+                self.fingerprint = Some((hash, bytes));
+            }
+        } else if let Some(value) = line.strip_prefix("a=setup:") {
+            self.setup_is_passive |= value == "passive";
+        }
+        Ok(())
+    }
+}
+
+struct SectionBuilder {
+    section: Section,
+    is_offered: bool,
+    payload_type: Option<u8>,
+    audio_level: Option<u8>,
+}
+
+impl SectionBuilder {
+    fn start(media: &str) -> Result<SectionBuilder, &'static str> {
+        let mut words = media.split_ascii_whitespace();
+        let (Some(kind), Some(port), Some(protocol), Some(format)) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err("a media section is cut short");
+        };
+        let section = Section {
+            kind: kind.to_owned(),
+            protocol: protocol.to_owned(),
+            first_format: format.to_owned(),
+            mid: String::new(),
+            direction: Direction::SendRecv,
+            opus: None,
+            ssrc: None,
+        };
+        // A port of zero is a section that the client itself stopped.
+        let is_offered = kind == "audio" && port != "0" && protocol.ends_with("RTP/SAVPF");
+        Ok(SectionBuilder { section, is_offered, payload_type: None, audio_level: None })
+    }
+
+    fn read(&mut self, line: &str) {
+        let Some(attribute) = line.strip_prefix("a=") else { return };
+        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        match name {
+            "mid" => self.section.mid = value.to_owned(),
+            "sendrecv" => self.section.direction = Direction::SendRecv,
+            "sendonly" => self.section.direction = Direction::SendOnly,
+            "recvonly" => self.section.direction = Direction::RecvOnly,
+            "inactive" => self.section.direction = Direction::Inactive,
+            "rtpmap" => {
+                let Some((number, codec)) = value.split_once(' ') else { return };
+                if codec.to_ascii_lowercase().starts_with("opus/48000/2") && self.payload_type.is_none() {
+                    self.payload_type = number.parse().ok().filter(|&number: &u8| number < 128);
+                }
+            }
+            "extmap" => {
+                let Some((id, uri)) = value.split_once(' ') else { return };
+                // "1/sendonly" has a direction behind the id; ids above 14 need the two-byte form, which we do not write.
+                let id = id.split('/').next().and_then(|id| id.parse().ok());
+                if uri.split_ascii_whitespace().next() == Some(AUDIO_LEVEL) {
+                    self.audio_level = id.filter(|id| (1..=14).contains(id));
+                }
+            }
+            "ssrc" => {
+                if self.section.ssrc.is_none() {
+                    self.section.ssrc = value.split_ascii_whitespace().next().and_then(|ssrc| ssrc.parse().ok());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(mut self, index: usize) -> Section {
+        if self.section.mid.is_empty() {
+            self.section.mid = index.to_string();
+        }
+        if self.is_offered {
+            self.section.opus = self.payload_type.map(|payload_type| Opus { payload_type, audio_level: self.audio_level });
+        }
+        self.section
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use super::*;
+
+/// An offer in the shape that Chrome writes: one section that sends, `slots` that receive, then whatever `extra` says.
+fn offer(slots: usize, extra: &str) -> String {
+    let section = |mid: usize, direction: &str, ssrc: &str| {
+        format!(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+             a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=ice-options:trickle\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:{mid}\r\n\
+             a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
+             a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na={direction}\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+             a=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\n{ssrc}",
+            ["AB"; 32].join(":")
+        )
+    };
+    let mut text =
+        String::from("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=extmap-allow-mixed\r\n");
+    text += &section(0, "sendonly", "a=ssrc:4242 cname:x\r\na=ssrc:4242 msid:- y\r\n");
+    for slot in 0..slots {
+        text += &section(slot + 1, "recvonly", "");
+    }
+    text + extra
+}
+
+fn local() -> Local<'static> {
+    Local {
+        address: "192.0.2.7:50000".parse().expect("an address"),
+        ufrag: "server",
+        password: "server-password-of-24-chars",
+        fingerprint: "sha-256 01:02",
+        session_id: 9,
+    }
+}
+
+#[test]
+fn an_offer_of_one_sender_and_four_slots_is_answered_section_by_section() {
+    let offer = Offer::parse(&offer(4, "")).expect("a good offer");
+    assert_eq!(offer.upstream().map(|up| (up.opus.payload_type, up.opus.audio_level, up.ssrc)), Some((111, Some(1), Some(4242))));
+    assert_eq!(offer.slots().count(), 4);
+    assert_eq!(offer.fingerprint, ("sha-256".to_owned(), vec![0xAB; 32]));
+    let answer = offer.answer(&local(), &[10, 11, 12, 13]);
+    assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 111\r\n").count(), 5);
+    assert_eq!(answer.matches("a=setup:passive").count(), 5);
+    assert_eq!(answer.matches("a=recvonly").count(), 1);
+    assert_eq!(answer.matches("a=sendonly").count(), 4);
+    assert_eq!(answer.matches("a=ssrc:12 cname:slot-2").count(), 1);
+    assert!(answer.contains("a=group:BUNDLE 0 1 2 3 4\r\n") && answer.contains("a=ice-lite\r\n"));
+    assert!(answer.contains("a=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host"));
+    assert!(!answer.contains("transport"), "no transport-wide feedback on audio");
+    assert!(answer.lines().all(|line| line.len() > 2 && line.as_bytes()[1] == b'='), "every line is an SDP line");
+}
+
+#[test]
+fn sections_we_cannot_serve_are_rejected_in_their_place() {
+    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:v\r\na=sendrecv\r\na=rtpmap:96 VP8/90000\r\n";
+    let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\na=sctp-port:5000\r\n";
+    let offer = Offer::parse(&offer(1, &format!("{video}{data}"))).expect("a good offer");
+    let answer = offer.answer(&local(), &[10]);
+    let media: Vec<&str> = answer.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(media[2..], ["m=video 0 UDP/TLS/RTP/SAVPF 96", "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"]);
+    assert!(answer.contains("a=group:BUNDLE 0 1\r\n"));
+}
+
+#[test]
+fn slots_beyond_the_limit_are_inactive() {
+    let offer = Offer::parse(&offer(MAX_SLOTS + 3, "")).expect("a good offer");
+    assert_eq!(offer.slots().count(), MAX_SLOTS);
+    let answer = offer.answer(&local(), &(1..=MAX_SLOTS as u32).collect::<Vec<_>>());
+    assert_eq!(answer.matches("a=sendonly").count(), MAX_SLOTS);
+    assert_eq!(answer.matches("a=inactive").count(), 3);
+}
+
+#[test]
+fn a_section_that_sends_and_receives_is_both_upstream_and_slot() {
+    let offer = Offer::parse(&offer(1, "").replace("a=sendonly", "a=sendrecv")).expect("a good offer");
+    assert_eq!((offer.slots().count(), offer.upstream().is_some()), (2, true));
+    let answer = offer.answer(&local(), &[10, 11]);
+    assert_eq!((answer.matches("a=sendrecv").count(), answer.matches("a=sendonly").count()), (1, 1));
+}
+
+#[test]
+fn a_listener_that_sends_nothing_has_no_upstream() {
+    let offer = Offer::parse(&offer(1, "").replace("a=sendonly", "a=inactive")).expect("a good offer");
+    assert_eq!((offer.slots().count(), offer.upstream()), (1, None));
+}
+
+#[test]
+fn offers_that_cannot_be_answered_say_why() {
+    let good = offer(1, "");
+    let table = [
+        (String::new(), "no section offers Opus audio"),
+        ("x".repeat(MAX_OFFER + 1), "the offer is too long"),
+        ("m=audio 9\r\n".to_owned(), "a media section is cut short"),
+        (good.replace("opus", "opera"), "no section offers Opus audio"),
+        (good.replace("a=ice-ufrag:abcd", "a=x:y"), "a=ice-ufrag is missing"),
+        (good.replace("a=ice-ufrag:abcd", "a=ice-ufrag:abc"), "a=ice-ufrag has an impossible length"),
+        (good.replace("a=ice-pwd:", "a=x:"), "a=ice-pwd is missing"),
+        (good.replace("sha-256", "sha-512"), "a=fingerprint with sha-256 is missing"),
+        (good.replace("AB:AB", "AB:XY"), "a=fingerprint is not a sha-256 digest"),
+        (good.replace("actpass", "passive"), "the client must be able to start DTLS (a=setup:actpass or active)"),
+        (good + &"m=video 9 UDP/TLS/RTP/SAVPF 96\r\n".repeat(MAX_SECTIONS), "the offer has too many media sections"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(Offer::parse(&text).err(), Some(expected), "{}", &text[..text.len().min(60)]);
+    }
+}
+
+#[test]
+fn hostile_ids_are_not_taken() {
+    let text = offer(1, "").replace("a=extmap:1 ", "a=extmap:15 ").replace("a=ssrc:4242", "a=ssrc:99999999999");
+    let upstream = Offer::parse(&text).expect("still an offer").upstream().expect("still a sender");
+    assert_eq!((upstream.opus.audio_level, upstream.ssrc), (None, None));
+    let text = offer(1, "").replace("a=rtpmap:111 opus", "a=rtpmap:300 opus");
+    assert_eq!(Offer::parse(&text).err(), Some("no section offers Opus audio"));
+}

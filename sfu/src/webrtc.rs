@@ -1,0 +1,179 @@
+//! The handshake half of a WebRTC peer: ICE-lite, consent and DTLS by str0m. Media never passes through it: RTP and RTCP are
+//! the engine's, and what str0m would like to send of them is not sent.
+//!
+//! str0m fails fast, so every call into it may panic; a panic ends this one session ([`Ended`]) and nothing else.
+
+use crate::cipher::keys::TransportKeys;
+use crate::dtls::{self, KeySlot};
+use crate::sdp::Offer;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+use str0m::config::{DtlsCert, Fingerprint};
+use str0m::ice::{IceCreds, StunMessage};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
+
+/// Outputs that one input may cause. A handshake flight is under ten datagrams; beyond this the session is broken.
+const MAX_OUTPUTS: usize = 256;
+
+/// The node's certificate, made once.
+pub struct Identity {
+    certificate: DtlsCert,
+    /// As SDP writes it.
+    pub fingerprint: String,
+}
+
+impl Identity {
+    /// `None` when the system has no randomness.
+    pub fn generate() -> Option<Identity> {
+        let certificate = dtls::generate_certificate()?;
+        let digest = dtls::provider().sha256_provider.sha256(&certificate.certificate);
+        let mut fingerprint = "sha-256 ".to_owned();
+        for (index, byte) in digest.iter().enumerate() {
+            let separator = if index > 0 { ":" } else { "" };
+            write!(fingerprint, "{separator}{byte:02X}").expect("writing to a String does not fail");
+        }
+        Some(Identity { certificate, fingerprint })
+    }
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The handshake failed, the fingerprint is another, or the client closed.
+    Closed,
+    /// str0m panicked.
+    Panicked,
+}
+
+/// What a STUN datagram is, once its integrity holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The client nominates this pair.
+    pub is_nominating: bool,
+}
+
+/// One client's ICE and DTLS.
+pub struct Session {
+    rtc: Box<Rtc>,
+    keys: KeySlot,
+    local: SocketAddr,
+    /// The user name that every check must carry: ours, colon, theirs.
+    user_name: String,
+    password: String,
+    deadline: Instant,
+}
+
+impl Session {
+    /// Prepares to answer checks and a handshake as `offer` describes. Nothing is sent before an authentic check came.
+    pub fn new(now: Instant, local: SocketAddr, identity: &Identity, creds: IceCreds, offer: &Offer) -> Result<Session, Ended> {
+        let build = || -> Option<(Rtc, KeySlot)> {
+            let config = RtcConfig::new()
+                .set_ice_lite(true)
+                .set_rtp_mode(true)
+                .set_dtls_cert(identity.certificate.clone())
+                .set_crypto_provider(dtls::provider())
+                .set_local_ice_credentials(creds.clone());
+            let (mut rtc, keys) = dtls::capture(|| config.build(now));
+            rtc.add_local_candidate(Candidate::host(local, "udp").ok()?)?;
+            let mut api = rtc.direct_api();
+            api.set_ice_controlling(false);
+            api.set_remote_ice_credentials(IceCreds { ufrag: offer.ufrag.clone(), pass: offer.password.clone() });
+            let (hash_func, bytes) = offer.fingerprint.clone();
+            api.set_remote_fingerprint(Fingerprint { hash_func, bytes });
+            api.start_dtls(false).ok()?;
+            Some((rtc, keys))
+        };
+        let (rtc, keys) = catch_unwind(AssertUnwindSafe(build)).map_err(|_| Ended::Panicked)?.ok_or(Ended::Closed)?;
+        let user_name = format!("{}:{}", creds.ufrag, offer.ufrag);
+        Ok(Session { rtc: Box::new(rtc), keys, local, user_name, password: creds.pass, deadline: now })
+    }
+
+    /// Whether a STUN datagram is an authentic check of this client. Pure: an address is only believed after this, and
+    /// nothing reaches str0m before it.
+    pub fn verify(&self, datagram: &[u8]) -> Option<Check> {
+        let message = StunMessage::parse(datagram).ok()?;
+        let hmac = dtls::provider().sha1_hmac_provider;
+        let is_authentic = message.is_binding_request()
+            && message.username() == Some(&self.user_name)
+            && message.verify(self.password.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts));
+        is_authentic.then(|| Check { is_nominating: message.use_candidate() })
+    }
+
+    /// Takes a STUN datagram that [`Session::verify`] let through, or DTLS from an address that such a datagram came from.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        send: impl FnMut(&[u8], SocketAddr),
+    ) -> Result<(), Ended> {
+        let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, datagram) else { return Ok(()) };
+        self.drive(Input::Receive(now, receive), send)
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant, send: impl FnMut(&[u8], SocketAddr)) -> Result<(), Ended> {
+        self.drive(Input::Timeout(now), send)
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called.
+    pub fn next_timeout(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The SRTP keys, once ICE is up and the client's certificate was found to be the one of its offer.
+    pub fn keys(&self) -> Option<&TransportKeys> {
+        if self.rtc.is_connected() { self.keys.get() } else { None }
+    }
+
+    /// Gives an input to str0m and carries out what it answers.
+    fn drive(&mut self, input: Input, mut send: impl FnMut(&[u8], SocketAddr)) -> Result<(), Ended> {
+        let rtc = &mut self.rtc;
+        let deadline = &mut self.deadline;
+        let run = AssertUnwindSafe(|| -> Result<(), Ended> {
+            // An error of one input (a broken record, an unexpected message) is the sender's problem, until str0m gives up.
+            let _ = rtc.handle_input(input);
+            for _ in 0..MAX_OUTPUTS {
+                match rtc.poll_output() {
+                    Ok(Output::Timeout(at)) => {
+                        *deadline = at;
+                        return if rtc.is_alive() { Ok(()) } else { Err(Ended::Closed) };
+                    }
+                    Ok(Output::Transmit(transmit)) => {
+                        if is_handshake(&transmit.contents) {
+                            send(&transmit.contents, transmit.destination);
+                        }
+                    }
+                    Ok(Output::Event(_)) => {}
+                    Err(_) => return Err(Ended::Closed),
+                }
+            }
+            Err(Ended::Closed)
+        });
+        catch_unwind(run).unwrap_or(Err(Ended::Panicked))
+    }
+}
+
+/// The user name fragment that a STUN datagram is meant for: the part of its user name before the colon. Reads only what it
+/// must, because anyone can send this; nothing is believed yet.
+pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
+    const USERNAME: u16 = 0x0006;
+    const HEADER: usize = 20;
+    let mut attributes = datagram.get(HEADER..)?;
+    loop {
+        let head: &[u8; 4] = attributes.first_chunk()?;
+        let (kind, len) = (u16::from_be_bytes([head[0], head[1]]), usize::from(u16::from_be_bytes([head[2], head[3]])));
+        let value = attributes.get(4..4 + len)?;
+        if kind == USERNAME {
+            return Some(std::str::from_utf8(value).ok()?.split_once(':')?.0);
+        }
+        attributes = attributes.get(4 + len.next_multiple_of(4)..)?;
+    }
+}
+
+/// STUN or DTLS by its first byte (RFC 7983).
+fn is_handshake(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(0..=3 | 20..=63))
+}
