@@ -1,14 +1,44 @@
 //! Guilds and sessions: applies what was committed, and tells everyone who may know.
 //!
 //! The shell around [`core::Core`], the pure machine that holds every loaded guild and every session. Only this shell reads
-//! the store and the clock. It never waits for a client: a session's mailbox takes an event or ends its connection.
+//! the store and the clock and sends to the voice node. One lock guards the core; nobody holds it across a wait, and nobody
+//! waits for a client: a session's mailbox takes an event, or its connection ends.
 
-use crate::event::Committed;
+pub mod core;
+mod events;
+mod greeting;
+mod members;
+pub(crate) mod seats;
+#[cfg(test)]
+mod tests;
+
+pub use members::MemberList;
+
+use crate::event::{Committed, Topic};
+use crate::gateway::admission::admit;
+use crate::gateway::session::ResumeError;
+use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
+use crate::ids::unix_ms;
+use crate::store::Store;
+use crate::voice::Door;
+use core::{Attached, Core, Missing, Moment};
+use guildhall_protocol::fleet::{FromNode, ToNode};
+use guildhall_protocol::gateway::{CloseCode, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate};
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How often sessions and accounts are looked at whose time is up. Nobody notices half a second in 90.
+const TICK: Duration = Duration::from_millis(500);
+/// Events per read when a gap is filled.
+const RECOVERY: u32 = 256;
+/// How long shutdown waits for sockets to close; a client that does not read is cut off.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What the gateway half of the control plane needs to know.
 #[derive(Clone)]
@@ -23,55 +53,322 @@ pub struct Config {
 pub struct Hub(Arc<Inner>);
 
 struct Inner {
-    #[expect(dead_code, reason = "used as soon as sessions exist")]
     config: Config,
-    guilds: RwLock<std::collections::HashMap<GuildId, guild::State>>,
+    store: Store,
+    core: RwLock<Core>,
+    /// Guilds are loaded one after another, so that what is committed meanwhile waits in one place.
+    loading: tokio::sync::Mutex<()>,
+    /// Rings when there may be something for the voice node.
+    node_bell: Notify,
+    is_closing: watch::Sender<bool>,
+    /// Every socket task holds a clone of the sender and nothing is ever sent: the channel closes with the last of them.
+    /// `None` once the server is closing.
+    sockets: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a socket task holds while it lives: it hears of the shutdown, and the shutdown waits for it.
+pub struct SocketPass {
+    pub is_closing: watch::Receiver<bool>,
+    _alive: mpsc::Sender<()>,
+}
+
+fn moment() -> Moment {
+    Moment { now: Instant::now(), unix_ms: unix_ms() }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    bytes
 }
 
 impl Hub {
-    pub fn new(config: Config) -> Self {
-        Self(Arc::new(Inner { config, guilds: RwLock::default() }))
+    /// Starts the hub's few tasks: the clock, and both directions of the voice node's channel.
+    pub fn start(config: Config, store: Store, to_node: mpsc::Sender<ToNode>, from_node: mpsc::Receiver<FromNode>) -> Self {
+        let hub = Self(Arc::new(Inner {
+            config,
+            store,
+            core: RwLock::default(),
+            loading: tokio::sync::Mutex::default(),
+            node_bell: Notify::new(),
+            is_closing: watch::Sender::new(false),
+            sockets: Mutex::new(Some(mpsc::channel(1))),
+            tasks: Mutex::default(),
+        }));
+        let tasks = [
+            tokio::spawn(hub.clone().tick()),
+            tokio::spawn(hub.clone().send_to_node(to_node)),
+            tokio::spawn(hub.clone().hear_node(from_node)),
+        ];
+        hub.0.tasks.lock().expect("nothing panics while it holds the tasks").extend(tasks);
+        hub
+    }
+
+    fn core(&self) -> RwLockReadGuard<'_, Core> {
+        self.0.core.read().expect("nothing panics while it holds the core")
+    }
+
+    /// Changes the core, and wakes whoever brings the voice node its messages.
+    fn change<R>(&self, change: impl FnOnce(&mut Core, Moment) -> R) -> R {
+        let mut core = self.core_mut();
+        let result = change(&mut core, moment());
+        if !core.node.is_empty() {
+            self.0.node_bell.notify_one();
+        }
+        result
+    }
+
+    fn core_mut(&self) -> RwLockWriteGuard<'_, Core> {
+        self.0.core.write().expect("nothing panics while it holds the core")
+    }
+
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.0.config.heartbeat_interval
     }
 
     /// Applies committed events in commit order and hands them to the sessions that may see them. Called by the store's
     /// publisher only, one call at a time.
     pub async fn publish(&self, events: Vec<Committed>) {
-        let mut guilds = self.0.guilds.write().expect("no holder panics");
-        for committed in &events {
-            for state in guilds.values_mut() {
-                state.apply(&committed.event);
+        for committed in events {
+            self.publish_one(committed).await;
+        }
+    }
+
+    async fn publish_one(&self, committed: Committed) {
+        let mut waiting = VecDeque::from([committed]);
+        while let Some(next) = waiting.pop_front() {
+            let Err((missing, next)) = self.change(|core, at| core.publish(next, at)) else { continue };
+            match missing {
+                Missing::Guild(id) => {
+                    // Whoever is online gets the guild by its being loaded. If it cannot be, the event concerns nobody.
+                    if self.load(id).await {
+                        waiting.push_front(next);
+                    }
+                }
+                Missing::Events(topic, known) => {
+                    let found = self.recover(topic, known, next.seq).await;
+                    if found.is_empty() {
+                        self.change(|core, at| core.give_up(topic, at));
+                    } else {
+                        waiting.push_front(next);
+                        found.into_iter().rev().for_each(|found| waiting.push_front(found));
+                    }
+                }
             }
         }
     }
 
+    /// Reads the next missing events of a topic; nothing if they are gone.
+    async fn recover(&self, topic: Topic, known: u64, seen: u64) -> Vec<Committed> {
+        tracing::warn!(?topic, known, seen, "events are missing; reading the outbox");
+        let mut found = match self.0.store.outbox_after(topic, known, RECOVERY).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, ?topic, "the outbox cannot be read");
+                Vec::new()
+            }
+        };
+        found.retain(|found| found.seq < seen);
+        if found.first().is_none_or(|first| first.seq != known + 1) {
+            found.clear();
+        }
+        found
+    }
+
+    /// Has the guild in memory when it returns `true`.
+    async fn load(&self, id: GuildId) -> bool {
+        if self.core().guild(id).is_some() {
+            return true;
+        }
+        let _turn = self.0.loading.lock().await;
+        if self.core().guild(id).is_some() {
+            return true;
+        }
+        self.core_mut().begin_loading(id);
+        let snapshot = self.0.store.load_guild(id).await.unwrap_or_else(|error| {
+            tracing::error!(%error, guild = %id, "a guild cannot be loaded");
+            None
+        });
+        let is_found = snapshot.is_some();
+        self.change(|core, at| core.end_loading(snapshot, at));
+        is_found
+    }
+
     /// Asks a guild, loading it from the store on first use. `None`: there is no such guild, or the store failed (logged).
     pub async fn with_guild<R>(&self, id: GuildId, ask: impl FnOnce(&guild::State) -> R) -> Option<R> {
-        self.0.guilds.read().expect("no holder panics").get(&id).map(ask)
+        if !self.load(id).await {
+            return None;
+        }
+        self.core().guild(id).map(ask)
     }
 
     /// The guild that a channel belongs to.
     pub async fn channel_guild(&self, id: ChannelId) -> Option<GuildId> {
-        let guilds = self.0.guilds.read().expect("no holder panics");
-        guilds.values().find(|state| state.channel(id).is_some()).map(guild::State::id)
+        if let Some(guild) = self.core().channel_guild(id) {
+            return Some(guild);
+        }
+        match self.0.store.find_channel_guild(id).await {
+            Ok(guild) => guild,
+            Err(error) => {
+                tracing::error!(%error, channel = %id, "a channel cannot be looked up");
+                None
+            }
+        }
     }
 
     /// TYPING_START to everyone who may see the channel. Ephemeral.
-    pub async fn publish_typing(&self, _guild: GuildId, _channel: ChannelId, _user: UserId) {}
+    pub async fn publish_typing(&self, guild: GuildId, channel: ChannelId, user: UserId) {
+        self.change(|core, at| core.typing(guild, channel, user, at));
+    }
 
     /// Ends every session that was opened with the token of this hash (close 4004): it was revoked.
-    pub fn invalidate_token(&self, _token_hash: &[u8]) {}
+    pub fn invalidate_token(&self, token_hash: &[u8; 32]) {
+        self.change(|core, at| core.invalidate_token(token_hash, at));
+    }
 
     /// Ends every session of the user (close 4004): the account was disabled or its password changed.
-    pub fn disconnect_user_sessions(&self, _user: UserId) {}
+    pub fn disconnect_user_sessions(&self, user: UserId) {
+        self.change(|core, at| core.close_user_sessions(user, at));
+    }
 
     /// Members that are online now, for invites and guild counts.
-    pub async fn online_count(&self, _guild: GuildId) -> usize {
-        0
+    pub async fn online_count(&self, guild: GuildId) -> usize {
+        self.core().online_count(guild)
     }
 
     /// Moves a connected member to another voice channel (`Some`) or out of voice (`None`). The caller has authorized it.
-    /// `false`: the user is not connected to voice in this guild.
-    pub async fn move_member(&self, _guild: GuildId, _user: UserId, _channel: Option<ChannelId>) -> bool {
-        false
+    /// `false`: the user is not connected to voice in this guild, or the target is no voice channel of it.
+    pub async fn move_member(&self, guild: GuildId, user: UserId, channel: Option<ChannelId>) -> bool {
+        self.change(|core, at| core.move_member(guild, user, channel, &self.door(), at))
+    }
+
+    fn door(&self) -> Door<'_> {
+        let config = &self.0.config;
+        Door { key: &config.voice_key, public_host: config.public_host.as_deref(), token_id: u64::from_ne_bytes(random()) }
+    }
+
+    /// Op 2: who is it, what may they ask for, and what is theirs.
+    pub async fn identify(&self, identify: Identify, origin: &Origin, version: u8) -> Result<Attached, CloseCode> {
+        let token = identify.token.clone();
+        let caller = self.authenticate(&token).await?;
+        let session_id: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let user = caller.id();
+        let admission = admit(&caller, identify, origin, version, session_id)?;
+        self.core_mut().arrive(user);
+        let guilds = self.0.store.guild_ids_of(user).await;
+        if let Ok(guilds) = &guilds {
+            for guild in guilds {
+                self.load(*guild).await;
+            }
+        }
+        let attached = self.change(|core, at| {
+            core.arrived(user);
+            // Without its guilds a session would look as if the user had left them all.
+            if guilds.is_err() { Err(CloseCode::UnknownError) } else { core.attach(admission, at) }
+        })?;
+        // A token that was revoked while the guilds were loading has ended all of its sessions but this one.
+        if let Err(code) = self.authenticate(&token).await {
+            self.change(|core, at| core.detach(&attached, false, at));
+            return Err(code);
+        }
+        Ok(attached)
+    }
+
+    /// Op 6: a client is back, with the number of the last dispatch that it has.
+    pub async fn resume(&self, resume: Resume, origin: &Origin) -> Result<Attached, ResumeError> {
+        let caller = self.authenticate(&resume.token).await.map_err(ResumeError::Close)?;
+        let resumed = self.change(|core, _| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone()));
+        resumed.ok_or(ResumeError::Gone)
+    }
+
+    async fn authenticate(&self, token: &str) -> Result<Arc<crate::store::Caller>, CloseCode> {
+        // Some libraries send the header's form here, too.
+        let bare = token.strip_prefix("Bot ").unwrap_or(token);
+        match self.0.store.authenticate(bare).await {
+            Ok(caller) => caller.ok_or(CloseCode::AuthenticationFailed),
+            Err(error) => {
+                tracing::error!(%error, "a token cannot be looked up");
+                Err(CloseCode::UnknownError)
+            }
+        }
+    }
+
+    /// A connection is gone. `may_resume`: it broke, rather than being closed on purpose by its client.
+    pub fn detach(&self, attached: &Attached, may_resume: bool) {
+        self.change(|core, at| core.detach(attached, may_resume, at));
+    }
+
+    pub fn set_presence(&self, session: &Attached, presence: PresenceUpdate) {
+        self.change(|core, at| core.set_presence(session.key, presence, at));
+    }
+
+    pub fn update_voice(&self, session: &Attached, update: VoiceStateUpdate) {
+        self.change(|core, at| core.update_voice(session.key, update, &self.door(), at));
+    }
+
+    pub fn member_list(&self, session: &Attached, request: RequestMembers) -> Option<MemberList> {
+        self.core().member_list(session.key, request)
+    }
+
+    pub fn next_chunk(&self, list: &mut MemberList) -> Option<Arc<Dispatch>> {
+        self.core().next_chunk(list)
+    }
+
+    /// What a new socket task must hold; `None`: the server is closing.
+    pub fn enter(&self) -> Option<SocketPass> {
+        let sockets = self.0.sockets.lock().expect("nothing panics while it holds the passes");
+        let (alive, _) = sockets.as_ref()?;
+        Some(SocketPass { is_closing: self.0.is_closing.subscribe(), _alive: alive.clone() })
+    }
+
+    /// Op 7 to every session, closes every socket, ends the hub's tasks.
+    pub async fn shutdown(&self) {
+        self.core().reconnect_all();
+        self.0.is_closing.send_replace(true);
+        self.farewell().await;
+        for task in self.0.tasks.lock().expect("nothing panics while it holds the tasks").drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Waits until the last socket task has ended.
+    async fn farewell(&self) {
+        let passes = self.0.sockets.lock().expect("nothing panics while it holds the passes").take();
+        let Some((alive, mut all_gone)) = passes else { return };
+        drop(alive);
+        if tokio::time::timeout(FAREWELL, all_gone.recv()).await.is_err() {
+            tracing::warn!("gateway sockets that do not read are cut off");
+        }
+    }
+
+    async fn tick(self) {
+        let mut interval = tokio::time::interval(TICK);
+        loop {
+            interval.tick().await;
+            let is_due = self.core().next_deadline().is_some_and(|deadline| deadline <= Instant::now());
+            if is_due {
+                self.change(|core, at| core.tick(at));
+            }
+        }
+    }
+
+    /// Brings the node its messages, in order. Only this task waits for a slow node.
+    async fn send_to_node(self, to_node: mpsc::Sender<ToNode>) {
+        loop {
+            self.0.node_bell.notified().await;
+            loop {
+                let Some(message) = self.core_mut().node.pop() else { break };
+                if to_node.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn hear_node(self, mut from_node: mpsc::Receiver<FromNode>) {
+        while let Some(message) = from_node.recv().await {
+            self.change(|core, at| core.from_node(message, at));
+        }
     }
 }

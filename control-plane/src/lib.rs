@@ -4,7 +4,11 @@
 //! of it. Handlers authorize through [`guild::State`], the one place that answers what a user may do in a guild.
 
 pub mod event;
+pub mod fleet;
+pub mod gateway;
 pub mod guild;
 pub mod hub;
 pub mod ids;
+pub mod presence;
 pub mod store;
+pub mod voice;

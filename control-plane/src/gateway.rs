@@ -1,0 +1,91 @@
+//! The main gateway: how clients hear what happens.
+//!
+//! [`session::Session`] is the protocol of one connection, [`mailbox::Mailbox`] what a session was told, `socket` the shell
+//! that joins them to a WebSocket. This file is the HTTP side: which parameters a connection comes with, and the upgrade.
+
+pub(crate) mod admission;
+mod compress;
+pub(crate) mod link;
+pub mod mailbox;
+pub mod session;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use crate::hub::Hub;
+use axum::extract::{FromRequestParts, Query, WebSocketUpgrade};
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::response::Response;
+use guildhall_protocol::connection::Connection;
+use guildhall_protocol::gateway::{MAX_CLIENT_FRAME, VERSIONS};
+use serde::Deserialize;
+use std::convert::Infallible;
+
+/// Per connection and direction. The WebSocket library would take 128 KiB for reading alone.
+const SOCKET_BUFFER: usize = 1024;
+/// A little above the documented limit, so that a frame that is only just too large still gets its documented close code.
+const MAX_FRAME: usize = 4 * MAX_CLIENT_FRAME;
+/// Dispatches that wait for TCP within the library; more than the largest GUILD_CREATE. The mailbox is the real queue.
+const MAX_WRITE_BUFFER: usize = 64 << 20;
+
+/// By which name and scheme a client reached us: where it is told to come back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `host` or `host:port`.
+    pub host: String,
+    pub is_tls: bool,
+}
+
+impl Origin {
+    /// For `GET /gateway` and READY's `resume_gateway_url`.
+    pub fn gateway_url(&self) -> String {
+        format!("{}://{}/gateway", if self.is_tls { "wss" } else { "ws" }, self.host)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        // HTTP/1.1 requires Host; a client without one can only be on this machine.
+        let host = header(HOST.as_str()).unwrap_or("localhost").to_owned();
+        let by_proxy = header("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        let is_tls = by_proxy || parts.extensions.get::<Connection>().is_some_and(|connection| connection.is_tls);
+        Ok(Self { host, is_tls })
+    }
+}
+
+/// The query of a gateway connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Parameters {
+    v: Option<String>,
+    encoding: Option<String>,
+    compress: Option<String>,
+}
+
+impl Parameters {
+    /// serenity sends no encoding, some clients no version.
+    fn version(&self) -> Option<u8> {
+        let version = self.v.as_deref().map_or(Some(VERSIONS[1]), |v| v.parse().ok())?;
+        let is_json = self.encoding.as_deref().is_none_or(|encoding| encoding.eq_ignore_ascii_case("json"));
+        (is_json && VERSIONS.contains(&version)).then_some(version)
+    }
+
+    /// Whoever asks for another compression gets plain text frames, as libraries expect of a server that has none.
+    fn wants_zlib_stream(&self) -> bool {
+        self.compress.as_deref() == Some("zlib-stream")
+    }
+}
+
+/// Answers the upgrade and serves the connection until it ends.
+pub fn upgrade(hub: Hub, socket: WebSocketUpgrade, Query(parameters): Query<Parameters>, origin: Origin) -> Response {
+    socket
+        .read_buffer_size(SOCKET_BUFFER)
+        .write_buffer_size(SOCKET_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+        .on_upgrade(move |socket| socket::serve(socket, hub, parameters, origin))
+}

@@ -1,0 +1,141 @@
+//! What a session has been told: the dispatches that wait for its socket and those that a resume may ask for again.
+//!
+//! One ring serves both. The hub pushes at the end, the socket's task reads on, a heartbeat lets go of what the client has.
+//! The number of a dispatch is its place, so the ring holds shared pointers only: an event costs a session 8 bytes. The hub
+//! never waits: a mailbox that is too full says so, and the session's connection (or the session) ends.
+
+use bytes::Bytes;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Dispatches that may wait for a connected socket. A client that is this far behind is not reading; it may resume.
+pub const MAX_BACKLOG: usize = 2_048;
+/// The same in bytes: some 4,000 messages of ordinary length.
+pub const MAX_BACKLOG_BYTES: usize = 4 << 20;
+/// While nobody is connected more may gather, so that a client which was closed for being slow still finds everything. Beyond
+/// this the session is lost and its client starts anew.
+pub const MAX_DETACHED: usize = 4 * MAX_BACKLOG;
+pub const MAX_DETACHED_BYTES: usize = 2 * MAX_BACKLOG_BYTES;
+/// Dispatches that were sent, but that the client's heartbeats have not confirmed yet. A socket that breaks has at most its
+/// TCP buffers in flight; two heartbeats of a busy session fit as well.
+pub const MAX_HISTORY: usize = 4_096;
+pub const MAX_HISTORY_BYTES: usize = 1 << 20;
+
+/// An event in the form that goes to sockets: everything but the number, encoded once for all sessions.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    pub name: &'static str,
+    /// The JSON of `d`.
+    pub body: Bytes,
+}
+
+impl Dispatch {
+    pub fn new(name: &'static str, d: &impl Serialize) -> Arc<Self> {
+        let body = serde_json::to_vec(d).expect("wire objects have string keys and serialize without fail");
+        Arc::new(Self { name, body: body.into() })
+    }
+
+    /// The frame up to the body, which a single `}` follows.
+    pub fn head(&self, seq: u64) -> String {
+        format!(r#"{{"t":"{}","s":{seq},"op":0,"d":"#, self.name)
+    }
+}
+
+/// How a push found the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    Fine,
+    /// More waits than a connected client may leave.
+    TooSlow,
+    /// More waits than a session may keep.
+    Lost,
+}
+
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    ring: VecDeque<Arc<Dispatch>>,
+    /// The number of the last dispatch that was let go of; the ring starts with the next.
+    floor: u64,
+    /// The number of the last dispatch that a socket took.
+    sent: u64,
+    /// The number of the last dispatch that waited when the socket connected: READY and the guilds, or what a resume replays.
+    /// It may be larger than any limit on what waits.
+    greeted: u64,
+    unsent_bytes: usize,
+    sent_bytes: usize,
+}
+
+impl Mailbox {
+    /// The sequence number of the newest dispatch.
+    pub fn last(&self) -> u64 {
+        self.floor + self.ring.len() as u64
+    }
+
+    pub fn push(&mut self, dispatch: Arc<Dispatch>) -> Fill {
+        self.unsent_bytes += dispatch.body.len();
+        self.ring.push_back(dispatch);
+        let (waiting, bytes) = (self.last() - self.sent.max(self.greeted).min(self.last()), self.unsent_bytes);
+        let is_greeting = self.sent < self.greeted;
+        let over = |count: usize, limit: usize| waiting > count as u64 || (bytes > limit && !is_greeting);
+        match () {
+            () if over(MAX_DETACHED, MAX_DETACHED_BYTES) => Fill::Lost,
+            () if over(MAX_BACKLOG, MAX_BACKLOG_BYTES) => Fill::TooSlow,
+            () => Fill::Fine,
+        }
+    }
+
+    /// Everything pushed so far waits because nobody was connected, not because a client is slow.
+    pub fn end_greeting(&mut self) {
+        self.greeted = self.last();
+    }
+
+    /// The next dispatch for the socket, with its number.
+    pub fn next(&mut self) -> Option<(u64, Arc<Dispatch>)> {
+        let dispatch = self.ring.get((self.sent - self.floor) as usize)?.clone();
+        self.sent += 1;
+        self.unsent_bytes -= dispatch.body.len();
+        self.sent_bytes += dispatch.body.len();
+        let next = (self.sent, dispatch);
+        while (self.sent - self.floor) as usize > MAX_HISTORY || self.sent_bytes > MAX_HISTORY_BYTES {
+            self.let_go();
+        }
+        Some(next)
+    }
+
+    pub fn is_drained(&self) -> bool {
+        self.sent == self.last()
+    }
+
+    /// A heartbeat said that the client has everything up to `seq`.
+    pub fn acknowledge(&mut self, seq: u64) {
+        while self.floor < seq.min(self.sent) {
+            self.let_go();
+        }
+        if self.ring.is_empty() {
+            // An idle session keeps no memory of its busy past.
+            self.ring = VecDeque::new();
+        }
+    }
+
+    /// A resuming client has everything up to `seq`: what follows is sent again. `false`: it is gone, or never was.
+    pub fn rewind(&mut self, seq: u64) -> bool {
+        if seq < self.floor || seq > self.sent {
+            return false;
+        }
+        let again: usize =
+            self.ring.range((seq - self.floor) as usize..(self.sent - self.floor) as usize).map(|d| d.body.len()).sum();
+        self.sent = seq;
+        self.sent_bytes -= again;
+        self.unsent_bytes += again;
+        self.acknowledge(seq);
+        true
+    }
+
+    fn let_go(&mut self) {
+        if let Some(dispatch) = self.ring.pop_front() {
+            self.floor += 1;
+            self.sent_bytes -= dispatch.body.len();
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The shell of one gateway connection: one task that reads frames, asks the session machine what they mean, and writes what
+//! the mailbox holds. It never makes anyone wait: a client that does not read is cut off here, and may resume.
+
+use super::compress::ZlibStream;
+use super::link::{Ending, Mail};
+use super::mailbox::Dispatch;
+use super::session::{Account, Input, Output, Session};
+use super::{Origin, Parameters};
+use crate::hub::core::Attached;
+use crate::hub::{Hub, MemberList, SocketPass};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::SinkExt;
+use guildhall_protocol::gateway::{CloseCode, RequestMembers, reconnect};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Dispatches that are written between two looks at what the client sends.
+const BATCH: usize = 64;
+/// How long a write may wait for the client to read.
+const STALL: Duration = Duration::from_secs(10);
+/// How long a closed connection waits for the client's own close, so that the close frame is not lost in a reset.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Member requests that wait for the one before them; as many as a client may send in a minute.
+const MAX_REQUESTS: usize = 120;
+
+/// Why the loop ended.
+enum End {
+    /// The client closed with 1000 or 1001: it does not come back.
+    ByClient,
+    /// The socket broke, or the client closed otherwise.
+    Lost,
+    /// We close; the session (if any) may be resumed.
+    Close(u16, &'static str),
+}
+
+type Step<T = ()> = ControlFlow<End, T>;
+
+pub async fn serve(socket: WebSocket, hub: Hub, parameters: Parameters, origin: Origin) {
+    let Some(pass) = hub.enter() else { return };
+    let zlib = parameters.wants_zlib_stream().then(|| Box::new(ZlibStream::new()));
+    let version = parameters.version();
+    let mut connection = Connection {
+        socket,
+        zlib,
+        hub,
+        origin,
+        version: version.unwrap_or_default(),
+        attached: None,
+        requests: Requests::default(),
+    };
+    let end = match version {
+        Some(_) => connection.run(pass.is_closing.clone()).await,
+        None => End::Close(CloseCode::InvalidVersion.number(), CloseCode::InvalidVersion.reason()),
+    };
+    if let Some(attached) = &connection.attached {
+        connection.hub.detach(attached, !matches!(end, End::ByClient));
+    }
+    if let End::Close(code, reason) = end {
+        connection.say_farewell(code, reason, pass).await;
+    }
+}
+
+struct Connection {
+    socket: WebSocket,
+    zlib: Option<Box<ZlibStream>>,
+    hub: Hub,
+    origin: Origin,
+    version: u8,
+    attached: Option<Attached>,
+    requests: Requests,
+}
+
+/// Op 8 answers under way.
+#[derive(Default)]
+struct Requests {
+    waiting: VecDeque<RequestMembers>,
+    current: Option<MemberList>,
+}
+
+impl Connection {
+    async fn run(&mut self, mut is_closing: tokio::sync::watch::Receiver<bool>) -> End {
+        let mut out = Vec::new();
+        let mut session = Session::new(Instant::now(), self.hub.heartbeat_interval(), &mut out);
+        loop {
+            if let ControlFlow::Break(end) = self.perform(&mut session, &mut out).await {
+                return end;
+            }
+            if let ControlFlow::Break(end) = self.deliver().await {
+                return end;
+            }
+            let timeout = session.next_timeout().unwrap_or_else(Instant::now);
+            let link = self.attached.as_ref().map(|attached| attached.link.clone());
+            tokio::select! {
+                message = self.socket.recv() => match message {
+                    Some(Ok(Message::Text(text))) => session.handle(Instant::now(), Input::Frame(text.as_bytes()), &mut out),
+                    Some(Ok(Message::Binary(bytes))) => session.handle(Instant::now(), Input::Frame(&bytes), &mut out),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Close(frame))) => return end_of(frame),
+                    Some(Err(error)) => return end_of_error(&error),
+                    None => return End::Lost,
+                },
+                () = rung(link) => {}
+                () = tokio::time::sleep_until(timeout.into()) => session.handle(Instant::now(), Input::Timeout, &mut out),
+                // Sessions hear of it by their link; this is for who has not identified.
+                _ = is_closing.changed(), if self.attached.is_none() => return self.send_away().await,
+            }
+        }
+    }
+
+    /// Does what the machine asks for, until it asks for nothing more.
+    async fn perform(&mut self, session: &mut Session, out: &mut Vec<Output>) -> Step {
+        let mut asked: VecDeque<Output> = out.drain(..).collect();
+        while let Some(output) = asked.pop_front() {
+            match output {
+                Output::Send(text) => self.send(&[text.as_bytes()]).await?,
+                Output::Identify(identify) => {
+                    let outcome = self.hub.identify(*identify, &self.origin, self.version).await;
+                    let account = self.attach(outcome);
+                    session.handle(Instant::now(), Input::Identified(account), out);
+                }
+                Output::Resume(resume) => {
+                    let outcome = self.hub.resume(resume, &self.origin).await;
+                    let account = self.attach(outcome);
+                    session.handle(Instant::now(), Input::Resumed(account), out);
+                }
+                Output::Close(code) => return ControlFlow::Break(End::Close(code.number(), code.reason())),
+                output => self.pass_on(output),
+            }
+            asked.extend(out.drain(..));
+        }
+        self.flush().await
+    }
+
+    fn attach<E>(&mut self, outcome: Result<Attached, E>) -> Result<Account, E> {
+        outcome.map(|attached| {
+            let account = Account { is_bot: attached.is_bot };
+            self.attached = Some(attached);
+            account
+        })
+    }
+
+    /// What concerns the hub only.
+    fn pass_on(&mut self, output: Output) {
+        let Some(attached) = &self.attached else { return };
+        match output {
+            Output::Acknowledge(seq) => attached.link.acknowledge(seq),
+            Output::Presence(presence) => self.hub.set_presence(attached, presence),
+            Output::Voice(update) => self.hub.update_voice(attached, update),
+            Output::RequestMembers(request) if self.requests.waiting.len() < MAX_REQUESTS => {
+                self.requests.waiting.push_back(request)
+            }
+            Output::RequestMembers(_) => {}
+            Output::Send(_) | Output::Identify(_) | Output::Resume(_) | Output::Close(_) => unreachable!("performed above"),
+        }
+    }
+
+    /// Writes what the mailbox holds, a batch of it, and rings for the rest.
+    async fn deliver(&mut self) -> Step {
+        let Some(Attached { link, connection, .. }) = self.attached.clone() else { return ControlFlow::Continue(()) };
+        match link.take(connection, BATCH) {
+            Mail::Dispatches(dispatches) => {
+                for (seq, dispatch) in &dispatches {
+                    self.send_dispatch(*seq, dispatch).await?;
+                }
+                self.flush().await?;
+                if dispatches.is_empty() {
+                    self.answer_requests();
+                } else {
+                    link.ring();
+                }
+                ControlFlow::Continue(())
+            }
+            Mail::Ending(Ending::Replaced) => {
+                ControlFlow::Break(End::Close(CloseCode::SessionTimedOut.number(), "Resumed elsewhere."))
+            }
+            Mail::Ending(Ending::TooSlow) => {
+                ControlFlow::Break(End::Close(CloseCode::UnknownError.number(), "Too slow; resume."))
+            }
+            Mail::Ending(Ending::Close(code)) => ControlFlow::Break(End::Close(code.number(), code.reason())),
+            Mail::Ending(Ending::Reconnect) => ControlFlow::Break(self.send_away().await),
+        }
+    }
+
+    /// The mailbox is empty: room for the next chunk of a member list.
+    fn answer_requests(&mut self) {
+        let Some(attached) = &self.attached else { return };
+        while self.requests.current.as_ref().is_none_or(MemberList::is_done) {
+            let Some(request) = self.requests.waiting.pop_front() else {
+                self.requests.current = None;
+                return;
+            };
+            self.requests.current = self.hub.member_list(attached, request);
+        }
+        if let Some(list) = &mut self.requests.current {
+            match self.hub.next_chunk(list) {
+                Some(chunk) => {
+                    attached.link.push(chunk);
+                }
+                None => {
+                    self.requests.current = None;
+                    attached.link.ring();
+                }
+            }
+        }
+    }
+
+    /// Op 7, then a close that keeps the session.
+    async fn send_away(&mut self) -> End {
+        let _ = self.send(&[reconnect().as_bytes()]).await;
+        End::Close(CloseCode::UnknownError.number(), "Going away; reconnect.")
+    }
+
+    async fn send_dispatch(&mut self, seq: u64, dispatch: &Arc<Dispatch>) -> Step {
+        let head = dispatch.head(seq);
+        self.send(&[head.as_bytes(), &dispatch.body, b"}"]).await
+    }
+
+    /// One frame of several parts; it may stay in the library's buffer until [`Self::flush`].
+    async fn send(&mut self, parts: &[&[u8]]) -> Step {
+        let message = match &mut self.zlib {
+            Some(zlib) => Message::Binary(zlib.message(parts).into()),
+            None => Message::Text(String::from_utf8(parts.concat()).expect("frames are JSON").into()),
+        };
+        let feeding = self.socket.feed(message);
+        within_stall(feeding).await
+    }
+
+    async fn flush(&mut self) -> Step {
+        within_stall(self.socket.flush()).await
+    }
+
+    /// Sends the close frame and waits a moment for the client's.
+    async fn say_farewell(&mut self, code: u16, reason: &'static str, pass: SocketPass) {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let goodbye = async {
+            if self.socket.send(close).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        // A client that does not answer costs the shutdown no more than this.
+        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+        drop(pass);
+    }
+}
+
+async fn within_stall(write: impl Future<Output = Result<(), axum::Error>>) -> Step {
+    match tokio::time::timeout(STALL, write).await {
+        Ok(Ok(())) => ControlFlow::Continue(()),
+        // Nothing can be said any more to who does not read.
+        Ok(Err(_)) | Err(_) => ControlFlow::Break(End::Lost),
+    }
+}
+
+async fn rung(link: Option<Arc<super::link::Link>>) {
+    match link {
+        Some(link) => link.rung().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn end_of(frame: Option<CloseFrame>) -> End {
+    match frame.map(|frame| frame.code) {
+        Some(close_code::NORMAL | close_code::AWAY) => End::ByClient,
+        _ => End::Lost,
+    }
+}
+
+/// A frame that is far too large, or text that is not UTF-8, is the client's error; anything else is a broken socket.
+fn end_of_error(error: &axum::Error) -> End {
+    use std::error::Error;
+    let is_decode = error.source().is_some_and(|source| {
+        let text = source.to_string();
+        text.contains("too long") || text.contains("UTF-8")
+    });
+    if is_decode { End::Close(CloseCode::DecodeError.number(), CloseCode::DecodeError.reason()) } else { End::Lost }
+}

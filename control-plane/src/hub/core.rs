@@ -1,0 +1,479 @@
+//! The pure machine of the hub: loaded guilds, sessions, accounts that are online, and who sits where.
+//!
+//! It is told what happened and what time it is, changes its maps and pushes into mailboxes; it never waits, reads no clock
+//! and no database. What it needs from the store it asks for by returning [`Missing`].
+
+use super::seats::{Room, Seat};
+use crate::event::{Committed, Event, Topic};
+use crate::fleet::Outbox;
+use crate::gateway::link::{ConnectionId, Ending, Link};
+use crate::gateway::mailbox::Dispatch;
+use crate::guild::{self, Snapshot};
+use crate::presence::Shown;
+use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
+use guildhall_protocol::model::User;
+use guildhall_protocol::{ApplicationId, ChannelId, GuildId, UserId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a session waits for its client to come back. Longer than a router's restart takes would hold voice seats and
+/// "online" for people who are gone.
+pub const RESUME_WINDOW: Duration = Duration::from_secs(90);
+/// After the last session ended on purpose (a page reload, a bot's restart) nobody is told "offline" for this long.
+pub const OFFLINE_GRACE: Duration = Duration::from_secs(3);
+/// Sessions of one account: a bot with a shard for each of 2.5 million guilds has this many. More close with 4015.
+pub const MAX_SESSIONS_PER_ACCOUNT: usize = 1_000;
+
+/// What time it is, on the clock that deadlines use and on the one that people use.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub unix_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(u64);
+
+/// Who identified, after the store and the intents were asked.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub user: User,
+    pub email: Option<String>,
+    pub application: Option<(ApplicationId, u64)>,
+    pub token_hash: [u8; 32],
+    pub intents: Intents,
+    pub shard: Shard,
+    pub large_threshold: usize,
+    pub presence: PresenceUpdate,
+    /// Gateway version, for READY.
+    pub version: u8,
+    /// Where the client resumes.
+    pub resume_url: String,
+    /// `host:port` that the client reached us by: where its voice connection goes unless one is configured.
+    pub host: String,
+    /// Random; whoever knows it and the token may resume.
+    pub session_id: String,
+}
+
+/// A session as its connection holds it.
+#[derive(Clone)]
+pub struct Attached {
+    pub key: SessionKey,
+    pub connection: ConnectionId,
+    pub link: Arc<Link>,
+    pub is_bot: bool,
+}
+
+pub struct Session {
+    pub id: String,
+    pub user_id: UserId,
+    pub is_bot: bool,
+    pub token_hash: [u8; 32],
+    pub intents: Intents,
+    pub shard: Shard,
+    pub large_threshold: usize,
+    pub presence: PresenceUpdate,
+    pub host: String,
+    pub link: Arc<Link>,
+    /// Set while no connection is attached.
+    expires_at: Option<Instant>,
+}
+
+/// A user with sessions, or one that was online a moment ago.
+pub struct Account {
+    pub user: User,
+    pub email: Option<String>,
+    pub sessions: Vec<SessionKey>,
+    /// Loaded guilds that the user is a member of: all of them.
+    pub guilds: BTreeSet<GuildId>,
+    pub shown: Shown,
+    /// The last event of the user's topic.
+    pub seq: Option<u64>,
+    /// Set while there are no sessions.
+    offline_at: Option<Instant>,
+}
+
+/// What the core must be given before it can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Guild(GuildId),
+    /// Events after this number, from the outbox.
+    Events(Topic, u64),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Session(SessionKey),
+    Account(UserId),
+}
+
+#[derive(Default)]
+pub struct Core {
+    pub(crate) rooms: HashMap<GuildId, Room>,
+    channels: HashMap<ChannelId, GuildId>,
+    pub(crate) sessions: HashMap<SessionKey, Session>,
+    by_id: HashMap<String, SessionKey>,
+    pub(crate) accounts: HashMap<UserId, Account>,
+    last_key: u64,
+    due: BTreeSet<(Instant, Due)>,
+    /// Users whose Identify is under way: a guild that they join now must be loaded as if they were online.
+    arriving: HashMap<UserId, usize>,
+    /// The guild that is being read from the store, with its events since the reading began.
+    loading: Option<(GuildId, Vec<Committed>)>,
+    /// Sessions whose mailbox overflowed during this call.
+    pub(crate) lost: Vec<SessionKey>,
+    pub(crate) node: Outbox,
+}
+
+impl Core {
+    pub fn guild(&self, id: GuildId) -> Option<&guild::State> {
+        self.rooms.get(&id).map(|room| &room.state)
+    }
+
+    pub fn channel_guild(&self, id: ChannelId) -> Option<GuildId> {
+        self.channels.get(&id).copied()
+    }
+
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.accounts.get(&user).is_some_and(|account| account.shown.is_online())
+    }
+
+    /// A user will attach soon.
+    pub fn arrive(&mut self, user: UserId) {
+        *self.arriving.entry(user).or_default() += 1;
+    }
+
+    pub fn arrived(&mut self, user: UserId) {
+        if let Some(count) = self.arriving.get_mut(&user) {
+            *count -= 1;
+            if *count == 0 {
+                self.arriving.remove(&user);
+            }
+        }
+    }
+
+    pub(super) fn is_expected(&self, user: UserId) -> bool {
+        self.accounts.contains_key(&user) || self.arriving.contains_key(&user)
+    }
+
+    pub(super) fn is_anyone_expected(&self) -> bool {
+        !self.accounts.is_empty() || !self.arriving.is_empty()
+    }
+
+    /// The store is about to be read. One guild at a time: the events that are committed meanwhile wait here.
+    pub fn begin_loading(&mut self, id: GuildId) {
+        self.loading = Some((id, Vec::new()));
+    }
+
+    /// The guild was read (`None`: there is none), and catches up with what was committed meanwhile.
+    pub fn end_loading(&mut self, snapshot: Option<Snapshot>, at: Moment) {
+        let waiting = self.loading.take().map(|(_, waiting)| waiting).unwrap_or_default();
+        let Some(snapshot) = snapshot else { return };
+        self.insert_guild(snapshot);
+        for committed in waiting {
+            // Nothing can be missing: what is not in the snapshot was committed after the reading began. If it were, the next
+            // event would show the gap.
+            let _ = self.publish(committed, at);
+        }
+    }
+
+    /// Keeps an event of the guild that is being loaded for later; gives back any other.
+    pub(super) fn wait_for_loading(&mut self, committed: Committed) -> Option<Committed> {
+        let Some((guild, waiting)) = &mut self.loading else { return Some(committed) };
+        let concerns = match &committed.event {
+            Event::MessageCreate { guild_id, .. }
+            | Event::MessageUpdate { guild_id, .. }
+            | Event::MessageDelete { guild_id, .. }
+            | Event::MessageDeleteBulk { guild_id, .. } => *guild_id == *guild,
+            _ => committed.topic == Topic::Guild(*guild),
+        };
+        if !concerns {
+            return Some(committed);
+        }
+        waiting.push(committed);
+        None
+    }
+
+    /// The events of a topic after its last known one are lost. Sessions of the guild start anew, from the store.
+    pub fn give_up(&mut self, topic: Topic, at: Moment) {
+        let guild = match topic {
+            Topic::Guild(guild) => guild,
+            Topic::Channel(channel) => {
+                if let Some(guild) = self.channel_guild(channel) {
+                    guild
+                } else {
+                    return;
+                }
+            }
+            Topic::User(user) => return self.close_user_sessions(user, at),
+        };
+        let Some(room) = self.rooms.get(&guild) else { return };
+        let keys: BTreeSet<SessionKey> = room.seats.iter().map(|seat| seat.key).collect();
+        for key in keys {
+            if let Some(session) = self.sessions.get(&key) {
+                session.link.end(Ending::Reconnect);
+            }
+            self.end_session(key, at);
+        }
+        self.remove_guild(guild);
+        self.sweep(at);
+    }
+
+    pub(crate) fn session_key(&self, id: &str) -> Option<SessionKey> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Members of a loaded guild who are online.
+    pub fn online_count(&self, guild: GuildId) -> usize {
+        self.accounts.values().filter(|account| account.shown.is_online() && account.guilds.contains(&guild)).count()
+    }
+
+    pub fn set_presence(&mut self, key: SessionKey, presence: PresenceUpdate, at: Moment) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        session.presence = presence;
+        let user = session.user_id;
+        self.refresh_presence(user);
+        self.sweep(at);
+    }
+
+    /// Takes a guild in. Members who are online are seated; that happens when they just joined or made it.
+    fn insert_guild(&mut self, snapshot: Snapshot) {
+        let id = snapshot.guild.id;
+        if self.rooms.contains_key(&id) {
+            return;
+        }
+        let room = Room::new(snapshot);
+        self.channels.extend(room.state.channels().map(|channel| (channel.id, id)));
+        let online: Vec<UserId> = self.accounts.keys().copied().filter(|user| room.state.is_member(*user)).collect();
+        self.rooms.insert(id, room);
+        for user in online {
+            self.enter_guild(user, id);
+        }
+    }
+
+    pub(super) fn remove_guild(&mut self, id: GuildId) -> Option<Room> {
+        let room = self.rooms.remove(&id)?;
+        self.channels.retain(|_, guild| *guild != id);
+        for account in self.accounts.values_mut() {
+            account.guilds.remove(&id);
+        }
+        Some(room)
+    }
+
+    pub(super) fn know_channel(&mut self, channel: ChannelId, guild: GuildId) {
+        self.channels.insert(channel, guild);
+    }
+
+    pub(super) fn forget_channel(&mut self, channel: ChannelId) {
+        self.channels.remove(&channel);
+    }
+
+    /// An online user became a member: each session of the right shard gets the guild.
+    pub(super) fn enter_guild(&mut self, user: UserId, guild: GuildId) {
+        let Some(account) = self.accounts.get_mut(&user) else { return };
+        if !account.guilds.insert(guild) {
+            return;
+        }
+        for key in account.sessions.clone() {
+            self.seat(key, guild);
+        }
+        self.tell_presence_in(user, guild);
+    }
+
+    /// A user is no member any more: its sessions lose the guild.
+    pub(super) fn leave_guild(&mut self, user: UserId, guild: GuildId) {
+        if let Some(account) = self.accounts.get_mut(&user) {
+            account.guilds.remove(&guild);
+        }
+        let Some(room) = self.rooms.get_mut(&guild) else { return };
+        let gone = super::greeting::guild_gone(guild);
+        let lost = &mut self.lost;
+        room.seats.retain(|seat| {
+            if seat.user_id == user && seat.wants(Intents::GUILDS) {
+                seat.push(&gone, lost);
+            }
+            seat.user_id != user
+        });
+    }
+
+    fn seat(&mut self, key: SessionKey, guild: GuildId) {
+        let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get(&guild)) else { return };
+        if !session.shard.holds(guild) {
+            return;
+        }
+        let create = session.intents.contains(Intents::GUILDS).then(|| self.guild_create(session, room));
+        let seat = Seat { key, user_id: session.user_id, intents: session.intents, link: session.link.clone() };
+        if let Some(create) = create {
+            seat.push(&create, &mut self.lost);
+        }
+        self.rooms.get_mut(&guild).expect("found above").seats.push(seat);
+    }
+
+    /// Opens a session: READY and the guilds are in its mailbox when this returns. Every guild of the user must be loaded.
+    pub fn attach(&mut self, admission: Admission, at: Moment) -> Result<Attached, CloseCode> {
+        let user_id = admission.user.id;
+        let guilds: BTreeSet<GuildId> = match self.accounts.get(&user_id) {
+            Some(account) if account.sessions.len() >= MAX_SESSIONS_PER_ACCOUNT => return Err(CloseCode::TooManySessions),
+            Some(account) => account.guilds.clone(),
+            None => self.rooms.values().filter(|room| room.state.is_member(user_id)).map(|room| room.state.id()).collect(),
+        };
+        self.last_key += 1;
+        let key = SessionKey(self.last_key);
+        let link = Arc::new(Link::default());
+        let ready = super::greeting::ready(&admission, guilds.iter().copied().filter(|guild| admission.shard.holds(*guild)));
+        link.push(ready);
+
+        let account = self.accounts.entry(user_id).or_insert_with(|| Account {
+            user: admission.user.clone(),
+            email: None,
+            sessions: Vec::new(),
+            guilds: guilds.clone(),
+            shown: Shown::default(),
+            seq: None,
+            offline_at: None,
+        });
+        account.user = admission.user;
+        account.email = admission.email;
+        account.sessions.push(key);
+        account.offline_at = None;
+        let is_bot = account.user.bot;
+        self.by_id.insert(admission.session_id.clone(), key);
+        self.sessions.insert(
+            key,
+            Session {
+                id: admission.session_id,
+                user_id,
+                is_bot,
+                token_hash: admission.token_hash,
+                intents: admission.intents,
+                shard: admission.shard,
+                large_threshold: admission.large_threshold,
+                presence: admission.presence,
+                host: admission.host,
+                link: link.clone(),
+                expires_at: None,
+            },
+        );
+        // Others hear of it before this session is seated, and it finds itself online in its guilds.
+        self.refresh_presence(user_id);
+        for guild in guilds {
+            self.seat(key, guild);
+        }
+        let connection = link.connect(None).expect("only a resume can fail");
+        self.sweep(at);
+        Ok(Attached { key, connection, link, is_bot })
+    }
+
+    /// A client came back. `None`: the session is unknown, belongs to another token, or no longer has what was missed.
+    pub fn resume(&mut self, session_id: &str, token_hash: &[u8; 32], seq: u64, host: String) -> Option<Attached> {
+        let key = *self.by_id.get(session_id)?;
+        let session = self.sessions.get_mut(&key).filter(|session| session.token_hash == *token_hash)?;
+        let connection = session.link.connect(Some(seq))?;
+        session.expires_at = None;
+        session.host = host;
+        session.link.push(Dispatch::new("RESUMED", &serde_json::json!({ "_trace": [] })));
+        Some(Attached { key, connection, link: session.link.clone(), is_bot: session.is_bot })
+    }
+
+    /// A connection is gone. `may_resume`: it broke, rather than being closed on purpose by its client.
+    pub fn detach(&mut self, attached: &Attached, may_resume: bool, at: Moment) {
+        if !attached.link.disconnect(attached.connection) {
+            return;
+        }
+        if !may_resume {
+            self.end_session(attached.key, at);
+        } else if let Some(session) = self.sessions.get_mut(&attached.key) {
+            let expires_at = at.now + RESUME_WINDOW;
+            session.expires_at = Some(expires_at);
+            self.due.insert((expires_at, Due::Session(attached.key)));
+        }
+        self.sweep(at);
+    }
+
+    /// Ends every session that was opened with this token.
+    pub fn invalidate_token(&mut self, token_hash: &[u8; 32], at: Moment) {
+        let keys = self.sessions.iter().filter(|(_, session)| session.token_hash == *token_hash).map(|(key, _)| *key);
+        self.close_sessions(keys.collect(), at);
+    }
+
+    pub fn close_user_sessions(&mut self, user: UserId, at: Moment) {
+        let keys = self.accounts.get(&user).map(|account| account.sessions.clone()).unwrap_or_default();
+        self.close_sessions(keys, at);
+    }
+
+    fn close_sessions(&mut self, keys: Vec<SessionKey>, at: Moment) {
+        for key in keys {
+            if let Some(session) = self.sessions.get(&key) {
+                session.link.end(Ending::Close(CloseCode::AuthenticationFailed));
+            }
+            self.end_session(key, at);
+        }
+        self.sweep(at);
+    }
+
+    /// Op 7 to every connection. Their sessions stay: a resume within this process would find them.
+    pub fn reconnect_all(&self) {
+        for session in self.sessions.values() {
+            session.link.end(Ending::Reconnect);
+        }
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Ends sessions whose clients did not come back, and tells of accounts that stayed away.
+    pub fn tick(&mut self, at: Moment) {
+        while let Some(&(deadline, due)) = self.due.first().filter(|(deadline, _)| *deadline <= at.now) {
+            self.due.pop_first();
+            match due {
+                // A stale entry: the client came back, and may have gone again since.
+                Due::Session(key) if self.sessions.get(&key).is_some_and(|session| session.expires_at == Some(deadline)) => {
+                    self.end_session(key, at);
+                }
+                Due::Account(user) if self.accounts.get(&user).is_some_and(|account| account.offline_at == Some(deadline)) => {
+                    self.refresh_presence(user);
+                    self.accounts.remove(&user);
+                }
+                Due::Session(_) | Due::Account(_) => {}
+            }
+        }
+        self.sweep(at);
+    }
+
+    fn end_session(&mut self, key: SessionKey, at: Moment) {
+        let Some(session) = self.sessions.remove(&key) else { return };
+        self.by_id.remove(&session.id);
+        let user = session.user_id;
+        let Some(account) = self.accounts.get_mut(&user) else { return };
+        account.sessions.retain(|other| *other != key);
+        if account.sessions.is_empty() {
+            let offline_at = at.now + OFFLINE_GRACE;
+            account.offline_at = Some(offline_at);
+            self.due.insert((offline_at, Due::Account(user)));
+        }
+        let guilds = account.guilds.clone();
+        for guild in &guilds {
+            if let Some(room) = self.rooms.get_mut(guild) {
+                room.seats.retain(|seat| seat.key != key);
+            }
+        }
+        for guild in guilds {
+            self.leave_voice_of_session(guild, user, &session.id);
+        }
+        if self.accounts.get(&user).is_some_and(|account| !account.sessions.is_empty()) {
+            self.refresh_presence(user);
+        }
+    }
+
+    /// Ends the sessions whose mailbox overflowed while nobody was connected, or whose connection could not keep up by far.
+    pub(crate) fn sweep(&mut self, at: Moment) {
+        while let Some(key) = self.lost.pop() {
+            if let Some(session) = self.sessions.get(&key) {
+                session.link.end(Ending::TooSlow);
+            }
+            self.end_session(key, at);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Who is online: the sessions of an account combined into what others are shown.
+
+use crate::gateway::mailbox::Dispatch;
+use crate::hub::core::Core;
+use guildhall_protocol::gateway::{Intents, PresenceUpdate, Status};
+use guildhall_protocol::{GuildId, UserId};
+use serde_json::{Value, json};
+
+/// What others see of an account. The default is offline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub status: Status,
+    pub activities: Vec<Value>,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { status: Status::Invisible, activities: Vec::new() }
+    }
+}
+
+impl Shown {
+    /// The most present session decides, except that "do not disturb" on any device counts for all. An invisible session
+    /// shows nothing. Activities are those of all visible sessions.
+    pub fn combine<'a>(sessions: impl Iterator<Item = &'a PresenceUpdate>) -> Self {
+        const RANKED: [Status; 4] = [Status::Invisible, Status::Idle, Status::Online, Status::Dnd];
+        let rank = |status: Status| RANKED.iter().position(|ranked| *ranked == status);
+        let mut shown = Self::default();
+        for presence in sessions.filter(|presence| presence.status != Status::Invisible) {
+            if rank(presence.status) > rank(shown.status) {
+                shown.status = presence.status;
+            }
+            let room = PresenceUpdate::MAX_ACTIVITIES - shown.activities.len();
+            shown.activities.extend(presence.activities.iter().take(room).cloned());
+        }
+        shown
+    }
+
+    pub fn is_online(&self) -> bool {
+        self.status != Status::Invisible
+    }
+
+    /// The presence object of PRESENCE_UPDATE, GUILD_CREATE and GUILD_MEMBERS_CHUNK.
+    pub fn object(&self, guild: GuildId, user: UserId) -> Value {
+        let client_status = if self.is_online() { json!({ "web": self.status.name() }) } else { json!({}) };
+        json!({
+            "user": { "id": user },
+            "guild_id": guild,
+            "status": self.status.name(),
+            "activities": self.activities,
+            "client_status": client_status,
+        })
+    }
+}
+
+impl Core {
+    /// Recomputes what is shown of a user, and tells the guilds if it changed.
+    pub(crate) fn refresh_presence(&mut self, user: UserId) {
+        let Some(account) = self.accounts.get_mut(&user) else { return };
+        let sessions = account.sessions.iter().filter_map(|key| self.sessions.get(key)).map(|session| &session.presence);
+        let shown = Shown::combine(sessions);
+        if account.shown == shown {
+            return;
+        }
+        account.shown = shown;
+        for guild in account.guilds.clone() {
+            self.tell_presence_in(user, guild);
+        }
+    }
+
+    pub(crate) fn tell_presence_in(&mut self, user: UserId, guild: GuildId) {
+        let (Some(account), Some(room)) = (self.accounts.get(&user), self.rooms.get(&guild)) else { return };
+        let dispatch = Dispatch::new("PRESENCE_UPDATE", &account.shown.object(guild, user));
+        room.tell_all(&mut self.lost, Intents::GUILD_PRESENCES, &dispatch);
+    }
+}

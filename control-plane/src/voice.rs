@@ -1,0 +1,286 @@
+//! Who is in which voice channel, and what they may do there.
+//!
+//! Voice states are ephemeral: they live as long as a gateway session and a seat at the voice node say so. The client is told
+//! where to connect by VOICE_SERVER_UPDATE, whose signed token is all that the node needs; what changes afterwards reaches
+//! the node through the outbox. A request that is not allowed is answered with silence, as clients expect.
+
+use crate::gateway::mailbox::Dispatch;
+use crate::guild::{self, Viewers};
+use crate::hub::core::{Core, Moment, SessionKey};
+use crate::hub::seats::Seat;
+use guildhall_protocol::fleet::{FromNode, Participant, Policy, ToNode};
+use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
+use guildhall_protocol::model::{ChannelType, Member, VoiceState};
+use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
+use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
+use serde_json::json;
+
+/// What it takes to let someone in: the key that nodes verify, where they are, and a fresh random number for the token.
+pub struct Door<'a> {
+    pub key: &'a VoiceKey,
+    /// `None`: the host that the client reached the gateway by.
+    pub public_host: Option<&'a str>,
+    pub token_id: u64,
+}
+
+/// What the node knows, or will know, of one connected user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seated {
+    /// What it was last told.
+    policy: Policy,
+    /// Whether the newest token was used.
+    is_joined: bool,
+}
+
+impl Core {
+    /// Op 4: join, move, leave, or new flags.
+    pub fn update_voice(&mut self, key: SessionKey, update: VoiceStateUpdate, door: &Door, at: Moment) {
+        let Some(session) = self.sessions.get(&key) else { return };
+        let (user, session_id, is_bot) = (session.user_id, session.id.clone(), session.is_bot);
+        let guild = update.guild_id;
+        let Some(state) = self.guild(guild).filter(|state| state.is_member(user)) else { return };
+        let current = state.voice_state(user).cloned();
+        let Some(channel) = update.channel_id else {
+            // Another session of the user may be the one that is connected: it stays.
+            if current.is_some_and(|current| current.session_id == session_id) {
+                self.leave_voice(guild, user);
+            }
+            return self.sweep(at);
+        };
+        if let Some(current) = &current
+            && current.channel_id == Some(channel)
+            && current.session_id == session_id
+        {
+            let next = VoiceState {
+                self_mute: update.self_mute,
+                self_deaf: update.self_deaf,
+                self_video: update.self_video,
+                ..current.clone()
+            };
+            // The same again is a client that lost its voice connection and wants a new one.
+            let is_rejoin = next == *current;
+            self.set_voice(next, at);
+            if is_rejoin {
+                self.open_door(key, guild, door, at);
+            }
+            return self.sweep(at);
+        }
+        if !may_join(state, user, channel, at) {
+            return;
+        }
+        let member = state.member(user).expect("checked above");
+        let next = VoiceState {
+            guild_id: guild,
+            channel_id: Some(channel),
+            user_id: user,
+            member: None,
+            session_id,
+            deaf: member.deaf,
+            mute: member.mute,
+            self_deaf: update.self_deaf,
+            self_mute: update.self_mute,
+            self_video: update.self_video,
+            self_stream: false,
+            suppress: false,
+            request_to_speak_timestamp: None,
+        };
+        if !is_bot {
+            // A person speaks in one place at a time; a bot in one per guild.
+            let elsewhere = self.accounts.get(&user).map(|account| account.guilds.clone()).unwrap_or_default();
+            elsewhere.into_iter().filter(|other| *other != guild).for_each(|other| self.leave_voice(other, user));
+        }
+        self.set_voice(next, at);
+        self.open_door(key, guild, door, at);
+        self.sweep(at);
+    }
+
+    /// Moves a connected member, or disconnects it (`None`). `false`: not connected here, or the target is no voice channel.
+    pub fn move_member(&mut self, guild: GuildId, user: UserId, channel: Option<ChannelId>, door: &Door, at: Moment) -> bool {
+        let Some(state) = self.guild(guild) else { return false };
+        let Some(current) = state.voice_state(user).cloned() else { return false };
+        match channel {
+            None => self.leave_voice(guild, user),
+            Some(channel) if current.channel_id == Some(channel) => {}
+            Some(channel) if state.channel(channel).is_some_and(|channel| channel.kind.is_voice()) => {
+                let key = self.session_key(&current.session_id);
+                self.set_voice(VoiceState { channel_id: Some(channel), ..current }, at);
+                if let Some(key) = key {
+                    self.open_door(key, guild, door, at);
+                }
+            }
+            Some(_) => return false,
+        }
+        self.sweep(at);
+        true
+    }
+
+    /// What the voice node reports.
+    pub fn from_node(&mut self, message: FromNode, at: Moment) {
+        match message {
+            FromNode::Joined { participant } => match self.seated(&participant) {
+                Some(seated) => {
+                    seated.is_joined = true;
+                    let policy = seated.policy;
+                    self.node.push(ToNode::SetPolicy { participant, policy });
+                }
+                // Its token was good, but the user has left or moved on since.
+                None => self.node.push(ToNode::Disconnect { participant }),
+            },
+            // While a fresh token waits to be used, only the connection before it can be the one that ended.
+            FromNode::Left { participant } if self.seated(&participant).is_some_and(|seated| seated.is_joined) => {
+                self.leave_voice(participant.guild_id, participant.user_id);
+            }
+            FromNode::Left { .. } => {}
+        }
+        self.sweep(at);
+    }
+
+    /// The session ended: whoever was connected by it is not any more.
+    pub(crate) fn leave_voice_of_session(&mut self, guild: GuildId, user: UserId, session_id: &str) {
+        self.empty_voice(guild, |state| state.user_id == user && state.session_id == session_id);
+    }
+
+    /// Disconnects everyone whom `is_out` names: their channel, their membership or the guild is about to go.
+    pub(crate) fn empty_voice(&mut self, guild: GuildId, is_out: impl Fn(&VoiceState) -> bool) {
+        let Some(state) = self.guild(guild) else { return };
+        let users: Vec<UserId> = state.voice_states().filter(|state| is_out(state)).map(|state| state.user_id).collect();
+        users.into_iter().for_each(|user| self.leave_voice(guild, user));
+    }
+
+    /// A member update may carry server mute, server deafen or a timeout.
+    pub(crate) fn member_voice(&mut self, guild: GuildId, member: &Member, at: Moment) {
+        let Some(state) = self.guild(guild) else { return };
+        let user = member.user.id;
+        let Some(current) = state.voice_state(user).cloned() else { return };
+        if state.standing(user, at.unix_ms).is_some_and(|standing| standing.is_timed_out) && !is_exempt(state, user, at) {
+            // A timeout ends by the clock, without an event that could give the voice back, so it ends the connection.
+            return self.leave_voice(guild, user);
+        }
+        self.set_voice(VoiceState { mute: member.mute, deaf: member.deaf, ..current }, at);
+    }
+
+    /// Roles or overwrites changed: who may speak may have, too. Whoever is connected stays connected.
+    pub(crate) fn refresh_voice(&mut self, guild: GuildId, at: Moment) {
+        let Some(state) = self.guild(guild) else { return };
+        let states: Vec<VoiceState> = state.voice_states().cloned().collect();
+        states.into_iter().for_each(|state| self.set_voice(state, at));
+    }
+
+    /// Takes over a voice state (its `suppress` is worked out here) and tells whoever it concerns what changed: sessions, the
+    /// node about a policy, and the node about a participant that is replaced.
+    fn set_voice(&mut self, mut next: VoiceState, at: Moment) {
+        let guild = next.guild_id;
+        let Some(room) = self.rooms.get_mut(&guild) else { return };
+        let Some(channel) = next.channel_id.and_then(|id| room.state.channel(id)) else { return };
+        let held = room.state.channel_permissions(next.user_id, channel.id, at.unix_ms);
+        let must_be_let_speak = channel.kind == ChannelType::Stage && !held.contains(Permissions::MUTE_MEMBERS);
+        next.suppress = must_be_let_speak || !held.contains(Permissions::SPEAK);
+        let policy = policy(&next, held);
+        let before = room.state.voice_state(next.user_id).cloned();
+        let participant = participant(&next);
+        let known = room.seated.get(&next.user_id).copied();
+        let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);
+        let is_joined = is_same && known.is_some_and(|known| known.is_joined);
+        room.seated.insert(next.user_id, Seated { policy, is_joined });
+        room.state.set_voice_state(next.clone());
+        match before.as_ref().map(self::participant) {
+            Some(_) if is_same => {
+                if known.is_none_or(|known| known.policy != policy) {
+                    self.node.push(ToNode::SetPolicy { participant, policy });
+                }
+            }
+            Some(old) => self.node.push(ToNode::Disconnect { participant: old }),
+            None => {}
+        }
+        if before.as_ref() != Some(&next) {
+            self.tell_voice(&next, before.and_then(|before| before.channel_id));
+        }
+    }
+
+    fn leave_voice(&mut self, guild: GuildId, user: UserId) {
+        let Some(room) = self.rooms.get_mut(&guild) else { return };
+        let Some(before) = room.state.voice_state(user).cloned() else { return };
+        let gone = VoiceState { channel_id: None, ..before.clone() };
+        room.state.set_voice_state(gone.clone());
+        room.seated.remove(&user);
+        self.node.push(ToNode::Disconnect { participant: participant(&before) });
+        self.tell_voice(&gone, before.channel_id);
+    }
+
+    /// VOICE_STATE_UPDATE: to who sees the channel; to who saw only the one before, as a leave; to the user in any case.
+    fn tell_voice(&mut self, state: &VoiceState, before: Option<ChannelId>) {
+        let Some(room) = self.rooms.get(&state.guild_id) else { return };
+        let member = room.state.member(state.user_id).cloned();
+        let told = VoiceState { member, ..state.clone() };
+        let left = VoiceState { channel_id: None, ..told.clone() };
+        let (told, left) = (Dispatch::new("VOICE_STATE_UPDATE", &told), Dispatch::new("VOICE_STATE_UPDATE", &left));
+        let nowhere = ChannelId::default();
+        let mut sees_now = Viewers::of(&room.state, state.channel_id.unwrap_or(nowhere), Permissions::VIEW_CHANNEL);
+        let mut saw_before = Viewers::of(&room.state, before.unwrap_or(nowhere), Permissions::VIEW_CHANNEL);
+        room.tell(&mut self.lost, |seat: &Seat| match seat {
+            seat if seat.user_id == state.user_id => Some(&told),
+            seat if !seat.wants(Intents::GUILD_VOICE_STATES) => None,
+            seat if sees_now.include(seat.user_id) => Some(&told),
+            seat if saw_before.include(seat.user_id) => Some(&left),
+            _ => None,
+        });
+    }
+
+    /// VOICE_SERVER_UPDATE with a fresh token for where the session's user is now.
+    fn open_door(&mut self, key: SessionKey, guild: GuildId, door: &Door, at: Moment) {
+        let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get_mut(&guild)) else { return };
+        let Some(state) = room.state.voice_state(session.user_id) else { return };
+        let Some(seated) = room.seated.get_mut(&session.user_id) else { return };
+        seated.is_joined = false;
+        let claims = VoiceClaims {
+            participant: participant(state),
+            policy: seated.policy,
+            token_id: door.token_id,
+            expires_at_ms: at.unix_ms + LIFETIME_MS,
+        };
+        let endpoint = door.public_host.unwrap_or(&session.host);
+        let d = json!({ "token": door.key.sign(&claims), "guild_id": guild, "endpoint": endpoint });
+        if !session.link.push(Dispatch::new("VOICE_SERVER_UPDATE", &d)) {
+            self.lost.push(key);
+        }
+    }
+
+    /// `None`: the participant is not where it says.
+    fn seated(&mut self, of: &Participant) -> Option<&mut Seated> {
+        let room = self.rooms.get_mut(&of.guild_id)?;
+        let is_there = room.state.voice_state(of.user_id).is_some_and(|voice| participant(voice) == *of);
+        if is_there { room.seated.get_mut(&of.user_id) } else { None }
+    }
+}
+
+/// VIEW_CHANNEL and CONNECT, and room: a full channel takes only those who may move members.
+fn may_join(state: &guild::State, user: UserId, channel: ChannelId, at: Moment) -> bool {
+    let Some(channel) = state.channel(channel).filter(|channel| channel.kind.is_voice()) else { return false };
+    let held = state.channel_permissions(user, channel.id, at.unix_ms);
+    let others = state.voice_states_in(channel.id).filter(|state| state.user_id != user).count();
+    let is_full = channel.user_limit.is_some_and(|limit| limit > 0 && others >= limit as usize);
+    held.contains(Permissions::VIEW_CHANNEL | Permissions::CONNECT) && (!is_full || held.contains(Permissions::MOVE_MEMBERS))
+}
+
+fn is_exempt(state: &guild::State, user: UserId, at: Moment) -> bool {
+    state.permissions(user, at.unix_ms).contains(Permissions::ADMINISTRATOR)
+}
+
+fn policy(state: &VoiceState, held: Permissions) -> Policy {
+    Policy {
+        can_speak: held.contains(Permissions::SPEAK) && !state.suppress && !state.mute,
+        self_mute: state.self_mute,
+        is_deafened: state.deaf || state.self_deaf,
+        is_priority: held.contains(Permissions::PRIORITY_SPEAKER),
+    }
+}
+
+/// Which participant a voice state in a channel stands for.
+fn participant(state: &VoiceState) -> Participant {
+    Participant {
+        guild_id: state.guild_id,
+        channel_id: state.channel_id.unwrap_or_default(),
+        user_id: state.user_id,
+        session_id: state.session_id.clone(),
+    }
+}
