@@ -248,7 +248,7 @@ async fn bounded<T>(request: impl Future<Output = Result<T, SfuError>>) -> Resul
         Ok(Err(error)) => {
             tracing::debug!(%error, "the media engine refused");
             Err(match error {
-                SfuError::BadOffer(_) | SfuError::WrongTransport => CloseCode::BadRequest,
+                SfuError::BadOffer(_) => CloseCode::BadRequest,
                 SfuError::UnknownPeer => CloseCode::SessionInvalid,
                 SfuError::RoomFull | SfuError::NodeFull | SfuError::Stopped => CloseCode::ServerCrashed,
             })
