@@ -1,1 +1,7 @@
-//! Skeleton.
+//! The server binary's parts: settings, data directory, certificate, listener and web page, composed by [`serve`].
+
+pub mod config;
+pub mod data;
+pub mod listener;
+pub mod tls;
+pub mod web;

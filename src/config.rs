@@ -1,0 +1,314 @@
+//! The settings of `guildhall serve`: one table of keys, each a flag, an environment variable and a line of the TOML file.
+//!
+//! A flag wins over the environment, the environment over the file, the file over the default. Everything here is pure but
+//! [`Config::load`], which reads the process's arguments and environment and the file.
+
+use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    Closed,
+}
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Each media worker is a thread with a socket of its own; more than cores is never of use.
+const WORKERS_MAX: usize = 256;
+
+/// One setting as users see it.
+struct Key {
+    /// The flag without dashes; in TOML with `_` for `-`, in the environment upper-case behind `GUILDHALL_`.
+    name: &'static str,
+    value: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+}
+
+const CONFIG: Key = Key { name: "config", value: "FILE", default: None, help: "A TOML file with any of these settings" };
+
+const KEYS: &[Key] = &[
+    Key {
+        name: "data",
+        value: "DIR",
+        default: Some("./data"),
+        help: "Where everything that must survive a restart is kept: database, secrets, certificates",
+    },
+    Key {
+        name: "listen",
+        value: "ADDR",
+        default: Some("0.0.0.0:8080"),
+        help: "The address of http, https, ws and wss, all on one port (port 0: the system chooses)",
+    },
+    Key {
+        name: "public-host",
+        value: "HOST[:PORT]",
+        default: None,
+        help: "The name that clients reach this server by; without it, the Host header of each client tells",
+    },
+    Key {
+        name: "media-listen",
+        value: "IP",
+        default: None,
+        help: "The address of the UDP media sockets [default: the one of --listen]",
+    },
+    Key {
+        name: "media-ip",
+        value: "IP",
+        default: None,
+        help: "The address that clients send media to, if it is not the one listened on (a static NAT) [default: --media-listen, \
+               or the address of the default route]",
+    },
+    Key {
+        name: "media-port",
+        value: "PORT",
+        default: Some("50000"),
+        help: "The first UDP port of media, one for each worker (0: the system chooses)",
+    },
+    Key {
+        name: "media-workers",
+        value: "N",
+        default: None,
+        help: "Media threads, each with its own UDP port [default: one for each processor]",
+    },
+    Key {
+        name: "tls-cert",
+        value: "FILE",
+        default: None,
+        help: "A PEM certificate chain; without it the server makes its own and puts its authority at DIR/tls/ca.pem",
+    },
+    Key { name: "tls-key", value: "FILE", default: None, help: "The PEM private key of --tls-cert" },
+    Key { name: "registration", value: "open|closed", default: Some("open"), help: "Whether anyone may make an account" },
+    Key {
+        name: "log",
+        value: "FILTER",
+        default: Some("info"),
+        help: "What is logged to standard error: error, warn, info, debug or trace, also for one module (`info,guildhall_sfu=debug`)",
+    },
+];
+
+/// The settings, valid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub public_host: Option<String>,
+    pub media_listen: IpAddr,
+    pub media_ip: Option<IpAddr>,
+    pub media_port: u16,
+    pub media_workers: usize,
+    pub tls: Option<TlsFiles>,
+    pub registration: Registration,
+    pub log: String,
+}
+
+/// A given certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Why the server does not start, as a sentence for whoever typed the value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{key} = {value:?} ({source}) is not valid: {reason}.")]
+    Value { key: &'static str, value: String, source: Source, reason: String },
+    #[error("The configuration file {path} cannot be read: {reason}.")]
+    File { path: String, reason: String },
+    #[error("The configuration file {path} has the unknown key {key:?}; see `guildhall serve --help` for the known ones.")]
+    UnknownKey { path: String, key: String },
+    #[error("{given} is set but {missing} is not; a certificate needs both.")]
+    HalfTls { given: &'static str, missing: &'static str },
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "from the command line",
+            Self::Environment => "from the environment",
+            Self::File => "from the configuration file",
+            Self::Default => "the default",
+        })
+    }
+}
+
+/// The `serve` subcommand, with a flag for each key.
+pub fn command() -> Command {
+    let args = std::iter::once(&CONFIG).chain(KEYS).map(|key| {
+        let default = key.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+        let help = format!("{}{default} [env: {}]", key.help, key.env());
+        Arg::new(key.name).long(key.name).value_name(key.value).help(help)
+    });
+    Command::new("serve").about("Runs the whole server: web page, API, gateway and voice").args(args)
+}
+
+impl Config {
+    /// Reads the environment and the file for what `matches` (of [`command`]) leaves open.
+    pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
+        let flag = |name: &str| {
+            let is_given = matches.value_source(name) == Some(ValueSource::CommandLine);
+            matches.get_one::<String>(name).filter(|_| is_given).cloned()
+        };
+        // An empty variable is how shells and compose files say "not set".
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file = match flag(CONFIG.name).or_else(|| env(&CONFIG.env())) {
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => parse_file(&path, &text)?,
+                Err(error) => return Err(ConfigError::File { path, reason: error.to_string() }),
+            },
+            None => BTreeMap::new(),
+        };
+        Self::resolve(flag, env, &file)
+    }
+
+    /// Picks each value from the strongest source that has it.
+    fn resolve(
+        flag: impl Fn(&str) -> Option<String>,
+        env: impl Fn(&str) -> Option<String>,
+        file: &BTreeMap<&'static str, String>,
+    ) -> Result<Self, ConfigError> {
+        let raw = |name: &str| {
+            let key = KEYS.iter().find(|key| key.name == name).expect("every setting below is in the table");
+            let value = flag(key.name)
+                .map(|value| (value, Source::Flag))
+                .or_else(|| env(&key.env()).map(|value| (value, Source::Environment)))
+                .or_else(|| file.get(key.name).map(|value| (value.clone(), Source::File)))
+                .or_else(|| key.default.map(|value| (value.to_owned(), Source::Default)));
+            value.map(|(value, source)| Given { key: key.name, value, source })
+        };
+        let listen: SocketAddr = required(raw("listen"))?;
+        let tls = match (raw("tls-cert"), raw("tls-key")) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() }),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::HalfTls { given: "tls-cert", missing: "tls-key" }),
+            (None, Some(_)) => return Err(ConfigError::HalfTls { given: "tls-key", missing: "tls-cert" }),
+        };
+        let workers = match raw("media-workers") {
+            Some(given) => {
+                let workers = given.parse::<usize>()?;
+                if !(1..=WORKERS_MAX).contains(&workers) {
+                    return Err(given.invalid(format!("it must be 1 to {WORKERS_MAX}")));
+                }
+                workers
+            }
+            None => std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX),
+        };
+        let media_port = raw("media-port").expect("it has a default");
+        let first: u16 = media_port.parse()?;
+        if first != 0 && usize::from(first) + workers - 1 > usize::from(u16::MAX) {
+            return Err(media_port.invalid(format!("{workers} workers need a port each, and {} is the last", u16::MAX)));
+        }
+        Ok(Self {
+            data: PathBuf::from(required::<String>(raw("data"))?),
+            public_host: raw("public-host").map(public_host).transpose()?,
+            media_listen: optional(raw("media-listen"))?.unwrap_or(listen.ip()),
+            media_ip: raw("media-ip").map(media_ip).transpose()?,
+            media_port: first,
+            media_workers: workers,
+            registration: registration(raw("registration").expect("it has a default"))?,
+            log: log_filter(raw("log").expect("it has a default"))?,
+            listen,
+            tls,
+        })
+    }
+}
+
+impl Key {
+    fn env(&self) -> String {
+        format!("GUILDHALL_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+/// A value and where it came from.
+struct Given {
+    key: &'static str,
+    value: String,
+    source: Source,
+}
+
+impl Given {
+    fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, ConfigError> {
+        self.value.parse().map_err(|error: T::Err| ConfigError::Value {
+            key: self.key,
+            value: self.value.clone(),
+            source: self.source,
+            reason: error.to_string(),
+        })
+    }
+
+    fn invalid(self, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Value { key: self.key, value: self.value, source: self.source, reason: reason.into() }
+    }
+}
+
+fn required<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<T, ConfigError> {
+    given.expect("it has a default").parse()
+}
+
+fn optional<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<Option<T>, ConfigError> {
+    given.map(|given| given.parse()).transpose()
+}
+
+fn registration(given: Given) -> Result<Registration, ConfigError> {
+    match given.value.as_str() {
+        "open" => Ok(Registration::Open),
+        "closed" => Ok(Registration::Closed),
+        _ => Err(given.invalid("it must be open or closed")),
+    }
+}
+
+fn log_filter(given: Given) -> Result<String, ConfigError> {
+    given.parse::<tracing_subscriber::EnvFilter>()?;
+    Ok(given.value)
+}
+
+/// A host that can stand in a URL's authority, with a port or without.
+fn public_host(given: Given) -> Result<String, ConfigError> {
+    match given.value.parse::<axum::http::uri::Authority>() {
+        Ok(authority) if !authority.as_str().contains('@') && !authority.host().is_empty() => Ok(given.value),
+        _ => Err(given.invalid("it must be a host name or address, with a port or without, and without a scheme or path")),
+    }
+}
+
+/// Clients get it as a literal, and 0.0.0.0 is nowhere.
+fn media_ip(given: Given) -> Result<IpAddr, ConfigError> {
+    let ip: IpAddr = given.parse()?;
+    if ip.is_unspecified() { Err(given.invalid("clients cannot send to it")) } else { Ok(ip) }
+}
+
+/// The file's values by flag name. Numbers and booleans may be written as such.
+fn parse_file(path: &str, text: &str) -> Result<BTreeMap<&'static str, String>, ConfigError> {
+    let table: toml::Table = toml::from_str(text)
+        .map_err(|error: toml::de::Error| ConfigError::File { path: path.to_owned(), reason: error.message().to_owned() })?;
+    let mut values = BTreeMap::new();
+    for (name, value) in table {
+        let Some(key) = KEYS.iter().find(|key| key.name.replace('-', "_") == name) else {
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), key: name });
+        };
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            other => {
+                let reason = format!("{name} must be a string or a number, not {}", other.type_str());
+                return Err(ConfigError::File { path: path.to_owned(), reason });
+            }
+        };
+        values.insert(key.name, value);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Which source wins, and what a bad value is told.
+
+use super::*;
+
+fn resolve(flags: &[(&str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+    let find = |values: &[(&str, &str)], name: &str| {
+        values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    };
+    Config::resolve(|name| find(flags, name), |name| find(env, name), &parse_file("g.toml", file)?)
+}
+
+#[test]
+fn without_settings_the_defaults_hold() {
+    let config = resolve(&[], &[], "").unwrap();
+    assert_eq!(config.listen, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!((config.data, config.media_port, config.media_ip), (PathBuf::from("./data"), 50_000, None));
+    assert_eq!(config.media_listen, config.listen.ip());
+    assert_eq!((config.registration, config.log.as_str(), config.tls), (Registration::Open, "info", None));
+    assert!(config.media_workers >= 1);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    let file = "listen = '127.0.0.1:1'\nmedia_port = 7000\nmedia_workers = 3";
+    let env = [("GUILDHALL_LISTEN", "127.0.0.1:2"), ("GUILDHALL_MEDIA_PORT", "8000")];
+    let config = resolve(&[("listen", "127.0.0.1:3")], &env, file).unwrap();
+    assert_eq!((config.listen.port(), config.media_port, config.media_workers), (3, 8000, 3));
+    assert!(config.media_listen.is_loopback(), "media follows where the API listens");
+    let config = resolve(&[("media-listen", "10.0.0.1")], &env, "").unwrap();
+    assert_eq!(config.media_listen, "10.0.0.1".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_source() {
+    #[rustfmt::skip]
+    let cases: &[(&[(&str, &str)], &[(&str, &str)], &str, &str)] = &[
+        (&[("listen", "8080")], &[], "", "listen = \"8080\" (from the command line) is not valid: "),
+        (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "media-port = \"70000\" (from the environment) is not valid: "),
+        (&[], &[], "media_workers = 0", "media-workers = \"0\" (from the configuration file) is not valid: it must be 1 to 256."),
+        (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "media-port = \"65535\" (from the command line) is not valid: 2 workers need a port each"),
+        (&[("registration", "maybe")], &[], "", "registration = \"maybe\" (from the command line) is not valid: it must be open or closed."),
+        (&[("media-ip", "0.0.0.0")], &[], "", "media-ip = \"0.0.0.0\" (from the command line) is not valid: clients cannot send to it."),
+        (&[("media-ip", "host")], &[], "", "media-ip = \"host\" (from the command line) is not valid: "),
+        (&[("public-host", "https://a.example")], &[], "", "public-host = \"https://a.example\" (from the command line) is not valid: "),
+        (&[("log", "loud=very")], &[], "", "log = \"loud=very\" (from the command line) is not valid: "),
+        (&[("tls-cert", "a.pem")], &[], "", "tls-cert is set but tls-key is not; a certificate needs both."),
+        (&[], &[], "tls_key = 'k.pem'", "tls-key is set but tls-cert is not; a certificate needs both."),
+        (&[], &[], "listne = 'x'", "The configuration file g.toml has the unknown key \"listne\"; see `guildhall serve --help` for the known ones."),
+        (&[], &[], "listen = [1]", "The configuration file g.toml cannot be read: listen must be a string or a number, not array."),
+        (&[], &[], "listen = ", "The configuration file g.toml cannot be read: "),
+    ];
+    for (flags, env, file, expected) in cases {
+        let sentence = resolve(flags, env, file).expect_err(expected).to_string();
+        assert!(sentence.starts_with(expected), "expected {expected:?}, got {sentence:?}");
+    }
+}
+
+#[test]
+fn a_public_host_may_have_a_port_and_a_certificate_needs_both_files() {
+    for host in ["chat.example", "chat.example:8443", "192.0.2.7", "[2001:db8::1]:443"] {
+        assert_eq!(resolve(&[("public-host", host)], &[], "").unwrap().public_host.as_deref(), Some(host));
+    }
+    let config = resolve(&[("tls-cert", "a.pem")], &[], "tls_key = 'k.pem'").unwrap();
+    assert_eq!(config.tls, Some(TlsFiles { certificate: "a.pem".into(), key: "k.pem".into() }));
+}
+
+#[test]
+fn every_key_is_a_flag_whose_help_names_default_and_variable() {
+    let help = command().render_long_help().to_string();
+    for key in KEYS {
+        assert!(help.contains(&format!("--{}", key.name)) && help.contains(&key.env()), "{}", key.name);
+    }
+    assert!(help.contains("[default: 0.0.0.0:8080]"));
+    let matches = command().try_get_matches_from(["serve", "--listen", "127.0.0.1:9", "--registration", "closed"]).unwrap();
+    assert_eq!(matches.get_one::<String>("listen").map(String::as_str), Some("127.0.0.1:9"));
+    assert!(command().try_get_matches_from(["serve", "--lisen", "x"]).is_err());
+}

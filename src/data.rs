@@ -1,0 +1,108 @@
+//! The data directory: one process at a time, and files that nobody else may read.
+
+use anyhow::{Context, bail};
+use guildhall_protocol::voice_token::VoiceKey;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// A data directory that is ours until this is dropped.
+pub struct DataDir {
+    path: PathBuf,
+    /// The lock lives as long as the open file.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory if need be and locks it: two servers on one database would each believe to be alone.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("The data directory {} cannot be created", path.display()))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(|| format!("The data directory {} cannot be written to", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("The data directory {} is in use by another guildhall process; give each its own --data.", path.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("The data directory {} cannot be locked", path.display()))
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The key that signs voice tokens, made at the first start.
+    pub fn voice_key(&self) -> anyhow::Result<VoiceKey> {
+        let path = self.path.join("voice.key");
+        let secret: [u8; 32] = match fs::read(&path) {
+            Ok(bytes) => match bytes.try_into() {
+                Ok(secret) => secret,
+                Err(_) => bail!("{} is damaged: it must have 32 bytes. Remove it, and a new one is made.", path.display()),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut secret = [0; 32];
+                aws_lc_rs::rand::fill(&mut secret).ok().context("The system has no randomness")?;
+                write_private(&path, &secret)?;
+                secret
+            }
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        };
+        Ok(VoiceKey::new(&secret))
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write(path, bytes, 0o600)
+}
+
+/// Writes a file for everyone to read, whole or not at all.
+pub fn write_public(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write(path, bytes, 0o644)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let draft = path.with_extension("new");
+    let written = (|| {
+        let _ = fs::remove_file(&draft);
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    })();
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_directory_has_one_process_and_its_key_survives_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let data = DataDir::open(&path).unwrap();
+        let refusal = DataDir::open(&path).err().unwrap().to_string();
+        assert!(refusal.contains("in use by another guildhall process"), "{refusal}");
+        data.voice_key().unwrap();
+        let key_path = path.join("voice.key");
+        let secret = fs::read(&key_path).unwrap();
+        assert_eq!(fs::metadata(&key_path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(data);
+        DataDir::open(&path).unwrap().voice_key().unwrap();
+        assert_eq!(fs::read(&key_path).unwrap(), secret);
+        fs::write(&key_path, b"short").unwrap();
+        let damaged = DataDir::open(&path).unwrap().voice_key().err().unwrap().to_string();
+        assert!(damaged.contains("damaged"), "{damaged}");
+    }
+}

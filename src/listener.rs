@@ -1,0 +1,157 @@
+//! One TCP port for http, https, ws and wss: the first byte of a connection tells TLS from plain HTTP.
+//!
+//! Every step of a connection has a deadline, and every kind of connection a cap, because this is what the open Internet
+//! reaches first.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use guildhall_protocol::connection::Connection;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+/// A ClientHello starts with the record type "handshake" (RFC 8446 §5.1); no HTTP method does.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Open connections that are HTTP still; upgraded WebSockets are counted by the gateways. Beyond: the kernel's backlog waits.
+const CONNECTIONS: usize = 8_192;
+
+/// Connections that have not said a first byte or are in a TLS handshake. Beyond: new ones are closed at once.
+const HALF_OPEN: usize = 1_024;
+
+/// After a failed accept (usually out of file descriptors) there is no point in trying again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// One connection's HTTP buffer: a request's head must fit, bodies stream through it.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long each step may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From accept to the first byte. Browsers open spare connections; those are opened again when needed.
+    pub first_byte: Duration,
+    pub tls_handshake: Duration,
+    /// For a request's head, and for an idle kept-alive connection: longer than the 90 s for which common HTTP clients pool
+    /// connections, so that it is the client that lets go first.
+    pub request_head: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(10),
+            tls_handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(100),
+        }
+    }
+}
+
+/// Serves until `stop` turns true, then lets running requests finish. Returns when the last one has; the caller bounds that.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    router: Router,
+    deadlines: Deadlines,
+    mut stop: watch::Receiver<bool>,
+) {
+    let door = Arc::new(Door {
+        tls: TlsAcceptor::from(tls),
+        router,
+        deadlines,
+        half_open: Semaphore::new(HALF_OPEN),
+        stop: stop.clone(),
+    });
+    let open = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&open).acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|is_stopping| *is_stopping) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let door = Arc::clone(&door);
+                tokio::spawn(async move {
+                    door.connection(stream, peer).await;
+                    drop(permit);
+                });
+            }
+            // The peer was gone before we looked.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let everyone = open.acquire_many(CONNECTIONS as u32).await;
+    drop(everyone);
+}
+
+/// What every connection needs.
+struct Door {
+    tls: TlsAcceptor,
+    router: Router,
+    deadlines: Deadlines,
+    half_open: Semaphore,
+    stop: watch::Receiver<bool>,
+}
+
+impl Door {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(half_open) = self.half_open.try_acquire() else { return };
+        // Gateway frames are small and must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        let mut first = [0];
+        match timeout(self.deadlines.first_byte, stream.peek(&mut first)).await {
+            Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
+                let Ok(Ok(stream)) = timeout(self.deadlines.tls_handshake, self.tls.accept(stream)).await else { return };
+                drop(half_open);
+                self.http(stream, Connection { peer, is_tls: true }).await;
+            }
+            Ok(Ok(1)) => {
+                drop(half_open);
+                self.http(stream, Connection { peer, is_tls: false }).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: Connection) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(connection);
+            request.extensions_mut().insert(ConnectInfo(connection.peer));
+            self.router.clone().oneshot(request)
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.deadlines.request_head).max_buf_size(BUFFER_BYTES);
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let mut stop = self.stop.clone();
+        // A broken connection is the client's affair; there is nobody left to tell.
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            _ = stop.wait_for(|is_stopping| *is_stopping) => serving.as_mut().graceful_shutdown(),
+        }
+        let _ = serving.await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Plain and TLS on one port, and what happens to connections that say nothing. Real sockets on loopback.
+
+use super::*;
+use axum::Extension;
+use axum::routing::get;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::collections::BTreeSet;
+use std::time::{Instant, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+const REQUEST: &[u8] = b"GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+struct Server {
+    address: SocketAddr,
+    client_tls: TlsConnector,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(deadlines: Deadlines) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let hosts = BTreeSet::from(["localhost".to_owned()]);
+        let tls = crate::tls::own(dir.path(), &hosts, SystemTime::now()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(crate::tls::authority_path(dir.path())).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let who = |Extension(connection): Extension<Connection>, ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+            format!("{} {} {}", if connection.is_tls { "tls" } else { "plain" }, connection.peer, connection.peer == peer)
+        };
+        let router = Router::new().route("/who", get(who));
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, tls, router, deadlines, stopped));
+        Self { address, client_tls: TlsConnector::from(Arc::new(client)), stop, serving, _dir: dir }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    // A server that closes without TLS close_notify is not an error here: the body is complete by its length.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+/// Reads until the server hangs up; fails if it does not.
+async fn is_hung_up(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    let _ = read.expect("the server must close this connection");
+}
+
+#[tokio::test]
+async fn one_port_speaks_plain_and_tls_and_says_which() {
+    let server = Server::start(Deadlines::default()).await;
+    let stream = server.connect().await;
+    let expected = format!("plain {} true", stream.local_addr().unwrap());
+    assert!(ask(stream).await.ends_with(&expected));
+
+    let stream = server.connect().await;
+    let expected = format!("tls {} true", stream.local_addr().unwrap());
+    let name = ServerName::try_from("localhost").unwrap();
+    assert!(ask(server.client_tls.connect(name, stream).await.unwrap()).await.ends_with(&expected));
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_at_any_step_is_hung_up_on() {
+    let short = Duration::from_millis(50);
+    let server = Server::start(Deadlines { first_byte: short, tls_handshake: short, request_head: short }).await;
+    let started = Instant::now();
+    is_hung_up(server.connect().await).await;
+    let mut in_handshake = server.connect().await;
+    in_handshake.write_all(&[TLS_HANDSHAKE, 3, 1]).await.unwrap();
+    is_hung_up(in_handshake).await;
+    let mut in_head = server.connect().await;
+    in_head.write_all(&REQUEST[..20]).await.unwrap();
+    is_hung_up(in_head).await;
+    assert!(started.elapsed() >= 3 * short, "each had its time");
+    assert!(ask(server.connect().await).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_closes_idle_connections_and_the_port() {
+    let server = Server::start(Deadlines::default()).await;
+    let idle = server.connect().await;
+    let mut kept_alive = server.connect().await;
+    kept_alive.write_all(b"GET /who HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    kept_alive.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    server.stop.send_replace(true);
+    is_hung_up(kept_alive).await;
+    is_hung_up(idle).await;
+    timeout(Duration::from_secs(10), server.serving).await.expect("nothing keeps it").unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
