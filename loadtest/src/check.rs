@@ -70,13 +70,13 @@ async fn check(options: &Options, server: Server) -> Result<()> {
     let channel = world.channel("check", ChannelType::Voice).await?;
     let accounts = world.members(WAYS.len()).await?.to_vec();
     let mut room = Vec::new();
-    for (account, way) in accounts.iter().zip(WAYS) {
-        room.push(join(world, channel, account, &way, trust.as_ref()).await.with_context(|| format!("joining by {}", way.name))?);
+    for (account, way) in accounts.iter().zip(&WAYS) {
+        room.push(join(world, channel, account, way, trust.as_ref()).await.with_context(|| format!("joining by {}", way.name))?);
         println!("joined by {}", way.name);
     }
-    for speaker in 0..room.len() {
-        speak(&mut room, speaker).await.with_context(|| format!("{} speaking", WAYS[speaker].name))?;
-        println!("{}: heard by all others bit for bit", WAYS[speaker].name);
+    for (speaker, way) in WAYS.iter().enumerate() {
+        speak(&mut room, speaker).await.with_context(|| format!("{} speaking", way.name))?;
+        println!("{}: heard by all others bit for bit", way.name);
     }
     for (_, peer) in room {
         peer.leave().await;

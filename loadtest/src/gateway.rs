@@ -439,3 +439,6 @@ fn ended(error: SocketError) -> End {
         error => End::Broken(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;
