@@ -114,8 +114,8 @@ pub struct TlsFiles {
 /// Why the server does not start, as a sentence for whoever typed the value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{key} = {value:?} ({source}) is not valid: {reason}.")]
-    Value { key: &'static str, value: String, source: Source, reason: String },
+    #[error("{key} = {value:?} ({origin}) is not valid: {reason}.")]
+    Value { key: &'static str, value: String, origin: Source, reason: String },
     #[error("The configuration file {path} cannot be read: {reason}.")]
     File { path: String, reason: String },
     #[error("The configuration file {path} has the unknown key {key:?}; see `guildhall serve --help` for the known ones.")]
@@ -243,13 +243,13 @@ impl Given {
         self.value.parse().map_err(|error: T::Err| ConfigError::Value {
             key: self.key,
             value: self.value.clone(),
-            source: self.source,
+            origin: self.source,
             reason: error.to_string(),
         })
     }
 
     fn invalid(self, reason: impl Into<String>) -> ConfigError {
-        ConfigError::Value { key: self.key, value: self.value, source: self.source, reason: reason.into() }
+        ConfigError::Value { key: self.key, value: self.value, origin: self.source, reason: reason.into() }
     }
 }
 

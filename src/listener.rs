@@ -119,17 +119,25 @@ impl Door {
         // Gateway frames are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
         let mut first = [0];
-        match timeout(self.deadlines.first_byte, stream.peek(&mut first)).await {
-            Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
-                let Ok(Ok(stream)) = timeout(self.deadlines.tls_handshake, self.tls.accept(stream)).await else { return };
-                drop(half_open);
-                self.http(stream, Connection { peer, is_tls: true }).await;
-            }
-            Ok(Ok(1)) => {
-                drop(half_open);
-                self.http(stream, Connection { peer, is_tls: false }).await;
-            }
-            _ => {}
+        if self.in_time(self.deadlines.first_byte, stream.peek(&mut first)).await != Some(1) {
+            return;
+        }
+        if first[0] == TLS_HANDSHAKE {
+            let Some(stream) = self.in_time(self.deadlines.tls_handshake, self.tls.accept(stream)).await else { return };
+            drop(half_open);
+            self.http(stream, Connection { peer, is_tls: true }).await;
+        } else {
+            drop(half_open);
+            self.http(stream, Connection { peer, is_tls: false }).await;
+        }
+    }
+
+    /// One step of opening a connection: `None` when it failed, took too long, or the server stops meanwhile.
+    async fn in_time<T>(&self, deadline: Duration, step: impl Future<Output = io::Result<T>>) -> Option<T> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            done = timeout(deadline, step) => done.ok()?.ok(),
+            _ = stop.wait_for(|is_stopping| *is_stopping) => None,
         }
     }
 

@@ -131,10 +131,10 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::client::danger::ServerCertVerifier;
-    use rustls::client::WebPkiServerVerifier;
-    use rustls::pki_types::{ServerName, UnixTime};
     use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::{ServerName, UnixTime};
     use std::os::unix::fs::PermissionsExt;
 
     fn hosts(names: &[&str]) -> BTreeSet<String> {

@@ -97,7 +97,8 @@ mod tests {
 
     #[tokio::test]
     async fn hashed_files_are_kept_for_ever_and_known_ones_are_not_sent_again() {
-        let script = Assets::iter().find(|path| path.starts_with(HASHED) && path.ends_with(".js")).expect("the page has a script");
+        let script =
+            Assets::iter().find(|path| path.starts_with(HASHED) && path.ends_with(".js")).expect("the page has a script");
         let first = get(&format!("/{script}"), None).await;
         assert!(text(&first, header::CACHE_CONTROL).contains("immutable"));
         assert_eq!(text(&first, header::CONTENT_TYPE), "text/javascript");

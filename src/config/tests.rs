@@ -3,9 +3,8 @@
 use super::*;
 
 fn resolve(flags: &[(&str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
-    let find = |values: &[(&str, &str)], name: &str| {
-        values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-    };
+    let find =
+        |values: &[(&str, &str)], name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     Config::resolve(|name| find(flags, name), |name| find(env, name), &parse_file("g.toml", file)?)
 }
 
