@@ -126,7 +126,8 @@ async fn a_voice_grant_is_both_events_in_either_order_and_only_ours() {
         assert_eq!(join["d"], json!({ "guild_id": "1", "channel_id": "2", "self_mute": false, "self_deaf": false }));
         let state = |session: &str, user: &str| json!({ "channel_id": "2", "user_id": user, "session_id": session });
         tell(&mut socket, dispatch(2, "VOICE_STATE_UPDATE", state("other", "9"))).await;
-        tell(&mut socket, dispatch(3, "VOICE_SERVER_UPDATE", json!({ "guild_id": "1", "token": "t", "endpoint": "host:1" }))).await;
+        tell(&mut socket, dispatch(3, "VOICE_SERVER_UPDATE", json!({ "guild_id": "1", "token": "t", "endpoint": "host:1" })))
+            .await;
         tell(&mut socket, dispatch(4, "VOICE_STATE_UPDATE", state("abc", "5"))).await;
         while told(&mut socket).await.is_some() {}
     });
