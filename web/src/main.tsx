@@ -1,10 +1,17 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { App as Guildhall } from "./app";
+import { installHook } from "./hook";
+import { App } from "./ui/App";
+import "./ui/tokens.css";
+import "./ui/base.css";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");
+const app = new Guildhall();
+installHook(app);
 createRoot(root).render(
   <StrictMode>
-    <h1>Guildhall</h1>
+    <App app={app} />
   </StrictMode>,
 );

@@ -1,0 +1,274 @@
+// The composition of the page and everything a person can do in it: requests go out through the API client, their results
+// and all dispatches go into the one store. Components call these methods and read the stores; they hold no server state.
+
+import { createStore } from "zustand/vanilla";
+import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
+import { ApiError, sentence } from "./api/error";
+import type { Id, Invite, Message } from "./api/types";
+import { GatewayConnection } from "./gateway/connection";
+import type { Dispatch } from "./gateway/protocol";
+import { emptyModel, type Model, without } from "./state/model";
+import { reduce } from "./state/reduce";
+import { formatRoute, parseRoute, type Route } from "./state/route";
+import { firstTextChannel } from "./state/select";
+import { nonce } from "./state/snowflake";
+import { begin, discard, edit, emptyTimeline, fail, receive, receivePage, remove, type Timeline } from "./state/timeline";
+import { VoiceEngine } from "./voice/engine";
+
+const TOKEN_KEY = "guildhall.token";
+/** TYPING_START holds ten seconds at the others; said again a little before. */
+const TYPING_INTERVAL_MS = 8_000;
+
+/** What belongs to this page alone. */
+export interface PageState {
+  token: string | null;
+  route: Route;
+  /** Sentences for the person that belong to no form: shown for a while, read aloud once. */
+  notices: readonly { id: number; text: string }[];
+}
+
+export class App {
+  readonly store = createStore<Model>()(() => emptyModel);
+  readonly page = createStore<PageState>()(() => ({
+    token: localStorage.getItem(TOKEN_KEY),
+    route: parseRoute(location.pathname),
+    notices: [],
+  }));
+  /** What was written and not sent, by channel. */
+  readonly drafts = new Map<Id, string>();
+  readonly #api = new ApiClient();
+  readonly #gateway = new GatewayConnection({
+    dispatch: (dispatch) => this.#onDispatch(dispatch),
+    status: (gateway) => {
+      this.store.setState({ gateway });
+      if (gateway === "unauthorized") this.#forgetToken();
+    },
+  });
+  readonly voice = new VoiceEngine(this.#gateway);
+  /** Where each guild was left, so that coming back opens the same channel. */
+  readonly #lastChannel = new Map<Id, Id>();
+  #typingSaid: { channel: Id; atMs: number } | null = null;
+  #noticeId = 0;
+
+  constructor() {
+    this.#api.onUnauthorized = () => this.#forgetToken();
+    window.addEventListener("popstate", () => this.#enter(parseRoute(location.pathname)));
+    const { token } = this.page.getState();
+    if (token !== null) this.#useToken(token);
+  }
+
+  // Accounts.
+
+  async login(login: string, password: string): Promise<void> {
+    this.#useToken((await this.#api.login(login, password)).token);
+  }
+
+  async register(form: Registration): Promise<void> {
+    this.#useToken((await this.#api.register(form)).token);
+  }
+
+  async logout(): Promise<void> {
+    this.voice.leave();
+    // Gone from this browser in any case; a server that cannot be reached keeps a token that nobody has any more.
+    await this.#api.logout().catch(() => undefined);
+    this.#forgetToken();
+    this.go({ name: "home" });
+  }
+
+  // Places.
+
+  go(route: Route): void {
+    if (formatRoute(route) !== location.pathname) history.pushState(null, "", formatRoute(route));
+    this.#enter(route);
+  }
+
+  openGuild(guildId: Id): void {
+    const channels = this.store.getState().channels;
+    const last = this.#lastChannel.get(guildId);
+    const channelId = last !== undefined && channels[last] !== undefined ? last : firstTextChannel(this.store.getState(), guildId);
+    this.go({ name: "guild", guildId, channelId });
+  }
+
+  openChannel(guildId: Id, channelId: Id): void {
+    this.go({ name: "guild", guildId, channelId });
+  }
+
+  async createGuild(name: string): Promise<void> {
+    const guild = await this.#api.createGuild(name);
+    this.openGuild(guild.id);
+  }
+
+  async leaveGuild(guildId: Id): Promise<void> {
+    await this.#api.leaveGuild(guildId);
+    this.go({ name: "home" });
+  }
+
+  async createChannel(guildId: Id, name: string, type: number): Promise<void> {
+    const channel = await this.#api.createChannel(guildId, name, type);
+    this.openChannel(guildId, channel.id);
+  }
+
+  createInvite(channelId: Id): Promise<Invite> {
+    return this.#api.createInvite(channelId);
+  }
+
+  invite(code: string): Promise<Invite> {
+    return this.#api.invite(code);
+  }
+
+  async acceptInvite(code: string): Promise<void> {
+    const { guild } = await this.#api.acceptInvite(code);
+    this.openGuild(guild.id);
+  }
+
+  // Messages.
+
+  /** Loads the newest page of a channel; does nothing when it is there or on its way. */
+  async loadTimeline(channelId: Id): Promise<void> {
+    const timeline = this.store.getState().timelines[channelId] ?? emptyTimeline;
+    if (timeline.load === "loading" || timeline.load === "loaded") return;
+    this.#patch(channelId, (old) => ({ ...old, load: "loading" }));
+    await this.#loadPage(channelId, null);
+  }
+
+  async loadOlder(channelId: Id): Promise<void> {
+    const timeline = this.store.getState().timelines[channelId];
+    const oldest = timeline?.messages[0];
+    if (timeline?.load === "loaded" && timeline.hasOlder && oldest !== undefined) await this.#loadPage(channelId, oldest.id);
+  }
+
+  async send(channelId: Id, content: string, retryOf?: string): Promise<void> {
+    const author = this.store.getState().me;
+    if (author === null) return;
+    const key = retryOf ?? nonce(Date.now(), Math.random);
+    this.#typingSaid = null;
+    this.#patch(channelId, (timeline) => begin(timeline, { nonce: key, content, author, sentAtMs: Date.now(), failure: null }));
+    try {
+      const message = await this.#api.sendMessage(channelId, content, key);
+      this.#patch(channelId, (timeline) => receive(timeline, { ...message, nonce: key }));
+    } catch (error) {
+      this.#patch(channelId, (timeline) => fail(timeline, key, sentence(error)));
+    }
+  }
+
+  discard(channelId: Id, key: string): void {
+    this.#patch(channelId, (timeline) => discard(timeline, key));
+  }
+
+  async edit(message: Message, content: string): Promise<void> {
+    this.#patch(message.channel_id, (timeline) => edit(timeline, { id: message.id, content }));
+    try {
+      const edited = await this.#api.editMessage(message.channel_id, message.id, content);
+      this.#patch(message.channel_id, (timeline) => edit(timeline, edited));
+    } catch (error) {
+      this.#patch(message.channel_id, (timeline) => edit(timeline, message));
+      this.notify(`Your change was not saved. ${sentence(error)}`);
+    }
+  }
+
+  async delete(message: Message): Promise<void> {
+    try {
+      await this.#api.deleteMessage(message.channel_id, message.id);
+      this.#patch(message.channel_id, (timeline) => remove(timeline, [message.id]));
+    } catch (error) {
+      this.notify(`The message was not deleted. ${sentence(error)}`);
+    }
+  }
+
+  typing(channelId: Id): void {
+    const now = Date.now();
+    const said = this.#typingSaid;
+    if (said !== null && said.channel === channelId && now - said.atMs < TYPING_INTERVAL_MS) return;
+    this.#typingSaid = { channel: channelId, atMs: now };
+    void this.#api.typing(channelId).catch(() => undefined);
+  }
+
+  // Notices.
+
+  notify(text: string): void {
+    this.#noticeId += 1;
+    const notice = { id: this.#noticeId, text };
+    this.page.setState(({ notices }) => ({ notices: [...notices.slice(-2), notice] }));
+  }
+
+  dismiss(id: number): void {
+    this.page.setState(({ notices }) => ({ notices: notices.filter((notice) => notice.id !== id) }));
+  }
+
+  async #loadPage(channelId: Id, before: Id | null): Promise<void> {
+    try {
+      const page = await this.#api.messages(channelId, before);
+      this.#patch(channelId, (timeline) => receivePage(timeline, page, before, HISTORY_PAGE));
+      this.#learnAuthors(page);
+    } catch (error) {
+      this.#patch(channelId, (timeline) => ({ ...timeline, load: before === null ? "failed" : timeline.load }));
+      if (before !== null) this.notify(`Older messages could not be loaded. ${sentence(error)}`);
+    }
+  }
+
+  /** History has authors who are members no more; they need a face too. */
+  #learnAuthors(messages: readonly Message[]): void {
+    const { users } = this.store.getState();
+    const unknown = messages.map((message) => message.author).filter((author) => users[author.id] === undefined);
+    if (unknown.length > 0) this.store.setState({ users: { ...Object.fromEntries(unknown.map((user) => [user.id, user])), ...users } });
+  }
+
+  #patch(channelId: Id, change: (timeline: Timeline) => Timeline): void {
+    this.store.setState(({ timelines }) => ({ timelines: { ...timelines, [channelId]: change(timelines[channelId] ?? emptyTimeline) } }));
+  }
+
+  #onDispatch(dispatch: Dispatch): void {
+    const { route } = this.page.getState();
+    const openChannel = route.name === "guild" ? route.channelId : null;
+    this.store.setState((model) => reduce(model, dispatch, { nowMs: Date.now(), openChannel }), true);
+    this.voice.onDispatch(dispatch);
+    // What is on the screen may have come, or gone, with this event.
+    const isLeft = dispatch.t === "GUILD_DELETE" && dispatch.d.unavailable !== true && route.name === "guild" && route.guildId === dispatch.d.id;
+    if (isLeft) this.#enter({ name: "home" });
+    else if (dispatch.t === "GUILD_CREATE" || dispatch.t === "CHANNEL_DELETE") this.#enter(route);
+  }
+
+  /** Shows a route, or the nearest place to it that exists. */
+  #enter(wanted: Route): void {
+    const route = this.#resolve(wanted);
+    if (formatRoute(route) !== location.pathname) history.replaceState(null, "", formatRoute(route));
+    if (route.name === "guild" && route.channelId !== null) {
+      const { channelId } = route;
+      this.#lastChannel.set(route.guildId, channelId);
+      this.store.setState(({ unread }) => ({ unread: without(unread, channelId) }));
+    }
+    if (formatRoute(route) !== formatRoute(this.page.getState().route) || route.name !== this.page.getState().route.name) this.page.setState({ route });
+  }
+
+  #resolve(route: Route): Route {
+    const { isLoaded, guilds, channels } = this.store.getState();
+    if (route.name !== "guild" || !isLoaded) return route;
+    // A guild that was just joined arrives by its GUILD_CREATE a moment after the answer; until then the route waits.
+    if (guilds[route.guildId] === undefined || (route.channelId !== null && channels[route.channelId] !== undefined)) return route;
+    return { ...route, channelId: firstTextChannel(this.store.getState(), route.guildId) };
+  }
+
+  #useToken(token: string): void {
+    localStorage.setItem(TOKEN_KEY, token);
+    this.#api.setToken(token);
+    this.page.setState({ token });
+    this.#gateway.start(token);
+  }
+
+  #forgetToken(): void {
+    localStorage.removeItem(TOKEN_KEY);
+    this.#api.setToken(null);
+    this.#gateway.stop();
+    this.voice.leave();
+    this.drafts.clear();
+    this.#lastChannel.clear();
+    this.page.setState({ token: null });
+    this.store.setState(emptyModel, true);
+  }
+}
+
+/** Whether an error says that the invite is not (or no longer) good. */
+export function isUnknownInvite(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+

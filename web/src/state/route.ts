@@ -1,0 +1,23 @@
+// The address bar as a value, both ways. Unknown paths are home: a mistyped address is no error page.
+
+import type { Id } from "../api/types";
+
+export type Route = { name: "home" } | { name: "guild"; guildId: Id; channelId: Id | null } | { name: "invite"; code: string };
+
+export function parseRoute(path: string): Route {
+  const guild = /^\/channels\/(\d{1,20})(?:\/(\d{1,20}))?\/?$/.exec(path);
+  if (guild?.[1] !== undefined) return { name: "guild", guildId: guild[1], channelId: guild[2] ?? null };
+  const code = inviteCode(path);
+  return code !== null && path.startsWith("/invite/") ? { name: "invite", code } : { name: "home" };
+}
+
+export function formatRoute(route: Route): string {
+  if (route.name === "guild") return route.channelId === null ? `/channels/${route.guildId}` : `/channels/${route.guildId}/${route.channelId}`;
+  return route.name === "invite" ? `/invite/${route.code}` : "/";
+}
+
+/** The code in what a person pastes: a whole link, its path, or the bare code. */
+export function inviteCode(pasted: string): string | null {
+  const match = /^(?:(?:https?:\/\/[^/\s]+)?\/invite\/)?([\w-]{2,64})\/?$/.exec(pasted.trim());
+  return match?.[1] ?? null;
+}

@@ -1,0 +1,45 @@
+import { useEffect, useState } from "react";
+import type { Id, Message } from "../../api/types";
+import { emptyTimeline } from "../../state/timeline";
+import type { MembersToggle } from "../Shell";
+import { useApp, useModel } from "../context";
+import { ChannelHeader } from "./ChannelHeader";
+import { Composer } from "./Composer";
+import { LiveRegion } from "./LiveRegion";
+import { MessageList } from "./MessageList";
+import styles from "./ChatView.module.css";
+import { TypingLine } from "./TypingLine";
+
+interface Props {
+  guildId: Id;
+  channelId: Id;
+  members: MembersToggle;
+  onBack: () => void;
+}
+
+/** One text channel: its history, what is being written, and the composer. */
+export function ChatView({ guildId, channelId, members, onBack }: Props) {
+  const app = useApp();
+  const timeline = useModel((model) => model.timelines[channelId] ?? emptyTimeline);
+  const me = useModel((model) => model.me?.id ?? null);
+  const [editing, setEditing] = useState<Id | null>(null);
+  // Also when a new session emptied the timeline under an open channel.
+  useEffect(() => {
+    if (timeline.load === "idle") void app.loadTimeline(channelId);
+  }, [app, channelId, timeline.load]);
+  const editLast = () => {
+    const own = timeline.messages.findLast((message: Message) => message.author.id === me && message.type !== 7);
+    if (own !== undefined) setEditing(own.id);
+  };
+  return (
+    <main className={styles.chat}>
+      <ChannelHeader channelId={channelId} members={members} onBack={onBack} />
+      <MessageList guildId={guildId} channelId={channelId} timeline={timeline} editing={editing} onEdit={setEditing} />
+      <LiveRegion guildId={guildId} channelId={channelId} />
+      <div className={styles.foot}>
+        <Composer channelId={channelId} onEditLast={editLast} />
+        <TypingLine guildId={guildId} channelId={channelId} />
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,29 @@
+// How components reach the app and its stores.
+
+import { createContext, useContext } from "react";
+import { useStore } from "zustand";
+import { useShallow } from "zustand/react/shallow";
+import type { App, PageState } from "../app";
+import type { Model } from "../state/model";
+import type { VoiceView } from "../voice/engine";
+
+export const AppContext = createContext<App | null>(null);
+
+export function useApp(): App {
+  const app = useContext(AppContext);
+  if (app === null) throw new Error("a component was rendered outside of AppContext");
+  return app;
+}
+
+/** Selects from the model; renders again when the selected value is another (objects and arrays are compared one level deep). */
+export function useModel<T>(select: (model: Model) => T): T {
+  return useStore(useApp().store, useShallow(select));
+}
+
+export function usePage<T>(select: (page: PageState) => T): T {
+  return useStore(useApp().page, useShallow(select));
+}
+
+export function useVoice<T>(select: (voice: VoiceView) => T): T {
+  return useStore(useApp().voice.store, useShallow(select));
+}

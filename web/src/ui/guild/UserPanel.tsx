@@ -1,0 +1,34 @@
+import { useApp, useModel, useVoice } from "../context";
+import { Avatar } from "../parts/Avatar";
+import { IconButton } from "../parts/Button";
+import { HeadphonesIcon, HeadphonesOffIcon, LogoutIcon, MicrophoneIcon, MicrophoneOffIcon } from "../parts/icons";
+import styles from "./UserPanel.module.css";
+
+/** Who one is, the two switches that hold for every call, and the way out. */
+export function UserPanel() {
+  const app = useApp();
+  const me = useModel((model) => model.me);
+  const gateway = useModel((model) => model.gateway);
+  const isMuted = useVoice((voice) => voice.isMuted);
+  const isDeafened = useVoice((voice) => voice.isDeafened);
+  if (me === null) return null;
+  const name = me.global_name ?? me.username;
+  return (
+    <section className={styles.panel} aria-label="You">
+      <Avatar id={me.id} name={name} size={36} status={gateway === "ready" ? "online" : "offline"} />
+      <div className={styles.who} data-testid="user-panel">
+        <strong title={name}>{name}</strong>
+        <span>{gateway === "ready" ? "Online" : "Offline"}</span>
+      </div>
+      <IconButton label={isMuted ? "Unmute" : "Mute"} isOn={isMuted} data-testid="voice-mute" onClick={() => app.voice.setMuted(!isMuted)}>
+        {isMuted || isDeafened ? <MicrophoneOffIcon /> : <MicrophoneIcon />}
+      </IconButton>
+      <IconButton label={isDeafened ? "Undeafen" : "Deafen"} isOn={isDeafened} data-testid="voice-deafen" onClick={() => app.voice.setDeafened(!isDeafened)}>
+        {isDeafened ? <HeadphonesOffIcon /> : <HeadphonesIcon />}
+      </IconButton>
+      <IconButton label="Log out" data-testid="logout" onClick={() => void app.logout()}>
+        <LogoutIcon size={18} />
+      </IconButton>
+    </section>
+  );
+}

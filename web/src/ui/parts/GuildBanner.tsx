@@ -1,0 +1,14 @@
+import type { CSSProperties } from "react";
+import type { Id } from "../../api/types";
+import { hue, initials } from "../identity";
+import styles from "./GuildBanner.module.css";
+
+/** A guild's face: a hanging banner in its colour with its initials. */
+export function GuildBanner({ id, name, size }: { id: Id; name: string; size: number }) {
+  const style = { "--size": `${size}px`, "--hue": hue(id) } as CSSProperties;
+  return (
+    <span className={styles.banner} style={style} aria-hidden="true">
+      {initials(name)}
+    </span>
+  );
+}
