@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_full_ledger_makes_room_when_tokens_expire() {
-        let mut ledger = Ledger::default();
-        ledger.used = (0..limits::USED_TOKENS as u64).map(|id| (id + 100, NOW + 1_000)).collect();
+        let used = (0..limits::USED_TOKENS as u64).map(|id| (id + 100, NOW + 1_000)).collect();
+        let mut ledger = Ledger { used, ..Ledger::default() };
         let identify = identify(key().sign(&claims(1)));
         assert_eq!(ledger.admit(&key(), &identify, NOW), Err(CloseCode::RateLimited));
         assert_eq!(ledger.admit(&key(), &identify, NOW + 1_000), Ok(claims(1)));
