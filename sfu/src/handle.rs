@@ -83,8 +83,9 @@ impl Drop for Reservation<'_> {
         }
         let worker = self.sfu.places().release(self.peer);
         if let Some(worker) = worker {
-            // When the channel is full the peer stays without transport, harmless, until its events channel is seen closed.
-            self.sfu.0.workers[worker].try_send(Request::Leave { peer: self.peer });
+            // When the queue is full the peer stays, without a transport and harmless.
+            let (reply, _) = oneshot::channel();
+            self.sfu.0.workers[worker].try_send(Request::Leave { peer: self.peer, reply });
         }
     }
 }
@@ -142,7 +143,9 @@ impl Sfu {
     /// Takes the peer out of its room; its address and keys are dead when this returns.
     pub async fn leave(&self, peer: PeerId) -> Result<(), SfuError> {
         let worker = self.places().release(peer).ok_or(SfuError::UnknownPeer)?;
-        self.0.workers[worker].send(Request::Leave { peer }).await
+        // The engine may have given the peer up before; then it is gone already, which is what was asked for.
+        let _ = self.ask(worker, |reply| Request::Leave { peer, reply }).await?;
+        Ok(())
     }
 
     /// A snapshot of every worker's counters; workers that stopped are missing.

@@ -8,8 +8,10 @@
 
 pub mod cipher;
 mod dtls;
+pub mod engine;
 pub mod handle;
 pub mod replay;
+mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod stats;
@@ -81,8 +83,6 @@ pub enum PeerEvent {
 pub enum SfuError {
     #[error("no such peer")]
     UnknownPeer,
-    #[error("the peer has a transport of the other kind")]
-    WrongTransport,
     #[error("the room is full")]
     RoomFull,
     #[error("the node is full")]

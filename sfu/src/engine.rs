@@ -1,0 +1,796 @@
+//! The media engine of one worker: a pure machine that owns rooms and peers, never a socket or a clock.
+//!
+//! Datagrams, requests and timeouts go in with the time they came at; datagrams come out through [`Egress`] and events
+//! through [`Engine::take_events`]. The worker drives it with a real socket, the tests with a simulated network.
+//!
+//! **What is believed.** An address belongs to a peer only after proof. WebRTC: a STUN check whose integrity holds under that
+//! peer's password; DTLS, RTP and RTCP from other addresses reach nobody. Native: a packet from it that decrypts under that
+//! peer's key, or, because a bot that only listens never sends one, the address of op 1 when IP discovery with that peer's
+//! SSRC came from exactly there: then the client can receive there what it asked for over its authenticated socket, and we
+//! can only be aimed at a stranger by someone with a valid session who also forges source addresses. An address that someone
+//! else proved is not taken over by discovery. A change of address follows an authentic packet that is newer than all before.
+//!
+//! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74. STUN is
+//! answered only when authentic.
+
+pub mod demux;
+mod peer;
+mod room;
+mod slots;
+mod timers;
+
+use crate::cipher::{Inbound, MAX_OVERHEAD, OpenError, Outbound, RtcpInbound, RtcpOutbound};
+use crate::replay::{NATIVE_FIRST_ROLLOVER, ReplayWindow};
+use crate::rtcp::{self, Reception};
+use crate::rtp::{self, Header, NATIVE_OPUS};
+use crate::sdp::{Local, Offer};
+use crate::stats::{Drops, Reason, Traffic};
+use crate::sys::net::SEND_CAPACITY;
+use crate::webrtc::{self, Ended, Identity, Session};
+use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use demux::Kind;
+use guildhall_protocol::fleet::Policy;
+use peer::{MAX_ADDRESSES, Media, Native, Peer, Transport, Webrtc};
+use room::{Frame, Ledger, Listener, Room};
+use slots::{FREE_AFTER, Slots};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use str0m::ice::IceCreds;
+use timers::{Timer, Timers};
+
+/// Peers on one worker. A core forwards for a few thousand; the rest of the room is for peers that only listen to silence.
+const MAX_PEERS: usize = 16_384;
+
+/// Peers in one room: a packet to all of them is some 8 ms of one core.
+const MAX_ROOM_PEERS: usize = 2_048;
+
+/// A WebRTC peer that sent nothing authentic for this long is lost. Browsers check every 2.5 s and give up after 30 s.
+const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// How often a WebRTC peer is looked after: lost, receiver report.
+const CARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The id that native clients always use for the audio level (their extension ids are fixed).
+const NATIVE_AUDIO_LEVEL: u8 = 1;
+
+/// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
+const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
+
+/// Where datagrams go.
+pub trait Egress {
+    /// Room for the next datagram, at least 1536 bytes.
+    fn slot(&mut self) -> &mut [u8];
+    /// Sends the first `len` bytes of what [`Egress::slot`] returned.
+    fn commit(&mut self, len: usize, to: SocketAddr);
+}
+
+/// 32 bytes that nobody can guess, drawn by the caller: the engine has no source of randomness.
+pub type Secret = [u8; 32];
+
+pub struct Engine {
+    /// What clients are told, and what str0m believes to be bound to.
+    address: SocketAddr,
+    identity: Identity,
+    peers: Vec<Option<Peer>>,
+    free_peers: Vec<u32>,
+    rooms: Vec<Option<Room>>,
+    free_rooms: Vec<usize>,
+    by_id: HashMap<PeerId, u32>,
+    by_room: HashMap<RoomId, usize>,
+    by_address: HashMap<SocketAddr, u32>,
+    by_ssrc: HashMap<u32, u32>,
+    by_ufrag: HashMap<String, u32>,
+    timers: Timers,
+    events: Vec<(PeerId, PeerEvent)>,
+    traffic: Traffic,
+    drops: Drops,
+}
+
+impl Engine {
+    pub fn new(address: SocketAddr, identity: Identity) -> Engine {
+        Engine {
+            address,
+            identity,
+            peers: Vec::new(),
+            free_peers: Vec::new(),
+            rooms: Vec::new(),
+            free_rooms: Vec::new(),
+            by_id: HashMap::new(),
+            by_room: HashMap::new(),
+            by_address: HashMap::new(),
+            by_ssrc: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            timers: Timers::default(),
+            events: Vec::with_capacity(1024),
+            traffic: Traffic::default(),
+            drops: Drops::default(),
+        }
+    }
+
+    // Requests.
+
+    /// A place in a room, which is made with its first peer. `ssrc` must be new.
+    pub fn join(&mut self, room: RoomId, id: PeerId, ssrc: u32, policy: Policy) -> Result<(), SfuError> {
+        if self.by_id.len() >= MAX_PEERS || self.by_id.contains_key(&id) || self.by_ssrc.contains_key(&ssrc) {
+            return Err(SfuError::NodeFull);
+        }
+        let room = *self.by_room.entry(room).or_insert_with(|| {
+            let made = Some(Room::new(room));
+            match self.free_rooms.pop() {
+                Some(index) => {
+                    self.rooms[index] = made;
+                    index
+                }
+                None => {
+                    self.rooms.push(made);
+                    self.rooms.len() - 1
+                }
+            }
+        });
+        let members = &mut self.rooms[room].as_mut().expect("a room in the map exists").members;
+        if *members >= MAX_ROOM_PEERS {
+            return Err(SfuError::RoomFull);
+        }
+        *members += 1;
+        let peer = Peer {
+            id,
+            room,
+            ssrc,
+            policy,
+            discovered: None,
+            transport: Transport::None,
+            listener: None,
+            last_audio: None,
+            is_silence_watched: false,
+            handshake_armed: None,
+        };
+        let key = match self.free_peers.pop() {
+            Some(key) => {
+                self.peers[key as usize] = Some(peer);
+                key
+            }
+            None => {
+                self.peers.push(Some(peer));
+                self.peers.len() as u32 - 1
+            }
+        };
+        self.by_id.insert(id, key);
+        self.by_ssrc.insert(ssrc, key);
+        Ok(())
+    }
+
+    /// Gives the peer a native transport under `secret`, in place of any it had.
+    pub fn connect_native(
+        &mut self,
+        id: PeerId,
+        suite: NativeSuite,
+        claimed: SocketAddr,
+        secret: &Secret,
+    ) -> Result<(), SfuError> {
+        let key = self.key_of(id)?;
+        self.disconnect(key);
+        let peer = self.peer(key);
+        peer.transport = Transport::Native(Box::new(Native {
+            inbound: Inbound::native(suite, secret),
+            window: ReplayWindow::new(NATIVE_FIRST_ROLLOVER),
+            claimed,
+            address: None,
+            outbound: Some(Outbound::native(suite, secret)),
+        }));
+        if peer.discovered == Some(claimed) {
+            self.believe_discovery(key, claimed);
+        }
+        Ok(())
+    }
+
+    /// Gives the peer a WebRTC transport, in place of any it had, and answers its offer.
+    pub fn connect_webrtc(&mut self, now: Instant, id: PeerId, offer: &str, secret: &Secret) -> Result<Answer, SfuError> {
+        let key = self.key_of(id)?;
+        let offer = Offer::parse(offer).map_err(SfuError::BadOffer)?;
+        let (ufrag, password) = credentials(id, secret);
+        let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
+        let session = Session::new(now, self.address, &self.identity, creds, &offer).map_err(|ended| {
+            if ended == Ended::Panicked {
+                self.drops.count(Reason::Panicked);
+            }
+            SfuError::BadOffer("ICE or DTLS refused it")
+        })?;
+        self.disconnect(key);
+        let base = self.peer(key).ssrc;
+        let slot_ssrcs: Vec<u32> = (1..).map(|slot| base.wrapping_add(slot)).take(offer.slots().count()).collect();
+        let local = Local {
+            address: self.address,
+            ufrag: &ufrag,
+            password: &password,
+            fingerprint: &self.identity.fingerprint,
+            session_id: u64::from_be_bytes(*secret.last_chunk().expect("32 bytes")),
+        };
+        let sdp = offer.answer(&local, &slot_ssrcs);
+        self.by_ufrag.insert(ufrag.clone(), key);
+        self.peer(key).transport = Transport::Webrtc(Box::new(Webrtc {
+            session,
+            ufrag,
+            addresses: Vec::with_capacity(MAX_ADDRESSES),
+            address: None,
+            last_alive: now,
+            slot_opus: offer.slots().next().cloned(),
+            slot_ssrcs,
+            upstream: offer.upstream(),
+            media: None,
+        }));
+        self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
+        self.arm_handshake(key);
+        Ok(Answer { sdp })
+    }
+
+    /// Holds from the next packet on.
+    pub fn set_policy(&mut self, id: PeerId, policy: Policy) -> Result<(), SfuError> {
+        let key = self.key_of(id)?;
+        let peer = self.peer(key);
+        let was_audible = std::mem::replace(&mut peer.policy, policy).is_audible();
+        let (room, listener) = (peer.room, peer.listener);
+        if let Some(listener) = listener {
+            self.room(room).listener(listener).set_deafened(policy.is_deafened);
+        }
+        if was_audible && !policy.is_audible() {
+            self.free_slots(key);
+        }
+        Ok(())
+    }
+
+    /// Takes the peer out: its address, keys and slots are dead.
+    pub fn leave(&mut self, id: PeerId) -> Result<(), SfuError> {
+        let key = self.key_of(id)?;
+        self.disconnect(key);
+        let peer = self.peers[key as usize].take().expect("a peer in the map exists");
+        self.by_id.remove(&id);
+        self.by_ssrc.remove(&peer.ssrc);
+        self.free_peers.push(key);
+        let room = self.room(peer.room);
+        room.members -= 1;
+        if room.members == 0 {
+            let id = room.id;
+            self.by_room.remove(&id);
+            self.rooms[peer.room] = None;
+            self.free_rooms.push(peer.room);
+        }
+        Ok(())
+    }
+
+    /// Events since the last call.
+    pub fn take_events(&mut self) -> std::vec::Drain<'_, (PeerId, PeerEvent)> {
+        self.events.drain(..)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn peers(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn rooms(&self) -> usize {
+        self.by_room.len()
+    }
+
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    // Datagrams.
+
+    /// Takes one datagram. Whatever it is, the worst that it can do is raise a counter, until it proves who sent it.
+    #[inline]
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8], egress: &mut impl Egress) {
+        self.traffic.packets_in += 1;
+        self.traffic.bytes_in += datagram.len() as u64;
+        let outcome = match demux::classify(datagram) {
+            Kind::Rtp => self.handle_rtp(now, from, datagram, egress),
+            Kind::Rtcp => self.handle_rtcp(now, from, datagram),
+            Kind::Stun => self.handle_stun(now, from, datagram, egress),
+            Kind::Dtls => self.handle_dtls(now, from, datagram, egress),
+            Kind::Discovery { ssrc } => self.handle_discovery(from, ssrc, egress),
+            Kind::Echo(answer) => self.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| {
+                egress.slot()[..answer.len()].copy_from_slice(&answer);
+                egress.commit(answer.len(), from);
+            }),
+            Kind::KeepAlive => self.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| ()),
+            Kind::Noise => Err(Reason::Noise),
+        };
+        if let Err(reason) = outcome {
+            self.drops.count(reason);
+        }
+    }
+
+    #[inline]
+    fn handle_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let header = Header::parse(datagram).ok_or(Reason::Malformed)?;
+        let key = self.sender_of(from, header.ssrc)?;
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let (inbound, window, level_id, reception) = match &mut peer.transport {
+            Transport::None => return Err(Reason::BeforeKeys),
+            Transport::Native(native) => {
+                if header.payload_type != NATIVE_OPUS {
+                    return Err(Reason::WrongPayloadType);
+                }
+                (&native.inbound, &mut native.window, Some(NATIVE_AUDIO_LEVEL), None)
+            }
+            Transport::Webrtc(webrtc) => {
+                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
+                let upstream = webrtc.upstream.as_ref().ok_or(Reason::WrongSsrc)?;
+                if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
+                    return Err(Reason::WrongSsrc);
+                }
+                if header.payload_type != upstream.opus.payload_type {
+                    return Err(Reason::WrongPayloadType);
+                }
+                (&media.inbound, &mut media.window, upstream.opus.audio_level, Some(&mut media.reception))
+            }
+        };
+        let index = window.estimate(header.sequence).filter(|&index| window.is_fresh(index)).ok_or(Reason::Replayed)?;
+        let opened = inbound.open(datagram, &header, index).map_err(|error| match error {
+            OpenError::Malformed => Reason::Malformed,
+            OpenError::WrongTag => Reason::WrongTag,
+        })?;
+        // From here on the packet is authentic.
+        let is_newest = window.highest().is_none_or(|highest| index > highest);
+        window.accept(index);
+        if let Some(reception) = reception {
+            match reception {
+                Some(reception) => reception.on_packet(now, index, header.timestamp),
+                None => *reception = Some(Reception::new(now, index, header.timestamp)),
+            }
+        }
+        if let Transport::Webrtc(webrtc) = &mut peer.transport {
+            webrtc.last_alive = now;
+            // An offer need not name its SSRC; then the first authentic packet does.
+            if let Some(upstream) = &mut webrtc.upstream {
+                upstream.ssrc = Some(header.ssrc);
+            }
+        }
+        if is_newest {
+            self.follow(key, from);
+        }
+        if let Some(nonce) = opened.nonce
+            && !self.observe_nonce(key, nonce)
+        {
+            self.lose(key);
+            return Err(Reason::BeforeKeys);
+        }
+
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        if !peer.policy.can_speak {
+            return Err(Reason::Muted);
+        }
+        if peer.policy.self_mute {
+            return Err(Reason::SelfMuted);
+        }
+        let payload = &datagram[opened.payload.clone()];
+        if payload.is_empty() || payload.len() > MAX_PAYLOAD {
+            return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
+        }
+        let audio_level = header
+            .extension
+            .zip(level_id)
+            .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
+        peer.last_audio = Some(now);
+        self.traffic.audio_in += 1;
+        let frame = Frame {
+            speaker: key,
+            speaker_id: peer.id,
+            ssrc: peer.ssrc,
+            index,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            audio_level,
+            payload,
+        };
+        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
+        let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+        let took_slot = room.forward(now, &frame, egress, &mut ledger);
+        if took_slot && !peer.is_silence_watched {
+            peer.is_silence_watched = true;
+            self.timers.arm(now + FREE_AFTER, peer.id, key, Timer::Silence);
+        }
+        Ok(())
+    }
+
+    /// Whose RTP this may be: the address's owner, or for the native transport the SSRC's, whose key then decides.
+    #[inline]
+    fn sender_of(&self, from: SocketAddr, ssrc: u32) -> Result<u32, Reason> {
+        let known = self.by_address.get(&from);
+        if let Some(&key) = known {
+            let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+            if !matches!(peer.transport, Transport::Native(_)) || peer.ssrc == ssrc {
+                return Ok(key);
+            }
+        }
+        let unknown = if known.is_some() { Reason::WrongSsrc } else { Reason::UnknownAddress };
+        let key = *self.by_ssrc.get(&ssrc).ok_or(unknown)?;
+        match self.peers[key as usize].as_ref().expect("a mapped peer exists").transport {
+            Transport::Webrtc(_) => Err(unknown),
+            Transport::Native(_) | Transport::None => Ok(key),
+        }
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
+        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        match &mut peer.transport {
+            Transport::None => Err(Reason::BeforeKeys),
+            // Bots send none that we need; authentic or not, it changes nothing.
+            Transport::Native(native) => {
+                if native.inbound.is_authentic_native_rtcp(datagram) {
+                    Ok(())
+                } else {
+                    Err(Reason::WrongTag)
+                }
+            }
+            Transport::Webrtc(webrtc) => {
+                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
+                let index = media.rtcp_inbound.claimed_index(datagram).map(u64::from).ok_or(Reason::Malformed)?;
+                if !media.rtcp_window.is_fresh(index) {
+                    return Err(Reason::Replayed);
+                }
+                let len = media.rtcp_inbound.open(datagram).map_err(|error| match error {
+                    OpenError::Malformed => Reason::Malformed,
+                    OpenError::WrongTag => Reason::WrongTag,
+                })?;
+                let is_newest = media.rtcp_window.highest().is_none_or(|highest| index > highest);
+                media.rtcp_window.accept(index);
+                webrtc.last_alive = now;
+                if let Some((_, ntp_middle)) = rtcp::find_sender_report(&datagram[..len])
+                    && let Some(reception) = &mut media.reception
+                {
+                    reception.on_sender_report(now, ntp_middle);
+                }
+                if is_newest {
+                    self.follow(key, from);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], egress: &mut impl Egress) -> Result<(), Reason> {
+        let ufrag = webrtc::local_ufrag(datagram).ok_or(Reason::BadStun)?;
+        let key = *self.by_ufrag.get(ufrag).ok_or(Reason::UnknownUfrag)?;
+        let webrtc =
+            self.peers[key as usize].as_mut().and_then(|peer| peer.transport.webrtc()).expect("a ufrag is a WebRTC peer's");
+        let check = webrtc.session.verify(datagram).ok_or(Reason::BadStun)?;
+        webrtc.last_alive = now;
+        let is_new = !webrtc.addresses.contains(&from);
+        if is_new && webrtc.addresses.len() == MAX_ADDRESSES {
+            // The oldest that is not in use makes room: a client that roams must not lock itself out.
+            let in_use = webrtc.address;
+            let oldest = webrtc.addresses.iter().position(|&address| Some(address) != in_use).ok_or(Reason::TooManyAddresses)?;
+            let forgotten = webrtc.addresses.remove(oldest);
+            self.by_address.remove(&forgotten);
+        }
+        if is_new {
+            self.claim_address(key, from);
+            self.webrtc(key).addresses.push(from);
+        }
+        if check.is_nominating || self.webrtc(key).address.is_none() {
+            self.follow(key, from);
+        }
+        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
+        self.start_media(now, key);
+        Ok(())
+    }
+
+    fn handle_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], egress: &mut impl Egress) -> Result<(), Reason> {
+        // Only addresses with an authentic check are in the map as a WebRTC peer's, which is what keeps a stranger's
+        // ClientHello from disturbing a handshake.
+        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        if self.peer(key).transport.webrtc().is_none() {
+            return Err(Reason::Noise);
+        }
+        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
+        self.start_media(now, key);
+        Ok(())
+    }
+
+    fn handle_discovery(&mut self, from: SocketAddr, ssrc: u32, egress: &mut impl Egress) -> Result<(), Reason> {
+        let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
+        let len = demux::write_discovery_response(egress.slot(), ssrc, from);
+        egress.commit(len, from);
+        let peer = self.peer(key);
+        peer.discovered = Some(from);
+        // A client may repeat discovery after op 1, when the first answer was lost.
+        if peer.transport.native().is_some_and(|native| native.claimed == from && native.address.is_none()) {
+            self.believe_discovery(key, from);
+        }
+        Ok(())
+    }
+
+    // Time.
+
+    /// When [`Engine::handle_timeout`] wants to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, egress: &mut impl Egress) {
+        while let Some((id, key, timer)) = self.timers.pop_due(now) {
+            // A timer outlives its peer; the id tells.
+            if self.peers.get(key as usize).and_then(Option::as_ref).is_none_or(|peer| peer.id != id) {
+                continue;
+            }
+            match timer {
+                Timer::Handshake => self.handshake_timeout(now, key, egress),
+                Timer::Care => self.care(now, key, egress),
+                Timer::Silence => self.watch_silence(now, key),
+            }
+        }
+    }
+
+    fn handshake_timeout(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let peer = self.peer(key);
+        // An entry that was overtaken by an earlier one, or a transport that is gone.
+        if peer.handshake_armed.is_none_or(|at| at > now) {
+            return;
+        }
+        peer.handshake_armed = None;
+        if peer.transport.webrtc().is_some() {
+            self.drive(key, egress, |session, send| session.handle_timeout(now, send));
+            self.start_media(now, key);
+        }
+    }
+
+    /// Looks after a WebRTC peer: lost, or due a receiver report.
+    fn care(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let peer = self.peer(key);
+        let (id, ssrc) = (peer.id, peer.ssrc);
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        if now.saturating_duration_since(webrtc.last_alive) >= LOST_AFTER {
+            return self.lose(key);
+        }
+        let about = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc);
+        if let (Some(media), Some(about), Some(to)) = (&mut webrtc.media, about, webrtc.address)
+            && let Some(reception) = &mut media.reception
+        {
+            let mut report = [0; rtcp::REPORT_LEN];
+            reception.write_report(now, webrtc.slot_ssrcs.first().copied().unwrap_or(ssrc), about, &mut report);
+            if let Some(len) = media.rtcp_outbound.seal(egress.slot(), &report) {
+                egress.commit(len, to);
+            }
+        }
+        self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
+    }
+
+    /// Frees the slots of a speaker that fell silent, else looks again when it could be.
+    fn watch_silence(&mut self, now: Instant, key: u32) {
+        let peer = self.peer(key);
+        let silent_at = peer.last_audio.map_or(now, |at| at + FREE_AFTER);
+        if silent_at > now {
+            let id = peer.id;
+            self.timers.arm(silent_at, id, key, Timer::Silence);
+        } else {
+            peer.is_silence_watched = false;
+            self.free_slots(key);
+        }
+    }
+
+    // Belief and its consequences.
+
+    /// An authentic packet came from `from`: that is where the peer is now.
+    #[inline]
+    fn follow(&mut self, key: u32, from: SocketAddr) {
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let address = match &mut peer.transport {
+            Transport::Native(native) => &mut native.address,
+            Transport::Webrtc(webrtc) => &mut webrtc.address,
+            Transport::None => return,
+        };
+        if *address == Some(from) {
+            return;
+        }
+        let before = address.replace(from);
+        let (room, listener, is_native) = (peer.room, peer.listener, matches!(peer.transport, Transport::Native(_)));
+        if let Some(listener) = listener {
+            self.room(room).listener(listener).set_address(from);
+        }
+        if is_native {
+            if let Some(before) = before {
+                self.by_address.remove(&before);
+            }
+            self.claim_address(key, from);
+            self.start_native(key, from);
+        }
+    }
+
+    /// Op 1's address and IP discovery agree. Not when someone else proved the address.
+    fn believe_discovery(&mut self, key: u32, address: SocketAddr) {
+        if !self.by_address.contains_key(&address) {
+            self.follow(key, address);
+        }
+    }
+
+    /// Makes `address` the peer's; whoever had it before loses it.
+    fn claim_address(&mut self, key: u32, address: SocketAddr) {
+        let Some(before) = self.by_address.insert(address, key).filter(|&before| before != key) else { return };
+        match &mut self.peer(before).transport {
+            Transport::Webrtc(webrtc) => {
+                // Its next check says where it is now.
+                webrtc.addresses.retain(|&other| other != address);
+                webrtc.address = webrtc.address.filter(|&current| current != address);
+            }
+            Transport::Native(native) => {
+                // Its next packet says where it is now; op 1 does not any more.
+                native.address = None;
+                native.claimed = SocketAddr::from(([0, 0, 0, 0], 0));
+                let outbound = self.remove_listener(before).map(Listener::into_outbound);
+                if let Some(native) = self.peer(before).transport.native() {
+                    native.outbound = outbound;
+                }
+            }
+            Transport::None => {}
+        }
+    }
+
+    fn remove_listener(&mut self, key: u32) -> Option<Listener> {
+        let peer = self.peer(key);
+        let (room, place) = (peer.room, peer.listener.take()?);
+        let (removed, moved) = self.room(room).remove(place);
+        if let Some(moved) = moved {
+            self.peer(moved).listener = Some(place);
+        }
+        Some(removed)
+    }
+
+    /// The first belief in a native address: media can flow.
+    fn start_native(&mut self, key: u32, address: SocketAddr) {
+        let peer = self.peer(key);
+        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let Some(outbound) = peer.transport.native().and_then(|native| native.outbound.take()) else { return };
+        let listener = Listener::native(key, id, address, outbound, is_deafened);
+        let place = self.room(room).add(listener);
+        self.peer(key).listener = Some(place);
+        self.events.push((id, PeerEvent::Connected));
+    }
+
+    /// If DTLS just finished: media can flow.
+    fn start_media(&mut self, now: Instant, key: u32) {
+        let peer = self.peer(key);
+        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let (None, Some(address), Some(keys)) = (&webrtc.media, webrtc.address, webrtc.session.keys()) else { return };
+        let profile = keys.profile;
+        let outbound = Outbound::srtp(profile, &keys.server.rtp);
+        webrtc.media = Some(Media {
+            inbound: Inbound::srtp(profile, &keys.client.rtp),
+            window: ReplayWindow::new(0),
+            rtcp_inbound: RtcpInbound::new(profile, &keys.client.rtcp),
+            rtcp_window: ReplayWindow::new(0),
+            rtcp_outbound: RtcpOutbound::new(profile, &keys.server.rtcp),
+            reception: None,
+        });
+        // A client that offered no slot only speaks.
+        if let Some(opus) = &webrtc.slot_opus {
+            let format = (opus.payload_type, opus.audio_level);
+            let slots = Slots::new(now, &webrtc.slot_ssrcs);
+            let listener = Listener::webrtc(key, id, address, outbound, is_deafened, format, slots);
+            let place = self.room(room).add(listener);
+            self.peer(key).listener = Some(place);
+        }
+        self.events.push((id, PeerEvent::Connected));
+    }
+
+    /// Lets str0m work for one peer and gives the peer up when that fails.
+    fn drive<E: Egress>(
+        &mut self,
+        key: u32,
+        egress: &mut E,
+        run: impl FnOnce(&mut Session, &mut dyn FnMut(&[u8], SocketAddr)) -> Result<(), Ended>,
+    ) {
+        let mut send = |datagram: &[u8], to: SocketAddr| {
+            let slot = egress.slot();
+            if datagram.len() <= slot.len() {
+                slot[..datagram.len()].copy_from_slice(datagram);
+                egress.commit(datagram.len(), to);
+            }
+        };
+        match run(&mut self.webrtc(key).session, &mut send) {
+            Ok(()) => self.arm_handshake(key),
+            Err(ended) => {
+                if ended == Ended::Panicked {
+                    self.drops.count(Reason::Panicked);
+                }
+                self.lose(key);
+            }
+        }
+    }
+
+    fn arm_handshake(&mut self, key: u32) {
+        let peer = self.peer(key);
+        let id = peer.id;
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let at = webrtc.session.next_timeout();
+        if peer.handshake_armed.is_none_or(|armed| at < armed) {
+            peer.handshake_armed = Some(at);
+            self.timers.arm(at, id, key, Timer::Handshake);
+        }
+    }
+
+    /// Tells our sealing side of a native key what the client used of it.
+    #[inline]
+    fn observe_nonce(&mut self, key: u32, nonce: u32) -> bool {
+        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+        match peer.listener {
+            Some(listener) => self.rooms[peer.room].as_mut().expect("a peer's room exists").listener(listener).observe(nonce),
+            None => true,
+        }
+    }
+
+    fn lose(&mut self, key: u32) {
+        self.disconnect(key);
+        let id = self.peer(key).id;
+        self.events.push((id, PeerEvent::Lost));
+    }
+
+    /// Takes the transport away; the place in the room stays.
+    fn disconnect(&mut self, key: u32) {
+        // A new transport begins new indices, so what slots remember of the old ones must go.
+        self.free_slots(key);
+        let peer = self.peer(key);
+        peer.handshake_armed = None;
+        match std::mem::replace(&mut peer.transport, Transport::None) {
+            Transport::None => {}
+            Transport::Native(native) => {
+                if let Some(address) = native.address {
+                    self.by_address.remove(&address);
+                }
+            }
+            Transport::Webrtc(webrtc) => {
+                self.by_ufrag.remove(&webrtc.ufrag);
+                for address in &webrtc.addresses {
+                    self.by_address.remove(address);
+                }
+            }
+        }
+        self.remove_listener(key);
+    }
+
+    fn free_slots(&mut self, key: u32) {
+        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+        let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+        room.free_slots(key, &mut self.events);
+    }
+
+    fn key_of(&self, id: PeerId) -> Result<u32, SfuError> {
+        self.by_id.get(&id).copied().ok_or(SfuError::UnknownPeer)
+    }
+
+    fn peer(&mut self, key: u32) -> &mut Peer {
+        self.peers[key as usize].as_mut().expect("a mapped peer exists")
+    }
+
+    fn webrtc(&mut self, key: u32) -> &mut Webrtc {
+        self.peer(key).transport.webrtc().expect("the caller saw a WebRTC transport")
+    }
+
+    fn room(&mut self, index: usize) -> &mut Room {
+        self.rooms[index].as_mut().expect("a peer's room exists")
+    }
+}
+
+/// ICE credentials: a user name fragment that no other peer of this process has or had, and a password of 128 random bits
+/// (RFC 8445 §5.3 asks for 24 and 128).
+fn credentials(id: PeerId, secret: &Secret) -> (String, String) {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    (format!("{:x}{}", id.0, hex(&secret[16..20])), hex(&secret[..16]))
+}

@@ -1,0 +1,96 @@
+//! One participant: its place, its rights, and the receiving side of its transport.
+
+use crate::PeerId;
+use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
+use crate::replay::ReplayWindow;
+use crate::rtcp::Reception;
+use crate::sdp::Opus;
+use crate::webrtc::Session;
+use guildhall_protocol::fleet::Policy;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Addresses that one WebRTC client may prove at a time: a few interfaces, both IP versions, some rebinding.
+pub const MAX_ADDRESSES: usize = 8;
+
+pub struct Peer {
+    pub id: PeerId,
+    /// Index of the room in the engine's table.
+    pub room: usize,
+    /// The native SSRC.
+    pub ssrc: u32,
+    pub policy: Policy,
+    /// The last address from which IP discovery with this peer's SSRC came.
+    pub discovered: Option<SocketAddr>,
+    pub transport: Transport,
+    /// Where this peer's listener is in its room, once media can be sent to it.
+    pub listener: Option<usize>,
+    /// What holds for the audio this peer sends, on either transport.
+    pub last_audio: Option<Instant>,
+    /// Whether a timer watches for this speaker's silence.
+    pub is_silence_watched: bool,
+    /// When the earliest handshake timer of this peer that is in the heap is due.
+    pub handshake_armed: Option<Instant>,
+}
+
+/// Boxed, because the ciphers are large and most of the table is cold.
+pub enum Transport {
+    None,
+    Native(Box<Native>),
+    Webrtc(Box<Webrtc>),
+}
+
+/// A client of Discord's UDP voice.
+pub struct Native {
+    pub inbound: Inbound,
+    pub window: ReplayWindow,
+    /// What op 1 said.
+    pub claimed: SocketAddr,
+    /// Believed: an authentic packet or matching discovery came from it.
+    pub address: Option<SocketAddr>,
+    /// The sealing side, until the address is believed and it moves to the listener.
+    pub outbound: Option<crate::cipher::Outbound>,
+}
+
+/// A WebRTC client.
+pub struct Webrtc {
+    pub session: Session,
+    pub ufrag: String,
+    /// Every address from which an authentic check came, newest last.
+    pub addresses: Vec<SocketAddr>,
+    /// The pair the client uses.
+    pub address: Option<SocketAddr>,
+    pub last_alive: Instant,
+    pub slot_opus: Option<Opus>,
+    pub slot_ssrcs: Vec<u32>,
+    pub upstream: Option<crate::sdp::Upstream>,
+    /// Once DTLS is done.
+    pub media: Option<Media>,
+}
+
+/// The SRTP side of a WebRTC client.
+pub struct Media {
+    pub inbound: Inbound,
+    pub window: ReplayWindow,
+    pub rtcp_inbound: RtcpInbound,
+    pub rtcp_window: ReplayWindow,
+    pub rtcp_outbound: RtcpOutbound,
+    /// The stream that is received, since its first packet.
+    pub reception: Option<Reception>,
+}
+
+impl Transport {
+    pub fn webrtc(&mut self) -> Option<&mut Webrtc> {
+        match self {
+            Transport::Webrtc(webrtc) => Some(webrtc),
+            _ => None,
+        }
+    }
+
+    pub fn native(&mut self) -> Option<&mut Native> {
+        match self {
+            Transport::Native(native) => Some(native),
+            _ => None,
+        }
+    }
+}

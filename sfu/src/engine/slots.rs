@@ -1,0 +1,160 @@
+//! The fixed receive slots of one WebRTC listener: who speaks in which, and how a slot's stream stays one continuous stream
+//! (one SSRC, sequence numbers and timestamps without a jump) while its speakers change.
+//!
+//! A *tenure* is the time one speaker holds a slot. Within it the outgoing index is the incoming index plus a fixed offset,
+//! and a tenure begins above everything sent before; incoming indices are never repeated, so no (SSRC, index) is ever sealed
+//! twice, which AEAD forbids.
+
+use crate::sdp::MAX_SLOTS;
+use std::time::{Duration, Instant};
+
+/// A slot whose speaker was silent this long goes to another; shorter pauses are part of speaking.
+const STEAL_AFTER: Duration = Duration::from_millis(300);
+
+/// A speaker that was silent this long holds no slot.
+pub const FREE_AFTER: Duration = Duration::from_secs(2);
+
+/// The RTP clock of Opus.
+const CLOCK_HZ: u64 = 48_000;
+
+/// No speaker. Peer keys are indices of a bounded table and never reach this.
+const NOBODY: u32 = u32::MAX;
+
+/// Where a packet goes within a slot's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub ssrc: u32,
+    pub index: u64,
+    pub timestamp: u32,
+    /// The first packet of a tenure, marked as the start of a talkspurt.
+    pub is_first: bool,
+}
+
+/// Why a packet has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Every slot carries someone who speaks now.
+    NoSlot,
+    /// Older than the speaker's tenure.
+    BeforeTenure,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    ssrc: u32,
+    /// Wrapping difference between outgoing and incoming timestamp.
+    timestamp_offset: u32,
+    /// Wrapping difference between outgoing and incoming index.
+    index_offset: u64,
+    /// The first index of this tenure.
+    tenure_start: u64,
+    /// The next index nobody used.
+    next_index: u64,
+    last_timestamp: u32,
+    last_heard: Instant,
+}
+
+/// The table. Who speaks where is apart from the rest, so that finding a speaker reads one cache line.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    speakers: [u32; MAX_SLOTS],
+    count: u8,
+    slots: [Slot; MAX_SLOTS],
+}
+
+impl Slots {
+    /// As many slots as SSRCs, at most [`MAX_SLOTS`].
+    pub fn new(now: Instant, ssrcs: &[u32]) -> Slots {
+        // The stream starts at index 1, in the lower half of the first rollover, so that losing its first packets cannot make
+        // the receiver guess a wrong rollover count.
+        let slot = |ssrc| Slot {
+            ssrc,
+            timestamp_offset: 0,
+            index_offset: 0,
+            tenure_start: 1,
+            next_index: 1,
+            last_timestamp: 0,
+            last_heard: now,
+        };
+        let mut slots = [slot(0); MAX_SLOTS];
+        for (to, &ssrc) in slots.iter_mut().zip(ssrcs) {
+            *to = slot(ssrc);
+        }
+        Slots { speakers: [NOBODY; MAX_SLOTS], count: ssrcs.len().min(MAX_SLOTS) as u8, slots }
+    }
+
+    /// Finds the place of a packet, giving the speaker a slot if it has none: a free one, else the one silent for longest.
+    /// `changed` is told the SSRC of a slot that was given away.
+    #[inline]
+    pub fn place(
+        &mut self,
+        now: Instant,
+        speaker: u32,
+        index: u64,
+        timestamp: u32,
+        changed: impl FnMut(u32),
+    ) -> Result<Place, Refused> {
+        let count = usize::from(self.count);
+        if let Some(which) = self.speakers[..count].iter().position(|&held_by| held_by == speaker) {
+            let slot = &mut self.slots[which];
+            let out_index = index.wrapping_add(slot.index_offset);
+            // Wrapping: an index below the tenure appears as a huge distance.
+            if out_index.wrapping_sub(slot.tenure_start) > u64::MAX / 2 {
+                return Err(Refused::BeforeTenure);
+            }
+            let out_timestamp = timestamp.wrapping_add(slot.timestamp_offset);
+            if out_index >= slot.next_index {
+                slot.next_index = out_index + 1;
+                slot.last_timestamp = out_timestamp;
+            }
+            slot.last_heard = now;
+            return Ok(Place { ssrc: slot.ssrc, index: out_index, timestamp: out_timestamp, is_first: false });
+        }
+        self.begin_tenure(now, speaker, index, timestamp, changed)
+    }
+
+    #[cold]
+    fn begin_tenure(
+        &mut self,
+        now: Instant,
+        speaker: u32,
+        index: u64,
+        timestamp: u32,
+        mut changed: impl FnMut(u32),
+    ) -> Result<Place, Refused> {
+        let count = usize::from(self.count);
+        let free = |&which: &usize| self.speakers[which] == NOBODY;
+        let silent = |&which: &usize| now.saturating_duration_since(self.slots[which].last_heard) >= STEAL_AFTER;
+        let longest_silent = |which: &usize| self.slots[*which].last_heard;
+        let which = (0..count)
+            .filter(free)
+            .min_by_key(longest_silent)
+            .or_else(|| (0..count).filter(silent).min_by_key(longest_silent))
+            .ok_or(Refused::NoSlot)?;
+        let slot = &mut self.slots[which];
+        // The stream's clock ran on while nobody spoke in it.
+        let pause = now.saturating_duration_since(slot.last_heard);
+        let ticks = (pause.as_micros() as u64 * CLOCK_HZ / 1_000_000) as u32;
+        let out_timestamp = slot.last_timestamp.wrapping_add(ticks.max(1));
+        let out_index = slot.next_index;
+        slot.index_offset = out_index.wrapping_sub(index);
+        slot.timestamp_offset = out_timestamp.wrapping_sub(timestamp);
+        slot.tenure_start = out_index;
+        slot.next_index = out_index + 1;
+        slot.last_timestamp = out_timestamp;
+        slot.last_heard = now;
+        self.speakers[which] = speaker;
+        changed(slot.ssrc);
+        Ok(Place { ssrc: slot.ssrc, index: out_index, timestamp: out_timestamp, is_first: true })
+    }
+
+    /// Takes the speaker's slot away; its SSRC when it had one.
+    pub fn free(&mut self, speaker: u32) -> Option<u32> {
+        let which = self.speakers[..usize::from(self.count)].iter().position(|&held_by| held_by == speaker)?;
+        self.speakers[which] = NOBODY;
+        Some(self.slots[which].ssrc)
+    }
+}
+
+#[cfg(test)]
+mod tests;

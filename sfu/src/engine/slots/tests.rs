@@ -1,0 +1,107 @@
+use super::*;
+use std::collections::HashSet;
+
+struct World {
+    slots: Slots,
+    start: Instant,
+    changes: Vec<u32>,
+}
+
+impl World {
+    fn new(count: u32) -> World {
+        let start = Instant::now();
+        World { slots: Slots::new(start, &(100..100 + count).collect::<Vec<_>>()), start, changes: Vec::new() }
+    }
+
+    fn say(&mut self, at_ms: u64, speaker: u32, index: u64) -> Result<Place, Refused> {
+        let now = self.start + Duration::from_millis(at_ms);
+        let changes = &mut self.changes;
+        self.slots.place(now, speaker, index, (index * 960) as u32, |ssrc| changes.push(ssrc))
+    }
+}
+
+#[test]
+fn a_speaker_keeps_its_slot_and_offsets_stay_fixed() {
+    let mut world = World::new(2);
+    let first = world.say(0, 1, 5000).expect("a free slot");
+    assert!(first.is_first);
+    assert_eq!((first.ssrc, first.index), (100, 1));
+    // One packet lost, one late.
+    let third = world.say(40, 1, 5002).expect("the same slot");
+    let second = world.say(41, 1, 5001).expect("late but of this tenure");
+    assert_eq!((second.index, third.index), (2, 3));
+    assert_eq!(second.timestamp.wrapping_sub(first.timestamp), 960);
+    assert_eq!(third.timestamp.wrapping_sub(first.timestamp), 1920);
+    assert_eq!(world.changes, [100]);
+}
+
+#[test]
+fn the_stream_goes_on_where_it_was_when_the_speaker_changes() {
+    let mut world = World::new(1);
+    let last = (0..10).map(|i| world.say(i * 20, 1, 7 + i).expect("a slot")).last().expect("ten packets");
+    let next = world.say(180 + 1000, 2, 60_000).expect("the first speaker is silent");
+    assert_eq!((next.ssrc, next.index, next.is_first), (last.ssrc, last.index + 1, true));
+    assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 48_000, "a second of pause is a second of clock");
+    assert_eq!(world.changes, [100, 100]);
+}
+
+#[test]
+fn whoever_speaks_now_is_not_robbed_and_the_longest_silent_is() {
+    let mut world = World::new(2);
+    world.say(0, 1, 1).expect("free");
+    world.say(100, 2, 1).expect("free");
+    assert_eq!(world.say(200, 3, 1), Err(Refused::NoSlot));
+    world.say(250, 1, 2).expect("its slot");
+    assert_eq!(world.say(450, 3, 2).map(|place| place.ssrc), Ok(101), "speaker 2 was silent for longest");
+    assert_eq!(world.say(460, 2, 2), Err(Refused::NoSlot));
+}
+
+#[test]
+fn a_freed_slot_is_given_before_a_held_one() {
+    let mut world = World::new(2);
+    world.say(0, 1, 1).expect("free");
+    world.say(1, 2, 1).expect("free");
+    assert_eq!((world.slots.free(2), world.slots.free(2)), (Some(101), None));
+    assert_eq!(world.say(5000, 3, 9).map(|place| place.ssrc), Ok(101));
+}
+
+#[test]
+fn a_packet_from_before_the_tenure_has_no_place() {
+    let mut world = World::new(1);
+    world.say(0, 1, 50).expect("free");
+    assert_eq!(world.say(1, 1, 49), Err(Refused::BeforeTenure));
+    assert_eq!(world.say(2, 1, 51).map(|place| place.index), Ok(2));
+}
+
+#[test]
+fn without_slots_there_is_no_place() {
+    assert_eq!(World::new(0).say(0, 1, 1), Err(Refused::NoSlot));
+}
+
+/// The property AEAD needs: whatever speakers do, no (SSRC, index) is used twice.
+#[test]
+fn no_index_of_a_slot_is_ever_used_twice() {
+    let mut world = World::new(3);
+    let mut used = HashSet::new();
+    let mut state = 42u64;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    // Each speaker's packets are unique, as ingress guarantees, and arrive up to three places late: 3, 2, 1, 0, 7, 6, ...
+    let mut next = [0u64; 8];
+    let mut at = 0;
+    for _ in 0..20_000 {
+        at += random(60);
+        let speaker = random(8) as usize;
+        let index = next[speaker] ^ 3;
+        next[speaker] += 1;
+        if random(50) == 0 {
+            world.slots.free(random(8) as u32);
+        }
+        if let Ok(place) = world.say(at, speaker as u32, 1 << 20 | index) {
+            assert!(used.insert((place.ssrc, place.index)), "index {} of {} twice", place.index, place.ssrc);
+        }
+    }
+    assert!(used.len() > 3_000, "the world was not silent");
+}

@@ -1,0 +1,111 @@
+//! The RTCP we need (RFC 3550 §6.4): receiver reports about what a WebRTC client sends us, with the round-trip fields, and
+//! reading the client's sender reports for them.
+
+use std::time::{Duration, Instant};
+
+/// A receiver report with one block.
+pub const REPORT_LEN: usize = 32;
+
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+
+/// The RTP clock of Opus.
+const CLOCK_HZ: i64 = 48_000;
+
+/// What a receiver knows about one stream.
+#[derive(Clone, Debug)]
+pub struct Reception {
+    start: Instant,
+    first_index: u64,
+    highest_index: u64,
+    received: u64,
+    /// Expected and received at the last report.
+    reported: (u64, u64),
+    /// Arrival minus timestamp of the newest packet, in clock ticks; only differences mean anything.
+    transit: i64,
+    /// Interarrival jitter times 16 (RFC 3550 A.8).
+    jitter: i64,
+    /// The middle half of the newest sender report's NTP time, and when it came.
+    sender_report: Option<(u32, Instant)>,
+}
+
+impl Reception {
+    /// Begins with the first authentic packet.
+    pub fn new(now: Instant, index: u64, timestamp: u32) -> Reception {
+        let mut reception = Reception {
+            start: now,
+            first_index: index,
+            highest_index: index,
+            received: 1,
+            reported: (0, 0),
+            transit: 0,
+            jitter: 0,
+            sender_report: None,
+        };
+        reception.transit = reception.transit_of(now, timestamp);
+        reception
+    }
+
+    /// Counts an authentic packet.
+    #[inline]
+    pub fn on_packet(&mut self, now: Instant, index: u64, timestamp: u32) {
+        self.received += 1;
+        self.highest_index = self.highest_index.max(index);
+        let transit = self.transit_of(now, timestamp);
+        // A talkspurt that jumps the clock would dominate the estimate for seconds; a jump is not jitter.
+        let difference = i64::from((transit as i32).wrapping_sub(self.transit as i32)).abs();
+        self.transit = transit;
+        if difference < CLOCK_HZ {
+            self.jitter += difference - ((self.jitter + 8) >> 4);
+        }
+    }
+
+    /// Remembers a sender report for the round-trip fields.
+    pub fn on_sender_report(&mut self, now: Instant, ntp_middle: u32) {
+        self.sender_report = Some((ntp_middle, now));
+    }
+
+    /// Writes a receiver report of `from` about `about` and begins the next interval.
+    pub fn write_report(&mut self, now: Instant, from: u32, about: u32, out: &mut [u8; REPORT_LEN]) {
+        let expected = self.highest_index - self.first_index.min(self.highest_index) + 1;
+        let (expected_before, received_before) = self.reported;
+        let (expected_now, received_now) = (expected - expected_before.min(expected), self.received - received_before);
+        self.reported = (expected, self.received);
+        let lost_now = expected_now.saturating_sub(received_now);
+        let fraction = (lost_now << 8).checked_div(expected_now).unwrap_or(0).min(255) as u8;
+        let lost = expected.saturating_sub(self.received).min(0x7F_FFFF) as u32;
+        let (last, delay) = self.sender_report.map_or((0, Duration::ZERO), |(ntp, at)| (ntp, now.saturating_duration_since(at)));
+        let delay = (delay.as_micros() as u64 * 65_536 / 1_000_000) as u32;
+
+        out[..4].copy_from_slice(&[0x81, RECEIVER_REPORT, 0, (REPORT_LEN / 4 - 1) as u8]);
+        out[4..8].copy_from_slice(&from.to_be_bytes());
+        out[8..12].copy_from_slice(&about.to_be_bytes());
+        out[12..16].copy_from_slice(&(u32::from(fraction) << 24 | lost).to_be_bytes());
+        out[16..20].copy_from_slice(&(self.highest_index as u32).to_be_bytes());
+        out[20..24].copy_from_slice(&((self.jitter >> 4) as u32).to_be_bytes());
+        out[24..28].copy_from_slice(&last.to_be_bytes());
+        out[28..32].copy_from_slice(&delay.to_be_bytes());
+    }
+
+    fn transit_of(&self, now: Instant, timestamp: u32) -> i64 {
+        let arrival = (now.saturating_duration_since(self.start).as_micros() as i64 * CLOCK_HZ / 1_000_000) as u32;
+        i64::from(arrival.wrapping_sub(timestamp) as i32)
+    }
+}
+
+/// The sender and the middle half of the NTP time of the first sender report in a compound packet.
+pub fn find_sender_report(mut compound: &[u8]) -> Option<(u32, u32)> {
+    while let Some(head) = compound.first_chunk::<8>() {
+        let len = 4 * (1 + usize::from(u16::from_be_bytes([head[2], head[3]])));
+        let packet = compound.get(..len)?;
+        if head[1] == SENDER_REPORT && packet.len() >= 28 {
+            let ssrc = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+            return Some((ssrc, u32::from_be_bytes([packet[10], packet[11], packet[12], packet[13]])));
+        }
+        compound = &compound[len..];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
