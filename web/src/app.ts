@@ -63,8 +63,11 @@ export class App {
     this.#useToken((await this.#api.login(login, password)).token);
   }
 
-  async register(form: Registration): Promise<void> {
+  /** Makes an account; with an invite, goes where it leads. */
+  async register(form: Registration, invite: string | null): Promise<void> {
     this.#useToken((await this.#api.register(form)).token);
+    // The account exists either way: a stale invite is a notice, not a failed registration.
+    if (invite !== null) await this.acceptInvite(invite).catch((error: unknown) => this.notify(`The invite was not used. ${sentence(error)}`));
   }
 
   async logout(): Promise<void> {

@@ -13,9 +13,9 @@ export const HISTORY_PAGE = 50;
 
 export interface Registration {
   username: string;
-  email?: string;
+  /** `null`: an account without an address, which logs in by its name. */
+  email: string | null;
   password: string;
-  invite?: string;
 }
 
 export class ApiClient {

@@ -79,7 +79,7 @@ function Register({ invite }: { invite: Invite | null }) {
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
   const form = useSubmit(["username", "email", "password"], () =>
-    app.register({ username: username.trim(), email: email.trim(), password, ...(invite === null ? {} : { invite: invite.code }) }),
+    app.register({ username: username.trim(), email: email.trim() || null, password }, invite?.code ?? null),
   );
   return (
     <form className={styles.form} onSubmit={form.onSubmit}>
@@ -91,18 +91,17 @@ function Register({ invite }: { invite: Invite | null }) {
         required
         minLength={2}
         maxLength={32}
-        hint="Lower case letters, digits, dots and underscores."
+        hint="Letters, digits, dots, hyphens and underscores."
         value={username}
         error={form.fields["username"]}
         data-testid="register-name"
         onChange={(event) => setUsername(event.target.value)}
       />
       <Field
-        label="Email"
+        label="Email (optional)"
         name="email"
         type="email"
         autoComplete="email"
-        required
         value={email}
         error={form.fields["email"]}
         data-testid="register-email"

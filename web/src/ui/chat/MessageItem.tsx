@@ -52,7 +52,16 @@ export const MessageItem = memo(function MessageItem({ guildId, message, isFirst
           <Time atMs={atMs} />
         </span>
       )}
-      <article tabIndex={isNewest ? 0 : -1} className={styles.body} aria-label={`${name}, ${clockTime(atMs)}`} data-testid="message" data-message={message.id} data-author={author.username}>
+      <article
+        // One stop for Tab in the whole list, so that the keyboard reaches the messages and their tools at all.
+        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={isNewest ? 0 : -1}
+        className={styles.body}
+        aria-label={`${name}, ${clockTime(atMs)}`}
+        data-testid="message"
+        data-message={message.id}
+        data-author={author.username}
+      >
         {isFirst && (
           <header>
             <strong>{name}</strong>

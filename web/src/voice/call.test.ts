@@ -1,0 +1,129 @@
+import { describe, expect, it } from "vitest";
+import { Call, type CallInput, type CallOutput, DISMISSED_WAIT_MS, MAX_ATTEMPTS, PLACE_TIMEOUT_MS } from "./call";
+
+const place = { guildId: "10", channelId: "20" };
+const join: CallInput = { kind: "join", place };
+const server: CallInput = { kind: "server", guildId: "10", token: "t", endpoint: "node:1" };
+const connect: CallOutput = {
+  kind: "connect",
+  credentials: { endpoint: "node:1", token: "t", serverId: "10", userId: "1", sessionId: "s" },
+};
+const mutes = { isMuted: false, isDeafened: false };
+
+function state(channel: string | null): CallInput {
+  return { kind: "state", state: { guild_id: "10", channel_id: channel, user_id: "1", session_id: "s" } };
+}
+
+function ask(channel: string | null): CallOutput {
+  return { kind: "place", guildId: "10", channelId: channel, mutes };
+}
+
+function connected(): Call {
+  const call = new Call(() => 0.5);
+  for (const input of [join, state("20"), server, { kind: "audio" } as const]) call.handle(0, input);
+  return call;
+}
+
+describe("Call", () => {
+  it("asks for a place and connects when both answers are here, in either order", () => {
+    for (const answers of [
+      [state("20"), server],
+      [server, state("20")],
+    ]) {
+      const call = new Call(() => 0.5);
+      expect(call.handle(0, join)).toEqual([ask("20")]);
+      expect(call.status).toBe("joining");
+      const outputs = answers.flatMap((input) => call.handle(1, input));
+      expect(outputs).toEqual([connect]);
+      expect(call.status).toBe("connecting");
+      call.handle(2, { kind: "audio" });
+      expect(call.status).toBe("connected");
+    }
+  });
+
+  it("leaves by its own will", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "leave" })).toEqual([{ kind: "disconnect" }, ask(null)]);
+    expect(call.status).toBe("idle");
+    expect(call.handle(6, state(null))).toEqual([]);
+  });
+
+  it("ends when someone takes the user out of the channel", () => {
+    const call = connected();
+    expect(call.handle(5, state(null))).toEqual([{ kind: "disconnect" }]);
+    expect(call.status).toBe("idle");
+  });
+
+  it("follows when someone moves the user to another channel", () => {
+    const call = connected();
+    expect(call.handle(5, state("21"))).toEqual([{ kind: "disconnect" }]);
+    expect(call.handle(6, server)).toEqual([connect]);
+    expect(call.place).toEqual({ guildId: "10", channelId: "21" });
+    expect(call.status).toBe("reconnecting");
+  });
+
+  it("goes to the new node when the room moves, and waits when the node is not known yet", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "server", guildId: "10", token: "", endpoint: null })).toEqual([{ kind: "disconnect" }]);
+    expect(call.handle(6, server)).toEqual([connect]);
+  });
+
+  it("switches channels without hearing its own echo of the old place", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "join", place: { guildId: "10", channelId: "21" } })).toEqual([{ kind: "disconnect" }, ask("21")]);
+    expect(call.handle(6, state(null))).toEqual([]);
+    expect(call.handle(7, state("21"))).toEqual([]);
+    expect(call.handle(8, server)).toEqual([connect]);
+  });
+
+  it("fails with a reason when nothing answers, and leaves nothing behind", () => {
+    const call = new Call(() => 0.5);
+    call.handle(0, join);
+    expect(call.handle(PLACE_TIMEOUT_MS, { kind: "tick" })).toEqual([{ kind: "disconnect" }, ask(null)]);
+    expect(call.status).toBe("failed");
+    expect(call.failure).toContain("full");
+  });
+
+  it("asks for a new token when the session is lost, a few times", () => {
+    const call = connected();
+    let now = 10;
+    const outputs: CallOutput[] = [];
+    for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt += 1) {
+      call.handle(now, { kind: "ended", end: "lost" });
+      expect(call.status).toBe("reconnecting");
+      now = call.nextTimeout() ?? Number.NaN;
+      outputs.push(...call.handle(now, { kind: "tick" }));
+      call.handle(now, state("20"));
+      call.handle(now, server);
+    }
+    expect(outputs).toEqual(Array.from({ length: MAX_ATTEMPTS - 1 }, () => ask("20")));
+    call.handle(now, { kind: "ended", end: "lost" });
+    expect(call.status).toBe("failed");
+  });
+
+  it("waits after a dismissal to learn whether it was a move, and leaves if nothing comes", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "ended", end: "dismissed" })).toEqual([{ kind: "disconnect" }]);
+    expect(call.handle(6, state("21"))).toEqual([{ kind: "disconnect" }]);
+    expect(call.handle(7, server)).toEqual([connect]);
+    const alone = connected();
+    alone.handle(5, { kind: "ended", end: "dismissed" });
+    alone.handle(5 + DISMISSED_WAIT_MS, { kind: "tick" });
+    expect(alone.status).toBe("idle");
+  });
+
+  it("joins again after a new gateway session, and keeps talking through a resumed one", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "gateway", isNewSession: false })).toEqual([]);
+    expect(call.status).toBe("connected");
+    expect(call.handle(6, { kind: "gateway", isNewSession: true })).toEqual([{ kind: "disconnect" }, ask("20")]);
+  });
+
+  it("tells the gateway its mutes only while it has a place", () => {
+    const call = new Call(() => 0.5);
+    const muted = { isMuted: true, isDeafened: false };
+    expect(call.handle(0, { kind: "mutes", mutes: muted })).toEqual([]);
+    expect(call.handle(1, join)).toEqual([{ kind: "place", guildId: "10", channelId: "20", mutes: muted }]);
+    expect(call.handle(2, { kind: "mutes", mutes })).toEqual([ask("20")]);
+  });
+});

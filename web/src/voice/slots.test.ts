@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import { answerSlots, opusPayloadType } from "./sdp";
+import { SlotTable } from "./slots";
+
+const answer = [
+  "v=0",
+  "o=- 1 2 IN IP4 0.0.0.0",
+  "s=-",
+  "t=0 0",
+  "a=ice-lite",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+  "a=mid:0",
+  "a=recvonly",
+  "a=rtpmap:111 opus/48000/2",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+  "a=mid:1",
+  "a=sendonly",
+  "a=ssrc:1001 cname:a",
+  "a=ssrc:1001 msid:- a",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+  "a=mid:2",
+  "a=sendonly",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+  "a=mid:3",
+  "a=inactive",
+  "m=audio 0 UDP/TLS/RTP/SAVPF 111",
+  "a=mid:4",
+  "a=sendonly",
+  "",
+].join("\r\n");
+
+describe("session descriptions", () => {
+  it("finds the sections in which the server sends, with their SSRC when it is named", () => {
+    expect(answerSlots(answer)).toEqual([
+      { mid: "1", ssrc: 1001 },
+      { mid: "2", ssrc: null },
+    ]);
+  });
+
+  it("finds the payload type of Opus", () => {
+    expect(opusPayloadType(answer)).toBe(111);
+    expect(opusPayloadType("a=rtpmap:0 PCMU/8000")).toBeNull();
+  });
+});
+
+function table(): SlotTable {
+  const slots = new SlotTable();
+  slots.open([
+    { mid: "1", ssrc: 1001 },
+    { mid: "2", ssrc: 1002 },
+  ]);
+  return slots;
+}
+
+describe("SlotTable", () => {
+  it("puts a speaker into the slot with its SSRC and keeps it there while it is silent", () => {
+    const slots = table();
+    slots.speaker("7", 1001, true);
+    expect(slots.all()[0]).toEqual({ mid: "1", ssrc: 1001, userId: "7", isOn: true });
+    slots.speaker("7", 1001, false);
+    expect(slots.all()[0]).toEqual({ mid: "1", ssrc: 1001, userId: "7", isOn: false });
+  });
+
+  it("lets a new speaker take a slot over, and ignores the late end of the one before", () => {
+    const slots = table();
+    slots.speaker("7", 1001, true);
+    slots.speaker("8", 1001, true);
+    slots.speaker("7", 1001, false);
+    expect(slots.all()[0]).toMatchObject({ userId: "8", isOn: true });
+  });
+
+  it("has a user in one slot at a time", () => {
+    const slots = table();
+    slots.speaker("7", 1001, true);
+    slots.speaker("7", 1002, true);
+    expect(slots.all().map((slot) => slot.userId)).toEqual([null, "7"]);
+  });
+
+  it("remembers a speaker who was named before the slots were known", () => {
+    const slots = new SlotTable();
+    slots.speaker("7", 1001, true);
+    slots.open([{ mid: "1", ssrc: null }]);
+    expect(slots.all()[0]?.userId).toBeNull();
+    slots.learn("1", 1001);
+    expect(slots.all()[0]?.userId).toBe("7");
+  });
+
+  it("empties the slot of a user who went", () => {
+    const slots = table();
+    slots.speaker("7", 1001, true);
+    slots.gone("7");
+    expect(slots.all()[0]).toMatchObject({ userId: null, isOn: false });
+  });
+});
