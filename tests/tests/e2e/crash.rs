@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 const ROUNDS: usize = 12;
 
 /// Writers, each in a channel of its own and all in a shared one, so that both orders are checked: one writer's and a channel's.
-const WRITERS: usize = 4;
+const WRITERS: usize = 6;
 
 /// At least so many acknowledgements come between two kills, so that a round without any cannot pass for a success.
 const ACKNOWLEDGED: std::ops::Range<usize> = 10..60;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_voice;
+mod browsers;
 mod crash;
 mod libraries;
 mod process;

@@ -7,10 +7,10 @@ use serde_json::json;
 const READ: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
 
 /// Cuts in one test; each is followed by messages that only a replay can deliver.
-const CUTS: usize = 3;
+const CUTS: usize = 4;
 
-/// Messages around each cut: before it, while nothing gets through, and after.
-const BATCH: usize = 4;
+/// Messages around each cut: before it, while nothing gets through, and after. All together stay below the rate limit.
+const BATCH: usize = 2;
 
 #[tokio::test]
 async fn discord_js_resumes_and_misses_nothing() {

@@ -1,0 +1,315 @@
+//! Two people in two real browsers: from the first login to hearing each other, and a bot of a released library beside them.
+
+use guildhall_loadtest::{Rest, opus::Speaker, rest::Account};
+use guildhall_protocol::{GuildId, Permissions};
+use guildhall_tests::{
+    artifacts, eventually,
+    frames::write,
+    proxy::Proxy,
+    script::Script,
+    server::Server,
+    world::{PASSWORD, World},
+};
+use serde_json::{Value, json};
+
+/// Root mean square of 85 ms, of full scale: -40 dB. The browser's fake microphone beeps far above it, silence is far below.
+const AUDIBLE: f64 = 0.01;
+
+/// -60 dB, where comfort noise may be.
+const SILENT: f64 = 0.001;
+
+/// The fake microphone beeps once a second; who is silent for this long says nothing.
+const SILENCE_MS: u64 = 2_500;
+
+/// One person's page.
+struct Page<'a> {
+    browser: &'a Script,
+    name: &'static str,
+}
+
+impl<'a> Page<'a> {
+    async fn open(browser: &'a Script, name: &'static str, url: &str) -> Page<'a> {
+        browser.ask("open", json!({"page": name, "url": url})).await;
+        Page { browser, name }
+    }
+
+    async fn act(&self, what: &str, id: &str, mut fields: Value) -> Value {
+        fields["page"] = json!(self.name);
+        fields["id_of"] = json!(id);
+        self.browser.ask(what, fields).await
+    }
+
+    async fn click(&self, id: &str) {
+        self.act("click", id, json!({})).await;
+    }
+
+    async fn fill(&self, id: &str, value: &str) {
+        self.act("fill", id, json!({"value": value})).await;
+    }
+
+    async fn sees(&self, id: &str) {
+        self.act("see", id, json!({})).await;
+    }
+
+    async fn reads(&self, id: &str, text: &str) {
+        self.act("see", id, json!({"text": text})).await;
+    }
+
+    async fn sees_no_more(&self, id: &str) {
+        self.act("miss", id, json!({})).await;
+    }
+
+    async fn attribute(&self, id: &str, name: &str) -> Value {
+        self.act("attribute", id, json!({"name": name})).await
+    }
+
+    async fn evaluate(&self, js: &str) -> Value {
+        self.act("evaluate", "", json!({"js": js})).await
+    }
+
+    async fn writes(&self, text: &str) {
+        self.fill("composer", text).await;
+        self.act("press", "composer", json!({"key": "Enter"})).await;
+    }
+
+    async fn logs_in(&self, login: &str, password: &str) {
+        self.fill("login-name", login).await;
+        self.fill("login-password", password).await;
+        self.click("login-submit").await;
+        self.sees("user-panel").await;
+    }
+
+    async fn shoot(&self, name: &str) {
+        let path = artifacts().join(format!("{name}.png"));
+        self.browser.ask("screenshot", json!({"page": self.name, "path": path})).await;
+    }
+
+    /// What the page's voice hook says of another person in the room; null while that person is not there.
+    async fn participant(&self, username: &str) -> Value {
+        let js = format!("window.guildhall.voice().participants.find((each) => each.username === '{username}') ?? null");
+        self.evaluate(&js).await
+    }
+
+    /// Waits until both measures say that a person is audible: the Web Audio meter and the browser's own statistics of the
+    /// receiving stream.
+    async fn hears(&self, username: &str) {
+        eventually(&format!("{} to measure {username} by the Web Audio meter", self.name), async || {
+            (self.participant(username).await["level"].as_f64()? > AUDIBLE).then_some(())
+        })
+        .await;
+        let energy = async || {
+            let js = format!(
+                "(async () => {{
+                    const person = window.guildhall.voice().participants.find((each) => each.username === '{username}');
+                    const slot = window.guildhall.voice().slots.find((each) => each.userId === person?.userId);
+                    const stream = (await window.guildhall.inbound()).find((each) => each.mid === slot?.mid);
+                    return stream ? [stream.audioLevel, stream.totalAudioEnergy, stream.packetsReceived] : null;
+                }})()"
+            );
+            self.evaluate(&js).await
+        };
+        eventually(&format!("{} to measure {username} by getStats", self.name), async || {
+            let stats = energy().await;
+            let is_audible = stats[0].as_f64()? > AUDIBLE && stats[1].as_f64()? > 0.0 && stats[2].as_u64()? > 0;
+            is_audible.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until nothing of a person is measured over a time in which the fake microphone would have beeped.
+    async fn hears_silence_of(&self, username: &str) {
+        let js = format!(
+            "(async () => {{
+                const until = performance.now() + {SILENCE_MS};
+                let loudest = 0;
+                while (performance.now() < until) {{
+                    const person = window.guildhall.voice().participants.find((each) => each.username === '{username}');
+                    loudest = Math.max(loudest, person?.level ?? 0);
+                    await new Promise((done) => setTimeout(done, 40));
+                }}
+                return loudest;
+            }})()"
+        );
+        eventually(&format!("{} to hear nothing of {username}", self.name), async || {
+            (self.evaluate(&js).await.as_f64()? < SILENT).then_some(())
+        })
+        .await;
+    }
+
+    async fn joins_voice(&self, channel: &str) {
+        self.click(&format!("voice-join-{channel}")).await;
+        self.is_connected().await;
+    }
+
+    async fn is_connected(&self) {
+        eventually(&format!("{} to be connected by voice", self.name), async || {
+            (self.evaluate("window.guildhall.voice().state").await == "connected").then_some(())
+        })
+        .await;
+    }
+}
+
+/// What no page may do, whatever happens in it.
+fn assert_no_page_failed(browser: &Script) {
+    let errors = browser.events("page_error");
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[tokio::test]
+async fn two_people_meet_write_and_talk_with_a_bot_beside_them() {
+    let server = Server::start();
+    let browser = Script::browser().await;
+
+    // The owner logs in with what the first start showed, founds a guild and makes an invite.
+    let owner = Page::open(&browser, "owner", &server.base()).await;
+    owner.logs_in(&server.owner().login, &server.owner().password).await;
+    owner.click("welcome-create").await;
+    owner.fill("guild-create-name", "The Clockmakers").await;
+    owner.click("guild-create-submit").await;
+    owner.sees("composer").await;
+    owner.click("invite-create").await;
+    owner.sees("invite-link").await;
+    let link = eventually("an invite link", async || {
+        let js = "document.querySelector('[data-testid=invite-link]').value ?? ''";
+        let link = owner.evaluate(js).await.as_str().expect("text").to_string();
+        link.contains("/invite/").then_some(link)
+    })
+    .await;
+    owner.evaluate("document.activeElement?.blur()").await;
+    owner.act("press", "invite-link", json!({"key": "Escape"})).await;
+
+    // A friend follows the link, registers and is in.
+    let ann = Page::open(&browser, "ann", &link).await;
+    ann.click("show-register").await;
+    ann.fill("register-name", "ann").await;
+    ann.fill("register-email", "ann@example.test").await;
+    ann.fill("register-password", PASSWORD).await;
+    ann.click("register-submit").await;
+    ann.click("invite-accept").await;
+    ann.sees("composer").await;
+
+    // They write.
+    ann.writes("Good evening! Is this the right place?").await;
+    owner.reads("message-content", "Good evening! Is this the right place?").await;
+    owner.writes("It is. Come to the voice room.").await;
+    ann.reads("message-content", "Come to the voice room.").await;
+
+    // A bot joins the guild; its application is the owner's.
+    let rest = Rest::new(&server.base()).expect("a client");
+    let account = rest.login(&server.owner().login, &server.owner().password).await.expect("the owner's password");
+    let path = owner.evaluate("location.pathname").await;
+    let guild: u64 = path.as_str().and_then(|path| path.split('/').nth(2)?.parse().ok()).expect("/channels/<guild>/<channel>");
+    let guild = GuildId::new(guild);
+    let jester = bot(&account, guild, "jester").await;
+    let channels = account.rest.channels(guild).await.expect("the owner lists channels");
+    let voice = channels.iter().find(|channel| channel.kind.is_voice()).expect("a new guild has a voice channel");
+
+    // They talk.
+    owner.joins_voice(&voice.name).await;
+    ann.joins_voice(&voice.name).await;
+    owner.sees("participant-ann").await;
+    tokio::join!(owner.hears("ann"), ann.hears("owner"));
+
+    // Who mutes herself is seen muted, and heard no more.
+    ann.click("voice-mute").await;
+    eventually("the owner's page to show ann muted", async || {
+        (owner.attribute("participant-ann", "data-muted").await == "true").then_some(())
+    })
+    .await;
+    owner.hears_silence_of("ann").await;
+
+    // The third is the bot, with real speech in Opus, heard by both while it plays.
+    let given = json!({"base": server.base(), "token": jester.token});
+    let script = Script::node("bot.mjs", &given, Some(&server.ca()));
+    script.event("ready", json!({})).await;
+    script.ask("join_voice", json!({"guild": guild, "channel": voice.id})).await;
+    let speech = Speaker::new(1).and_then(|mut speaker| speaker.packets(250)).expect("real Opus");
+    let file = write(server.data(), "speech", &speech);
+    script.ask("play", json!({"frames": file, "loop": true})).await;
+    tokio::join!(owner.hears("jester"), ann.hears("jester"));
+    eventually("a page to show that the bot speaks", async || {
+        (owner.attribute("participant-jester", "data-speaking").await == "true").then_some(())
+    })
+    .await;
+    owner.shoot("voice").await;
+    let channel =
+        channels.iter().find(|channel| !channel.kind.is_voice() && channel.kind.holds_messages()).expect("a text channel");
+    for page in [&owner, &ann] {
+        page.click(&format!("channel-item-{}", channel.name)).await;
+        page.sees("composer").await;
+    }
+    owner.shoot("text").await;
+    ann.shoot("text-ann").await;
+
+    // And the bot hears the people: what it gets are Opus packets of who speaks.
+    ann.click("voice-mute").await;
+    owner.hears("ann").await;
+    let ann_id = owner.participant("ann").await["userId"].clone();
+    script.ask("listen", json!({"user": ann_id})).await;
+    eventually("the bot to hear ann", async || {
+        (script.ask("heard", json!({"user": ann_id})).await.as_array()?.len() > 50).then_some(())
+    })
+    .await;
+
+    // Everybody leaves, and it shows.
+    script.ask("leave_voice", json!({})).await;
+    owner.sees_no_more("participant-jester").await;
+    ann.click("voice-leave").await;
+    owner.sees_no_more("participant-ann").await;
+    assert_no_page_failed(&browser);
+}
+
+/// An application's bot that may come in and speak.
+async fn bot(owner: &Account, guild: GuildId, name: &str) -> Account {
+    let application = owner.rest.create_application(name).await.expect("an application").id;
+    let token = owner.rest.create_bot(application).await.expect("its bot");
+    let speak = Permissions::VIEW_CHANNEL.union(Permissions::CONNECT).union(Permissions::SPEAK);
+    owner.rest.add_bot(application, guild, speak).await.expect("the owner lets it in");
+    let rest = owner.rest.as_bot(&token);
+    let user = rest.me().await.expect("the bot's token works");
+    Account { rest, token, user }
+}
+
+#[tokio::test]
+async fn a_page_survives_a_cut_wire_and_a_reload() {
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let mut talker = world.participant("tom", guildhall_tests::room::GCM).await;
+    let ann = world.member("ann").await;
+    let browser = Script::browser().await;
+    let page = Page::open(&browser, "ann", &format!("{}/channels/{}/{}", proxy.base(), world.guild, world.text)).await;
+    page.logs_in("ann@loadtest.invalid", PASSWORD).await;
+    page.sees("composer").await;
+    page.joins_voice("hearth").await;
+
+    // The wire is cut: the page says so, and what was written meanwhile is there when it comes back, once.
+    proxy.cut_and_hold();
+    page.sees("connection-banner").await;
+    for words in ["while you", "were away"] {
+        world.owner.rest.send_message(world.text, words).await.expect("the owner writes");
+    }
+    proxy.release();
+    page.sees_no_more("connection-banner").await;
+    page.reads("message-content", "were away").await;
+    let count = page.evaluate("document.querySelectorAll('[data-testid=message-content]').length").await;
+    assert_eq!(count, 2, "each message is shown once");
+
+    // The call went on, or came back by itself: what somebody says is heard.
+    page.is_connected().await;
+    let speech = Speaker::new(2).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
+    tokio::select! {
+        () = page.hears("tom") => {}
+        () = talker.say(&speech) => page.hears("tom").await,
+    }
+    talker.peer.stop_speaking().await.expect("silence and op 5 go out");
+    talker.peer.heard_so_far();
+
+    // A reload keeps who and where one is, and leaves the call.
+    browser.ask("reload", json!({"page": "ann"})).await;
+    page.reads("message-content", "were away").await;
+    let id = json!(ann.user.id);
+    let left = |state: &Value| state["user_id"] == id && state["channel_id"].is_null();
+    talker.session.next_named("VOICE_STATE_UPDATE", left).await.expect("the others see her leave the call");
+    page.shoot("reloaded").await;
+    assert_no_page_failed(&browser);
+}
