@@ -285,9 +285,9 @@ impl Session {
                 self.announce(out);
             }
 
-            (Stage::Connecting | Stage::Entering | Stage::Connected, Input::Room(event)) => self.room_event(event, out),
+            (Stage::Connected, Input::Room(event)) => self.room_event(event, out),
             (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, out),
-            // A session that never entered learns of everyone when it does.
+            // A session that has not entered learns of everyone when it does.
             (_, Input::Room(_) | Input::Slot { .. }) => {}
             (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
             (_, Input::Policy(policy)) => {
@@ -336,8 +336,8 @@ impl Session {
             (Stage::Greeting { .. } | Stage::Checking, _) => self.end(CloseCode::NotAuthenticated, out),
             (_, ClientFrame::Identify(_) | ClientFrame::Resume(_)) => self.end(CloseCode::AlreadyAuthenticated, out),
 
-            // Selecting again while connected makes new keys, or answers a new offer: a browser whose network changed.
-            (Stage::Selecting | Stage::Connected, ClientFrame::SelectProtocol(select)) => self.select(select, out),
+            (Stage::Selecting, ClientFrame::SelectProtocol(select)) => self.select(select, out),
+            // Too early, or again: one transport per session, and nobody renegotiates.
             (_, ClientFrame::SelectProtocol(_)) => self.end(CloseCode::BadRequest, out),
 
             (_, ClientFrame::Speaking(ClientSpeaking { speaking: bits, ssrc })) => {
@@ -395,7 +395,6 @@ impl Session {
             SelectProtocol::WebRtc { offer } => (Transport::WebRtc, Output::ConnectWebRtc { offer }),
         };
         self.transport = Some(transport);
-        self.slots.clear();
         self.stage = Stage::Connecting;
         out.push(request);
     }

@@ -233,6 +233,7 @@ fn wrong_frames_close_with_the_documented_code() {
             true,
         ),
         ("select before ready", Rig::identified(8), 1, select_udp(MODE_AES256_GCM), CloseCode::BadRequest, true),
+        ("select twice", native(), 1, select_udp(MODE_AES256_GCM), CloseCode::BadRequest, true),
         ("wrong type", native(), 5, json!({ "speaking": "loud" }), CloseCode::DecodeError, true),
         ("unknown opcode", native(), 99, json!({}), CloseCode::UnknownOpcode, true),
         ("identify without token", Rig::new(8), 0, json!({ "server_id": "1" }), CloseCode::DecodeError, false),
@@ -376,15 +377,6 @@ fn a_cut_is_kept_for_the_resume_window_and_a_goodbye_is_not() {
     Rig::new(8).give(Input::SocketClosed { code: None }).ends(None, false);
     let mut rig = Rig::native(8, vec![]);
     rig.give(Input::SocketClosed { code: Some(4000) }).give(Input::Disconnect).ends(None, false);
-}
-
-#[test]
-fn a_second_select_makes_new_keys_for_the_same_session() {
-    let mut rig = Rig::native(8, vec![]);
-    rig.frame(1, select_udp(MODE_AES256_GCM)).give(Input::Room(RoomEvent::Entered(other(5, 0))));
-    rig.give(Input::Keyed([8; 32])).give(Input::Entered(vec![other(5, 0)])).take();
-    rig.frame(5, json!({ "speaking": 1, "ssrc": 1234 }));
-    assert_eq!(rig.take(), [Output::Speak(1)]);
 }
 
 #[test]
