@@ -80,3 +80,6 @@ impl Signaling {
         self.0.stop.closed().await;
     }
 }
+
+#[cfg(test)]
+mod tests;
