@@ -6,6 +6,8 @@
 
 mod classes;
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 mod views;
 

@@ -11,6 +11,8 @@ mod members;
 pub(crate) mod seats;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod world;
 
 pub use members::MemberList;
 

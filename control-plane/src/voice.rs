@@ -4,6 +4,9 @@
 //! where to connect by VOICE_SERVER_UPDATE, whose signed token is all that the node needs; what changes afterwards reaches
 //! the node through the outbox. A request that is not allowed is answered with silence, as clients expect.
 
+#[cfg(test)]
+mod tests;
+
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{self, Viewers};
 use crate::hub::core::{Core, Moment, SessionKey};

@@ -275,10 +275,11 @@ impl Core {
         if !account.guilds.insert(guild) {
             return;
         }
-        for key in account.sessions.clone() {
+        let sessions = account.sessions.clone();
+        self.tell_presence_in(user, guild);
+        for key in sessions {
             self.seat(key, guild);
         }
-        self.tell_presence_in(user, guild);
     }
 
     /// A user is no member any more: its sessions lose the guild.
