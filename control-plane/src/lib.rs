@@ -3,6 +3,8 @@
 //! The database is the truth: a mutation commits its rows and its events in one transaction, and only then do sessions hear
 //! of it. Handlers authorize through [`guild::State`], the one place that answers what a user may do in a guild.
 
+mod api;
+pub mod app;
 pub mod event;
 pub mod fleet;
 pub mod gateway;
@@ -12,3 +14,5 @@ pub mod ids;
 pub mod presence;
 pub mod store;
 pub mod voice;
+
+pub use app::{Config, Connection, ControlPlane, OwnerCredentials, Registration};

@@ -22,7 +22,7 @@ pub use applications::NewApplication;
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
-pub use messages::{NewMessage, Page, Sent};
+pub use messages::{NewMessage, Page, REPLY, Sent};
 pub use tokens::{Caller, TokenHash};
 pub use users::Credentials;
 pub use writer::Publication;

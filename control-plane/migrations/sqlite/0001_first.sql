@@ -33,6 +33,8 @@ CREATE TABLE applications (
     name        TEXT    NOT NULL,
     description TEXT    NOT NULL DEFAULT '',
     verify_key  TEXT    NOT NULL,
+    -- PKCS #8 Ed25519: the other half of verify_key.
+    signing_key BLOB    NOT NULL,
     bot_id      INTEGER UNIQUE REFERENCES users (id),
     bot_public  INTEGER NOT NULL DEFAULT 1,
     flags       INTEGER NOT NULL DEFAULT 0,

@@ -20,6 +20,8 @@ pub struct NewApplication {
     pub description: String,
     /// Hex Ed25519 public key.
     pub verify_key: String,
+    /// PKCS #8; signs what is sent to the application.
+    pub signing_key: Vec<u8>,
     pub flags: u64,
 }
 
@@ -110,13 +112,14 @@ impl Store {
                     return Err(Conflict::Full.into());
                 }
                 sqlx::query(
-                    "INSERT INTO applications (id, owner_id, name, description, verify_key, flags, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    "INSERT INTO applications (id, owner_id, name, description, verify_key, signing_key, flags, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 )
                 .bind(new.id.to_sql())
                 .bind(new.owner_id.to_sql())
                 .bind(&new.name)
                 .bind(&new.description)
                 .bind(&new.verify_key)
+                .bind(&new.signing_key)
                 .bind(new.flags as i64)
                 .bind(tx.now_ms as i64)
                 .execute(tx.sql())

@@ -1,0 +1,77 @@
+//! The REST API under `/api`, `/api/v8`, `/api/v9` and `/api/v10`.
+//!
+//! One file per resource. A handler that changes something authorizes ([`access`]), stores (which publishes on commit) and
+//! answers, in this order. Every request passes [`gate`]: who is calling, and how often it may.
+
+mod access;
+mod accounts;
+mod applications;
+mod bans;
+mod body;
+mod channels;
+mod error;
+pub(crate) mod first_start;
+mod form;
+mod gate;
+mod gateway;
+mod guilds;
+mod invites;
+mod members;
+mod mentions;
+mod messages;
+mod overwrites;
+pub(crate) mod passwords;
+pub(crate) mod rate_limit;
+mod roles;
+#[cfg(test)]
+mod tests;
+mod typing;
+mod users;
+mod voice;
+
+use crate::app::App;
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use error::ApiError;
+use guildhall_protocol::ErrorCode;
+use std::time::Duration;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+/// How long a browser may remember what it may send.
+const CORS_AGE: Duration = Duration::from_secs(3600);
+
+pub fn router(app: App) -> Router {
+    let routes = Router::new()
+        .merge(accounts::routes())
+        .merge(applications::routes())
+        .merge(bans::routes())
+        .merge(channels::routes())
+        .merge(gateway::routes())
+        .merge(guilds::routes())
+        .merge(invites::routes())
+        .merge(members::routes())
+        .merge(messages::routes())
+        .merge(overwrites::routes())
+        .merge(roles::routes())
+        .merge(typing::routes())
+        .merge(users::routes())
+        .merge(voice::routes())
+        .fallback(async || ApiError::from(ErrorCode::NotFound))
+        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            use axum::response::IntoResponse;
+            ApiError::from(ErrorCode::Internal).into_response()
+        }))
+        .layer(from_fn_with_state(app.clone(), gate::gate))
+        .with_state(app);
+    // No cookie authenticates anything here, so any page may call; it needs a token of its own.
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(Any)
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(Any)
+        .max_age(CORS_AGE);
+    Router::new().nest_service("/api", ServiceBuilder::new().layer(cors).layer(from_fn(gate::version)).service(routes))
+}

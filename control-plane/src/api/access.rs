@@ -1,0 +1,117 @@
+//! Authorization: the caller's place in a guild or channel, asked of the guild in memory.
+//!
+//! Every handler asks here before it stores anything, in this order of refusals: the object is unknown (404), the caller may
+//! not know of it (50001), the caller may not do it (50013).
+
+use super::error::{ApiError, Result};
+use crate::app::App;
+use crate::guild::State;
+use crate::ids::unix_ms;
+use crate::store::Caller;
+use guildhall_protocol::model::{Channel, Member, Role};
+use guildhall_protocol::permissions::Rank;
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
+
+/// A member's view of their guild at one moment.
+pub struct Access<'a> {
+    pub state: &'a State,
+    pub user: UserId,
+    /// The caller's own membership.
+    pub member: &'a Member,
+    pub now_ms: u64,
+}
+
+/// A member's view of a channel that they may see.
+pub struct ChannelAccess<'a> {
+    pub guild: Access<'a>,
+    pub channel: &'a Channel,
+    /// What the caller may do in this channel.
+    pub permissions: Permissions,
+}
+
+impl<'a> Access<'a> {
+    pub fn permissions(&self) -> Permissions {
+        self.state.permissions(self.user, self.now_ms)
+    }
+
+    /// Refuses a caller who lacks any of the bits in the guild.
+    pub fn require(&self, bits: Permissions) -> Result<()> {
+        if self.permissions().contains(bits) { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    pub fn is_owner(&self) -> bool {
+        self.state.guild().owner_id == self.user
+    }
+
+    pub fn require_owner(&self) -> Result<()> {
+        if self.is_owner() { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    pub fn rank(&self) -> Rank {
+        self.state.rank(self.user).unwrap_or(Rank::Everyone)
+    }
+
+    pub fn member(&self, id: UserId) -> Result<&'a Member> {
+        self.state.member(id).ok_or(ErrorCode::UnknownMember.into())
+    }
+
+    pub fn role(&self, id: RoleId) -> Result<&'a Role> {
+        self.state.role(id).ok_or(ErrorCode::UnknownRole.into())
+    }
+
+    pub fn rank_of_role(&self, role: &Role) -> Rank {
+        Rank::of_role(self.state.id(), role.id, role.position)
+    }
+
+    /// Refuses to act on a role at or above one's own.
+    pub fn require_above_role(&self, role: &Role) -> Result<()> {
+        if self.rank().can_act_on(self.rank_of_role(role)) { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    /// Refuses to act on someone of one's own rank or above. A stranger stands below every member.
+    pub fn require_above(&self, user: UserId) -> Result<()> {
+        let is_below = self.state.rank(user).is_none_or(|rank| self.rank().can_act_on(rank));
+        if is_below { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    /// A channel of this guild that the caller may see.
+    pub fn channel(self, id: ChannelId) -> Result<ChannelAccess<'a>> {
+        let channel = self.state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
+        let permissions = self.state.channel_permissions(self.user, id, self.now_ms);
+        if !permissions.contains(Permissions::VIEW_CHANNEL) {
+            return Err(ErrorCode::MissingAccess.into());
+        }
+        Ok(ChannelAccess { guild: self, channel, permissions })
+    }
+}
+
+impl ChannelAccess<'_> {
+    pub fn require(&self, bits: Permissions) -> Result<()> {
+        if self.permissions.contains(bits) { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    pub fn guild_id(&self) -> GuildId {
+        self.guild.state.id()
+    }
+}
+
+impl App {
+    /// Asks about a guild that the caller is a member of.
+    pub async fn in_guild<R>(&self, caller: &Caller, id: GuildId, ask: impl FnOnce(Access) -> Result<R>) -> Result<R> {
+        let now_ms = unix_ms();
+        let answer = self
+            .hub()
+            .with_guild(id, |state| {
+                let member = state.member(caller.id()).ok_or(ApiError::from(ErrorCode::MissingAccess))?;
+                ask(Access { state, user: caller.id(), member, now_ms })
+            })
+            .await;
+        answer.unwrap_or(Err(ErrorCode::UnknownGuild.into()))
+    }
+
+    /// Asks about a channel that the caller may see.
+    pub async fn in_channel<R>(&self, caller: &Caller, id: ChannelId, ask: impl FnOnce(ChannelAccess) -> Result<R>) -> Result<R> {
+        let guild = self.hub().channel_guild(id).await.ok_or(ErrorCode::UnknownChannel)?;
+        self.in_guild(caller, guild, |access| ask(access.channel(id)?)).await
+    }
+}

@@ -1,0 +1,85 @@
+//! Bans.
+
+use super::body::{Body, Caller, Ids, Query, Reason};
+use super::error::{Refine, Result};
+use super::form::{Form, Shape};
+use crate::app::App;
+use crate::store::{Ban, Conflict, Left};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
+
+/// How far back a ban may delete messages: seven days.
+const DELETE_SECONDS: i64 = 604_800;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/guilds/{guild_id}/bans", get(list))
+        .route("/guilds/{guild_id}/bans/{user_id}", get(read).put(create).delete(lift))
+}
+
+struct Page {
+    after: UserId,
+    limit: u32,
+}
+
+impl Shape for Page {
+    fn read(form: &Form) -> Self {
+        Self {
+            after: form.id("after").value().unwrap_or_default(),
+            limit: form.integer("limit", 1..=1000).value().unwrap_or(1000) as u32,
+        }
+    }
+}
+
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(guild): Ids<GuildId>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Ban>>> {
+    app.in_guild(&caller, guild, |access| access.require(Permissions::BAN_MEMBERS)).await?;
+    Ok(Json(app.store().bans(guild, page.after, page.limit).await?))
+}
+
+async fn read(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<Json<Ban>> {
+    app.in_guild(&caller, guild, |access| access.require(Permissions::BAN_MEMBERS)).await?;
+    Ok(Json(app.store().find_ban(guild, user).await?.ok_or(ErrorCode::UnknownBan)?))
+}
+
+struct Create {
+    delete_message_seconds: u64,
+}
+
+impl Shape for Create {
+    fn read(form: &Form) -> Self {
+        let seconds = form.integer("delete_message_seconds", 0..=DELETE_SECONDS).value();
+        let days = form.integer("delete_message_days", 0..=7).value().map(|days| days * 86_400);
+        Self { delete_message_seconds: seconds.or(days).unwrap_or(0) as u64 }
+    }
+}
+
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Ids((guild, user)): Ids<(GuildId, UserId)>,
+    Reason(reason): Reason,
+    Body(ban): Body<Create>,
+) -> Result<StatusCode> {
+    app.in_guild(&caller, guild, |access| {
+        access.require(Permissions::BAN_MEMBERS)?;
+        access.require_above(user)
+    })
+    .await?;
+    let how = Left::Banned { reason, delete_message_seconds: ban.delete_message_seconds };
+    app.store().remove_member(guild, user, how).await.refine(&[(Conflict::Missing, ErrorCode::UnknownUser)])?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn lift(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {
+    app.in_guild(&caller, guild, |access| access.require(Permissions::BAN_MEMBERS)).await?;
+    app.store().lift_ban(guild, user).await.refine(&[(Conflict::Missing, ErrorCode::UnknownBan)])?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,29 @@
+//! "… is typing".
+
+use super::body::{Caller, Ids};
+use super::error::Result;
+use crate::app::App;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use guildhall_protocol::{ChannelId, ErrorCode, Permissions};
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/channels/{channel_id}/typing", post(start))
+}
+
+/// Tells for the next ten seconds; clients repeat it while someone types. Nothing is stored.
+async fn start(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<StatusCode> {
+    let guild = app
+        .in_channel(&caller, id, |access| {
+            if !access.channel.kind.holds_messages() {
+                return Err(ErrorCode::NotATextChannel.into());
+            }
+            access.require(Permissions::SEND_MESSAGES)?;
+            Ok(access.guild_id())
+        })
+        .await?;
+    app.hub().publish_typing(guild, id, caller.id()).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,158 @@
+//! The caller itself, other users, and the guilds that the caller is in.
+
+use super::accounts::{PASSWORD, internal, username};
+use super::body::{Body, Caller, Ids, Query};
+use super::error::Result;
+use super::form::{Errors, Form, Patch, Shape};
+use crate::app::App;
+use crate::store::Left;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use guildhall_protocol::model::{CurrentUser, User};
+use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Guilds per page of `GET /users/@me/guilds`.
+const GUILDS: i64 = 200;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/users/@me", get(me).patch(edit_me))
+        .route("/users/{user_id}", get(user))
+        .route("/users/@me/guilds", get(my_guilds))
+        .route("/users/@me/guilds/{guild_id}", delete(leave))
+}
+
+async fn me(caller: Caller) -> Json<CurrentUser> {
+    Json(CurrentUser::new(caller.user.clone(), caller.email.clone()))
+}
+
+struct EditMe {
+    username: Option<String>,
+    global_name: Patch<String>,
+    password: Option<String>,
+    new_password: Option<String>,
+}
+
+impl Shape for EditMe {
+    fn read(form: &Form) -> Self {
+        Self {
+            username: username(form).value(),
+            global_name: form.text("global_name", 1..=32),
+            password: form.secret("password", 1..=*PASSWORD.end()).value(),
+            new_password: form.secret("new_password", PASSWORD).value(),
+        }
+    }
+}
+
+async fn edit_me(State(app): State<App>, caller: Caller, Body(edit): Body<EditMe>) -> Result<Json<Value>> {
+    let mut user = caller.user.clone();
+    if let Some(name) = edit.username {
+        user.username = name;
+    }
+    if let Some(name) = edit.global_name.change() {
+        user.global_name = name;
+    }
+    // The password is proved before anything changes, so that a refused request changes nothing.
+    let new_hash = match edit.new_password {
+        Some(new_password) => {
+            let known = app.store().password_hash(caller.id()).await?;
+            if !app.passwords().verify(edit.password.unwrap_or_default(), known).await {
+                return Err(Errors::of("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.").into());
+            }
+            Some(app.passwords().hash(new_password).await.map_err(internal)?)
+        }
+        None => None,
+    };
+    if user != caller.user {
+        user = app.store().rename_user(user).await?;
+    }
+    let mut answer = json!(CurrentUser::new(user, caller.email.clone()));
+    if let Some(hash) = new_hash {
+        answer["token"] = app.store().change_password(caller.id(), hash).await?.into();
+        app.hub().disconnect_user_sessions(caller.id());
+    }
+    Ok(Json(answer))
+}
+
+async fn user(State(app): State<App>, _: Caller, Ids(id): Ids<UserId>) -> Result<Json<User>> {
+    Ok(Json(app.store().find_user(id).await?.ok_or(ErrorCode::UnknownUser)?))
+}
+
+struct Page {
+    before: Option<GuildId>,
+    after: Option<GuildId>,
+    limit: i64,
+    with_counts: bool,
+}
+
+impl Shape for Page {
+    fn read(form: &Form) -> Self {
+        Self {
+            before: form.id("before").value(),
+            after: form.id("after").value(),
+            limit: form.integer("limit", 1..=GUILDS).value().unwrap_or(GUILDS),
+            with_counts: form.flag("with_counts").value().unwrap_or(false),
+        }
+    }
+}
+
+/// A guild as a list shows it.
+#[derive(Serialize)]
+struct PartialGuild {
+    id: GuildId,
+    name: String,
+    icon: Option<String>,
+    banner: Option<String>,
+    owner: bool,
+    permissions: Permissions,
+    features: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approximate_member_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approximate_presence_count: Option<usize>,
+}
+
+async fn my_guilds(State(app): State<App>, caller: Caller, Query(page): Query<Page>) -> Result<Json<Vec<PartialGuild>>> {
+    let mut ids = app.store().guild_ids_of(caller.id()).await?;
+    ids.retain(|id| page.before.is_none_or(|before| *id < before) && page.after.is_none_or(|after| *id > after));
+    // `before` alone asks for the page that ends there.
+    let limit = page.limit as usize;
+    let skipped = if page.before.is_some() && page.after.is_none() { ids.len().saturating_sub(limit) } else { 0 };
+    let mut guilds = Vec::new();
+    for id in ids.into_iter().skip(skipped).take(limit) {
+        let found = app.in_guild(&caller, id, |access| {
+            let guild = access.state.guild();
+            Ok(PartialGuild {
+                id,
+                name: guild.name.clone(),
+                icon: guild.icon.clone(),
+                banner: guild.banner.clone(),
+                owner: access.is_owner(),
+                permissions: access.permissions(),
+                features: guild.features.clone(),
+                approximate_member_count: page.with_counts.then(|| access.state.member_count()),
+                approximate_presence_count: None,
+            })
+        });
+        // A guild that was left or deleted since the list was read is not listed.
+        let Ok(mut guild) = found.await else { continue };
+        if page.with_counts {
+            guild.approximate_presence_count = Some(app.hub().online_count(id).await);
+        }
+        guilds.push(guild);
+    }
+    Ok(Json(guilds))
+}
+
+async fn leave(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>) -> Result<StatusCode> {
+    let is_owner = app.in_guild(&caller, id, |access| Ok(access.is_owner())).await.map_err(|_| ErrorCode::UnknownGuild)?;
+    if is_owner {
+        return Err(ErrorCode::OwnerCannotLeave.into());
+    }
+    app.store().remove_member(id, caller.id(), Left::Free).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,162 @@
+//! The control plane as a whole: what it is configured with, what it consists of, how it starts and stops.
+
+use crate::api;
+use crate::api::passwords::Passwords;
+use crate::api::rate_limit::Limiter;
+use crate::hub::{self, Hub};
+use crate::store::{Publication, Store};
+use anyhow::Context;
+use guildhall_protocol::fleet::{FromNode, ToNode};
+use guildhall_protocol::voice_token::VoiceKey;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// The database file below the data folder.
+const DATABASE: &str = "guildhall.db";
+
+/// Whether strangers may make accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    Closed,
+}
+
+#[derive(Clone)]
+pub struct Config {
+    /// Holds the database; must exist.
+    pub data_dir: PathBuf,
+    /// `host:port` that voice clients are sent to; `None`: the `Host` that their gateway connection came with.
+    pub public_host: Option<String>,
+    pub voice_key: VoiceKey,
+    pub registration: Registration,
+    pub heartbeat_interval: Duration,
+    /// `false` lets everything pass and is meant for load tests only.
+    pub rate_limits: bool,
+}
+
+impl Config {
+    /// The defaults of everything that has one.
+    pub fn new(data_dir: PathBuf, voice_key: VoiceKey) -> Self {
+        Self {
+            data_dir,
+            public_host: None,
+            voice_key,
+            registration: Registration::Open,
+            // Discord's own; libraries are tested against it.
+            heartbeat_interval: Duration::from_millis(41_250),
+            rate_limits: true,
+        }
+    }
+}
+
+/// Where a request came from. The listener puts it into every request's extensions; without it requests count as one
+/// caller and as unencrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    pub peer: SocketAddr,
+    pub is_tls: bool,
+}
+
+/// What the first start tells its operator, once.
+#[derive(Clone, Debug)]
+pub struct OwnerCredentials {
+    pub login: String,
+    pub password: String,
+}
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    store: Store,
+    hub: Hub,
+    limiter: Mutex<Limiter>,
+    passwords: Passwords,
+}
+
+impl App {
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.0.limiter.lock().expect("nothing panics while it counts a request")
+    }
+}
+
+pub struct ControlPlane {
+    app: App,
+    publisher: JoinHandle<()>,
+}
+
+impl ControlPlane {
+    /// Opens the database and starts the tasks. `to_node` and `from_node` lead to the voice node.
+    pub async fn start(
+        config: Config,
+        to_node: mpsc::Sender<ToNode>,
+        from_node: mpsc::Receiver<FromNode>,
+    ) -> anyhow::Result<Self> {
+        let file = config.data_dir.join(DATABASE);
+        let (store, publications) =
+            Store::open(&file).await.with_context(|| format!("the database {} does not open", file.display()))?;
+        let hub = hub::Config {
+            public_host: config.public_host.clone(),
+            voice_key: config.voice_key.clone(),
+            heartbeat_interval: config.heartbeat_interval,
+        };
+        let hub = Hub::start(hub, store.clone(), to_node, from_node);
+        let publisher = tokio::spawn(publish(publications, hub.clone()));
+        let passwords = Passwords::new()?;
+        let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords }));
+        Ok(Self { app, publisher })
+    }
+
+    /// `/api/…`, complete with CORS.
+    pub fn router(&self) -> axum::Router {
+        api::router(self.app.clone())
+    }
+
+    /// On the first start: makes the owner's account and a guild that it owns. Later: `None`.
+    pub async fn ensure_owner(&self) -> anyhow::Result<Option<OwnerCredentials>> {
+        api::first_start::ensure_owner(&self.app).await
+    }
+
+    /// Sends the sessions away, finishes what was accepted, closes the database. Requests that come later are refused.
+    pub async fn shutdown(self) {
+        self.app.hub().shutdown().await;
+        self.app.store().close().await;
+        // The writer has dropped its end, so the publisher ends when everything is told.
+        if let Err(error) = self.publisher.await {
+            tracing::error!(%error, "the publisher did not end cleanly");
+        }
+    }
+}
+
+/// Hands committed events to the hub, one job's after another's, and answers each job when they have been applied.
+async fn publish(mut publications: mpsc::Receiver<Publication>, hub: Hub) {
+    while let Some(mut publication) = publications.recv().await {
+        let events = std::mem::take(&mut publication.events);
+        if !events.is_empty() {
+            hub.publish(events).await;
+        }
+        publication.complete();
+    }
+}
