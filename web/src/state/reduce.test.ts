@@ -121,9 +121,12 @@ describe("permissions", () => {
   });
 });
 
+function at(id: string, author: User, timestamp: string): Message {
+  return message(id, author, "21", { timestamp });
+}
+
 describe("timelineRows", () => {
   it("starts a run per author, gap and day", () => {
-    const at = (id: string, author: User, timestamp: string) => message(id, author, "21", { timestamp });
     const rows = timelineRows(
       [
         at("1", ada, "2026-11-20T12:00:00Z"),

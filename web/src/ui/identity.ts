@@ -14,8 +14,9 @@ export function initials(name: string): string {
 
 /** Degrees on the colour wheel. */
 export function hue(id: Id): number {
-  let hash = 7;
-  for (const digit of id) hash = (hash * 31 + digit.charCodeAt(0)) % 360_007;
+  // FNV-1a: ids made in one moment differ in few digits and must not look alike.
+  let hash = 0x811c9dc5;
+  for (const digit of id) hash = Math.imul(hash ^ digit.charCodeAt(0), 0x01000193) >>> 0;
   // Steps of 24 degrees: neighbours stay tellable apart.
-  return (hash % 15) * 24;
+  return ((hash >>> 8) % 15) * 24;
 }

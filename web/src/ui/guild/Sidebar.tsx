@@ -21,7 +21,7 @@ interface Props {
 export function Sidebar({ guildId, openChannelId, onOpenChannel }: Props) {
   return (
     <div className={styles.sidebar}>
-      {guildId === null ? <p className={styles.hint}>Choose a guild on the left, or found one.</p> : <GuildChannels guildId={guildId} openChannelId={openChannelId} onOpenChannel={onOpenChannel} />}
+      {guildId === null ? <p className={styles.hint}>Choose a guild on the left, or create one.</p> : <GuildChannels guildId={guildId} openChannelId={openChannelId} onOpenChannel={onOpenChannel} />}
       <VoicePanel />
       <UserPanel />
     </div>

@@ -24,7 +24,7 @@ export function Welcome({ isMissing }: { isMissing: boolean }) {
       </p>
       <div>
         <Button onClick={() => setDialog("create")} data-testid="welcome-create">
-          Found a guild
+          Create a guild
         </Button>
         <Button look="quiet" onClick={() => setDialog("join")} data-testid="welcome-join">
           Join by invite

@@ -21,7 +21,7 @@ export function CreateGuildDialog({ onClose }: { onClose: () => void }) {
     onClose();
   });
   return (
-    <Dialog title="Found a guild" onClose={onClose}>
+    <Dialog title="Create a guild" onClose={onClose}>
       <form className={styles.form} onSubmit={form.onSubmit}>
         <Field
           label="Name"
