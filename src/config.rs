@@ -4,11 +4,7 @@
 //! [`Config::load`], which reads the process's arguments and environment and the file.
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registration {
-    Open,
-    Closed,
-}
+use guildhall_control_plane::Registration;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};

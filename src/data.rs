@@ -2,9 +2,9 @@
 
 use anyhow::{Context, bail};
 use guildhall_protocol::voice_token::VoiceKey;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A data directory that is ours until this is dropped.
@@ -17,7 +17,9 @@ pub struct DataDir {
 impl DataDir {
     /// Creates the directory if need be and locks it: two servers on one database would each believe to be alone.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("The data directory {} cannot be created", path.display()))?;
+        // What is inside is nobody else's business: messages, password hashes, keys.
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        created.with_context(|| format!("The data directory {} cannot be created", path.display()))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -98,6 +100,7 @@ mod tests {
         let key_path = path.join("voice.key");
         let secret = fs::read(&key_path).unwrap();
         assert_eq!(fs::metadata(&key_path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         drop(data);
         DataDir::open(&path).unwrap().voice_key().unwrap();
         assert_eq!(fs::read(&key_path).unwrap(), secret);

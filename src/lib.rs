@@ -3,5 +3,6 @@
 pub mod config;
 pub mod data;
 pub mod listener;
+pub mod serve;
 pub mod tls;
 pub mod web;

@@ -8,7 +8,6 @@ use crate::store::{Publication, Store};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_token::VoiceKey;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -51,14 +50,6 @@ impl Config {
             rate_limits: true,
         }
     }
-}
-
-/// Where a request came from. The listener puts it into every request's extensions; without it requests count as one
-/// caller and as unencrypted.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection {
-    pub peer: SocketAddr,
-    pub is_tls: bool,
 }
 
 /// What the first start tells its operator, once.
@@ -129,9 +120,15 @@ impl ControlPlane {
         Ok(Self { app, publisher })
     }
 
-    /// `/api/…`, complete with CORS.
+    /// `/api/…`, complete with CORS. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
+    /// extensions; without it callers who are not logged in count as one.
     pub fn router(&self) -> axum::Router {
         api::router(self.app.clone())
+    }
+
+    /// For the main gateway's upgrades ([`crate::gateway::upgrade`]), which share a path with the voice gateway's.
+    pub fn hub(&self) -> &Hub {
+        self.app.hub()
     }
 
     /// On the first start: makes the owner's account and a guild that it owns. Later: `None`.
