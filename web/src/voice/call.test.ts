@@ -8,14 +8,13 @@ const connect: CallOutput = {
   kind: "connect",
   credentials: { endpoint: "node:1", token: "t", serverId: "10", userId: "1", sessionId: "s" },
 };
-const mutes = { isMuted: false, isDeafened: false };
 
 function state(channel: string | null): CallInput {
   return { kind: "state", state: { guild_id: "10", channel_id: channel, user_id: "1", session_id: "s" } };
 }
 
-function ask(channel: string | null): CallOutput {
-  return { kind: "place", guildId: "10", channelId: channel, mutes };
+function ask(channel: string | null, self_mute = false, self_deaf = false): CallOutput {
+  return { kind: "place", request: { guild_id: "10", channel_id: channel, self_mute, self_deaf } };
 }
 
 function connected(): Call {
@@ -89,7 +88,7 @@ describe("Call", () => {
     let now = 10;
     const outputs: CallOutput[] = [];
     for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt += 1) {
-      call.handle(now, { kind: "ended", end: "lost" });
+      expect(call.handle(now, { kind: "ended", end: "lost" })).toEqual([{ kind: "disconnect" }]);
       expect(call.status).toBe("reconnecting");
       now = call.nextTimeout() ?? Number.NaN;
       outputs.push(...call.handle(now, { kind: "tick" }));
@@ -97,7 +96,7 @@ describe("Call", () => {
       call.handle(now, server);
     }
     expect(outputs).toEqual(Array.from({ length: MAX_ATTEMPTS - 1 }, () => ask("20")));
-    call.handle(now, { kind: "ended", end: "lost" });
+    expect(call.handle(now, { kind: "ended", end: "lost" })).toEqual([{ kind: "disconnect" }, ask(null)]);
     expect(call.status).toBe("failed");
   });
 
@@ -119,11 +118,14 @@ describe("Call", () => {
     expect(call.handle(6, { kind: "gateway", isNewSession: true })).toEqual([{ kind: "disconnect" }, ask("20")]);
   });
 
-  it("tells the gateway its mutes only while it has a place", () => {
+  it("tells the gateway its mutes only while it has a place, and only when they change something", () => {
     const call = new Call(() => 0.5);
-    const muted = { isMuted: true, isDeafened: false };
-    expect(call.handle(0, { kind: "mutes", mutes: muted })).toEqual([]);
-    expect(call.handle(1, join)).toEqual([{ kind: "place", guildId: "10", channelId: "20", mutes: muted }]);
-    expect(call.handle(2, { kind: "mutes", mutes })).toEqual([ask("20")]);
+    const set = (isMuted: boolean, isDeafened: boolean): CallInput => ({ kind: "mutes", mutes: { isMuted, isDeafened } });
+    expect(call.handle(0, set(true, false))).toEqual([]);
+    expect(call.handle(1, join)).toEqual([ask("20", true)]);
+    expect(call.handle(2, set(false, false))).toEqual([ask("20")]);
+    expect(call.handle(3, set(false, true))).toEqual([ask("20", true, true)]);
+    // The same flags again would read as a lost connection.
+    expect(call.handle(4, set(true, true))).toEqual([]);
   });
 });

@@ -25,6 +25,14 @@ export interface Mutes {
   isDeafened: boolean;
 }
 
+/** op 4 of the main gateway; without a channel it gives the place up. */
+export interface PlaceRequest {
+  guild_id: Id;
+  channel_id: Id | null;
+  self_mute: boolean;
+  self_deaf: boolean;
+}
+
 export type CallInput =
   | { kind: "join"; place: Place }
   | { kind: "leave" }
@@ -41,7 +49,7 @@ export type CallInput =
   | { kind: "tick" };
 
 export type CallOutput =
-  | { kind: "place"; guildId: Id; channelId: Id | null; mutes: Mutes }
+  | { kind: "place"; request: PlaceRequest }
   | { kind: "connect"; credentials: Credentials }
   | { kind: "disconnect" };
 
@@ -114,10 +122,7 @@ export class Call {
         this.#leave(out);
         break;
       case "mutes":
-        this.#mutes = input.mutes;
-        if (this.#state.name === "asking" || this.#state.name === "connecting" || this.#state.name === "connected") {
-          this.#request(this.#state.place, out);
-        }
+        this.#setMutes(input.mutes, out);
         break;
       case "gateway":
         this.#gateway(now, input.isNewSession, out);
@@ -151,8 +156,23 @@ export class Call {
     this.#request(place, out);
   }
 
-  #request(place: Place, out: CallOutput[]): void {
-    out.push({ kind: "place", guildId: place.guildId, channelId: place.channelId, mutes: this.#mutes });
+  #setMutes(mutes: Mutes, out: CallOutput[]): void {
+    const before = this.#flags();
+    this.#mutes = mutes;
+    const after = this.#flags();
+    const { name } = this.#state;
+    // Asking with the same flags again would mean that the connection was lost: the server answers with a new token.
+    const isChanged = before.self_mute !== after.self_mute || before.self_deaf !== after.self_deaf;
+    if (isChanged && (name === "asking" || name === "connecting" || name === "connected")) this.#request(this.#state.place, out);
+  }
+
+  /** Who hears nobody is not heard either. */
+  #flags(): { self_mute: boolean; self_deaf: boolean } {
+    return { self_mute: this.#mutes.isMuted || this.#mutes.isDeafened, self_deaf: this.#mutes.isDeafened };
+  }
+
+  #request(place: { guildId: Id; channelId: Id | null }, out: CallOutput[]): void {
+    out.push({ kind: "place", request: { guild_id: place.guildId, channel_id: place.channelId, ...this.#flags() } });
   }
 
   #leave(out: CallOutput[]): void {
@@ -160,7 +180,8 @@ export class Call {
     const { guildId } = this.#state.place;
     this.#state = { name: "idle" };
     this.#hadAudio = false;
-    out.push({ kind: "disconnect" }, { kind: "place", guildId, channelId: null, mutes: this.#mutes });
+    out.push({ kind: "disconnect" });
+    this.#request({ guildId, channelId: null }, out);
   }
 
   #gateway(now: number, isNewSession: boolean, out: CallOutput[]): void {
@@ -222,13 +243,16 @@ export class Call {
     } else this.#retry(now, state.place, NO_NODE, out);
   }
 
+  /** Asks for a new token after a pause. The place is kept meanwhile: to the others one reconnects and does not leave. */
   #retry(now: number, place: Place, reason: string, out: CallOutput[]): void {
     this.#attempt += 1;
-    out.push({ kind: "disconnect" }, { kind: "place", guildId: place.guildId, channelId: null, mutes: this.#mutes });
-    this.#state =
-      this.#attempt >= MAX_ATTEMPTS
-        ? { name: "failed", place, reason }
-        : { name: "pausing", place, untilMs: now + delayMs(CALL_BACKOFF, this.#attempt - 1, this.random) };
+    out.push({ kind: "disconnect" });
+    if (this.#attempt < MAX_ATTEMPTS) {
+      this.#state = { name: "pausing", place, untilMs: now + delayMs(CALL_BACKOFF, this.#attempt - 1, this.random) };
+    } else {
+      this.#state = { name: "failed", place, reason };
+      this.#request({ guildId: place.guildId, channelId: null }, out);
+    }
   }
 
   #tick(now: number, out: CallOutput[]): void {

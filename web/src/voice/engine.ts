@@ -160,12 +160,10 @@ export class VoiceEngine {
 
   #perform(output: CallOutput): void {
     switch (output.kind) {
-      case "place": {
-        const { guildId: guild_id, channelId: channel_id, mutes } = output;
+      case "place":
         // Without a ready session nothing is sent: the machine asks again at the next READY or RESUMED.
-        this.#gateway.send(Op.voiceState, { guild_id, channel_id, self_mute: mutes.isMuted || mutes.isDeafened, self_deaf: mutes.isDeafened });
+        this.#gateway.send(Op.voiceState, output.request);
         return;
-      }
       case "connect":
         this.#connect(output.credentials);
         return;

@@ -46,7 +46,7 @@ export function isDismissal(code: number): boolean {
 
 /** The session cannot be resumed; a new token has to be asked for. */
 export function endsVoiceSession(code: number): boolean {
-  return code === 1000 || code === 1001 || (code >= 4001 && code <= 4013) || (code >= 4016 && code <= 4021);
+  return code === 1000 || (code >= 4001 && code <= 4013) || (code >= 4016 && code <= 4021);
 }
 
 export interface SpeakingPayload {
