@@ -13,6 +13,10 @@ function state(channel: string | null): CallInput {
   return { kind: "state", state: { guild_id: "10", channel_id: channel, user_id: "1", session_id: "s" } };
 }
 
+function mutes(isMuted: boolean, isDeafened: boolean): CallInput {
+  return { kind: "mutes", mutes: { isMuted, isDeafened } };
+}
+
 function ask(channel: string | null, self_mute = false, self_deaf = false): CallOutput {
   return { kind: "place", request: { guild_id: "10", channel_id: channel, self_mute, self_deaf } };
 }
@@ -120,12 +124,11 @@ describe("Call", () => {
 
   it("tells the gateway its mutes only while it has a place, and only when they change something", () => {
     const call = new Call(() => 0.5);
-    const set = (isMuted: boolean, isDeafened: boolean): CallInput => ({ kind: "mutes", mutes: { isMuted, isDeafened } });
-    expect(call.handle(0, set(true, false))).toEqual([]);
+    expect(call.handle(0, mutes(true, false))).toEqual([]);
     expect(call.handle(1, join)).toEqual([ask("20", true)]);
-    expect(call.handle(2, set(false, false))).toEqual([ask("20")]);
-    expect(call.handle(3, set(false, true))).toEqual([ask("20", true, true)]);
+    expect(call.handle(2, mutes(false, false))).toEqual([ask("20")]);
+    expect(call.handle(3, mutes(false, true))).toEqual([ask("20", true, true)]);
     // The same flags again would read as a lost connection.
-    expect(call.handle(4, set(true, true))).toEqual([]);
+    expect(call.handle(4, mutes(true, true))).toEqual([]);
   });
 });
