@@ -3,7 +3,7 @@
 use super::body::Caller;
 use super::error::ApiError;
 use super::rate_limit::{self, GLOBAL, GLOBAL_BUCKET, Identity, Verdict};
-use crate::app::{App, Connection};
+use crate::app::App;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use guildhall_protocol::ErrorCode;
+use guildhall_protocol::connection::Connection;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
