@@ -1,0 +1,97 @@
+//! A WebRTC client: an unmodified str0m with real SDP, ICE, DTLS and SRTP.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+/// One packet of audio as the client's own SRTP let it through.
+pub struct Heard {
+    pub ssrc: u32,
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub audio_level: Option<i8>,
+    pub payload: Vec<u8>,
+}
+
+pub struct BrowserClient {
+    rtc: Rtc,
+    address: SocketAddr,
+    upstream: Mid,
+    pending: Option<SdpPendingOffer>,
+    deadline: Instant,
+    pub is_connected: bool,
+    sequence: u64,
+}
+
+impl BrowserClient {
+    /// A client with one section that sends and `slots` that receive, and its offer.
+    pub fn new(now: Instant, address: SocketAddr, slots: usize) -> (BrowserClient, String) {
+        let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a UDP address"));
+        let mut api = rtc.sdp_api();
+        let upstream = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        for _ in 0..slots {
+            api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
+        let (offer, pending) = api.apply().expect("media was added");
+        let offer = offer.to_sdp_string();
+        let client =
+            BrowserClient { rtc, address, upstream, pending: Some(pending), deadline: now, is_connected: false, sequence: 100 };
+        (client, offer)
+    }
+
+    pub fn accept(&mut self, answer: &str) {
+        let answer = SdpAnswer::from_sdp_string(answer).expect("str0m reads our answer");
+        let pending = self.pending.take().expect("an offer waits");
+        self.rtc.sdp_api().accept_answer(pending, answer).expect("str0m accepts our answer");
+    }
+
+    pub fn next_timeout(&self) -> Instant {
+        self.deadline
+    }
+
+    pub fn say(&mut self, now: Instant, payload: &[u8], audio_level: i8) {
+        let payload_type = self.rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).expect("Opus").pt();
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(self.upstream, None).expect("the answer took our upstream");
+        let levels = ExtensionValues { audio_level: Some(audio_level), voice_activity: Some(true), ..Default::default() };
+        let timestamp = (self.sequence * 960) as u32;
+        stream.write_rtp(RtpWrite::new(payload_type, self.sequence.into(), timestamp, now, payload.to_vec()).ext_vals(levels));
+        self.sequence += 1;
+    }
+
+    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        if let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, datagram) {
+            self.rtc.handle_input(Input::Receive(now, receive)).expect("the server sends nothing that breaks a client");
+        }
+    }
+
+    /// Lets the client work: what it sends goes to `send`, what it hears is returned.
+    pub fn poll(&mut self, now: Instant, mut send: impl FnMut(&[u8], SocketAddr)) -> Vec<Heard> {
+        self.rtc.handle_input(Input::Timeout(now)).expect("time alone breaks nothing");
+        let mut heard = Vec::new();
+        loop {
+            match self.rtc.poll_output().expect("the client stays well") {
+                Output::Timeout(at) => {
+                    self.deadline = at;
+                    return heard;
+                }
+                Output::Transmit(transmit) => send(&transmit.contents, transmit.destination),
+                Output::Event(Event::Connected) => self.is_connected = true,
+                Output::Event(Event::RtpPacket(packet)) => heard.push(Heard {
+                    ssrc: *packet.header.ssrc,
+                    sequence: *packet.seq_no,
+                    timestamp: packet.header.timestamp,
+                    audio_level: packet.header.ext_vals.audio_level,
+                    payload: packet.payload.to_vec(),
+                }),
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
