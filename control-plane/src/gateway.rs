@@ -11,6 +11,8 @@ pub mod session;
 mod socket;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;
 
 use crate::hub::Hub;
 use axum::extract::{FromRequestParts, Query, WebSocketUpgrade};

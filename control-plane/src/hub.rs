@@ -324,6 +324,11 @@ impl Hub {
         Some(SocketPass { is_closing: self.0.is_closing.subscribe(), _alive: alive.clone() })
     }
 
+    /// Gateway sockets that are open.
+    pub fn connections(&self) -> usize {
+        self.0.is_closing.receiver_count()
+    }
+
     /// Op 7 to every session, closes every socket, ends the hub's tasks.
     pub async fn shutdown(&self) {
         self.core().reconnect_all();

@@ -26,6 +26,8 @@ pub struct ConnectionId(u64);
 pub struct Link {
     shared: Mutex<Shared>,
     bell: Notify,
+    /// Rings for a connection that is stuck in a write and cannot hear the bell.
+    cut: Notify,
 }
 
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Link {
             Fill::Lost => return false,
             Fill::TooSlow if shared.is_connected => {
                 shared.ending.get_or_insert(Ending::TooSlow);
+                self.cut.notify_one();
             }
             Fill::TooSlow => {}
         }
@@ -104,6 +107,9 @@ impl Link {
 
     pub fn end(&self, ending: Ending) {
         self.lock().ending = Some(ending);
+        if ending == Ending::TooSlow {
+            self.cut.notify_one();
+        }
         self.bell.notify_waiters();
         self.bell.notify_one();
     }
@@ -119,6 +125,14 @@ impl Link {
 
     pub async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    /// Ends when the connection has fallen so far behind that its write is not worth waiting for.
+    pub async fn cut_off(&self) {
+        // A ring may be left over from a connection before this one.
+        while self.lock().ending != Some(Ending::TooSlow) {
+            self.cut.notified().await;
+        }
     }
 
     /// Takes at most `limit` dispatches for the socket.

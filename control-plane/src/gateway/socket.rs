@@ -27,9 +27,9 @@ const MAX_REQUESTS: usize = 120;
 
 /// Why the loop ended.
 enum End {
-    /// The client closed with 1000 or 1001: it does not come back.
-    ByClient,
-    /// The socket broke, or the client closed otherwise.
+    /// The client closed. With 1000 or 1001 it does not come back.
+    ByClient { may_resume: bool },
+    /// The socket broke, or nobody reads at its other end.
     Lost,
     /// We close; the session (if any) may be resumed.
     Close(u16, &'static str),
@@ -38,7 +38,7 @@ enum End {
 type Step<T = ()> = ControlFlow<End, T>;
 
 pub async fn serve(socket: WebSocket, hub: Hub, parameters: Parameters, origin: Origin) {
-    let Some(pass) = hub.enter() else { return };
+    let Some(mut pass) = hub.enter() else { return };
     let zlib = parameters.wants_zlib_stream().then(|| Box::new(ZlibStream::new()));
     let version = parameters.version();
     let mut connection = Connection {
@@ -51,15 +51,15 @@ pub async fn serve(socket: WebSocket, hub: Hub, parameters: Parameters, origin: 
         requests: Requests::default(),
     };
     let end = match version {
-        Some(_) => connection.run(pass.is_closing.clone()).await,
+        Some(_) => connection.run(&mut pass).await,
         None => End::Close(CloseCode::InvalidVersion.number(), CloseCode::InvalidVersion.reason()),
     };
     if let Some(attached) = &connection.attached {
-        connection.hub.detach(attached, !matches!(end, End::ByClient));
+        connection.hub.detach(attached, !matches!(end, End::ByClient { may_resume: false }));
     }
-    if let End::Close(code, reason) = end {
-        connection.say_farewell(code, reason, pass).await;
-    }
+    // A client that does not do its part of the close costs a shutdown no more than this.
+    let _ = tokio::time::timeout(FAREWELL, connection.say_farewell(end)).await;
+    drop(pass);
 }
 
 struct Connection {
@@ -80,7 +80,7 @@ struct Requests {
 }
 
 impl Connection {
-    async fn run(&mut self, mut is_closing: tokio::sync::watch::Receiver<bool>) -> End {
+    async fn run(&mut self, pass: &mut SocketPass) -> End {
         let mut out = Vec::new();
         let mut session = Session::new(Instant::now(), self.hub.heartbeat_interval(), &mut out);
         loop {
@@ -104,7 +104,7 @@ impl Connection {
                 () = rung(link) => {}
                 () = tokio::time::sleep_until(timeout.into()) => session.handle(Instant::now(), Input::Timeout, &mut out),
                 // Sessions hear of it by their link; this is for who has not identified.
-                _ = is_closing.changed(), if self.attached.is_none() => return self.send_away().await,
+                _ = pass.is_closing.changed(), if self.attached.is_none() => return self.send_away().await,
             }
         }
     }
@@ -223,33 +223,40 @@ impl Connection {
             Some(zlib) => Message::Binary(zlib.message(parts).into()),
             None => Message::Text(String::from_utf8(parts.concat()).expect("frames are JSON").into()),
         };
-        let feeding = self.socket.feed(message);
-        within_stall(feeding).await
+        unless_stuck(self.attached.as_ref(), self.socket.feed(message)).await
     }
 
     async fn flush(&mut self) -> Step {
-        within_stall(self.socket.flush()).await
+        unless_stuck(self.attached.as_ref(), self.socket.flush()).await
     }
 
-    /// Sends the close frame and waits a moment for the client's.
-    async fn say_farewell(&mut self, code: u16, reason: &'static str, pass: SocketPass) {
-        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let goodbye = async {
-            if self.socket.send(close).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+    /// Closes with us first: sends the close frame and waits for the client's. Closes after the client: sends the answer.
+    async fn say_farewell(&mut self, end: End) {
+        if let End::Close(code, reason) = end {
+            let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+            if self.socket.send(close).await.is_err() {
+                return;
             }
-        };
-        // A client that does not answer costs the shutdown no more than this.
-        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
-        drop(pass);
+        }
+        if !matches!(end, End::Lost) {
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        }
     }
 }
 
-async fn within_stall(write: impl Future<Output = Result<(), axum::Error>>) -> Step {
-    match tokio::time::timeout(STALL, write).await {
-        Ok(Ok(())) => ControlFlow::Continue(()),
-        // Nothing can be said any more to who does not read.
-        Ok(Err(_)) | Err(_) => ControlFlow::Break(End::Lost),
+/// Waits for a write as long as that makes sense. Nothing can be said any more to who does not read.
+async fn unless_stuck(attached: Option<&Attached>, write: impl Future<Output = Result<(), axum::Error>>) -> Step {
+    let cut_off = async {
+        match attached {
+            Some(attached) => attached.link.cut_off().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        written = write => if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(End::Lost) },
+        () = cut_off => ControlFlow::Break(End::Lost),
+        () = tokio::time::sleep(STALL) => ControlFlow::Break(End::Lost),
     }
 }
 
@@ -262,8 +269,8 @@ async fn rung(link: Option<Arc<super::link::Link>>) {
 
 fn end_of(frame: Option<CloseFrame>) -> End {
     match frame.map(|frame| frame.code) {
-        Some(close_code::NORMAL | close_code::AWAY) => End::ByClient,
-        _ => End::Lost,
+        Some(close_code::NORMAL | close_code::AWAY) => End::ByClient { may_resume: false },
+        _ => End::ByClient { may_resume: true },
     }
 }
 

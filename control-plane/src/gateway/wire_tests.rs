@@ -1,0 +1,313 @@
+//! The gateway over real sockets and a real store: what a client library would see.
+
+use super::{Origin, Parameters, upgrade};
+use crate::guild::fixture::{member, role, user};
+use crate::hub::{Config, Hub};
+use crate::ids::unix_ms;
+use crate::store::{NewGuild, NewMessage, Publication, Store};
+use axum::Router;
+use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::routing::get;
+use futures_util::{SinkExt, StreamExt};
+use guildhall_protocol::fleet::{FromNode, ToNode};
+use guildhall_protocol::model::{Channel, ChannelType, Guild, Message};
+use guildhall_protocol::voice_token::VoiceKey;
+use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const GUILD: GuildId = GuildId::new(100 << 22);
+const HALL: ChannelId = ChannelId::new(200);
+const OWNER: UserId = UserId::new(1);
+/// Far longer than any step takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    hub: Hub,
+    store: Store,
+    publications: mpsc::Receiver<Publication>,
+    address: std::net::SocketAddr,
+    token: String,
+    _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
+    _directory: TempDir,
+}
+
+impl Server {
+    /// With an owner, a guild and a channel, and nothing published: a test hands publications over itself.
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
+        let (to_node, from_hub) = mpsc::channel(8);
+        let (to_hub, from_node) = mpsc::channel(8);
+        let config =
+            Config { public_host: None, voice_key: VoiceKey::new(&[7; 32]), heartbeat_interval: Duration::from_secs(40) };
+        let hub = Hub::start(config, store.clone(), to_node, from_node);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().route(
+            "/gateway",
+            get(async |State(hub): State<Hub>, socket: WebSocketUpgrade, query: Query<Parameters>, origin: Origin| {
+                upgrade(hub, socket, query, origin)
+            }),
+        );
+        tokio::spawn(axum::serve(listener, router.with_state(hub.clone())).into_future());
+        let mut server =
+            Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), _directory: directory };
+        let store = server.store.clone();
+        server.token =
+            server.run(async move { store.create_person(user(OWNER), None, "x".to_owned()).await.expect("stored") }).await;
+        let store = server.store.clone();
+        server.run(async move { store.create_guild(guild()).await.expect("stored") }).await;
+        server
+    }
+
+    /// Does something to the store, publishing what it causes.
+    async fn run<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                Some(mut publication) = self.publications.recv() => {
+                    self.hub.publish(std::mem::take(&mut publication.events)).await;
+                    publication.complete();
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, content: &str) {
+        let (store, new) = (self.store.clone(), message(content));
+        self.run(async move { store.create_message(new).await.expect("stored") }).await;
+    }
+
+    /// A client after Hello.
+    async fn connect(&self, query: &str) -> Client {
+        let url = format!("ws://{}/gateway{query}", self.address);
+        let (socket, _) = connect_async(url).await.expect("a WebSocket");
+        Client { socket, seq: 0 }
+    }
+
+    /// A client that has its guild.
+    async fn login(&self) -> (Client, Value) {
+        let mut client = self.connect("?v=10&encoding=json").await;
+        assert_eq!(client.next().await["op"], 10);
+        client.say(json!({ "op": 2, "d": { "token": self.token, "properties": {}, "large_threshold": 250 } })).await;
+        let ready = client.expect("READY").await;
+        client.expect("GUILD_CREATE").await;
+        (client, ready)
+    }
+}
+
+fn guild() -> NewGuild {
+    let mut guild = Guild::new(GUILD, "guild".to_owned(), OWNER);
+    guild.roles = vec![role(GUILD.everyone(), Permissions::VIEW_CHANNEL | Permissions::SEND_MESSAGES)];
+    let hall = Channel { guild_id: GUILD, kind: ChannelType::Text, ..crate::guild::fixture::channel(HALL, Vec::new()) };
+    NewGuild { guild, channels: vec![hall], owner: member(OWNER, &[]) }
+}
+
+fn message(content: &str) -> NewMessage {
+    let id = content.bytes().fold(unix_ms(), |id, byte| id << 4 ^ u64::from(byte)) >> 1;
+    let message: Message = serde_json::from_value(json!({
+        "id": id.to_string(), "channel_id": HALL, "author": user(OWNER), "content": content, "mentions": [], "mention_roles": [],
+        "timestamp": "2026-01-01T00:00:00.000000+00:00", "edited_timestamp": null, "tts": false, "mention_everyone": false,
+        "attachments": [], "embeds": [], "pinned": false, "type": 0, "flags": 0, "components": [],
+    }))
+    .expect("a message");
+    NewMessage { guild_id: GUILD, message, member: None, enforced_nonce: None }
+}
+
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    seq: u64,
+}
+
+impl Client {
+    async fn frame(&mut self) -> Option<Frame> {
+        let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
+        frame.and_then(Result::ok)
+    }
+
+    async fn next(&mut self) -> Value {
+        let frame = self.frame().await.expect("a frame");
+        let value: Value = serde_json::from_str(frame.to_text().expect("text")).expect("JSON");
+        if let Some(seq) = value["s"].as_u64() {
+            assert_eq!(seq, self.seq + 1, "numbered without a gap");
+            self.seq = seq;
+        }
+        value
+    }
+
+    /// The next frame must be this dispatch.
+    async fn expect(&mut self, name: &str) -> Value {
+        let next = self.next().await;
+        assert_eq!(next["t"], name, "{next}");
+        next["d"].clone()
+    }
+
+    async fn say(&mut self, frame: Value) {
+        self.socket.send(Frame::text(frame.to_string())).await.expect("sent");
+    }
+
+    /// The code of the close frame, skipping what comes before.
+    async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            match self.frame().await {
+                Some(Frame::Close(frame)) => return frame.map(|frame| frame.code.into()),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_socket_resumes_without_losing_a_message() {
+    let mut server = Server::start().await;
+    let (mut client, ready) = server.login().await;
+    assert_eq!(ready["resume_gateway_url"], format!("ws://{}/gateway", server.address));
+    server.send("one").await;
+    assert_eq!(client.expect("MESSAGE_CREATE").await["content"], "one");
+    client.say(json!({ "op": 1, "d": client.seq })).await;
+    assert_eq!(client.next().await["op"], 11);
+    let seq = client.seq;
+    drop(client);
+    server.send("two").await;
+
+    let mut client = server.connect("?v=10&encoding=json").await;
+    assert_eq!(client.next().await["op"], 10);
+    client.seq = seq;
+    client.say(json!({ "op": 6, "d": { "token": server.token, "session_id": ready["session_id"], "seq": seq } })).await;
+    assert_eq!(client.expect("MESSAGE_CREATE").await["content"], "two");
+    client.expect("RESUMED").await;
+    server.send("three").await;
+    assert_eq!(client.expect("MESSAGE_CREATE").await["content"], "three");
+
+    // A client that says goodbye does not come back.
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    client.socket.close(Some(goodbye)).await.expect("closed");
+    assert_eq!(client.close_code().await, Some(1000));
+    let mut client = server.connect("").await;
+    client.next().await;
+    client.say(json!({ "op": 6, "d": { "token": server.token, "session_id": ready["session_id"], "seq": seq } })).await;
+    assert_eq!(client.next().await, json!({ "op": 9, "d": false, "s": null, "t": null }));
+}
+
+#[tokio::test]
+async fn zlib_stream_is_one_context_for_all_frames() {
+    let server = Server::start().await;
+    let mut client = server.connect("?v=10&encoding=json&compress=zlib-stream").await;
+    let mut inflate = flate2::Decompress::new(true);
+    let mut next = async |client: &mut Client| -> Value {
+        let Some(Frame::Binary(bytes)) = client.frame().await else { panic!("not a binary frame") };
+        let mut text = Vec::with_capacity(1 << 16);
+        inflate.decompress_vec(&bytes, &mut text, flate2::FlushDecompress::Sync).expect("a valid stream");
+        serde_json::from_slice(&text).expect("JSON")
+    };
+    assert_eq!(next(&mut client).await["op"], 10);
+    client.say(json!({ "op": 2, "d": { "token": server.token, "properties": {} } })).await;
+    assert_eq!(next(&mut client).await["t"], "READY");
+    assert_eq!(next(&mut client).await["t"], "GUILD_CREATE");
+}
+
+#[tokio::test]
+async fn a_lost_publication_is_read_back_from_the_outbox() {
+    let mut server = Server::start().await;
+    let (mut client, _) = server.login().await;
+    server.send("one").await;
+    // The bus is a lossy hint: this message's event never arrives.
+    let (store, new) = (server.store.clone(), message("two"));
+    let lost = tokio::spawn(async move { store.create_message(new).await });
+    server.publications.recv().await.expect("a publication").complete();
+    lost.await.expect("no panic").expect("stored");
+    server.send("three").await;
+    for content in ["one", "two", "three"] {
+        assert_eq!(client.expect("MESSAGE_CREATE").await["content"], content);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_closes_with_its_code() {
+    let server = Server::start().await;
+    for (query, frame, code) in [
+        ("?v=8", None, 4012),
+        ("?v=10&encoding=etf", None, 4012),
+        ("", Some(json!({ "op": 3, "d": {} }).to_string()), 4003),
+        ("", Some(json!({ "op": 2, "d": { "token": "wrong" } }).to_string()), 4004),
+        ("", Some("{".to_owned()), 4002),
+        ("", Some("x".repeat(5_000)), 4002),
+        ("", Some("x".repeat(500_000)), 4002),
+    ] {
+        let mut client = server.connect(query).await;
+        if let Some(frame) = &frame {
+            client.socket.send(Frame::text(frame.clone())).await.expect("sent");
+        }
+        assert_eq!(client.close_code().await, Some(code), "{query} {:?}", frame.map(|frame| frame.len()));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_makes_nobody_wait() {
+    let mut server = Server::start().await;
+    let (mut slow, _) = server.login().await;
+    let (mut quick, _) = server.login().await;
+    quick.say(json!({ "op": 3, "d": { "status": "online", "activities": [] } })).await;
+    let mut typed = 0;
+    // The slow client's TCP buffers fill first, then its mailbox; the quick one reads everything.
+    let is_slow_gone = |server: &Server| server.hub.connections() == 1;
+    while !is_slow_gone(&server) {
+        server.hub.publish_typing(GUILD, HALL, OWNER).await;
+        quick.expect("TYPING_START").await;
+        typed += 1;
+        assert!(typed < 200_000, "some buffer has no bound");
+    }
+    assert_eq!(slow.close_code().await, None, "cut off, since it would not have read a close frame");
+    assert!(slow.socket.next().await.is_none_or(|frame| frame.is_err()));
+    server.send("still here").await;
+    assert_eq!(quick.expect("MESSAGE_CREATE").await["content"], "still here");
+}
+
+#[tokio::test]
+async fn shutdown_sends_clients_away_and_ends() {
+    let server = Server::start().await;
+    let (mut client, _) = server.login().await;
+    let mut nobody = server.connect("").await;
+    assert_eq!(nobody.next().await["op"], 10);
+    let closing = tokio::spawn({
+        let hub = server.hub.clone();
+        async move { hub.shutdown().await }
+    });
+    for client in [&mut client, &mut nobody] {
+        assert_eq!(client.next().await["op"], 7);
+        assert_eq!(client.close_code().await, Some(4000));
+        // Answers the close, so that the server need not wait.
+        while client.frame().await.is_some() {}
+    }
+    closing.await.expect("no panic");
+    assert!(server.hub.enter().is_none(), "closed to newcomers");
+    assert_eq!(server.hub.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_guild_made_while_online_arrives_whole() {
+    let mut server = Server::start().await;
+    let (mut client, _) = server.login().await;
+    let second = GuildId::new(101 << 22);
+    let mut new = guild();
+    new.guild.id = second;
+    new.guild.roles[0].id = second.everyone();
+    new.channels = vec![Channel { guild_id: second, ..crate::guild::fixture::channel(ChannelId::new(201), Vec::new()) }];
+    let store = server.store.clone();
+    server.run(async move { store.create_guild(new).await.expect("stored") }).await;
+    let create = client.expect("GUILD_CREATE").await;
+    assert_eq!((&create["id"], &create["channels"][0]["id"]), (&json!(second), &json!("201")));
+    let store = server.store.clone();
+    server.run(async move { store.delete_guild(second).await.expect("stored") }).await;
+    assert_eq!(client.expect("GUILD_DELETE").await["id"], json!(second));
+    assert_eq!(server.hub.with_guild(second, |_| ()).await, None);
+}
