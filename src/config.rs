@@ -110,34 +110,23 @@ pub struct TlsFiles {
 /// Why the server does not start, as a sentence for whoever typed the value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{key} = {value:?} ({origin}) is not valid: {reason}.")]
-    Value { key: &'static str, value: String, origin: Source, reason: String },
+    #[error("{name} is {value:?}, which is not valid: {reason}.")]
+    Value { name: String, value: String, reason: String },
     #[error("The configuration file {path} cannot be read: {reason}.")]
     File { path: String, reason: String },
     #[error("The configuration file {path} has the unknown key {key:?}; see `guildhall serve --help` for the known ones.")]
     UnknownKey { path: String, key: String },
-    #[error("{given} is set but {missing} is not; a certificate needs both.")]
-    HalfTls { given: &'static str, missing: &'static str },
+    #[error("{given} is set but --{missing} is not; a certificate needs both.")]
+    HalfTls { given: String, missing: &'static str },
 }
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+enum Source {
     Flag,
     Environment,
     File,
     Default,
-}
-
-impl Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Flag => "from the command line",
-            Self::Environment => "from the environment",
-            Self::File => "from the configuration file",
-            Self::Default => "the default",
-        })
-    }
 }
 
 /// The `serve` subcommand, with a flag for each key.
@@ -182,14 +171,14 @@ impl Config {
                 .or_else(|| env(&key.env()).map(|value| (value, Source::Environment)))
                 .or_else(|| file.get(key.name).map(|value| (value.clone(), Source::File)))
                 .or_else(|| key.default.map(|value| (value.to_owned(), Source::Default)));
-            value.map(|(value, source)| Given { key: key.name, value, source })
+            value.map(|(value, source)| Given { key, value, source })
         };
         let listen: SocketAddr = required(raw("listen"))?;
         let tls = match (raw("tls-cert"), raw("tls-key")) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() }),
             (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::HalfTls { given: "tls-cert", missing: "tls-key" }),
-            (None, Some(_)) => return Err(ConfigError::HalfTls { given: "tls-key", missing: "tls-cert" }),
+            (Some(given), None) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-key" }),
+            (None, Some(given)) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-cert" }),
         };
         let workers = match raw("media-workers") {
             Some(given) => {
@@ -225,27 +214,35 @@ impl Key {
     fn env(&self) -> String {
         format!("GUILDHALL_{}", self.name.replace('-', "_").to_uppercase())
     }
+
+    fn toml(&self) -> String {
+        self.name.replace('-', "_")
+    }
 }
 
 /// A value and where it came from.
 struct Given {
-    key: &'static str,
+    key: &'static Key,
     value: String,
     source: Source,
 }
 
 impl Given {
-    fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, ConfigError> {
-        self.value.parse().map_err(|error: T::Err| ConfigError::Value {
-            key: self.key,
-            value: self.value.clone(),
-            origin: self.source,
-            reason: error.to_string(),
-        })
+    /// What whoever gave the value called it.
+    fn name(&self) -> String {
+        match self.source {
+            Source::Flag | Source::Default => format!("--{}", self.key.name),
+            Source::Environment => format!("The environment variable {}", self.key.env()),
+            Source::File => format!("{} in the configuration file", self.key.toml()),
+        }
     }
 
-    fn invalid(self, reason: impl Into<String>) -> ConfigError {
-        ConfigError::Value { key: self.key, value: self.value, origin: self.source, reason: reason.into() }
+    fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, ConfigError> {
+        self.value.parse().map_err(|error: T::Err| self.invalid(error.to_string()))
+    }
+
+    fn invalid(&self, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Value { name: self.name(), value: self.value.clone(), reason: reason.into() }
     }
 }
 
@@ -290,7 +287,7 @@ fn parse_file(path: &str, text: &str) -> Result<BTreeMap<&'static str, String>, 
         .map_err(|error: toml::de::Error| ConfigError::File { path: path.to_owned(), reason: error.message().to_owned() })?;
     let mut values = BTreeMap::new();
     for (name, value) in table {
-        let Some(key) = KEYS.iter().find(|key| key.name.replace('-', "_") == name) else {
+        let Some(key) = KEYS.iter().find(|key| key.toml() == name) else {
             return Err(ConfigError::UnknownKey { path: path.to_owned(), key: name });
         };
         let value = match value {
