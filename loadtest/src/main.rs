@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use guildhall_loadtest::{bench, check};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(version, about = "Load against a Guildhall server, as unmodified clients make it")]
@@ -18,9 +19,16 @@ enum Command {
     Check(check::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
