@@ -10,7 +10,7 @@ import type { Dispatch } from "./gateway/protocol";
 import { emptyModel, type Model, without } from "./state/model";
 import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
-import { firstTextChannel } from "./state/select";
+import { firstTextChannel, usualCategory } from "./state/select";
 import { nonce } from "./state/snowflake";
 import { begin, discard, edit, emptyTimeline, fail, receive, receivePage, remove, type Timeline } from "./state/timeline";
 import { VoiceEngine } from "./voice/engine";
@@ -106,8 +106,9 @@ export class App {
     this.go({ name: "home" });
   }
 
-  async createChannel(guildId: Id, name: string, type: number): Promise<void> {
-    const channel = await this.#api.createChannel(guildId, name, type);
+  async createChannel(guildId: Id, name: string, type: number, categoryId: Id | null): Promise<void> {
+    const category = categoryId ?? usualCategory(this.store.getState().channels, guildId, type);
+    const channel = await this.#api.createChannel(guildId, name, type, category);
     this.openChannel(guildId, channel.id);
   }
 

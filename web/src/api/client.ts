@@ -47,8 +47,8 @@ export class ApiClient {
   leaveGuild(guild: Id) {
     return this.#send<void>("DELETE", `/users/@me/guilds/${guild}`);
   }
-  createChannel(guild: Id, name: string, type: number) {
-    return this.#send<Channel>("POST", `/guilds/${guild}/channels`, { name, type });
+  createChannel(guild: Id, name: string, type: number, category: Id | null) {
+    return this.#send<Channel>("POST", `/guilds/${guild}/channels`, { name, type, parent_id: category });
   }
 
   createInvite(channel: Id) {

@@ -48,6 +48,12 @@ export function firstTextChannel(model: Pick<Model, "channels">, guild: Id): Id 
   return null;
 }
 
+/** The category in which the first channel of a type is. */
+export function usualCategory(channels: Model["channels"], guild: Id, type: number): Id | null {
+  const inOrder = channelGroups(channels, guild).flatMap((group) => group.text.concat(group.voice));
+  return inOrder.find((channel) => channel.type === type)?.parent_id ?? null;
+}
+
 export function isGuildUnread(model: Pick<Model, "channels" | "unread">, guild: Id): boolean {
   return Object.keys(model.unread).some((channel) => model.channels[channel]?.guild_id === guild);
 }

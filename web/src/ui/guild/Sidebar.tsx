@@ -28,6 +28,8 @@ export function Sidebar({ guildId, openChannelId, onOpenChannel }: Props) {
   );
 }
 
+type Open = { name: "invite" | "leave" } | { name: "channel"; kind: number; categoryId: Id | null };
+
 function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guildId: Id }) {
   const app = useApp();
   const guildName = useModel((model) => model.guilds[guildId]?.name ?? "");
@@ -36,50 +38,61 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
   const mayCreate = useModel((model) => mayInGuild(model, guildId, Permission.manageChannels));
   const inviteTo = useModel((model) => openChannelId ?? firstTextChannel(model, guildId));
   const mayInvite = useModel((model) => inviteTo !== null && mayInChannel(model, inviteTo, Permission.createInvite));
-  const [dialog, setDialog] = useState<"text" | "voice" | "invite" | "leave" | null>(null);
+  const [dialog, setDialog] = useState<Open | null>(null);
   const close = () => setDialog(null);
-  const groups = channelGroups(channels, guildId);
   return (
     <>
       <header className={styles.header}>
         <h1 title={guildName}>{guildName}</h1>
+        {mayCreate && (
+          <IconButton label="New channel" data-testid="channel-create" onClick={() => setDialog({ name: "channel", kind: ChannelType.text, categoryId: null })}>
+            <PlusIcon />
+          </IconButton>
+        )}
         {mayInvite && (
-          <IconButton label="Invite people" data-testid="invite-create" onClick={() => setDialog("invite")}>
+          <IconButton label="Invite people" data-testid="invite-create" onClick={() => setDialog({ name: "invite" })}>
             <InviteIcon />
           </IconButton>
         )}
         {!isOwner && (
-          <IconButton label="Leave this guild" data-testid="guild-leave" onClick={() => setDialog("leave")}>
+          <IconButton label="Leave this guild" data-testid="guild-leave" onClick={() => setDialog({ name: "leave" })}>
             <LeaveIcon size={18} />
           </IconButton>
         )}
       </header>
       <nav className={styles.channels} aria-label="Channels">
-        {groups.map((group) => (
-          <section key={group.category?.id ?? "top"}>
-            {group.category !== null && <h2 className={styles.category}>{group.category.name}</h2>}
-            {(group.text.length > 0 || group.category === null) && (
-              <Heading title="Text" isShown={group.category === null} onCreate={mayCreate ? () => setDialog("text") : null} testId="channel-create" />
+        {channelGroups(channels, guildId).map(({ category, text, voice }) => (
+          <section key={category?.id ?? "top"} aria-label={category?.name ?? "Channels"}>
+            {category !== null && (
+              <div className={styles.heading}>
+                <h2>{category.name}</h2>
+                {mayCreate && (
+                  <IconButton
+                    label={`New channel in ${category.name}`}
+                    data-testid={`channel-create-in-${category.name}`}
+                    onClick={() =>
+                      setDialog({ name: "channel", kind: text.length === 0 && voice.length > 0 ? ChannelType.voice : ChannelType.text, categoryId: category.id })
+                    }
+                  >
+                    <PlusIcon size={16} />
+                  </IconButton>
+                )}
+              </div>
             )}
             <ul>
-              {group.text.map((channel) => (
+              {text.map((channel) => (
                 <ChannelItem key={channel.id} channel={channel} isOpen={channel.id === openChannelId} onOpen={onOpenChannel} />
               ))}
-            </ul>
-            {(group.voice.length > 0 || group.category === null) && (
-              <Heading title="Voice" isShown={group.category === null} onCreate={mayCreate ? () => setDialog("voice") : null} testId="channel-create-voice-button" />
-            )}
-            <ul>
-              {group.voice.map((channel) => (
+              {voice.map((channel) => (
                 <VoiceChannelItem key={channel.id} channel={channel} isOpen={channel.id === openChannelId} onOpen={onOpenChannel} />
               ))}
             </ul>
           </section>
         ))}
       </nav>
-      {(dialog === "text" || dialog === "voice") && <CreateChannelDialog guildId={guildId} kind={ChannelType[dialog]} onClose={close} />}
-      {dialog === "invite" && inviteTo !== null && <InviteDialog guildName={guildName} channelId={inviteTo} onClose={close} />}
-      {dialog === "leave" && (
+      {dialog?.name === "channel" && <CreateChannelDialog guildId={guildId} kind={dialog.kind} categoryId={dialog.categoryId} onClose={close} />}
+      {dialog?.name === "invite" && inviteTo !== null && <InviteDialog guildName={guildName} channelId={inviteTo} onClose={close} />}
+      {dialog?.name === "leave" && (
         <ConfirmDialog
           title={`Leave ${guildName}?`}
           text="You need a new invite to come back."
@@ -89,19 +102,5 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
         />
       )}
     </>
-  );
-}
-
-function Heading({ title, isShown, onCreate, testId }: { title: string; isShown: boolean; onCreate: (() => void) | null; testId: string }) {
-  if (!isShown) return null;
-  return (
-    <div className={styles.heading}>
-      <h2>{title}</h2>
-      {onCreate !== null && (
-        <IconButton label={`New ${title.toLowerCase()} channel`} data-testid={testId} onClick={onCreate}>
-          <PlusIcon size={16} />
-        </IconButton>
-      )}
-    </div>
   );
 }

@@ -77,12 +77,14 @@ export function JoinGuildDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
-export function CreateChannelDialog({ guildId, kind, onClose }: { guildId: Id; kind: number; onClose: () => void }) {
+/** Without a category the channel goes where others of its kind are. */
+export function CreateChannelDialog(props: { guildId: Id; kind: number; categoryId: Id | null; onClose: () => void }) {
+  const { guildId, kind, categoryId, onClose } = props;
   const app = useApp();
   const [name, setName] = useState("");
   const [type, setType] = useState(kind);
   const form = useSubmit(["name"], async () => {
-    await app.createChannel(guildId, name.trim(), type);
+    await app.createChannel(guildId, name.trim(), type, categoryId);
     onClose();
   });
   return (
