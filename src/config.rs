@@ -110,7 +110,7 @@ pub struct TlsFiles {
 /// Why the server does not start, as a sentence for whoever typed the value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{name} is {value:?}, which is not valid: {reason}.")]
+    #[error("{name} = {value:?} is not valid: {reason}.")]
     Value { name: String, value: String, reason: String },
     #[error("The configuration file {path} cannot be read: {reason}.")]
     File { path: String, reason: String },
