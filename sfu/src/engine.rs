@@ -795,3 +795,6 @@ fn credentials(id: PeerId, secret: &Secret) -> (String, String) {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     (format!("{:x}{}", id.0, hex(&secret[16..20])), hex(&secret[..16]))
 }
+
+#[cfg(test)]
+mod tests;

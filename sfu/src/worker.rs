@@ -255,7 +255,10 @@ impl Worker {
     fn serve_requests(&mut self) -> bool {
         for _ in 0..REQUESTS_PER_TURN {
             match self.inbox.try_recv() {
-                Ok(request) => self.serve(request),
+                Ok(request) => {
+                    self.serve(request);
+                    self.deliver_events();
+                }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
