@@ -7,8 +7,8 @@ import { CLOSE_AUTHENTICATION_FAILED, CLOSE_RESUMABLE, type Dispatch, endsSessio
 /** A server that accepts a connection says Hello at once; one that does not in this time is taken for dead. */
 export const HELLO_TIMEOUT_MS = 15_000;
 export const BACKOFF: Backoff = { firstMs: 500, maxMs: 30_000 };
-/** What the documentation asks for after "invalid session", so that a server that lost all sessions is not stormed. */
-const INVALID_SESSION_WAIT_MS = { min: 1_000, spread: 4_000 };
+/** Spreads the pages of a server that came back without its sessions; short, because a call waits for it. */
+const INVALID_SESSION_WAIT_MS = { min: 250, spread: 1_250 };
 
 export type GatewayStatus = "offline" | "connecting" | "resuming" | "ready" | "waiting" | "unauthorized" | "refused";
 

@@ -115,6 +115,13 @@ describe("Call", () => {
     expect(alone.status).toBe("idle");
   });
 
+  it("lets another page of the same user have the call, and does not ask the gateway for anything", () => {
+    const call = connected();
+    expect(call.handle(5, { kind: "taken" })).toEqual([{ kind: "disconnect" }]);
+    expect(call.status).toBe("idle");
+    expect(call.handle(6, { kind: "ended", end: "dismissed" })).toEqual([]);
+  });
+
   it("joins again after a new gateway session, and keeps talking through a resumed one", () => {
     const call = connected();
     expect(call.handle(5, { kind: "gateway", isNewSession: false })).toEqual([]);

@@ -41,6 +41,8 @@ export type CallInput =
   | { kind: "gateway"; isNewSession: boolean }
   /** A voice state of this very gateway session. */
   | { kind: "state"; state: Pick<VoiceState, "guild_id" | "channel_id" | "session_id" | "user_id"> }
+  /** Another page of the same user joined a channel: one speaks in one place. */
+  | { kind: "taken" }
   | { kind: "server"; guildId: Id; token: string; endpoint: string | null }
   | { kind: "audio" }
   /** The media path went silent for good, or could not be made. */
@@ -129,6 +131,11 @@ export class Call {
         break;
       case "state":
         this.#stateUpdate(now, input.state, out);
+        break;
+      case "taken":
+        if (this.#state.name === "failed") break;
+        if (this.#state.name !== "idle") out.push({ kind: "disconnect" });
+        this.#state = { name: "idle" };
         break;
       case "server":
         this.#server(now, input, out);

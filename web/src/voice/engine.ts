@@ -118,9 +118,10 @@ export class VoiceEngine {
         this.#feed({ kind: "gateway", isNewSession: false });
         return;
       case "VOICE_STATE_UPDATE": {
-        // Another page of the same user has a state of its own: only this session's counts.
         const { d: state } = dispatch;
-        if (state.user_id === this.#me && state.session_id === this.#gateway.sessionId) this.#feed({ kind: "state", state });
+        if (state.user_id !== this.#me) return;
+        if (state.session_id === this.#gateway.sessionId) this.#feed({ kind: "state", state });
+        else if (state.channel_id !== null) this.#feed({ kind: "taken" });
         return;
       }
       case "VOICE_SERVER_UPDATE":
