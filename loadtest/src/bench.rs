@@ -105,7 +105,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn measure(options: &Options, cores: &Cores, server: Server) -> Result<Report> {
+async fn measure(options: &Options, cores: &Cores, mut server: Server) -> Result<Report> {
     let mut report = Report::new(cores, &server);
     let mut world = World::make(&server, None).await?;
     if options.only.contains(&Part::Fanout) {
@@ -115,6 +115,8 @@ async fn measure(options: &Options, cores: &Cores, server: Server) -> Result<Rep
         report.sends = Some(sends::measure(options, &server, &mut world).await?);
     }
     if options.only.contains(&Part::Sessions) {
+        world.members(sessions::ACCOUNTS).await?;
+        server = server.restart().await?;
         report.sessions = Some(sessions::measure(options, &server, &mut world).await?);
     }
     server.stop().await?;

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A release build is ready in well under a second; this covers a debug build on a loaded machine.
@@ -24,7 +24,16 @@ pub struct Server {
     pub pid: u32,
     /// Where durable sends end, if it is ours.
     pub data: Option<PathBuf>,
-    owned: Option<(Child, Option<TempDir>)>,
+    owned: Option<Owned>,
+}
+
+/// A process of ours and what it was started with.
+struct Owned {
+    child: Child,
+    binary: PathBuf,
+    cores: Vec<usize>,
+    /// The data folder, if it goes with us.
+    _temporary: Option<TempDir>,
 }
 
 /// CPU time in nanoseconds since the process began.
@@ -52,45 +61,26 @@ impl Server {
                 (temporary.path().to_path_buf(), Some(temporary))
             }
         };
-        let mut command = Command::new(&binary);
-        command.arg("serve").arg("--data").arg(&folder).args(["--listen", "127.0.0.1:0", "--media-listen", "127.0.0.1"]);
-        command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--media-workers", "1", "--registration", "open"]);
-        command.env("GUILDHALL_RATE_LIMITS", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let pinned = cores.server.clone();
-        // The child inherits the affinity of the thread that starts it.
-        let started = std::thread::spawn(move || {
-            let _ = cores::pin(&pinned);
-            command.spawn()
-        });
-        let spawned = started.join().map_err(|_| anyhow::anyhow!("the starting thread failed"))?;
-        let mut child = spawned.with_context(|| format!("starting {}", binary.display()))?;
-        let output = child.stdout.take().context("the server's output was asked for")?;
-        let (found, ready) = mpsc::channel();
-        // Reads to the end, so that the server never waits for us to read.
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Some(url) = line.strip_prefix(READY) {
-                    // Nobody waits any more after the first.
-                    let _ = found.send(url.trim().to_owned());
-                }
-            }
-        });
-        match ready.recv_timeout(START_TIMEOUT) {
-            Ok(url) => {
-                progress(&format!(
-                    "{} serves {url} on core {:?}, we generate on {:?}",
-                    binary.display(),
-                    cores.server,
-                    cores.generator
-                ));
-                Ok(Self { url, pid: child.id(), data: Some(folder), owned: Some((child, temporary)) })
-            }
-            Err(_) => {
-                // It may be gone already.
-                let _ = child.kill();
-                bail!("{} did not become ready: {}", binary.display(), child.wait()?)
-            }
-        }
+        let (child, url) = launch(&binary, &folder, "127.0.0.1:0", &cores.server)?;
+        progress(&format!("{} serves {url} on core {:?}, we generate on {:?}", binary.display(), cores.server, cores.generator));
+        let pid = child.id();
+        Ok(Self {
+            url,
+            pid,
+            data: Some(folder),
+            owned: Some(Owned { child, binary, cores: cores.server.clone(), _temporary: temporary }),
+        })
+    }
+
+    /// Stops our server and starts it again over the same data and port: what it has not touched since is not in its memory.
+    /// A running server stays as it is.
+    pub async fn restart(mut self) -> Result<Self> {
+        let (Some(mut owned), Some(data)) = (self.owned.take(), self.data.clone()) else { return Ok(self) };
+        owned.child = interrupt(owned.child).await?;
+        let listen = self.url.rsplit('/').next().context("a URL ends in its address")?;
+        let (child, url) = launch(&owned.binary, &data, listen, &owned.cores)?;
+        let pid = child.id();
+        Ok(Self { url, pid, data: Some(data), owned: Some(Owned { child, ..owned }) })
     }
 
     /// Whether "durable" means a disk.
@@ -115,37 +105,78 @@ impl Server {
 
     /// Ctrl-C's way out for a server that we started; a running one is left alone.
     pub async fn stop(mut self) -> Result<()> {
-        let Some((mut child, _data)) = self.owned.take() else { return Ok(()) };
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-        let waiting = tokio::task::spawn_blocking(move || {
-            let deadline = std::time::Instant::now() + STOP_TIMEOUT;
-            loop {
-                match child.try_wait()? {
-                    Some(status) => return Ok::<_, std::io::Error>(Some(status)),
-                    None if std::time::Instant::now() > deadline => {
-                        child.kill()?;
-                        child.wait()?;
-                        return Ok(None);
-                    }
-                    None => std::thread::sleep(Duration::from_millis(20)),
-                }
-            }
-        });
-        match waiting.await?? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("the server stopped with {status}"),
-            None => bail!("the server did not stop within {STOP_TIMEOUT:?} of Ctrl-C and was killed"),
+        if let Some(owned) = self.owned.take() {
+            interrupt(owned.child).await?;
         }
+        Ok(())
+    }
+}
+
+/// Starts a server and waits for its ready line.
+fn launch(binary: &Path, data: &Path, listen: &str, cores: &[usize]) -> Result<(Child, String)> {
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--data").arg(data).args(["--listen", listen, "--media-listen", "127.0.0.1"]);
+    command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--media-workers", "1", "--registration", "open"]);
+    command.env("GUILDHALL_RATE_LIMITS", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let pinned = cores.to_vec();
+    // The child inherits the affinity of the thread that starts it.
+    let started = std::thread::spawn(move || {
+        let _ = cores::pin(&pinned);
+        command.spawn()
+    });
+    let spawned = started.join().map_err(|_| anyhow::anyhow!("the starting thread failed"))?;
+    let mut child = spawned.with_context(|| format!("starting {}", binary.display()))?;
+    let output = child.stdout.take().context("the server's output was asked for")?;
+    let (found, ready) = mpsc::channel();
+    // Reads to the end, so that the server never waits for us to read.
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(url) = line.strip_prefix(READY) {
+                // Nobody waits any more after the first.
+                let _ = found.send(url.trim().to_owned());
+            }
+        }
+    });
+    match ready.recv_timeout(START_TIMEOUT) {
+        Ok(url) => Ok((child, url)),
+        Err(_) => {
+            // It may be gone already.
+            let _ = child.kill();
+            bail!("{} did not become ready: {}", binary.display(), child.wait()?)
+        }
+    }
+}
+
+/// Ctrl-C, and the child when it has ended well.
+async fn interrupt(mut child: Child) -> Result<Child> {
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)?;
+    let waiting = tokio::task::spawn_blocking(move || {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            match child.try_wait()? {
+                Some(status) => return Ok::<_, std::io::Error>((child, Some(status))),
+                None if Instant::now() > deadline => {
+                    child.kill()?;
+                    child.wait()?;
+                    return Ok((child, None));
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    });
+    match waiting.await?? {
+        (child, Some(status)) if status.success() => Ok(child),
+        (_, Some(status)) => bail!("the server stopped with {status}"),
+        (_, None) => bail!("the server did not stop within {STOP_TIMEOUT:?} of Ctrl-C and was killed"),
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.owned {
+        if let Some(owned) = &mut self.owned {
             // A failed run must not leave a server behind; it may be gone already.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = owned.child.kill();
+            let _ = owned.child.wait();
         }
     }
 }

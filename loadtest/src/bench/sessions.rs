@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// The sessions belong to this many accounts, as a person has several devices.
-const ACCOUNTS: usize = 20;
+pub const ACCOUNTS: usize = 20;
 /// Sessions before the first reading, so that what a first session costs once is not counted per session.
 const WARM_UP: usize = 50;
 const CONNECTS_AT_ONCE: usize = 16;
