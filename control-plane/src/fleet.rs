@@ -16,7 +16,7 @@ impl Outbox {
         match self.waiting.iter_mut().rev().find(|older| *participant(older) == of) {
             // Whoever left and comes back needs both: the end of the old connection, and the policy of the new one.
             Some(older @ ToNode::SetPolicy { .. }) => *older = message,
-            Some(ToNode::Disconnect { .. }) if matches!(message, ToNode::Disconnect { .. }) => {}
+            Some(older @ ToNode::Disconnect { .. }) if matches!(message, ToNode::Disconnect { .. }) => *older = message,
             Some(ToNode::Disconnect { .. }) | None => self.waiting.push_back(message),
         }
     }
@@ -32,6 +32,6 @@ impl Outbox {
 
 fn participant(message: &ToNode) -> &Participant {
     match message {
-        ToNode::SetPolicy { participant, .. } | ToNode::Disconnect { participant } => participant,
+        ToNode::SetPolicy { participant, .. } | ToNode::Disconnect { participant, .. } => participant,
     }
 }

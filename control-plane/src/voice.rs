@@ -46,7 +46,7 @@ impl Core {
         let Some(channel) = update.channel_id else {
             // Another session of the user may be the one that is connected: it stays.
             if current.is_some_and(|current| current.session_id == session_id) {
-                self.leave_voice(guild, user);
+                self.leave_voice(guild, user, at);
             }
             return self.sweep(at);
         };
@@ -90,7 +90,7 @@ impl Core {
         if !is_bot {
             // A person speaks in one place at a time; a bot in one per guild.
             let elsewhere = self.accounts.get(&user).map(|account| account.guilds.clone()).unwrap_or_default();
-            elsewhere.into_iter().filter(|other| *other != guild).for_each(|other| self.leave_voice(other, user));
+            elsewhere.into_iter().filter(|other| *other != guild).for_each(|other| self.leave_voice(other, user, at));
         }
         self.set_voice(next, at);
         self.open_door(key, guild, door, at);
@@ -102,7 +102,7 @@ impl Core {
         let Some(state) = self.guild(guild) else { return false };
         let Some(current) = state.voice_state(user).cloned() else { return false };
         match channel {
-            None => self.leave_voice(guild, user),
+            None => self.leave_voice(guild, user, at),
             Some(channel) if current.channel_id == Some(channel) => {}
             Some(channel) if state.channel(channel).is_some_and(|channel| channel.kind.is_voice()) => {
                 let key = self.session_key(&current.session_id);
@@ -127,11 +127,11 @@ impl Core {
                     self.node.push(ToNode::SetPolicy { participant, policy });
                 }
                 // Its token was good, but the user has left or moved on since.
-                None => self.node.push(ToNode::Disconnect { participant }),
+                None => self.node.push(ToNode::Disconnect { participant, as_of_ms: at.unix_ms }),
             },
             // While a fresh token waits to be used, only the connection before it can be the one that ended.
             FromNode::Left { participant } if self.seated(&participant).is_some_and(|seated| seated.is_joined) => {
-                self.leave_voice(participant.guild_id, participant.user_id);
+                self.leave_voice(participant.guild_id, participant.user_id, at);
             }
             FromNode::Left { .. } => {}
         }
@@ -139,15 +139,15 @@ impl Core {
     }
 
     /// The session ended: whoever was connected by it is not any more.
-    pub(crate) fn leave_voice_of_session(&mut self, guild: GuildId, user: UserId, session_id: &str) {
-        self.empty_voice(guild, |state| state.user_id == user && state.session_id == session_id);
+    pub(crate) fn leave_voice_of_session(&mut self, guild: GuildId, user: UserId, session_id: &str, at: Moment) {
+        self.empty_voice(guild, at, |state| state.user_id == user && state.session_id == session_id);
     }
 
     /// Disconnects everyone whom `is_out` names: their channel, their membership or the guild is about to go.
-    pub(crate) fn empty_voice(&mut self, guild: GuildId, is_out: impl Fn(&VoiceState) -> bool) {
+    pub(crate) fn empty_voice(&mut self, guild: GuildId, at: Moment, is_out: impl Fn(&VoiceState) -> bool) {
         let Some(state) = self.guild(guild) else { return };
         let users: Vec<UserId> = state.voice_states().filter(|state| is_out(state)).map(|state| state.user_id).collect();
-        users.into_iter().for_each(|user| self.leave_voice(guild, user));
+        users.into_iter().for_each(|user| self.leave_voice(guild, user, at));
     }
 
     /// A member update may carry server mute, server deafen or a timeout.
@@ -157,7 +157,7 @@ impl Core {
         let Some(current) = state.voice_state(user).cloned() else { return };
         if state.standing(user, at.unix_ms).is_some_and(|standing| standing.is_timed_out) && !is_exempt(state, user, at) {
             // A timeout ends by the clock, without an event that could give the voice back, so it ends the connection.
-            return self.leave_voice(guild, user);
+            return self.leave_voice(guild, user, at);
         }
         self.set_voice(VoiceState { mute: member.mute, deaf: member.deaf, ..current }, at);
     }
@@ -187,12 +187,9 @@ impl Core {
         room.seated.insert(next.user_id, Seated { policy, is_joined });
         room.state.set_voice_state(next.clone());
         match before.as_ref().map(self::participant) {
-            Some(_) if is_same => {
-                if known.is_none_or(|known| known.policy != policy) {
-                    self.node.push(ToNode::SetPolicy { participant, policy });
-                }
-            }
-            Some(old) => self.node.push(ToNode::Disconnect { participant: old }),
+            Some(_) if is_same && known.is_some_and(|known| known.policy == policy) => {}
+            Some(_) if is_same => self.node.push(ToNode::SetPolicy { participant, policy }),
+            Some(old) => self.node.push(ToNode::Disconnect { participant: old, as_of_ms: at.unix_ms }),
             None => {}
         }
         if before.as_ref() != Some(&next) {
@@ -200,13 +197,13 @@ impl Core {
         }
     }
 
-    fn leave_voice(&mut self, guild: GuildId, user: UserId) {
+    fn leave_voice(&mut self, guild: GuildId, user: UserId, at: Moment) {
         let Some(room) = self.rooms.get_mut(&guild) else { return };
         let Some(before) = room.state.voice_state(user).cloned() else { return };
         let gone = VoiceState { channel_id: None, ..before.clone() };
         room.state.set_voice_state(gone.clone());
         room.seated.remove(&user);
-        self.node.push(ToNode::Disconnect { participant: participant(&before) });
+        self.node.push(ToNode::Disconnect { participant: participant(&before), as_of_ms: at.unix_ms });
         self.tell_voice(&gone, before.channel_id);
     }
 

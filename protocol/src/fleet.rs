@@ -44,7 +44,9 @@ pub enum ToNode {
     /// and the join is not lost.
     SetPolicy { participant: Participant, policy: Policy },
     /// Left, moved, kicked, or its gateway session ended: the voice socket closes with 4014 and its token is void.
-    Disconnect { participant: Participant },
+    /// `as_of_ms` (Unix milliseconds, by the control plane's clock): tokens that were signed before are void. One that was
+    /// signed since is of a newer join, which this message may cross on its way.
+    Disconnect { participant: Participant, as_of_ms: u64 },
 }
 
 /// Voice node to control plane.

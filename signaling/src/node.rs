@@ -125,8 +125,8 @@ impl Node {
             let mut desk = self.desk();
             let (participant, note) = match message {
                 ToNode::SetPolicy { participant, policy } => (participant, Note::Policy(policy)),
-                ToNode::Disconnect { participant } => {
-                    desk.ledger.void(participant.clone(), unix_ms());
+                ToNode::Disconnect { participant, as_of_ms } => {
+                    desk.ledger.void(participant.clone(), as_of_ms);
                     (participant, Note::Disconnect)
                 }
             };
@@ -162,7 +162,7 @@ fn token_digest(token: &str) -> TokenDigest {
 }
 
 /// Tokens carry wall-clock expiry, because two processes must agree on it.
-fn unix_ms() -> u64 {
+pub fn unix_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use guildhall_sfu::Sfu;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
@@ -56,7 +56,7 @@ impl World {
     }
 
     fn token(&self, user: u64) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let now = crate::node::unix_ms();
         self.key.sign(&VoiceClaims {
             participant: participant(user),
             policy: AUDIBLE,
@@ -174,7 +174,7 @@ async fn two_clients_hear_of_each_other() {
 
     bob.socket.close(None).await.unwrap();
     drop(bob);
-    world.to_node.send(ToNode::Disconnect { participant: participant(2) }).await.unwrap();
+    world.to_node.send(ToNode::Disconnect { participant: participant(2), as_of_ms: crate::node::unix_ms() }).await.unwrap();
     assert_eq!(ann.expect(13).await, json!({ "user_id": "2" }));
     ann.socket
         .close(Some(tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() }))
@@ -253,7 +253,7 @@ async fn a_newer_socket_of_the_same_participant_takes_over() {
     assert_eq!(bob.expect(11).await, json!({ "user_ids": ["1"] }));
     assert_eq!(bob.expect(5).await, json!({ "user_id": "1", "ssrc": new_ssrc, "speaking": 0 }));
     new.expect(11).await;
-    world.to_node.send(ToNode::Disconnect { participant: participant(1) }).await.unwrap();
+    world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: crate::node::unix_ms() }).await.unwrap();
     new.expect(5).await;
     assert_eq!(new.close_code().await, CloseCode::Disconnected.code());
     for user in [2, 1, 1] {

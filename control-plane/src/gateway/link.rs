@@ -144,7 +144,7 @@ impl Link {
         if let Some(ending) = shared.ending {
             return Mail::Ending(ending);
         }
-        Mail::Dispatches(std::iter::from_fn(|| shared.mailbox.next()).take(limit).collect())
+        Mail::Dispatches(std::iter::from_fn(|| shared.mailbox.take_next()).take(limit).collect())
     }
 
     pub fn is_drained(&self) -> bool {

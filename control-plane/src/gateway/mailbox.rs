@@ -91,7 +91,7 @@ impl Mailbox {
     }
 
     /// The next dispatch for the socket, with its number.
-    pub fn next(&mut self) -> Option<(u64, Arc<Dispatch>)> {
+    pub fn take_next(&mut self) -> Option<(u64, Arc<Dispatch>)> {
         let dispatch = self.ring.get((self.sent - self.floor) as usize)?.clone();
         self.sent += 1;
         self.unsent_bytes -= dispatch.body.len();

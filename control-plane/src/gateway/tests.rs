@@ -175,7 +175,7 @@ fn dispatch(bytes: usize) -> Arc<Dispatch> {
 }
 
 fn sent(mailbox: &mut Mailbox) -> Vec<u64> {
-    std::iter::from_fn(|| mailbox.next()).map(|(seq, _)| seq).collect()
+    std::iter::from_fn(|| mailbox.take_next()).map(|(seq, _)| seq).collect()
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn history_is_bounded_and_says_when_it_cannot_replay() {
     let mut mailbox = Mailbox::default();
     for _ in 0..MAX_HISTORY + 10 {
         mailbox.push(dispatch(10));
-        mailbox.next();
+        mailbox.take_next();
     }
     assert!(!mailbox.rewind(9));
     assert!(mailbox.rewind(10));

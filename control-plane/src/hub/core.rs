@@ -461,7 +461,7 @@ impl Core {
             }
         }
         for guild in guilds {
-            self.leave_voice_of_session(guild, user, &session.id);
+            self.leave_voice_of_session(guild, user, &session.id, at);
         }
         if self.accounts.get(&user).is_some_and(|account| !account.sessions.is_empty()) {
             self.refresh_presence(user);

@@ -94,7 +94,7 @@ impl Core {
             // Its snapshot was loaded and seated its members before the event's turn came.
             Event::GuildCreate { .. } => {}
             Event::GuildUpdate { ref guild } => self.guild_update(guild.id, &event, at),
-            Event::GuildDelete { guild_id } => self.guild_delete(guild_id),
+            Event::GuildDelete { guild_id } => self.guild_delete(guild_id, at),
             Event::ChannelCreate { ref channel } => {
                 self.apply(channel.guild_id, &event);
                 self.know_channel(channel.id, channel.guild_id);
@@ -108,7 +108,7 @@ impl Core {
                 );
             }
             Event::ChannelUpdate { ref channel } => self.channel_update(channel, &event, at),
-            Event::ChannelDelete { ref channel } => self.channel_delete(channel, &event),
+            Event::ChannelDelete { ref channel } => self.channel_delete(channel, &event, at),
             Event::RoleCreate { guild_id, ref role } => {
                 self.apply(guild_id, &event);
                 self.tell_role(guild_id, "GUILD_ROLE_CREATE", role);
@@ -117,7 +117,7 @@ impl Core {
             Event::RoleDelete { guild_id, role_id } => self.role_delete(guild_id, role_id, &event, at),
             Event::MemberAdd { guild_id, ref member } => self.member_add(guild_id, member, &event),
             Event::MemberUpdate { guild_id, ref member } => self.member_update(guild_id, member, &event, at),
-            Event::MemberRemove { guild_id, ref user } => self.member_remove(guild_id, user, &event),
+            Event::MemberRemove { guild_id, ref user } => self.member_remove(guild_id, user, &event, at),
             Event::BanAdd { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_ADD", &user, at),
             Event::BanRemove { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_REMOVE", &user, at),
             Event::InviteCreate { guild_id, channel_id, invite } => self.invite_create(guild_id, channel_id, &invite),
@@ -233,8 +233,8 @@ impl Core {
         });
     }
 
-    fn guild_delete(&mut self, guild: GuildId) {
-        self.empty_voice(guild, |_| true);
+    fn guild_delete(&mut self, guild: GuildId, at: Moment) {
+        self.empty_voice(guild, at, |_| true);
         let Some(room) = self.remove_guild(guild) else { return };
         room.tell_all(&mut self.lost, Intents::GUILDS, &super::greeting::guild_gone(guild));
     }
@@ -253,8 +253,8 @@ impl Core {
         });
     }
 
-    fn channel_delete(&mut self, channel: &Channel, event: &Event) {
-        self.empty_voice(channel.guild_id, |state| state.channel_id == Some(channel.id));
+    fn channel_delete(&mut self, channel: &Channel, event: &Event, at: Moment) {
+        self.empty_voice(channel.guild_id, at, |state| state.channel_id == Some(channel.id));
         // Who saw it can only be asked while it exists.
         self.tell_viewers(channel.guild_id, channel.id, Permissions::VIEW_CHANNEL, Intents::GUILDS, "CHANNEL_DELETE", channel);
         self.apply(channel.guild_id, event);
@@ -320,8 +320,8 @@ impl Core {
         room.tell(&mut self.lost, |seat| is_for(seat).then_some(&dispatch));
     }
 
-    fn member_remove(&mut self, guild: GuildId, user: &User, event: &Event) {
-        self.empty_voice(guild, |state| state.user_id == user.id);
+    fn member_remove(&mut self, guild: GuildId, user: &User, event: &Event, at: Moment) {
+        self.empty_voice(guild, at, |state| state.user_id == user.id);
         self.leave_guild(user.id, guild);
         self.apply(guild, event);
         let Some(room) = self.rooms.get(&guild) else { return };

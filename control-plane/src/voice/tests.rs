@@ -55,7 +55,7 @@ fn participant(channel_id: ChannelId, user_id: UserId, session: u32) -> Particip
 }
 
 fn disconnect(participant: Participant) -> ToNode {
-    ToNode::Disconnect { participant }
+    ToNode::Disconnect { participant, as_of_ms: NOW }
 }
 
 fn set_policy(participant: Participant, policy: Policy) -> ToNode {
@@ -250,7 +250,8 @@ fn a_gateway_session_that_ends_takes_its_voice_along() {
     world.core.detach(&bob, true, world.at);
     assert_eq!(world.node(), [], "it may come back");
     world.pass(RESUME_WINDOW);
-    assert_eq!(world.node(), [disconnect(participant(PARLOR, BOB, 3))]);
+    let as_of_ms = NOW + RESUME_WINDOW.as_millis() as u64;
+    assert_eq!(world.node(), [ToNode::Disconnect { participant: participant(PARLOR, BOB, 3), as_of_ms }]);
     assert_eq!(heard(&ann), ["state 3 -"]);
 }
 
