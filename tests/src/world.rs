@@ -4,7 +4,7 @@ use guildhall_loadtest::{Gateway, Rest, gateway, rest::Account};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, model::ChannelType};
 use serde_json::{Value, json};
 
-use crate::{script::Script, server::Server};
+use crate::{eventually, script::Script, server::Server};
 
 /// Long enough for any rule about passwords, and the same for everybody.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -32,6 +32,12 @@ impl World {
         let text = owner.rest.create_channel(guild, "stories", ChannelType::Text).await.expect("a text channel").id;
         let voice = owner.rest.create_channel(guild, "hearth", ChannelType::Voice).await.expect("a voice channel").id;
         World { server, rest, owner, guild, text, voice }
+    }
+
+    /// Starts the ended server again, and waits until the clients have noticed that their connections are gone.
+    pub async fn restart(&mut self) {
+        self.server.restart();
+        eventually("an answer after the restart", async || self.rest.gateway_url().await.ok()).await;
     }
 
     /// Registers a user; it is in no guild yet.

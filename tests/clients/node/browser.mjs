@@ -46,9 +46,12 @@ function element(command) {
 
 serve(
     {
-        open: async ({ page, url, width = 1280, height = 800 }) => {
+        open: async ({ page, url, storage = {}, width = 1280, height = 800 }) => {
             const context = await browser.newContext({ viewport: { width, height }, permissions: ['microphone'] });
             context.setDefaultTimeout(STEP_MS);
+            await context.addInitScript((entries) => {
+                for (const [key, value] of Object.entries(entries)) localStorage.setItem(key, value);
+            }, storage);
             const opened = await context.newPage();
             opened.on('console', (line) => report('console', { page, type: line.type(), text: line.text() }));
             opened.on('pageerror', (error) => report('page_error', { page, text: String(error?.stack ?? error) }));

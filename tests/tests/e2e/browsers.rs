@@ -29,7 +29,9 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     async fn open(browser: &'a Script, name: &'static str, url: &str) -> Page<'a> {
-        browser.ask("open", json!({"page": name, "url": url})).await;
+        // Both pages play and record the same beep, which the echo filter would take for an echo.
+        let storage = json!({"guildhall.microphone.processing": "off"});
+        browser.ask("open", json!({"page": name, "url": url, "storage": storage})).await;
         Page { browser, name }
     }
 
@@ -180,12 +182,10 @@ async fn two_people_meet_write_and_talk_with_a_bot_beside_them() {
 
     // A friend follows the link, registers and is in.
     let ann = Page::open(&browser, "ann", &link).await;
-    ann.click("show-register").await;
     ann.fill("register-name", "ann").await;
     ann.fill("register-email", "ann@example.test").await;
     ann.fill("register-password", PASSWORD).await;
     ann.click("register-submit").await;
-    ann.click("invite-accept").await;
     ann.sees("composer").await;
 
     // They write.
@@ -281,6 +281,8 @@ async fn a_page_survives_a_cut_wire_and_a_reload() {
     page.logs_in("ann@loadtest.invalid", PASSWORD).await;
     page.sees("composer").await;
     page.joins_voice("hearth").await;
+    page.click("channel-item-stories").await;
+    page.sees("composer").await;
 
     // The wire is cut: the page says so, and what was written meanwhile is there when it comes back, once.
     proxy.cut_and_hold();

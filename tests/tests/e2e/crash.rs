@@ -72,7 +72,7 @@ async fn no_acknowledged_message_is_lost_doubled_or_moved_when_the_process_is_ki
             known.acknowledged.extend(acknowledged);
             known.unanswered = unanswered;
         }
-        world.server.restart();
+        world.restart().await;
         check(&world, &writers, &history).await;
     }
 }

@@ -39,9 +39,9 @@ fn a_bad_value_stops_the_start_with_a_sentence_that_names_it() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     for (named, said) in [
-        ("--listen", serve(&["--listen", "nowhere"], "", &[])),
-        ("--media-port", serve(&["--media-port", "70000"], "", &[])),
-        ("--registration", serve(&["--registration", "perhaps"], "", &[])),
+        ("listen = ", serve(&["--listen", "nowhere"], "", &[])),
+        ("media-port", serve(&["--media-port", "70000"], "", &[])),
+        ("registration", serve(&["--registration", "perhaps"], "", &[])),
         ("listen", serve(&[], "listen = \"nowhere\"", &[])),
         ("media_workers", serve(&[], "media_workers = \"many\"", &[])),
         ("listne", serve(&[], "listne = \"127.0.0.1:0\"", &[])),
@@ -61,7 +61,7 @@ async fn an_asked_for_shutdown_ends_with_zero_and_a_restart_keeps_everything() {
         written.push((message.id, message.content));
         let status = world.server.signal(signal);
         assert_eq!(status.code(), Some(0), "SIG{signal} ends the process cleanly");
-        world.server.restart();
+        world.restart().await;
 
         // The same tokens, the same guild, the same words; the password still works.
         let owner = world.server.owner();
@@ -79,7 +79,7 @@ async fn a_library_comes_back_by_itself_after_a_restart() {
     let bot = world.bot("jester", Permissions::VIEW_CHANNEL).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
     assert_eq!(world.server.signal("TERM").code(), Some(0), "an open session does not hold up the end");
-    world.server.restart();
+    world.restart().await;
     script.event_number(2, "identified", json!({})).await;
     let sent = world.owner.rest.send_message(world.text, "welcome back").await.expect("the owner may write");
     script.event("message_create", json!({"id": sent.id})).await;
