@@ -1,0 +1,181 @@
+//! Messages.
+
+use super::{World, text};
+use guildhall_protocol::Permissions;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_message_is_sent_read_edited_and_deleted() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let reply = world.post(&anna, &world.messages_path(), json!({ "content": " hello ", "nonce": 42, "tts": false })).await;
+    assert_eq!(reply.status, 200);
+    let message = reply.body;
+    let id = text(&message["id"]);
+    assert_eq!((&message["content"], &message["nonce"], &message["type"]), (&json!("hello"), &json!(42), &json!(0)));
+    assert_eq!((text(&message["author"]["id"]), &message["edited_timestamp"]), (anna.id.clone(), &Value::Null));
+    for key in ["mentions", "mention_roles", "attachments", "embeds", "components"] {
+        assert_eq!(message[key], json!([]), "{key}");
+    }
+    let path = format!("{}/{id}", world.messages_path());
+    let mut read = world.get(&world.owner, &path).await.ok();
+    read["nonce"] = json!(42);
+    assert_eq!(read, message, "what was answered is what is stored");
+    let edited = world.patch(&anna, &path, json!({ "content": "hello, all" })).await.ok();
+    assert!(edited["edited_timestamp"].is_string());
+    assert_eq!((&edited["content"], &edited["timestamp"]), (&json!("hello, all"), &message["timestamp"]));
+    world.patch(&anna, &path, json!({ "content": "" })).await.refused(400, 50006);
+    // Its author, or who manages messages, deletes it.
+    let bea = world.member("bea").await;
+    world.delete(&bea, &path).await.refused(403, 50013);
+    world.delete(&anna, &path).await.no_content();
+    world.get(&anna, &path).await.refused(404, 10008);
+    let other = text(&world.say(&anna, "again").await["id"]);
+    world.delete(&world.owner, &format!("{}/{other}", world.messages_path())).await.no_content();
+    assert_eq!(world.said().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_retry_with_an_enforced_nonce_gives_the_same_message() {
+    let world = World::new().await;
+    let body = json!({ "content": "once", "nonce": "1234567890", "enforce_nonce": true });
+    let first = world.post(&world.owner, &world.messages_path(), body.clone()).await.ok();
+    let path = world.messages_path();
+    let tries = (0..5).map(|_| world.post(&world.owner, &path, body.clone()));
+    for again in futures_util::future::join_all(tries).await {
+        assert_eq!(again.ok(), first);
+    }
+    let free = json!({ "content": "twice", "nonce": "1234567890", "enforce_nonce": false });
+    world.post(&world.owner, &world.messages_path(), free.clone()).await.ok();
+    world.post(&world.owner, &world.messages_path(), free).await.ok();
+    assert_eq!(world.said().await, ["once", "twice", "twice"]);
+    // The same nonce of another author is another message.
+    let anna = world.member("anna").await;
+    assert_ne!(world.post(&anna, &world.messages_path(), body).await.ok()["id"], first["id"]);
+}
+
+#[tokio::test]
+async fn history_is_read_in_pages() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..7 {
+        ids.push(text(&world.say(&world.owner, &number.to_string()).await["id"]));
+    }
+    let page = async |query: &str| {
+        let messages = world.get(&world.owner, &format!("{}?{query}", world.messages_path())).await.ok();
+        messages.as_array().unwrap().iter().map(|message| text(&message["content"])).collect::<String>()
+    };
+    assert_eq!(page("").await, "6543210");
+    assert_eq!(page("limit=2").await, "65");
+    assert_eq!(page(&format!("limit=2&before={}", ids[3])).await, "21");
+    assert_eq!(page(&format!("limit=2&after={}", ids[3])).await, "54");
+    assert_eq!(page(&format!("limit=3&around={}", ids[3])).await, "432");
+}
+
+#[tokio::test]
+async fn a_reply_shows_its_original_until_that_is_gone() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let original = text(&world.say(&anna, "question?").await["id"]);
+    let answer = json!({ "content": "answer", "message_reference": { "message_id": original } });
+    let reply = world.post(&world.owner, &world.messages_path(), answer).await.ok();
+    assert_eq!((&reply["type"], &reply["message_reference"]["message_id"]), (&json!(19), &json!(original)));
+    assert_eq!(reply["referenced_message"]["content"], "question?");
+    assert_eq!(text(&reply["mentions"][0]["id"]), anna.id, "the author of the original is told");
+    let silent = json!({
+        "content": "answer", "message_reference": { "message_id": original }, "allowed_mentions": { "parse": [], "replied_user": false },
+    });
+    assert_eq!(world.post(&world.owner, &world.messages_path(), silent).await.ok()["mentions"], json!([]));
+    world.delete(&anna, &format!("{}/{original}", world.messages_path())).await.no_content();
+    let path = format!("{}/{}", world.messages_path(), text(&reply["id"]));
+    let read = world.get(&world.owner, &path).await.ok();
+    assert_eq!((&read["type"], read.get("referenced_message")), (&json!(19), Some(&Value::Null)));
+    let lenient = json!({ "content": "late", "message_reference": { "message_id": original, "fail_if_not_exists": false } });
+    assert_eq!(world.post(&world.owner, &world.messages_path(), lenient).await.ok()["type"], 0);
+}
+
+#[tokio::test]
+async fn mentions_take_effect_as_far_as_the_sender_may_and_wants() {
+    let world = World::new().await;
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    let (loud, quiet) = (world.role("loud", 0).await, world.role("quiet", 0).await);
+    world.patch(&world.owner, &format!("/guilds/{}/roles/{loud}", world.guild), json!({ "mentionable": true })).await.ok();
+    let deny = json!({ "type": 0, "deny": Permissions::MENTION_EVERYONE.0.to_string() });
+    world.put(&world.owner, &format!("/channels/{}/permissions/{}", world.text, world.guild), deny).await.no_content();
+    let content = format!("<@{}> <@!{}> <@&{loud}> <@&{quiet}> @everyone `<@{}>` <@1>", bea.id, anna.id, world.owner.id);
+    let names = |message: &Value| -> Vec<String> {
+        message["mentions"].as_array().unwrap().iter().map(|user| text(&user["username"])).collect()
+    };
+    let by_anna = world.say(&anna, &content).await;
+    assert_eq!(names(&by_anna), ["bea", "anna"]);
+    assert_eq!((&by_anna["mention_roles"], &by_anna["mention_everyone"]), (&json!([loud]), &json!(false)));
+    let by_owner = world.say(&world.owner, &content).await;
+    assert_eq!((&by_owner["mention_roles"], &by_owner["mention_everyone"]), (&json!([loud, quiet]), &json!(true)));
+    let careful = json!({ "content": content, "allowed_mentions": { "parse": ["roles"], "users": [bea.id] } });
+    let careful = world.post(&world.owner, &world.messages_path(), careful).await.ok();
+    assert_eq!((names(&careful), &careful["mention_everyone"]), (vec!["bea".to_owned()], &json!(false)));
+    let read = world.get(&world.owner, &format!("{}/{}", world.messages_path(), text(&by_anna["id"]))).await.ok();
+    assert_eq!(read, by_anna, "mentions are stored");
+}
+
+#[tokio::test]
+async fn embeds_are_kept_and_need_their_permission() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let embed = json!({ "title": "A title", "fields": [{ "name": "n", "value": "v", "inline": true }], "color": 255 });
+    let sent = world.post(&anna, &world.messages_path(), json!({ "embeds": [embed] })).await.ok();
+    assert_eq!((&sent["embeds"][0]["title"], &sent["embeds"][0]["type"]), (&json!("A title"), &json!("rich")));
+    let path = format!("{}/{}", world.messages_path(), text(&sent["id"]));
+    assert_eq!(world.get(&anna, &path).await.ok()["embeds"], sent["embeds"]);
+    assert_eq!(world.patch(&world.owner, &path, json!({ "flags": 4 })).await.ok()["flags"], 4);
+    let deny = json!({ "type": 0, "deny": Permissions::EMBED_LINKS.0.to_string() });
+    world.put(&world.owner, &format!("/channels/{}/permissions/{}", world.text, world.guild), deny).await.no_content();
+    world.post(&anna, &world.messages_path(), json!({ "embeds": [{ "title": "x" }] })).await.refused(403, 50013);
+}
+
+#[tokio::test]
+async fn many_messages_are_deleted_at_once() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        ids.push(text(&world.say(&world.owner, &number.to_string()).await["id"]));
+    }
+    // One that is gone already, or was given twice, does no harm.
+    let body = json!({ "messages": [ids[0], ids[1], ids[1], (ids[3].parse::<u64>().unwrap() + 1).to_string()] });
+    world.post(&world.owner, &format!("{}/bulk-delete", world.messages_path()), body).await.no_content();
+    assert_eq!(world.said().await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn slowmode_holds_up_who_may_not_ignore_it() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    world.patch(&world.owner, &format!("/channels/{}", world.text), json!({ "rate_limit_per_user": 3600 })).await.ok();
+    world.say(&anna, "first").await;
+    let refusal = world.post(&anna, &world.messages_path(), json!({ "content": "second" })).await;
+    let wait = refusal.body["retry_after"].as_f64().unwrap();
+    assert!(wait > 3500.0 && wait <= 3600.0, "{wait}");
+    refusal.refused(429, 20016);
+    world.say(&world.owner, "in between").await;
+    assert_eq!(world.said().await, ["first", "in between"]);
+}
+
+#[tokio::test]
+async fn a_system_message_is_nobodys_to_edit() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let greeting = text(&world.get(&anna, &world.messages_path()).await.ok()[0]["id"]);
+    let path = format!("{}/{greeting}", world.messages_path());
+    world.patch(&anna, &path, json!({ "content": "forged" })).await.refused(403, 50021);
+    world.delete(&anna, &path).await.refused(403, 50013);
+    world.delete(&world.owner, &path).await.no_content();
+}
+
+#[tokio::test]
+async fn typing_is_accepted_where_one_may_write() {
+    let world = World::new().await;
+    world.post(&world.owner, &format!("/channels/{}/typing", world.text), json!({})).await.no_content();
+    world.post(&world.owner, &format!("/channels/{}/typing", world.voice), json!({})).await.no_content();
+    let stranger = world.register("stranger").await;
+    world.post(&stranger, &format!("/channels/{}/typing", world.text), json!({})).await.refused(403, 50001);
+}
