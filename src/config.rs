@@ -78,6 +78,12 @@ const KEYS: &[Key] = &[
     Key { name: "tls-key", value: "FILE", default: None, help: "The PEM private key of --tls-cert" },
     Key { name: "registration", value: "open|closed", default: Some("open"), help: "Whether anyone may make an account" },
     Key {
+        name: "rate-limits",
+        value: "on|off",
+        default: Some("on"),
+        help: "Whether the API limits how often a caller may call; off is for load tests on a closed network",
+    },
+    Key {
         name: "log",
         value: "FILTER",
         default: Some("info"),
@@ -97,6 +103,7 @@ pub struct Config {
     pub media_workers: usize,
     pub tls: Option<TlsFiles>,
     pub registration: Registration,
+    pub has_rate_limits: bool,
     pub log: String,
 }
 
@@ -202,7 +209,8 @@ impl Config {
             media_ip: raw("media-ip").map(media_ip).transpose()?,
             media_port: first,
             media_workers: workers,
-            registration: registration(raw("registration").expect("it has a default"))?,
+            registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
+            has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
             log: log_filter(raw("log").expect("it has a default"))?,
             listen,
             tls,
@@ -254,12 +262,11 @@ fn optional<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<Option<T>,
     given.map(|given| given.parse()).transpose()
 }
 
-fn registration(given: Given) -> Result<Registration, ConfigError> {
-    match given.value.as_str() {
-        "open" => Ok(Registration::Open),
-        "closed" => Ok(Registration::Closed),
-        _ => Err(given.invalid("it must be open or closed")),
-    }
+fn one_of<T>(given: Option<Given>, choices: [(&str, T); 2]) -> Result<T, ConfigError> {
+    let given = given.expect("it has a default");
+    let reason = format!("it must be {} or {}", choices[0].0, choices[1].0);
+    let chosen = choices.into_iter().find(|(name, _)| *name == given.value);
+    chosen.map(|(_, choice)| choice).ok_or_else(|| given.invalid(reason))
 }
 
 fn log_filter(given: Given) -> Result<String, ConfigError> {

@@ -43,9 +43,9 @@ const MAIN_GATEWAY_VERSION: u8 = 10;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let data = DataDir::open(&config.data)?;
-    let tls = certificate(&config, &data)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("Cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let tls = certificate(&config, &data)?;
     let voice_key = data.voice_key()?;
 
     let sfu = Sfu::start(media_config(&config)).with_context(|| {
@@ -58,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut control_config = guildhall_control_plane::Config::new(data.path().to_owned(), voice_key);
     control_config.public_host.clone_from(&config.public_host);
     control_config.registration = config.registration;
+    control_config.rate_limits = config.has_rate_limits;
     let control_plane = ControlPlane::start(control_config, to_node_in, from_node).await?;
     let owner = control_plane.ensure_owner().await?;
 

@@ -15,6 +15,7 @@ fn without_settings_the_defaults_hold() {
     assert_eq!((config.data, config.media_port, config.media_ip), (PathBuf::from("./data"), 50_000, None));
     assert_eq!(config.media_listen, config.listen.ip());
     assert_eq!((config.registration, config.log.as_str(), config.tls), (Registration::Open, "info", None));
+    assert!(config.has_rate_limits);
     assert!(config.media_workers >= 1);
 }
 
@@ -25,19 +26,22 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     let config = resolve(&[("listen", "127.0.0.1:3")], &env, file).unwrap();
     assert_eq!((config.listen.port(), config.media_port, config.media_workers), (3, 8000, 3));
     assert!(config.media_listen.is_loopback(), "media follows where the API listens");
-    let config = resolve(&[("media-listen", "10.0.0.1")], &env, "").unwrap();
+    let config = resolve(&[("media-listen", "10.0.0.1"), ("rate-limits", "off")], &env, "").unwrap();
+    assert!(!config.has_rate_limits);
     assert_eq!(config.media_listen, "10.0.0.1".parse::<IpAddr>().unwrap());
 }
 
 #[test]
 fn a_bad_value_is_named_with_its_source() {
+    type Values<'a> = &'a [(&'a str, &'a str)];
     #[rustfmt::skip]
-    let cases: &[(&[(&str, &str)], &[(&str, &str)], &str, &str)] = &[
+    let cases: &[(Values, Values, &str, &str)] = &[
         (&[("listen", "8080")], &[], "", "--listen = \"8080\" is not valid: "),
         (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "The environment variable GUILDHALL_MEDIA_PORT = \"70000\" is not valid: "),
         (&[], &[], "media_workers = 0", "media_workers in the configuration file = \"0\" is not valid: it must be 1 to 256."),
         (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "--media-port = \"65535\" is not valid: 2 workers need a port each"),
         (&[("registration", "maybe")], &[], "", "--registration = \"maybe\" is not valid: it must be open or closed."),
+        (&[], &[], "rate_limits = 'no'", "rate_limits in the configuration file = \"no\" is not valid: it must be on or off."),
         (&[("media-ip", "0.0.0.0")], &[], "", "--media-ip = \"0.0.0.0\" is not valid: clients cannot send to it."),
         (&[("media-ip", "host")], &[], "", "--media-ip = \"host\" is not valid: "),
         (&[("public-host", "https://a.example")], &[], "", "--public-host = \"https://a.example\" is not valid: "),
