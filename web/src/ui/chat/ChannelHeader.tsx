@@ -14,7 +14,7 @@ export function ChannelHeader({ channelId, members, onBack }: { channelId: Id; m
         <BackIcon />
       </IconButton>
       {channel.type === ChannelType.voice ? <SpeakerIcon /> : <HashIcon />}
-      <h2 data-testid="channel-title">{channel.name}</h2>
+      <h1 data-testid="channel-title">{channel.name}</h1>
       <p>{channel.topic}</p>
       <button type="button" className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
         <PeopleIcon />

@@ -58,7 +58,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit }: P
           {load === "loaded" && hasOlder && <OlderEdge key={oldest} onNear={() => void app.loadOlder(channelId)} />}
           {load === "loaded" && !hasOlder && (
             <div className={styles.start}>
-              <h3>#{channelName}</h3>
+              <h2>#{channelName}</h2>
               <p>{messages.length === 0 ? "Nobody has written here yet. Say the first word." : "This is where the channel begins."}</p>
             </div>
           )}

@@ -43,7 +43,7 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
   return (
     <>
       <header className={styles.header}>
-        <h1 title={guildName}>{guildName}</h1>
+        <h2 title={guildName}>{guildName}</h2>
         {mayCreate && (
           <IconButton label="New channel" data-testid="channel-create" onClick={() => setDialog({ name: "channel", kind: ChannelType.text, categoryId: null })}>
             <PlusIcon />
@@ -65,7 +65,7 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
           <section key={category?.id ?? "top"} aria-label={category?.name ?? "Channels"}>
             {category !== null && (
               <div className={styles.heading}>
-                <h2>{category.name}</h2>
+                <h3>{category.name}</h3>
                 {mayCreate && (
                   <IconButton
                     label={`New channel in ${category.name}`}

@@ -6,9 +6,6 @@ import styles from "./GuildBanner.module.css";
 /** A guild's face: a hanging banner in its colour with its initials. */
 export function GuildBanner({ id, name, size }: { id: Id; name: string; size: number }) {
   const style = { "--size": `${size}px`, "--hue": hue(id) } as CSSProperties;
-  return (
-    <span className={styles.banner} style={style} aria-hidden="true">
-      {initials(name)}
-    </span>
-  );
+  // The initials are drawn by the style sheet: as text they would be a second, wrong name of the control around them.
+  return <span className={styles.banner} style={style} data-initials={initials(name)} aria-hidden="true" />;
 }

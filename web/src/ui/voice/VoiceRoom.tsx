@@ -29,11 +29,11 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
       {inside.length === 0 ? (
         <div className={styles.empty}>
           <SpeakerIcon size={56} />
-          <h3>{name}</h3>
+          <h2>{name}</h2>
           <p>Nobody is here yet.</p>
         </div>
       ) : (
-        <ul className={styles.stage} aria-label={`In ${name}`} data-count={Math.min(inside.length, 5)}>
+        <ul className={styles.stage} aria-label={`In ${name}`}>
           {inside.map((state) => (
             <Tile
               key={state.user_id}
