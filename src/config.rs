@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use guildhall_control_plane::Registration;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -205,7 +205,7 @@ impl Config {
         Ok(Self {
             data: PathBuf::from(required::<String>(raw("data"))?),
             public_host: raw("public-host").map(public_host).transpose()?,
-            media_listen: optional(raw("media-listen"))?.unwrap_or(listen.ip()),
+            media_listen: optional(raw("media-listen"))?.unwrap_or(media_default(listen.ip())),
             media_ip: raw("media-ip").map(media_ip).transpose()?,
             media_port: first,
             media_workers: workers,
@@ -260,6 +260,12 @@ fn required<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<T, ConfigE
 
 fn optional<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<Option<T>, ConfigError> {
     given.map(|given| given.parse()).transpose()
+}
+
+/// Media goes where the API listens; but `[::]` also takes IPv4 connections, while a media socket speaks one family, and the
+/// one that every client has is IPv4.
+fn media_default(listen: IpAddr) -> IpAddr {
+    if listen.is_unspecified() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { listen }
 }
 
 fn one_of<T>(given: Option<Given>, choices: [(&str, T); 2]) -> Result<T, ConfigError> {

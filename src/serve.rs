@@ -59,6 +59,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     control_config.public_host.clone_from(&config.public_host);
     control_config.registration = config.registration;
     control_config.rate_limits = config.has_rate_limits;
+    if !config.has_rate_limits {
+        tracing::warn!("the rate limits are off: anyone may call as often as they like");
+    }
     let control_plane = ControlPlane::start(control_config, to_node_in, from_node).await?;
     let owner = control_plane.ensure_owner().await?;
 

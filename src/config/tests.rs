@@ -29,6 +29,7 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     let config = resolve(&[("media-listen", "10.0.0.1"), ("rate-limits", "off")], &env, "").unwrap();
     assert!(!config.has_rate_limits);
     assert_eq!(config.media_listen, "10.0.0.1".parse::<IpAddr>().unwrap());
+    assert_eq!(resolve(&[("listen", "[::]:80")], &[], "").unwrap().media_listen, "0.0.0.0".parse::<IpAddr>().unwrap());
 }
 
 #[test]
