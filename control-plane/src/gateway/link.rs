@@ -74,13 +74,11 @@ impl Link {
     /// was missed) counts towards no limit. `None`: what it missed is gone.
     pub fn connect(&self, resume_after: Option<u64>) -> Option<ConnectionId> {
         let mut shared = self.lock();
-        if let Some(seq) = resume_after
-            && !shared.mailbox.rewind(seq)
-        {
-            return None;
+        match resume_after {
+            None => shared.mailbox.begin(),
+            Some(seq) if shared.mailbox.rewind(seq) => shared.mailbox.end_greeting(),
+            Some(_) => return None,
         }
-        // What gathered meanwhile is not the new connection's slowness.
-        shared.mailbox.end_greeting();
         shared.connections += 1;
         shared.is_connected = true;
         shared.ending = None;

@@ -62,6 +62,9 @@ pub struct Mailbox {
     /// The number of the last dispatch that waited when the socket connected: READY and the guilds, or what a resume replays.
     /// It may be larger than any limit on what waits.
     greeted: u64,
+    /// The number of the last dispatch that is not kept once it is sent: a client that breaks off during its greeting starts
+    /// anew, and an idle session need not hold a copy of its guilds.
+    unkept: u64,
     unsent_bytes: usize,
     sent_bytes: usize,
 }
@@ -90,6 +93,12 @@ impl Mailbox {
         self.greeted = self.last();
     }
 
+    /// Everything pushed so far is READY and the guilds of a new session.
+    pub fn begin(&mut self) {
+        self.end_greeting();
+        self.unkept = self.last();
+    }
+
     /// The next dispatch for the socket, with its number.
     pub fn take_next(&mut self) -> Option<(u64, Arc<Dispatch>)> {
         let dispatch = self.ring.get((self.sent - self.floor) as usize)?.clone();
@@ -97,6 +106,9 @@ impl Mailbox {
         self.unsent_bytes -= dispatch.body.len();
         self.sent_bytes += dispatch.body.len();
         let next = (self.sent, dispatch);
+        while self.sent <= self.unkept && self.floor < self.sent {
+            self.let_go();
+        }
         while (self.sent - self.floor) as usize > MAX_HISTORY || self.sent_bytes > MAX_HISTORY_BYTES {
             self.let_go();
         }

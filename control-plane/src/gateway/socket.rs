@@ -116,12 +116,13 @@ impl Connection {
             match output {
                 Output::Send(text) => self.send(&[text.as_bytes()]).await?,
                 Output::Identify(identify) => {
-                    let outcome = self.hub.identify(*identify, &self.origin, self.version).await;
+                    // Boxed, as is the next: their waits would make the task several times larger for its whole life.
+                    let outcome = Box::pin(self.hub.identify(*identify, &self.origin, self.version)).await;
                     let account = self.attach(outcome);
                     session.handle(Instant::now(), Input::Identified(account), out);
                 }
                 Output::Resume(resume) => {
-                    let outcome = self.hub.resume(resume, &self.origin).await;
+                    let outcome = Box::pin(self.hub.resume(resume, &self.origin)).await;
                     let account = self.attach(outcome);
                     session.handle(Instant::now(), Input::Resumed(account), out);
                 }

@@ -223,6 +223,18 @@ fn what_waited_before_the_socket_came_is_nobodys_slowness() {
 }
 
 #[test]
+fn a_greeting_is_not_kept_once_it_is_sent() {
+    let mut mailbox = Mailbox::default();
+    (0..2).for_each(|_| assert_eq!(mailbox.push(dispatch(10)), Fill::Fine));
+    mailbox.begin();
+    mailbox.push(dispatch(10));
+    assert_eq!(sent(&mut mailbox), [1, 2, 3]);
+    assert!(!mailbox.rewind(1), "cut off during the greeting");
+    assert!(mailbox.rewind(2));
+    assert_eq!(sent(&mut mailbox), [3]);
+}
+
+#[test]
 fn history_is_bounded_and_says_when_it_cannot_replay() {
     let mut mailbox = Mailbox::default();
     for _ in 0..MAX_HISTORY + 10 {
@@ -278,4 +290,15 @@ fn clients_come_back_by_the_scheme_that_they_came_by() {
     let url = |is_tls| Origin { host: "guild.example:8080".to_owned(), is_tls }.gateway_url();
     assert_eq!(url(false), "ws://guild.example:8080/gateway");
     assert_eq!(url(true), "wss://guild.example:8080/gateway");
+}
+
+#[test]
+fn the_task_of_a_connection_is_small() {
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+    // Of the 8 KiB that an idle session may cost in all; it holds the WebSocket and the largest of its waits.
+    let bytes = size(super::socket::serve);
+    assert!(bytes <= 4096, "{bytes} bytes");
+    eprintln!("{bytes}");
 }
