@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { Channel, CurrentUser, Guild, Id, Invite, Message } from "./types";
+import type { Channel, Guild, Id, Invite, Message } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -36,9 +36,6 @@ export class ApiClient {
   }
   logout() {
     return this.#send<void>("POST", "/auth/logout", {});
-  }
-  me() {
-    return this.#send<CurrentUser>("GET", "/users/@me");
   }
 
   createGuild(name: string) {

@@ -11,7 +11,6 @@ export const Permission = {
   sendMessages: 1n << 11n,
   manageMessages: 1n << 13n,
   connect: 1n << 20n,
-  speak: 1n << 21n,
 } as const;
 
 const ALL = (1n << 64n) - 1n;

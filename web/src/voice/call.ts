@@ -136,6 +136,7 @@ export class Call {
         if (this.#state.name === "failed") break;
         if (this.#state.name !== "idle") out.push({ kind: "disconnect" });
         this.#state = { name: "idle" };
+        this.#hadAudio = false;
         break;
       case "server":
         this.#server(now, input, out);

@@ -198,8 +198,7 @@ export class VoiceEngine {
         return;
       case "live":
       case "cut":
-      case "present":
-      // Who is in the room the main gateway's voice states tell; a cut socket repairs itself while audio flows.
+      // A cut socket repairs itself while audio flows.
     }
   }
 

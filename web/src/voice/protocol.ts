@@ -15,7 +15,6 @@ export const VoiceOp = {
   resume: 7,
   hello: 8,
   resumed: 9,
-  clientsConnect: 11,
   clientDisconnect: 13,
 } as const;
 

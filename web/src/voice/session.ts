@@ -40,7 +40,6 @@ export type VoiceOutput =
   /** The socket is cut; audio may still flow. */
   | { kind: "cut" }
   | { kind: "speaker"; userId: Id; ssrc: number; isOn: boolean }
-  | { kind: "present"; userIds: Id[] }
   | { kind: "gone"; userId: Id }
   | { kind: "ended"; end: End };
 
@@ -134,14 +133,12 @@ export class VoiceSession {
         if (user_id !== undefined) out.push({ kind: "speaker", userId: user_id, ssrc, isOn: (speaking & SPEAKING_MICROPHONE) !== 0 });
         return;
       }
-      case VoiceOp.clientsConnect:
-        out.push({ kind: "present", userIds: (frame.d as { user_ids: Id[] }).user_ids });
-        return;
       case VoiceOp.clientDisconnect:
         out.push({ kind: "gone", userId: (frame.d as { user_id: Id }).user_id });
         return;
       default:
-      // Video, platform, flags and end-to-end encryption are not part of this page.
+      // Who is in the room the main gateway's voice states tell (op 11 is for clients without them). Video, platform, flags
+      // and end-to-end encryption are not part of this page.
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Channel, Id } from "../../api/types";
-import { displayName, occupants } from "../../state/select";
+import { Permission } from "../../state/permissions";
+import { displayName, mayInChannel, occupants } from "../../state/select";
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
 import { HashIcon, HeadphonesOffIcon, MicrophoneOffIcon, SpeakerIcon } from "../parts/icons";
@@ -39,6 +40,7 @@ export function ChannelItem({ channel, isOpen, onOpen }: Props) {
 export function VoiceChannelItem({ channel, isOpen, onOpen }: Props) {
   const app = useApp();
   const inside = useModel((model) => occupants(model, channel.guild_id, channel.id));
+  const mayConnect = useModel((model) => mayInChannel(model, channel.id, Permission.connect));
   const isMine = useVoice((voice) => voice.place?.channelId === channel.id && voice.status !== "failed");
   return (
     <li>
@@ -47,11 +49,11 @@ export function VoiceChannelItem({ channel, isOpen, onOpen }: Props) {
         className={styles.channel}
         data-joined={isMine}
         aria-current={isOpen ? "page" : undefined}
-        aria-label={isMine ? `${channel.name}, voice, joined` : `Join ${channel.name}, voice`}
+        aria-label={isMine ? `${channel.name}, voice, joined` : mayConnect ? `Join ${channel.name}, voice` : `${channel.name}, voice, closed to you`}
         data-testid={`voice-join-${channel.name}`}
         onClick={() => {
           app.openChannel(channel.guild_id, channel.id);
-          if (!isMine) app.voice.join({ guildId: channel.guild_id, channelId: channel.id });
+          if (!isMine && mayConnect) app.voice.join({ guildId: channel.guild_id, channelId: channel.id });
           onOpen();
         }}
       >

@@ -1,5 +1,6 @@
 import type { Id } from "../../api/types";
-import { displayName, occupants } from "../../state/select";
+import { Permission } from "../../state/permissions";
+import { displayName, mayInChannel, occupants } from "../../state/select";
 import { ChannelHeader } from "../chat/ChannelHeader";
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
@@ -21,6 +22,7 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
   const app = useApp();
   const name = useModel((model) => model.channels[channelId]?.name ?? "");
   const inside = useModel((model) => occupants(model, guildId, channelId));
+  const mayConnect = useModel((model) => mayInChannel(model, channelId, Permission.connect));
   const isHere = useVoice((voice) => voice.place?.channelId === channelId && voice.status !== "failed");
   const status = useVoice((voice) => voice.status);
   return (
@@ -48,6 +50,8 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
       <footer className={styles.controls}>
         {isHere ? (
           <Controls statusLine={status === "connected" ? null : statusText(status)} />
+        ) : !mayConnect ? (
+          <p>This room is closed to you.</p>
         ) : (
           <Button data-testid="room-join" onClick={() => app.voice.join({ guildId, channelId })}>
             Join {name}
