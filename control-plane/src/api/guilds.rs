@@ -44,6 +44,8 @@ const EVERYONE: Permissions = Permissions(
         | Permissions::USE_EXTERNAL_APPS.0,
 );
 
+/// Where the server may write to.
+const TEXT: [ChannelType; 2] = [ChannelType::Text, ChannelType::Announcement];
 const NAME: std::ops::RangeInclusive<usize> = 2..=100;
 
 pub fn routes() -> Router<App> {
@@ -179,18 +181,16 @@ async fn edit(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>, Bod
                 return Err(ErrorCode::MissingPermissions.into());
             }
         }
-        let is_voice = |channel: &Channel| channel.kind == ChannelType::Voice;
-        let is_text = |channel: &Channel| matches!(channel.kind, ChannelType::Text | ChannelType::Announcement);
-        let named: [(&Patch<ChannelId>, &dyn Fn(&Channel) -> bool); 4] = [
-            (&edit.afk_channel_id, &is_voice),
-            (&edit.system_channel_id, &is_text),
-            (&edit.rules_channel_id, &is_text),
-            (&edit.public_updates_channel_id, &is_text),
+        let named = [
+            (&edit.afk_channel_id, [ChannelType::Voice, ChannelType::Voice]),
+            (&edit.system_channel_id, TEXT),
+            (&edit.rules_channel_id, TEXT),
+            (&edit.public_updates_channel_id, TEXT),
         ];
-        for (patch, fits) in named {
+        for (patch, kinds) in named {
             if let Patch::Set(channel) = patch {
                 let channel = access.state.channel(*channel).ok_or(ErrorCode::UnknownChannel)?;
-                if !fits(channel) {
+                if !kinds.contains(&channel.kind) {
                     return Err(ErrorCode::WrongChannelType.into());
                 }
             }

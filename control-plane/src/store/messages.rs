@@ -230,11 +230,11 @@ impl Store {
                 let Some(nonce) = new.enforced_nonce.clone() else {
                     return Ok(Sent::New(Box::new(insert_message(tx, new).await?)));
                 };
-                if let Some(id) = claim_nonce(tx, &new.message, &nonce).await? {
-                    if let Some(before) = find(tx.sql(), new.message.channel_id, id, true).await? {
-                        return Ok(Sent::Before(Box::new(Message { nonce: new.message.nonce, ..before })));
-                    }
-                    // It was deleted meanwhile: the same nonce may be sent again.
+                // If the message was deleted meanwhile, its nonce may be sent again.
+                if let Some(id) = claim_nonce(tx, &new.message, &nonce).await?
+                    && let Some(before) = find(tx.sql(), new.message.channel_id, id, true).await?
+                {
+                    return Ok(Sent::Before(Box::new(Message { nonce: new.message.nonce, ..before })));
                 }
                 let message = insert_message(tx, new).await?;
                 sqlx::query("UPDATE nonces SET message_id = $4 WHERE channel_id = $1 AND author_id = $2 AND nonce = $3")

@@ -10,8 +10,8 @@ use crate::ids::{Ids, unix_ms};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guildhall_protocol::Snowflake;
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Executor};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -294,7 +294,7 @@ async fn commit_group(
             tracing::error!(%error, jobs = done.len() + group.len(), "a transaction failed; its jobs are refused");
             heads.forget();
             // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.
-            let _ = connection.execute("ROLLBACK").await;
+            let _ = run_statement(connection, "ROLLBACK").await;
             for job in done.into_iter().map(|(job, _)| job).chain(group) {
                 job.finish(Err(StoreError::NotCommitted));
             }
@@ -313,13 +313,12 @@ async fn transaction(
     done: &mut Vec<Done>,
     is_prune_due: bool,
 ) -> Result<()> {
-    connection.execute("BEGIN IMMEDIATE").await?;
+    run_statement(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
     let now_ms = unix_ms();
-    // A lone job needs no savepoint: rolling it back is rolling back everything.
-    let is_alone = group.len() == 1;
-    while let Some(mut job) = group.next() {
-        if !is_alone {
-            connection.execute("SAVEPOINT job").await?;
+    for mut job in group.by_ref() {
+        // The savepoint of a job that failed is as good as new; that of one that succeeded must be moved on.
+        if !done.is_empty() {
+            run_statement(connection, "RELEASE job; SAVEPOINT job").await?;
         }
         let mut tx = Tx { connection: &mut *connection, heads: &mut *heads, ids, events: Vec::new(), now_ms };
         let outcome = AssertUnwindSafe(job.run(&mut tx)).catch_unwind().await.unwrap_or_else(|_| {
@@ -331,20 +330,12 @@ async fn transaction(
             Ok(()) => {
                 heads.keep_job();
                 done.push((job, events));
-                if !is_alone {
-                    connection.execute("RELEASE job").await?;
-                }
             }
             Err(error) => {
                 heads.undo_job();
-                let undo = if is_alone { "ROLLBACK" } else { "ROLLBACK TO job; RELEASE job" };
-                let undone = connection.execute(undo).await;
+                let undone = run_statement(connection, "ROLLBACK TO job").await;
                 job.finish(Err(error));
                 undone?;
-                if is_alone {
-                    heads.changed.clear();
-                    return Ok(());
-                }
             }
         }
     }
@@ -352,7 +343,13 @@ async fn transaction(
     if is_prune_due {
         prune(connection, now_ms).await?;
     }
-    connection.execute("COMMIT").await?;
+    run_statement(connection, "COMMIT").await
+}
+
+/// Statements without values. As queries they are prepared once, which a plain text would be every time; several in one text
+/// cost one trip to the connection's thread.
+async fn run_statement(connection: &mut SqliteConnection, statement: &'static str) -> Result<()> {
+    sqlx::query(statement).execute(connection).await?;
     Ok(())
 }
 
