@@ -159,10 +159,10 @@ fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<Strin
         .expect("the server binary starts");
 
     let stderr = BufReader::new(process.stderr.take().expect("piped"));
-    let log = Arc::clone(log);
+    let keep = Arc::clone(log);
     std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
-            log.lock().expect("no reader panics").push(line);
+            keep.lock().expect("no reader panics").push(line);
         }
     });
 
@@ -185,7 +185,7 @@ fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<Strin
             Err(why) => {
                 let _ = process.kill();
                 let _ = process.wait();
-                panic!("the server did not become ready ({why}); its standard error is above or empty");
+                panic!("the server did not become ready ({why}): {}", log.lock().expect("no reader panics").join("\n"));
             }
         };
         if let Some(login) = line.strip_prefix("Owner login:") {

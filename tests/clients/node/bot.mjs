@@ -5,6 +5,7 @@
 import {
     AudioPlayerStatus,
     EndBehaviorType,
+    NetworkingStatusCode,
     NoSubscriberBehavior,
     StreamType,
     VoiceConnectionStatus,
@@ -130,8 +131,15 @@ serve(
             connection = joined;
             await entersState(connection, VoiceConnectionStatus.Ready, STEP_MS);
             connection.subscribe(player);
+            connection.state.networking.on('stateChange', (old, now) => {
+                if (old.code === NetworkingStatusCode.Resuming && now.code === NetworkingStatusCode.Ready) report('voice_resumed');
+            });
             return { mode: connection.state.networking.state.connectionData.encryptionMode };
         },
+        voice_state: () => ({
+            connected: connection?.state.status === VoiceConnectionStatus.Ready,
+            channel: connection?.joinConfig.channelId ?? null,
+        }),
         leave_voice: () => {
             connection.destroy();
             connection = null;

@@ -181,6 +181,12 @@ class Bot(discord.Client):
         )
         return {"mode": self.voice.mode}
 
+    async def do_voice_state(self, _command):
+        return {
+            "connected": self.voice.is_connected(),
+            "channel": str(self.voice.channel.id) if self.voice.channel else None,
+        }
+
     async def do_leave_voice(self, _command):
         await self.voice.disconnect()
 

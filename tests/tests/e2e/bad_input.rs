@@ -3,12 +3,19 @@
 use guildhall_loadtest::{Gateway, Rest, gateway};
 use guildhall_protocol::{Permissions, model::ChannelType};
 use guildhall_tests::{
+    DEADLINE,
     api::{assert_refused, post, put, refused},
     wire::Wire,
     world::{PASSWORD, World, id},
 };
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// An id that is well-formed and nobody's.
 const NOBODY: &str = "123456789012345678";
@@ -232,6 +239,49 @@ async fn a_gateway_client_that_breaks_the_protocol_is_closed_with_the_documented
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_request_cost_their_sender_the_connection_and_nobody_else_anything() {
+    let world = World::start().await;
+    let ann = world.member("ann").await;
+    let mut session = world.session(&ann).await;
+    let mut random = StdRng::seed_from_u64(3);
+    let mut noise = vec![0; 3000];
+    random.fill_bytes(&mut noise);
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    let huge_header = [b"GET / HTTP/1.1\r\nHost: x\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat();
+    let upgrade =
+        b"GET /gateway?v=10&encoding=json HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_vec();
+    let lies =
+        b"POST /api/v10/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{"
+            .to_vec();
+    for (what, bytes, is_answered) in [
+        ("noise", noise.clone(), true),
+        ("noise that begins like TLS", [hello.clone(), noise].concat(), true),
+        ("half a TLS hello", hello, false),
+        ("a header of a megabyte", huge_header, true),
+        ("an upgrade without a key", upgrade, true),
+        ("a body that never comes", lies, true),
+        ("half a request", b"GET /api/v10/gateway HTTP/1.1\r\nHo".to_vec(), false),
+    ] {
+        let mut socket = TcpStream::connect(world.server.address()).await.expect("the port is open");
+        // The server may have had enough before everything is written.
+        let _ = socket.write_all(&bytes).await;
+        if is_answered {
+            let mut answer = Vec::new();
+            // Closed or reset, with or without an answer: but soon.
+            let end = timeout(DEADLINE, socket.read_to_end(&mut answer)).await;
+            assert!(end.is_ok() || !answer.is_empty(), "{what} is answered or closed");
+            assert!(
+                !answer.starts_with(b"HTTP/1.1 2") && !answer.starts_with(b"HTTP/1.1 5"),
+                "{what}: {}",
+                String::from_utf8_lossy(&answer)
+            );
+        }
+        let said = ann.rest.send_message(world.text, what).await.expect("others are served");
+        session.next_named("MESSAGE_CREATE", |message| message["id"] == json!(said.id)).await.expect("others are served");
+    }
+}
+
+#[tokio::test]
 async fn a_logged_out_token_closes_its_sessions() {
     let world = World::start().await;
     let ann = world.member("ann").await;
@@ -239,7 +289,7 @@ async fn a_logged_out_token_closes_its_sessions() {
     let mut kept = world.session(&ann).await;
     let mut closed = world.session(&second).await;
     second.rest.logout().await.expect("a logout");
-    let end = closed.end_within(guildhall_tests::DEADLINE).await.expect("it ends");
+    let end = closed.end_within(DEADLINE).await.expect("it ends");
     assert_eq!(end, gateway::End::Closed(Some(4004)));
     let said = world.owner.rest.send_message(world.text, "who is left?").await.expect("the owner may write");
     kept.next_named("MESSAGE_CREATE", |message| message["id"] == json!(said.id)).await.expect("the other login goes on");

@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Kills in one run.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
 
 /// Writers, each in a channel of its own and all in a shared one, so that both orders are checked: one writer's and a channel's.
 const WRITERS: usize = 6;
 
 /// At least so many acknowledgements come between two kills, so that a round without any cannot pass for a success.
-const ACKNOWLEDGED: std::ops::Range<usize> = 10..60;
+const ACKNOWLEDGED: std::ops::Range<usize> = 5..100;
 
 /// How long the kill may lag behind the last counted acknowledgement: it should hit transactions at every stage.
 const LAG_MICROS: std::ops::Range<u64> = 0..4_000;

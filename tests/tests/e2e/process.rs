@@ -5,8 +5,9 @@ use std::process::Command;
 use guildhall_loadtest::{Gateway, Rest, Trust, gateway::Connect};
 use guildhall_protocol::Permissions;
 use guildhall_tests::{
+    room::{GCM, WEBRTC},
     server::{Server, binary},
-    world::World,
+    world::{PASSWORD, World},
 };
 use serde_json::json;
 
@@ -74,15 +75,60 @@ async fn an_asked_for_shutdown_ends_with_zero_and_a_restart_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_library_comes_back_by_itself_after_a_restart() {
+async fn libraries_come_back_by_themselves_after_a_shutdown_and_after_a_crash() {
     let mut world = World::start().await;
-    let bot = world.bot("jester", Permissions::VIEW_CHANNEL).await;
-    let script = world.discord_js(&bot, &world.server.base()).await;
-    assert_eq!(world.server.signal("TERM").code(), Some(0), "an open session does not hold up the end");
-    world.restart().await;
-    script.event_number(2, "identified", json!({})).await;
-    let sent = world.owner.rest.send_message(world.text, "welcome back").await.expect("the owner may write");
-    script.event("message_create", json!({"id": sent.id})).await;
+    let (js_bot, py_bot) =
+        (world.bot("jester", Permissions::VIEW_CHANNEL).await, world.bot("python", Permissions::VIEW_CHANNEL).await);
+    let base = world.server.base();
+    let (js, py) = tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base));
+    for (start, is_crash) in [(2, false), (3, true)] {
+        if is_crash {
+            world.server.kill_9();
+        } else {
+            assert_eq!(world.server.signal("TERM").code(), Some(0), "open sessions do not hold up the end");
+        }
+        world.restart().await;
+        js.event_number(start, "identified", json!({})).await;
+        py.event_number(start, "ready", json!({})).await;
+        let sent = world.owner.rest.send_message(world.text, "welcome back").await.expect("the owner may write");
+        js.event("message_create", json!({"id": sent.id})).await;
+        py.event("message_create", json!({"id": sent.id})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_given_certificate_is_used_instead_of_a_made_one() {
+    // Another server's certificate is as good as any.
+    let maker = Server::start();
+    let tls = maker.data().join("tls");
+    let [certificate, key] = ["leaf.pem", "leaf.key"].map(|file| tls.join(file).to_str().expect("a plain path").to_string());
+    let server = Server::start_with(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let trust = Trust::file(&maker.ca()).expect("the maker's authority");
+    let rest = Rest::with_trust(&format!("https://{}", server.address()), &trust).expect("a client");
+    rest.gateway_url().await.expect("the given certificate is served");
+    assert!(!server.ca().exists(), "no authority is made that nobody needs");
+}
+
+#[tokio::test]
+async fn nothing_private_reaches_the_log() {
+    let world = World::on(Server::start_with(&["--log", "trace"])).await;
+    let ann = world.member("ann").await;
+    let mut session = world.session(&ann).await;
+    let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+    let _peer = world.join(&grant, WEBRTC).await;
+    let _listener = world.participant("gail", GCM).await;
+    let secret = "the treasure lies below the hearth";
+    ann.rest.send_message(world.text, secret).await.expect("a member may write");
+    session.next_named("MESSAGE_CREATE", |message| message["content"] == secret).await.expect("it is delivered");
+    world.rest.login("ann@loadtest.invalid", "a wrong guess").await.err().expect("the password is wrong");
+    let log = world.server.log();
+    assert!(log.lines().count() > 10, "it logs at all: {log}");
+    let private =
+        [secret, PASSWORD, "a wrong guess", &world.server.owner().password, "ann@loadtest.invalid", &ann.token, &grant.token];
+    for private in private {
+        let line = log.lines().find(|line| line.contains(private));
+        assert!(line.is_none(), "{private} is in the log: {line:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 //! library can receive, whatever the transport of the other side.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use guildhall_protocol::Permissions;
+use guildhall_loadtest::voice::Signal;
+use guildhall_protocol::{Permissions, UserId, model::ChannelType};
 use guildhall_tests::{
     eventually,
     frames::{distinct, write},
+    proxy::Proxy,
     room::{GCM, WEBRTC, XCHACHA},
     script::Script,
     world::World,
@@ -36,7 +38,7 @@ async fn discord_py_is_heard_bit_for_bit_over_every_transport() {
 }
 
 /// The library joins a channel with a listener of each transport and plays a file; answers with its encryption mode.
-async fn is_heard_by_everyone(world: &World, script: &Script, bot: guildhall_protocol::UserId) -> Value {
+async fn is_heard_by_everyone(world: &World, script: &Script, bot: UserId) -> Value {
     let mut listeners =
         [world.participant("gail", GCM).await, world.participant("xena", XCHACHA).await, world.participant("webb", WEBRTC).await];
     let joined = script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
@@ -93,7 +95,7 @@ async fn discord_js_hears_every_transport_bit_for_bit() {
     assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
 }
 
-async fn heard_by(script: &Script, user: guildhall_protocol::UserId, count: usize) -> Vec<Vec<u8>> {
+async fn heard_by(script: &Script, user: UserId, count: usize) -> Vec<Vec<u8>> {
     eventually(&format!("{count} packets of {user}"), async || {
         let heard = script.ask("heard", json!({"user": user})).await;
         let heard = heard.as_array().expect("a list");
@@ -101,6 +103,72 @@ async fn heard_by(script: &Script, user: guildhall_protocol::UserId, count: usiz
         (heard.len() >= count).then(|| packets.collect())
     })
     .await
+}
+
+#[tokio::test]
+async fn discord_js_follows_when_it_is_moved_and_stays_away_when_it_is_put_out() {
+    let world = World::start().await;
+    let bot = world.bot("jester", SPEAK).await;
+    let script = world.discord_js(&bot, &world.server.base()).await;
+    is_moved_and_put_out(&world, &script, bot.user.id).await;
+    script.event("voice", json!({"status": "disconnected", "close": 4014})).await;
+}
+
+#[tokio::test]
+async fn discord_py_follows_when_it_is_moved_and_stays_away_when_it_is_put_out() {
+    let world = World::start().await;
+    let bot = world.bot("python", SPEAK).await;
+    let script = world.discord_py(&bot, &world.server.base()).await;
+    is_moved_and_put_out(&world, &script, bot.user.id).await;
+}
+
+async fn is_moved_and_put_out(world: &World, script: &Script, bot: UserId) {
+    let cellar = world.owner.rest.create_channel(world.guild, "cellar", ChannelType::Voice).await.expect("a channel").id;
+    let mut listener = world.participant("lou", GCM).await;
+    listener.session.set_voice(world.guild, Some(cellar), false, false).await.expect("op 4 goes out");
+    listener.follow(world, cellar, GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+
+    world.owner.rest.edit_member(world.guild, bot, json!({"channel_id": cellar})).await.expect("the owner may move");
+    let state = json!({"connected": true, "channel": cellar});
+    let has_moved = async || (script.ask("voice_state", json!({})).await == state).then_some(());
+    // The library still calls itself connected until the old socket closes, so what counts is that the new room hears it.
+    let comes = json!(bot);
+    let arrives = |signal: &Signal| signal.op == 11 && signal.data["user_ids"].as_array().is_some_and(|ids| ids.contains(&comes));
+    listener.peer.signaling.next(arrives).await.expect("op 11 announces the bot");
+    eventually("the library to be connected to the other room", has_moved).await;
+    let packets = distinct(PACKETS, 4);
+    script.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
+    listener.hears_exactly(bot, &packets).await;
+    script.ask("played", json!({})).await;
+
+    world.owner.rest.edit_member(world.guild, bot, json!({"channel_id": null})).await.expect("the owner may put out");
+    let out = async || (script.ask("voice_state", json!({})).await["connected"] == false).then_some(());
+    eventually("the library to be disconnected", out).await;
+    let goes = |signal: &Signal| signal.op == 13 && signal.data["user_id"] == comes;
+    listener.peer.signaling.next(goes).await.expect("op 13 announces that the bot is gone");
+}
+
+#[tokio::test]
+async fn discord_js_resumes_its_voice_socket_and_is_heard_again() {
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("jester", SPEAK).await;
+    let script = world.discord_js(&bot, &proxy.base()).await;
+    let mut listener = world.participant("lou", GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+
+    // Both sockets go, gateway and voice. Both resume, so nobody sees the bot leave.
+    proxy.cut();
+    script.event("resumed", json!({})).await;
+    let packets = distinct(PACKETS, 5);
+    script.event("voice_resumed", json!({})).await;
+    script.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
+    listener.hears_exactly(bot.user.id, &packets).await;
+    let id = json!(bot.user.id);
+    let seen = listener.session.events_until(|event| event.name == "VOICE_STATE_UPDATE" && event.data["user_id"] == id).await;
+    let come = seen.expect("the bot was seen to come");
+    assert_eq!(come.last().expect("one event").data["channel_id"], json!(world.voice));
 }
 
 #[tokio::test]
