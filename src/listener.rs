@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+use tower_http::timeout::TimeoutBody;
 
 /// A ClientHello starts with the record type "handshake" (RFC 8446 §5.1); no HTTP method does.
 const TLS_HANDSHAKE: u8 = 22;
@@ -49,6 +50,8 @@ pub struct Deadlines {
     /// For a request's head, and for an idle kept-alive connection: longer than the 90 s for which common HTTP clients pool
     /// connections, so that it is the client that lets go first.
     pub request_head: Duration,
+    /// Between two pieces of a request's body; what reads it sees an error then.
+    pub request_body: Duration,
 }
 
 impl Default for Deadlines {
@@ -57,6 +60,7 @@ impl Default for Deadlines {
             first_byte: Duration::from_secs(10),
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(100),
+            request_body: Duration::from_secs(15),
         }
     }
 }
@@ -143,7 +147,7 @@ impl Door {
 
     async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: Connection) {
         let service = service_fn(|request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let mut request = request.map(|body| Body::new(TimeoutBody::new(self.deadlines.request_body, body)));
             request.extensions_mut().insert(connection);
             request.extensions_mut().insert(ConnectInfo(connection.peer));
             self.router.clone().oneshot(request)

@@ -182,7 +182,7 @@ fn router(control_plane: &ControlPlane, signaling: Signaling) -> Router {
 
 async fn main_gateway(
     State(doors): State<Doors>,
-    upgrade: WebSocketUpgrade,
+    upgrade: gateway::Upgrade,
     parameters: Query<Parameters>,
     origin: Origin,
 ) -> Response {
@@ -199,16 +199,20 @@ struct RootQuery {
 /// `/`: a gateway when it is asked to upgrade, the page otherwise.
 async fn root(State(doors): State<Doors>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let query = Query::<RootQuery>::try_from_uri(&parts.uri);
+    let is_main = |query: &RootQuery| query.encoding.is_some() || query.v.is_some_and(|version| version >= MAIN_GATEWAY_VERSION);
+    if !query.as_ref().is_ok_and(|query| is_main(query)) {
+        let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+            return web::page(parts.method, parts.uri, parts.headers).await;
+        };
+        return match query {
+            Ok(Query(query)) => doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v }),
+            Err(rejection) => rejection.into_response(),
+        };
+    }
+    let Ok(upgrade) = gateway::Upgrade::from_request_parts(&mut parts, &()).await else {
         return web::page(parts.method, parts.uri, parts.headers).await;
     };
-    let query = match Query::<RootQuery>::try_from_uri(&parts.uri) {
-        Ok(Query(query)) => query,
-        Err(rejection) => return rejection.into_response(),
-    };
-    if query.encoding.is_none() && query.v.is_none_or(|version| version < MAIN_GATEWAY_VERSION) {
-        return doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v });
-    }
     let parameters = match Query::<Parameters>::try_from_uri(&parts.uri) {
         Ok(parameters) => parameters,
         Err(rejection) => return rejection.into_response(),

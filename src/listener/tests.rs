@@ -2,7 +2,7 @@
 
 use super::*;
 use axum::Extension;
-use axum::routing::get;
+use axum::routing::{get, post};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -37,7 +37,7 @@ impl Server {
         let who = |Extension(connection): Extension<Connection>, ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
             format!("{} {} {}", if connection.is_tls { "tls" } else { "plain" }, connection.peer, connection.peer == peer)
         };
-        let router = Router::new().route("/who", get(who));
+        let router = Router::new().route("/who", get(who)).route("/echo", post(async |body: String| body));
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, tls, router, deadlines, stopped));
         Self { address, client_tls: TlsConnector::from(Arc::new(client)), stop, serving, _dir: dir }
@@ -79,7 +79,8 @@ async fn one_port_speaks_plain_and_tls_and_says_which() {
 #[tokio::test]
 async fn a_client_that_stalls_at_any_step_is_hung_up_on() {
     let short = Duration::from_millis(50);
-    let server = Server::start(Deadlines { first_byte: short, tls_handshake: short, request_head: short }).await;
+    let deadlines = Deadlines { first_byte: short, tls_handshake: short, request_head: short, request_body: short };
+    let server = Server::start(deadlines).await;
     let started = Instant::now();
     is_hung_up(server.connect().await).await;
     let mut in_handshake = server.connect().await;
@@ -88,7 +89,13 @@ async fn a_client_that_stalls_at_any_step_is_hung_up_on() {
     let mut in_head = server.connect().await;
     in_head.write_all(&REQUEST[..20]).await.unwrap();
     is_hung_up(in_head).await;
-    assert!(started.elapsed() >= 3 * short, "each had its time");
+    let mut in_body = server.connect().await;
+    in_body.write_all(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel").await.unwrap();
+    let mut answer = [0; 12];
+    in_body.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    is_hung_up(in_body).await;
+    assert!(started.elapsed() >= 4 * short, "each had its time");
     assert!(ask(server.connect().await).await.starts_with("HTTP/1.1 200"));
 }
 
