@@ -115,7 +115,7 @@ impl ControlPlane {
         };
         let hub = Hub::start(hub, store.clone(), to_node, from_node);
         let publisher = tokio::spawn(publish(publications, hub.clone()));
-        let passwords = Passwords::new()?;
+        let passwords = Passwords::new();
         let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords }));
         Ok(Self { app, publisher })
     }

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use guildhall_protocol::ErrorCode;
 use guildhall_protocol::model::User;
 use serde_json::{Value, json};
 
@@ -67,7 +66,7 @@ async fn register(State(app): State<App>, Body(new): Body<Register>) -> Result<(
     if app.config().registration == Registration::Closed {
         return Err(ApiError::Other(StatusCode::FORBIDDEN, "Registration is closed on this server"));
     }
-    let password_hash = app.passwords().hash(new.password).await.map_err(internal)?;
+    let password_hash = app.passwords().hash(new.password).await?;
     let user = User::new(app.store().make_id(), new.username, new.global_name, false);
     let token = app.store().create_person(user.clone(), new.email, password_hash).await?;
     if let Some(code) = new.invite {
@@ -96,7 +95,7 @@ impl Shape for LogIn {
 async fn log_in(State(app): State<App>, Body(LogIn { login, password }): Body<LogIn>) -> Result<Json<Value>> {
     let found = app.store().find_credentials(&login).await?;
     let user_id = found.as_ref().map(|found| found.user_id);
-    let fits = app.passwords().verify(password, found.map(|found| found.password_hash)).await;
+    let fits = app.passwords().verify(password, found.map(|found| found.password_hash)).await?;
     // One answer for a wrong name and a wrong password, so that nobody can ask which accounts exist.
     let Some(user_id) = user_id.filter(|_| fits) else {
         return Err(Errors::of("login", "INVALID_LOGIN", "Login or password is invalid.").into());
@@ -113,9 +112,4 @@ async fn log_out(State(app): State<App>, Person(caller): Person) -> Result<Statu
     app.store().revoke_token(caller.id(), caller.token_hash).await?;
     app.hub().invalidate_token(&caller.token_hash);
     Ok(StatusCode::NO_CONTENT)
-}
-
-pub fn internal(error: anyhow::Error) -> ApiError {
-    tracing::error!(%error, "a request failed inside");
-    ErrorCode::Internal.into()
 }

@@ -1,6 +1,7 @@
 //! What a handler may answer instead of its result, in Discord's form: `{code, message, errors?}`.
 
 use super::form::Errors;
+use super::passwords::Busy;
 use crate::store::{Conflict, StoreError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
@@ -31,6 +32,12 @@ impl From<ErrorCode> for ApiError {
 impl From<Errors> for ApiError {
     fn from(errors: Errors) -> Self {
         Self::Form(errors)
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(_: Busy) -> Self {
+        ErrorCode::Unavailable.into()
     }
 }
 

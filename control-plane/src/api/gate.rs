@@ -75,7 +75,7 @@ fn major_parameter(route: &str, path: &str) -> u64 {
 
 fn too_many(verdict: Verdict, is_global: bool) -> Response {
     let wait = verdict.reset_after.as_secs_f64();
-    let body = json!({ "message": "You are being rate limited.", "retry_after": wait, "global": is_global });
+    let body = json!({ "code": 0, "message": "You are being rate limited.", "retry_after": wait, "global": is_global });
     let mut response = (StatusCode::TOO_MANY_REQUESTS, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(wait.ceil() as u64));

@@ -5,6 +5,7 @@ mod guilds;
 mod messages;
 mod moderation;
 mod people;
+mod shapes;
 mod transport;
 
 use crate::app::{Config, ControlPlane, Registration};

@@ -1,6 +1,6 @@
 //! The caller itself, other users, and the guilds that the caller is in.
 
-use super::accounts::{PASSWORD, internal, username};
+use super::accounts::{PASSWORD, username};
 use super::body::{Body, Caller, Ids, Query};
 use super::error::Result;
 use super::form::{Errors, Form, Patch, Shape};
@@ -60,10 +60,10 @@ async fn edit_me(State(app): State<App>, caller: Caller, Body(edit): Body<EditMe
     let new_hash = match edit.new_password {
         Some(new_password) => {
             let known = app.store().password_hash(caller.id()).await?;
-            if !app.passwords().verify(edit.password.unwrap_or_default(), known).await {
+            if !app.passwords().verify(edit.password.unwrap_or_default(), known).await? {
                 return Err(Errors::of("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.").into());
             }
-            Some(app.passwords().hash(new_password).await.map_err(internal)?)
+            Some(app.passwords().hash(new_password).await?)
         }
         None => None,
     };

@@ -1,0 +1,205 @@
+//! Every answer has the shape that Discord's published description of the API promises, so that libraries that were written
+//! against it can read it. The description is data (`discord_schemas.json`); the few keywords that it uses are read here.
+
+use super::{Reply, Session, World, text};
+use axum::http::Method;
+use serde_json::{Value, json};
+
+struct Schemas(Value);
+
+impl Schemas {
+    fn load() -> Self {
+        Self(serde_json::from_str(include_str!("discord_schemas.json")).expect("the extract is JSON"))
+    }
+
+    /// Asserts that the answer fits the operation, as in `GET /users/@me`.
+    #[track_caller]
+    fn check(&self, operation: &str, reply: Reply) -> Value {
+        let schema = self.0["operations"].get(operation).unwrap_or_else(|| panic!("{operation} is not in the extract"));
+        let mut wrong = Vec::new();
+        self.validate(schema, &reply.body, "", &mut wrong);
+        assert!(wrong.is_empty(), "{operation} ({}): {wrong:#?}\n{}", reply.status, reply.body);
+        reply.body
+    }
+
+    /// Appends what does not fit, with where it lies.
+    fn validate(&self, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+        for (keyword, rule) in schema.as_object().expect("a schema is an object") {
+            match keyword.as_str() {
+                "$ref" => {
+                    let name = rule.as_str().and_then(|path| path.rsplit('/').next()).expect("a reference names a schema");
+                    self.validate(&self.0["schemas"][name], value, at, wrong);
+                }
+                "type" => {
+                    let types = rule.as_array().map_or(std::slice::from_ref(rule), Vec::as_slice);
+                    if !types.iter().any(|name| is_of_type(value, name.as_str().unwrap_or_default())) {
+                        wrong.push(format!("{at}: {value} is no {rule}"));
+                    }
+                }
+                "const" if value != rule => wrong.push(format!("{at}: {value} is not {rule}")),
+                "enum" if !rule.as_array().is_some_and(|allowed| allowed.contains(value)) => {
+                    wrong.push(format!("{at}: {value} is not in {rule}"));
+                }
+                "allOf" => rule.as_array().into_iter().flatten().for_each(|part| self.validate(part, value, at, wrong)),
+                "oneOf" | "anyOf" => self.validate_any(rule, value, at, wrong),
+                "required" => {
+                    let keys = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
+                    let missing = keys.filter(|key| value.is_object() && value.get(key).is_none());
+                    wrong.extend(missing.map(|key| format!("{at}: {key} is missing")));
+                }
+                "properties" => {
+                    for (key, part) in rule.as_object().into_iter().flatten() {
+                        if let Some(value) = value.get(key) {
+                            self.validate(part, value, &format!("{at}/{key}"), wrong);
+                        }
+                    }
+                }
+                "items" => {
+                    for (index, value) in value.as_array().into_iter().flatten().enumerate() {
+                        self.validate(rule, value, &format!("{at}/{index}"), wrong);
+                    }
+                }
+                "minimum" if value.as_f64() < rule.as_f64() && value.is_number() => wrong.push(format!("{at}: {value} < {rule}")),
+                "maximum" if value.as_f64() > rule.as_f64() && value.is_number() => wrong.push(format!("{at}: {value} > {rule}")),
+                _ => {}
+            }
+        }
+    }
+
+    /// One of several shapes must fit; if none does, the closest says why.
+    fn validate_any(&self, options: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+        let tries = options.as_array().into_iter().flatten().map(|option| {
+            let mut wrong = Vec::new();
+            self.validate(option, value, at, &mut wrong);
+            wrong
+        });
+        wrong.extend(tries.min_by_key(Vec::len).unwrap_or_default());
+    }
+}
+
+fn is_of_type(value: &Value, name: &str) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => panic!("an unknown type {name}"),
+    }
+}
+
+#[test]
+fn the_reader_of_schemas_finds_what_is_wrong() {
+    let schemas = Schemas::load();
+    let wrong = |operation: &str, value: Value| {
+        let mut wrong = Vec::new();
+        schemas.validate(&schemas.0["operations"][operation], &value, "", &mut wrong);
+        wrong
+    };
+    assert_eq!(wrong("GET /gateway", json!({ "url": "ws://x" })), Vec::<String>::new());
+    assert_eq!(wrong("GET /gateway", json!({})), [": url is missing"]);
+    assert_eq!(wrong("GET /gateway", json!({ "url": 5 })).len(), 1);
+    assert!(!wrong("GET /gateway", json!([])).is_empty());
+    let region = json!({ "id": "a", "name": "A", "custom": false, "deprecated": false, "optimal": "yes" });
+    assert_eq!(wrong("GET /voice/regions", json!([region])), ["/0/optimal: \"yes\" is no \"boolean\""]);
+}
+
+#[tokio::test]
+async fn answers_about_guilds_fit_the_published_description() {
+    let (world, schemas) = (World::new().await, Schemas::load());
+    let (owner, guild) = (&world.owner, &world.guild);
+    let g = |rest: &str| format!("/guilds/{guild}{rest}");
+    schemas.check("GET /guilds/{guild_id}", world.get(owner, &g("?with_counts=true")).await);
+    schemas.check("GET /users/@me/guilds", world.get(owner, "/users/@me/guilds").await);
+    let edit = json!({ "description": "ours", "afk_channel_id": world.voice });
+    schemas.check("PATCH /guilds/{guild_id}", world.patch(owner, &g(""), edit).await);
+    schemas.check("GET /guilds/{guild_id}/channels", world.get(owner, &g("/channels")).await);
+    for kind in [0, 2, 4, 5, 13] {
+        let made = world.post(owner, &g("/channels"), json!({ "name": "new", "type": kind })).await;
+        let made = schemas.check("POST /guilds/{guild_id}/channels", made);
+        let path = format!("/channels/{}", text(&made["id"]));
+        let overwrite = json!({ "type": 0, "deny": "1" });
+        world.put(owner, &format!("{path}/permissions/{guild}"), overwrite).await.no_content();
+        schemas.check("GET /channels/{channel_id}", world.get(owner, &path).await);
+        schemas.check("PATCH /channels/{channel_id}", world.patch(owner, &path, json!({ "name": "old" })).await);
+        schemas.check("DELETE /channels/{channel_id}", world.delete(owner, &path).await);
+    }
+    let role = schemas.check("POST /guilds/{guild_id}/roles", world.post(owner, &g("/roles"), json!({ "color": 9 })).await);
+    let role = text(&role["id"]);
+    world.bot("helper", 8).await;
+    schemas.check("GET /guilds/{guild_id}/roles", world.get(owner, &g("/roles")).await);
+    schemas.check("GET /guilds/{guild_id}/roles/{role_id}", world.get(owner, &g(&format!("/roles/{role}"))).await);
+    let edited = world.patch(owner, &g(&format!("/roles/{role}")), json!({ "name": "r" })).await;
+    schemas.check("PATCH /guilds/{guild_id}/roles/{role_id}", edited);
+    let moved = world.patch(owner, &g("/roles"), json!([{ "id": role, "position": 1 }])).await;
+    schemas.check("PATCH /guilds/{guild_id}/roles", moved);
+    schemas.check("GET /voice/regions", world.get(owner, "/voice/regions").await);
+    schemas.check("GET /guilds/{guild_id}/regions", world.get(owner, &g("/regions")).await);
+}
+
+#[tokio::test]
+async fn answers_about_people_fit_the_published_description() {
+    let (world, schemas) = (World::new().await, Schemas::load());
+    let (owner, guild) = (&world.owner, &world.guild);
+    let g = |rest: &str| format!("/guilds/{guild}{rest}");
+    let anna = world.member("anna").await;
+    let (bot, _) = world.bot("helper", 8).await;
+    schemas.check("GET /users/@me", world.get(owner, "/users/@me").await);
+    schemas.check("PATCH /users/@me", world.patch(&anna, "/users/@me", json!({ "global_name": "A" })).await);
+    schemas.check("GET /users/{user_id}", world.get(owner, &format!("/users/{}", anna.id)).await);
+    for path in ["/applications/@me", "/oauth2/applications/@me", "/gateway/bot", "/gateway"] {
+        schemas.check(&format!("GET {path}"), world.get(&bot, path).await);
+    }
+    schemas.check("GET /guilds/{guild_id}/members", world.get(owner, &g("/members?limit=9")).await);
+    schemas.check("GET /guilds/{guild_id}/members/search", world.get(owner, &g("/members/search?query=a")).await);
+    let member = g(&format!("/members/{}", anna.id));
+    schemas.check("GET /guilds/{guild_id}/members/{user_id}", world.get(owner, &member).await);
+    let soon = guildhall_protocol::model::timestamp(crate::ids::unix_ms() + 60_000);
+    let edit = json!({ "nick": "Annie", "communication_disabled_until": soon });
+    schemas.check("PATCH /guilds/{guild_id}/members/{user_id}", world.patch(owner, &member, edit).await);
+    let own = world.patch(owner, &g("/members/@me"), json!({ "nick": "Boss" })).await;
+    schemas.check("PATCH /guilds/{guild_id}/members/@me", own);
+    world.put(owner, &g(&format!("/bans/{}", anna.id)), json!({})).await.no_content();
+    schemas.check("GET /guilds/{guild_id}/bans", world.get(owner, &g("/bans")).await);
+    schemas.check("GET /guilds/{guild_id}/bans/{user_id}", world.get(owner, &g(&format!("/bans/{}", anna.id))).await);
+
+    let invites = format!("/channels/{}/invites", world.text);
+    let invite = schemas.check("POST /channels/{channel_id}/invites", world.post(owner, &invites, json!({})).await);
+    schemas.check("GET /channels/{channel_id}/invites", world.get(owner, &invites).await);
+    schemas.check("GET /guilds/{guild_id}/invites", world.get(owner, &g("/invites")).await);
+    let path = format!("/invites/{}", text(&invite["code"]));
+    schemas.check("GET /invites/{code}", world.get(&world.nobody(), &format!("{path}?with_counts=1")).await);
+    schemas.check("DELETE /invites/{code}", world.delete(owner, &path).await);
+}
+
+#[tokio::test]
+async fn answers_about_messages_and_errors_fit_the_published_description() {
+    let (world, schemas) = (World::new().await, Schemas::load());
+    let (owner, path) = (&world.owner, world.messages_path());
+    let anna = world.member("anna").await;
+    let body = json!({
+        "content": format!("<@{}> @everyone", anna.id), "nonce": 5, "tts": true, "embeds": [{ "title": "t", "color": 1 }],
+    });
+    let sent = schemas.check("POST /channels/{channel_id}/messages", world.post(owner, &path, body).await);
+    let one = format!("{path}/{}", text(&sent["id"]));
+    let reply = json!({ "content": "re", "message_reference": { "message_id": sent["id"] } });
+    schemas.check("POST /channels/{channel_id}/messages", world.post(&anna, &path, reply).await);
+    schemas.check("GET /channels/{channel_id}/messages/{message_id}", world.get(owner, &one).await);
+    let edited = world.patch(owner, &one, json!({ "content": "edited" })).await;
+    schemas.check("PATCH /channels/{channel_id}/messages/{message_id}", edited);
+    world.delete(owner, &one).await.no_content();
+    // With a join message, and a reply to what is gone.
+    let listed = schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &path).await);
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+
+    let stranger = Session { token: "x".to_owned(), id: String::new() };
+    schemas.check("ErrorResponse", world.get(&stranger, "/users/@me").await);
+    schemas.check("ErrorResponse", world.get(owner, "/nowhere").await);
+    schemas.check("ErrorResponse", world.call(owner, Method::PUT, "/users/@me", None).await);
+    schemas.check("ErrorResponse", world.post(owner, &path, json!({ "content": 5, "embeds": [{ "title": 5 }] })).await);
+    let limited = World::limited().await;
+    let crowd = futures_util::future::join_all((0..120).map(|_| limited.get(&limited.owner, "/users/@me"))).await;
+    schemas.check("RatelimitedResponse", crowd.into_iter().find(|reply| reply.status == 429).expect("120 are more than 50"));
+}
