@@ -1,7 +1,7 @@
 //! The main gateway: how clients hear what happens.
 //!
 //! [`session::Session`] is the protocol of one connection, [`mailbox::Mailbox`] what a session was told, `socket` the shell
-//! that joins them to a WebSocket. This file is the HTTP side: which parameters a connection comes with, and the upgrade.
+//! that joins them to a WebSocket (`wire`). This file is the HTTP side: which parameters a connection comes with, and the upgrade.
 
 pub(crate) mod admission;
 mod compress;
@@ -11,25 +11,21 @@ pub mod session;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod wire;
 #[cfg(test)]
 mod wire_tests;
 
+pub use wire::Upgrade;
+
 use crate::hub::Hub;
-use axum::extract::{FromRequestParts, Query, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::response::Response;
 use guildhall_protocol::connection::Connection;
-use guildhall_protocol::gateway::{MAX_CLIENT_FRAME, VERSIONS};
+use guildhall_protocol::gateway::VERSIONS;
 use serde::Deserialize;
 use std::convert::Infallible;
-
-/// Per connection and direction. The WebSocket library would take 128 KiB for reading alone.
-const SOCKET_BUFFER: usize = 1024;
-/// A little above the documented limit, so that a frame that is only just too large still gets its documented close code.
-const MAX_FRAME: usize = 4 * MAX_CLIENT_FRAME;
-/// Dispatches that wait for TCP within the library; more than the largest GUILD_CREATE. The mailbox is the real queue.
-const MAX_WRITE_BUFFER: usize = 64 << 20;
 
 /// By which name and scheme a client reached us: where it is told to come back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +78,6 @@ impl Parameters {
 }
 
 /// Answers the upgrade and serves the connection until it ends.
-pub fn upgrade(hub: Hub, socket: WebSocketUpgrade, Query(parameters): Query<Parameters>, origin: Origin) -> Response {
-    socket
-        .read_buffer_size(SOCKET_BUFFER)
-        .write_buffer_size(SOCKET_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME)
-        .on_upgrade(move |socket| socket::serve(socket, hub, parameters, origin))
+pub fn upgrade(hub: Hub, upgrade: Upgrade, Query(parameters): Query<Parameters>, origin: Origin) -> Response {
+    upgrade.accept(move |wire| socket::serve(wire, hub, parameters, origin))
 }

@@ -1,20 +1,19 @@
 //! The shell of one gateway connection: one task that reads frames, asks the session machine what they mean, and writes what
 //! the mailbox holds. It never makes anyone wait: a client that does not read is cut off here, and may resume.
 
-use super::compress::ZlibStream;
 use super::link::{Ending, Mail};
 use super::mailbox::Dispatch;
 use super::session::{Account, Input, Output, Session};
+use super::wire::{Received, Wire};
 use super::{Origin, Parameters};
 use crate::hub::core::Attached;
 use crate::hub::{Hub, MemberList, SocketPass};
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use futures_util::SinkExt;
 use guildhall_protocol::gateway::{CloseCode, RequestMembers, reconnect};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Dispatches that are written between two looks at what the client sends.
 const BATCH: usize = 64;
@@ -24,6 +23,10 @@ const STALL: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Member requests that wait for the one before them; as many as a client may send in a minute.
 const MAX_REQUESTS: usize = 120;
+
+/// WebSocket close codes (RFC 6455 §7.4.1) by which a client says that it does not come back.
+const NORMAL: u16 = 1000;
+const AWAY: u16 = 1001;
 
 /// Why the loop ended.
 enum End {
@@ -37,19 +40,14 @@ enum End {
 
 type Step<T = ()> = ControlFlow<End, T>;
 
-pub async fn serve(socket: WebSocket, hub: Hub, parameters: Parameters, origin: Origin) {
+pub async fn serve(mut wire: Wire, hub: Hub, parameters: Parameters, origin: Origin) {
     let Some(mut pass) = hub.enter() else { return };
-    let zlib = parameters.wants_zlib_stream().then(|| Box::new(ZlibStream::new()));
+    if parameters.wants_zlib_stream() {
+        wire.compress();
+    }
     let version = parameters.version();
-    let mut connection = Connection {
-        socket,
-        zlib,
-        hub,
-        origin,
-        version: version.unwrap_or_default(),
-        attached: None,
-        requests: Requests::default(),
-    };
+    let mut connection =
+        Connection { wire, hub, origin, version: version.unwrap_or_default(), attached: None, requests: Requests::default() };
     let end = match version {
         Some(_) => connection.run(&mut pass).await,
         None => End::Close(CloseCode::InvalidVersion.number(), CloseCode::InvalidVersion.reason()),
@@ -63,8 +61,7 @@ pub async fn serve(socket: WebSocket, hub: Hub, parameters: Parameters, origin: 
 }
 
 struct Connection {
-    socket: WebSocket,
-    zlib: Option<Box<ZlibStream>>,
+    wire: Wire,
     hub: Hub,
     origin: Origin,
     version: u8,
@@ -93,13 +90,14 @@ impl Connection {
             let timeout = session.next_timeout().unwrap_or_else(Instant::now);
             let link = self.attached.as_ref().map(|attached| attached.link.clone());
             tokio::select! {
-                message = self.socket.recv() => match message {
-                    Some(Ok(Message::Text(text))) => session.handle(Instant::now(), Input::Frame(text.as_bytes()), &mut out),
-                    Some(Ok(Message::Binary(bytes))) => session.handle(Instant::now(), Input::Frame(&bytes), &mut out),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Close(frame))) => return end_of(frame),
-                    Some(Err(error)) => return end_of_error(&error),
-                    None => return End::Lost,
+                received = self.wire.receive() => match received {
+                    Received::Frame(Message::Text(text)) => session.handle(Instant::now(), Input::Frame(text.as_bytes()), &mut out),
+                    Received::Frame(Message::Binary(bytes)) => session.handle(Instant::now(), Input::Frame(&bytes), &mut out),
+                    // Pings are answered already.
+                    Received::Frame(_) => {}
+                    Received::Closed(code) => return End::ByClient { may_resume: !matches!(code, Some(NORMAL | AWAY)) },
+                    Received::Undecodable => return End::Close(CloseCode::DecodeError.number(), CloseCode::DecodeError.reason()),
+                    Received::Broken => return End::Lost,
                 },
                 () = rung(link) => {}
                 () = tokio::time::sleep_until(timeout.into()) => session.handle(Instant::now(), Input::Timeout, &mut out),
@@ -218,35 +216,27 @@ impl Connection {
         self.send(&[head.as_bytes(), &dispatch.body, b"}"]).await
     }
 
-    /// One frame of several parts; it may stay in the library's buffer until [`Self::flush`].
+    /// One frame of several parts; it may stay gathered until [`Self::flush`].
     async fn send(&mut self, parts: &[&[u8]]) -> Step {
-        let message = match &mut self.zlib {
-            Some(zlib) => Message::Binary(zlib.message(parts).into()),
-            None => Message::Text(String::from_utf8(parts.concat()).expect("frames are JSON").into()),
-        };
-        unless_stuck(self.attached.as_ref(), self.socket.feed(message)).await
+        unless_stuck(self.attached.as_ref(), self.wire.send(parts)).await
     }
 
     async fn flush(&mut self) -> Step {
-        unless_stuck(self.attached.as_ref(), self.socket.flush()).await
+        unless_stuck(self.attached.as_ref(), self.wire.flush()).await
     }
 
-    /// Closes with us first: sends the close frame and waits for the client's. Closes after the client: sends the answer.
+    /// Closes with us first, or does its part when the client closed first.
     async fn say_farewell(&mut self, end: End) {
-        if let End::Close(code, reason) = end {
-            let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-            if self.socket.send(close).await.is_err() {
-                return;
-            }
-        }
-        if !matches!(end, End::Lost) {
-            while let Some(Ok(_)) = self.socket.recv().await {}
+        match end {
+            End::Close(code, reason) => self.wire.close(code, reason).await,
+            End::ByClient { .. } => self.wire.finish_close().await,
+            End::Lost => {}
         }
     }
 }
 
 /// Waits for a write as long as that makes sense. Nothing can be said any more to who does not read.
-async fn unless_stuck(attached: Option<&Attached>, write: impl Future<Output = Result<(), axum::Error>>) -> Step {
+async fn unless_stuck(attached: Option<&Attached>, write: impl Future<Output = Result<(), Error>>) -> Step {
     let cut_off = async {
         match attached {
             Some(attached) => attached.link.cut_off().await,
@@ -266,21 +256,4 @@ async fn rung(link: Option<Arc<super::link::Link>>) {
         Some(link) => link.rung().await,
         None => std::future::pending().await,
     }
-}
-
-fn end_of(frame: Option<CloseFrame>) -> End {
-    match frame.map(|frame| frame.code) {
-        Some(close_code::NORMAL | close_code::AWAY) => End::ByClient { may_resume: false },
-        _ => End::ByClient { may_resume: true },
-    }
-}
-
-/// A frame that is far too large, or text that is not UTF-8, is the client's error; anything else is a broken socket.
-fn end_of_error(error: &axum::Error) -> End {
-    use std::error::Error;
-    let is_decode = error.source().is_some_and(|source| {
-        let text = source.to_string();
-        text.contains("too long") || text.contains("UTF-8")
-    });
-    if is_decode { End::Close(CloseCode::DecodeError.number(), CloseCode::DecodeError.reason()) } else { End::Lost }
 }

@@ -1,12 +1,12 @@
 //! The gateway over real sockets and a real store: what a client library would see.
 
-use super::{Origin, Parameters, upgrade};
+use super::{Origin, Parameters, Upgrade, upgrade};
 use crate::guild::fixture::{member, role, user};
 use crate::hub::{Config, Hub};
 use crate::ids::unix_ms;
 use crate::store::{NewGuild, NewMessage, Publication, Store};
 use axum::Router;
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use guildhall_protocol::fleet::{FromNode, ToNode};
@@ -52,8 +52,8 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let router = Router::new().route(
             "/gateway",
-            get(async |State(hub): State<Hub>, socket: WebSocketUpgrade, query: Query<Parameters>, origin: Origin| {
-                upgrade(hub, socket, query, origin)
+            get(async |State(hub): State<Hub>, request: Upgrade, query: Query<Parameters>, origin: Origin| {
+                upgrade(hub, request, query, origin)
             }),
         );
         tokio::spawn(axum::serve(listener, router.with_state(hub.clone())).into_future());
@@ -229,6 +229,19 @@ async fn a_lost_publication_is_read_back_from_the_outbox() {
     for content in ["one", "two", "three"] {
         assert_eq!(client.expect("MESSAGE_CREATE").await["content"], content);
     }
+}
+
+#[tokio::test]
+async fn frames_of_every_size_arrive_whole() {
+    let mut server = Server::start().await;
+    let (mut client, _) = server.login().await;
+    // A frame's length has three forms: up to 125 bytes, up to 64 KiB, and beyond.
+    for content in ["s".to_owned(), "m".repeat(2_000), "l".repeat(100_000)] {
+        server.send(&content).await;
+        assert_eq!(client.expect("MESSAGE_CREATE").await["content"], content);
+    }
+    client.socket.send(Frame::Ping(b"ping".as_slice().into())).await.expect("sent");
+    assert_eq!(client.frame().await, Some(Frame::Pong(b"ping".as_slice().into())));
 }
 
 #[tokio::test]
