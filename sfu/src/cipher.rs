@@ -54,9 +54,16 @@ pub struct Opened {
 
 /// The key of one direction.
 enum Cipher {
-    Native { aead: Aead, is_xchacha: bool },
-    Gcm { aead: Aead, salt: [u8; 12] },
-    CounterMode(CounterMode),
+    Native {
+        aead: Aead,
+        is_xchacha: bool,
+    },
+    Gcm {
+        aead: Aead,
+        salt: [u8; 12],
+    },
+    /// Boxed: it is rare and large, and would make every listener's block larger.
+    CounterMode(Box<CounterMode>),
 }
 
 impl Cipher {
@@ -70,7 +77,7 @@ impl Cipher {
 
     fn srtp(profile: Profile, keys: &SessionKeys) -> Cipher {
         let algorithm = match profile {
-            Profile::Aes128CmSha1 => return Cipher::CounterMode(CounterMode::new(keys)),
+            Profile::Aes128CmSha1 => return Cipher::CounterMode(Box::new(CounterMode::new(keys))),
             Profile::Aes128Gcm => Algorithm::Aes128Gcm,
             Profile::Aes256Gcm => Algorithm::Aes256Gcm,
         };

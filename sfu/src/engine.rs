@@ -144,6 +144,7 @@ impl Engine {
             listener: None,
             last_audio: None,
             is_silence_watched: false,
+            is_cared_for: false,
             handshake_armed: None,
         };
         let key = match self.free_peers.pop() {
@@ -220,7 +221,10 @@ impl Engine {
             upstream: offer.upstream(),
             media: None,
         }));
-        self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
+        // A timer of an earlier transport serves this one too.
+        if !std::mem::replace(&mut self.peer(key).is_cared_for, true) {
+            self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
+        }
         self.arm_handshake(key);
         Ok(Answer { sdp })
     }
@@ -232,7 +236,8 @@ impl Engine {
         let was_audible = std::mem::replace(&mut peer.policy, policy).is_audible();
         let (room, listener) = (peer.room, peer.listener);
         if let Some(listener) = listener {
-            self.room(room).listener(listener).set_deafened(policy.is_deafened);
+            let room = self.rooms[room].as_mut().expect("a peer's room exists");
+            room.listener(listener).set_deafened(policy.is_deafened, &mut self.events);
         }
         if was_audible && !policy.is_audible() {
             self.free_slots(key);
@@ -556,6 +561,7 @@ impl Engine {
     fn care(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
         let peer = self.peer(key);
         let (id, ssrc) = (peer.id, peer.ssrc);
+        peer.is_cared_for = false;
         let Some(webrtc) = peer.transport.webrtc() else { return };
         if now.saturating_duration_since(webrtc.last_alive) >= LOST_AFTER {
             return self.lose(key);
@@ -570,6 +576,7 @@ impl Engine {
                 egress.commit(len, to);
             }
         }
+        peer.is_cared_for = true;
         self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
     }
 

@@ -6,14 +6,11 @@
 use crate::worker::{self, Link, Request};
 use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats};
 use guildhall_protocol::fleet::Policy;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
-
-/// Native SSRCs are a bijection of a counter, so they never repeat within 2^32 joins and look unrelated to each other.
-const SSRC_STEP: u32 = 0x9E37_79B1;
 
 /// The running media engine. Cheap to clone; the threads stop at [`Sfu::shutdown`].
 #[derive(Clone)]
@@ -28,7 +25,9 @@ struct Inner {
 #[derive(Default)]
 struct Places {
     rooms: HashMap<RoomId, Place>,
-    peers: HashMap<PeerId, RoomId>,
+    peers: HashMap<PeerId, (RoomId, u32)>,
+    /// Native SSRCs in use. They are random: whoever could guess one could ask for IP discovery in its owner's place.
+    ssrcs: HashSet<u32>,
     /// Peers per worker, the load that room placement looks at.
     load: Vec<usize>,
     next_peer: u64,
@@ -41,23 +40,38 @@ struct Place {
 
 impl Places {
     /// Reserves a place: the room's worker, or for a new room the worker with the fewest peers.
-    fn reserve(&mut self, room: RoomId) -> (PeerId, usize) {
+    fn reserve(&mut self, room: RoomId) -> Result<(PeerId, u32, usize), SfuError> {
+        let ssrc = self.draw_ssrc()?;
         let lightest = (0..self.load.len()).min_by_key(|&w| self.load[w]).unwrap_or(0);
         let place = self.rooms.entry(room).or_insert(Place { worker: lightest, peers: 0 });
         place.peers += 1;
         self.load[place.worker] += 1;
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
-        self.peers.insert(peer, room);
-        (peer, place.worker)
+        self.peers.insert(peer, (room, ssrc));
+        self.ssrcs.insert(ssrc);
+        Ok((peer, ssrc, place.worker))
+    }
+
+    fn draw_ssrc(&self) -> Result<u32, SfuError> {
+        loop {
+            let mut bytes = [0; 4];
+            // A system without randomness can serve nobody.
+            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SfuError::Stopped)?;
+            let ssrc = u32::from_ne_bytes(bytes);
+            if ssrc != 0 && !self.ssrcs.contains(&ssrc) {
+                return Ok(ssrc);
+            }
+        }
     }
 
     fn worker_of(&self, peer: PeerId) -> Option<usize> {
-        Some(self.rooms.get(self.peers.get(&peer)?)?.worker)
+        Some(self.rooms.get(&self.peers.get(&peer)?.0)?.worker)
     }
 
     fn release(&mut self, peer: PeerId) -> Option<usize> {
-        let room = self.peers.remove(&peer)?;
+        let (room, ssrc) = self.peers.remove(&peer)?;
+        self.ssrcs.remove(&ssrc);
         let place = self.rooms.get_mut(&room)?;
         place.peers -= 1;
         let worker = place.worker;
@@ -113,9 +127,8 @@ impl Sfu {
 
     /// A place in a room, created with its first peer. `events` is never waited for: when it is full the peer is given up.
     pub async fn join(&self, room: RoomId, policy: Policy, events: mpsc::Sender<PeerEvent>) -> Result<Joined, SfuError> {
-        let (peer, worker) = self.places().reserve(room);
+        let (peer, ssrc, worker) = self.places().reserve(room)?;
         let mut reservation = Reservation { sfu: self, peer, is_kept: false };
-        let ssrc = (peer.0 as u32).wrapping_mul(SSRC_STEP);
         self.ask(worker, |reply| Request::Join { room, peer, ssrc, policy, events, reply }).await??;
         reservation.is_kept = true;
         Ok(Joined { peer, ssrc, address: self.0.workers[worker].address })

@@ -105,6 +105,13 @@ impl Link {
     }
 }
 
+/// The last handle takes the thread with it.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// Binds the socket and starts the thread.
 pub fn start(index: usize, bind: SocketAddr, advertise: IpAddr) -> io::Result<Link> {
     let socket = open_socket(bind)?;

@@ -29,6 +29,8 @@ pub struct Peer {
     pub last_audio: Option<Instant>,
     /// Whether a timer watches for this speaker's silence.
     pub is_silence_watched: bool,
+    /// Whether a timer looks after this WebRTC peer.
+    pub is_cared_for: bool,
     /// When the earliest handshake timer of this peer that is in the heap is due.
     pub handshake_armed: Option<Instant>,
 }

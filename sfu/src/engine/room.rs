@@ -16,16 +16,21 @@ use std::time::Instant;
 /// How many listeners ahead memory is asked for. One is too late at 0.1 µs per seal, three evicts what was asked for.
 const PREFETCH_AHEAD: usize = 2;
 
-/// One participant's receiving side: everything that sending a copy touches, in one block.
+/// One participant's receiving side: everything that sending a copy touches, in one block and in the order of its use, so
+/// that what is asked for ahead is the start of the block.
+#[repr(C)]
 pub struct Listener {
-    outbound: Outbound,
     address: SocketAddr,
+    peer_id: PeerId,
     /// Index of the peer in the engine's table.
     peer: u32,
-    peer_id: PeerId,
     is_deafened: bool,
+    outbound: Outbound,
     target: Target,
 }
+
+/// What of a listener is asked for ahead: all but the slots' own state, of which a packet needs one line of many.
+const PREFETCH_LEN: usize = std::mem::offset_of!(Listener, target) + 192;
 
 /// How copies look on this listener's transport.
 enum Target {
@@ -37,7 +42,7 @@ enum Target {
 
 impl Listener {
     pub fn native(peer: u32, peer_id: PeerId, address: SocketAddr, outbound: Outbound, is_deafened: bool) -> Listener {
-        Listener { outbound, address, peer, peer_id, is_deafened, target: Target::Native }
+        Listener { address, peer_id, peer, is_deafened, outbound, target: Target::Native }
     }
 
     pub fn webrtc(
@@ -50,15 +55,18 @@ impl Listener {
         slots: Slots,
     ) -> Listener {
         let (payload_type, audio_level) = format;
-        Listener { outbound, address, peer, peer_id, is_deafened, target: Target::Webrtc { payload_type, audio_level, slots } }
+        Listener { address, peer_id, peer, is_deafened, outbound, target: Target::Webrtc { payload_type, audio_level, slots } }
     }
 
     pub fn set_address(&mut self, address: SocketAddr) {
         self.address = address;
     }
 
-    pub fn set_deafened(&mut self, is_deafened: bool) {
+    pub fn set_deafened(&mut self, is_deafened: bool, events: &mut Vec<(PeerId, PeerEvent)>) {
         self.is_deafened = is_deafened;
+        if let (true, Target::Webrtc { slots, .. }) = (is_deafened, &mut self.target) {
+            slots.free_all(|ssrc| events.push((self.peer_id, PeerEvent::Slot { ssrc, speaker: None })));
+        }
     }
 
     /// See [`Outbound::observe`].
@@ -137,7 +145,7 @@ impl Room {
         };
         for next in 0..self.listeners.len() {
             if let Some(ahead) = self.listeners.get(next + PREFETCH_AHEAD) {
-                prefetch(ahead);
+                prefetch(ahead, PREFETCH_LEN);
             }
             let listener = &mut self.listeners[next];
             if listener.peer == frame.speaker || listener.is_deafened {

@@ -1,7 +1,7 @@
 //! The fixed receive slots of one WebRTC listener: who speaks in which, and how a slot's stream stays one continuous stream
 //! (one SSRC, sequence numbers and timestamps without a jump) while its speakers change.
 //!
-//! A *tenure* is the time one speaker holds a slot. Within it the outgoing index is the incoming index plus a fixed offset,
+//! A *tenure* is the time one speaker holds a slot without a gap. Within it the outgoing index is the incoming index plus a fixed offset,
 //! and a tenure begins above everything sent before; incoming indices are never repeated, so no (SSRC, index) is ever sealed
 //! twice, which AEAD forbids.
 
@@ -13,6 +13,10 @@ const STEAL_AFTER: Duration = Duration::from_millis(300);
 
 /// A speaker that was silent this long holds no slot.
 pub const FREE_AFTER: Duration = Duration::from_secs(2);
+
+/// A speaker whose indices jump further than this begins a new tenure, lest a listener that misses some packets guesses a
+/// wrong rollover count (it can bridge 2^15) and never decrypts again.
+const MAX_GAP: u64 = 1 << 12;
 
 /// The RTP clock of Opus.
 const CLOCK_HZ: u64 = 48_000;
@@ -54,8 +58,26 @@ struct Slot {
     last_heard: Instant,
 }
 
+impl Slot {
+    /// The stream goes on above everything sent before; its clock ran on while nobody spoke in it.
+    fn begin_tenure(&mut self, now: Instant, index: u64, timestamp: u32) -> Place {
+        let pause = now.saturating_duration_since(self.last_heard);
+        let ticks = (pause.as_micros() as u64 * CLOCK_HZ / 1_000_000) as u32;
+        let out_timestamp = self.last_timestamp.wrapping_add(ticks.max(1));
+        let out_index = self.next_index;
+        self.index_offset = out_index.wrapping_sub(index);
+        self.timestamp_offset = out_timestamp.wrapping_sub(timestamp);
+        self.tenure_start = out_index;
+        self.next_index = out_index + 1;
+        self.last_timestamp = out_timestamp;
+        self.last_heard = now;
+        Place { ssrc: self.ssrc, index: out_index, timestamp: out_timestamp, is_first: true }
+    }
+}
+
 /// The table. Who speaks where is apart from the rest, so that finding a speaker reads one cache line.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Slots {
     speakers: [u32; MAX_SLOTS],
     count: u8,
@@ -95,26 +117,29 @@ impl Slots {
         changed: impl FnMut(u32),
     ) -> Result<Place, Refused> {
         let count = usize::from(self.count);
-        if let Some(which) = self.speakers[..count].iter().position(|&held_by| held_by == speaker) {
-            let slot = &mut self.slots[which];
-            let out_index = index.wrapping_add(slot.index_offset);
-            // Wrapping: an index below the tenure appears as a huge distance.
-            if out_index.wrapping_sub(slot.tenure_start) > u64::MAX / 2 {
-                return Err(Refused::BeforeTenure);
-            }
-            let out_timestamp = timestamp.wrapping_add(slot.timestamp_offset);
-            if out_index >= slot.next_index {
-                slot.next_index = out_index + 1;
-                slot.last_timestamp = out_timestamp;
-            }
-            slot.last_heard = now;
-            return Ok(Place { ssrc: slot.ssrc, index: out_index, timestamp: out_timestamp, is_first: false });
+        let Some(which) = self.speakers[..count].iter().position(|&held_by| held_by == speaker) else {
+            return self.give(now, speaker, index, timestamp, changed);
+        };
+        let slot = &mut self.slots[which];
+        let out_index = index.wrapping_add(slot.index_offset);
+        // Wrapping: an index below the tenure appears as a huge distance.
+        if out_index.wrapping_sub(slot.tenure_start) > u64::MAX / 2 {
+            return Err(Refused::BeforeTenure);
         }
-        self.begin_tenure(now, speaker, index, timestamp, changed)
+        if out_index > slot.next_index + MAX_GAP {
+            return Ok(slot.begin_tenure(now, index, timestamp));
+        }
+        let out_timestamp = timestamp.wrapping_add(slot.timestamp_offset);
+        if out_index >= slot.next_index {
+            slot.next_index = out_index + 1;
+            slot.last_timestamp = out_timestamp;
+        }
+        slot.last_heard = now;
+        Ok(Place { ssrc: slot.ssrc, index: out_index, timestamp: out_timestamp, is_first: false })
     }
 
     #[cold]
-    fn begin_tenure(
+    fn give(
         &mut self,
         now: Instant,
         speaker: u32,
@@ -131,21 +156,20 @@ impl Slots {
             .min_by_key(longest_silent)
             .or_else(|| (0..count).filter(silent).min_by_key(longest_silent))
             .ok_or(Refused::NoSlot)?;
-        let slot = &mut self.slots[which];
-        // The stream's clock ran on while nobody spoke in it.
-        let pause = now.saturating_duration_since(slot.last_heard);
-        let ticks = (pause.as_micros() as u64 * CLOCK_HZ / 1_000_000) as u32;
-        let out_timestamp = slot.last_timestamp.wrapping_add(ticks.max(1));
-        let out_index = slot.next_index;
-        slot.index_offset = out_index.wrapping_sub(index);
-        slot.timestamp_offset = out_timestamp.wrapping_sub(timestamp);
-        slot.tenure_start = out_index;
-        slot.next_index = out_index + 1;
-        slot.last_timestamp = out_timestamp;
-        slot.last_heard = now;
         self.speakers[which] = speaker;
-        changed(slot.ssrc);
-        Ok(Place { ssrc: slot.ssrc, index: out_index, timestamp: out_timestamp, is_first: true })
+        let place = self.slots[which].begin_tenure(now, index, timestamp);
+        changed(place.ssrc);
+        Ok(place)
+    }
+
+    /// Takes every slot away and tells their SSRCs. A listener that is not sent to for a while must not find its streams far
+    /// ahead of where it left them.
+    pub fn free_all(&mut self, mut freed: impl FnMut(u32)) {
+        for which in 0..usize::from(self.count) {
+            if std::mem::replace(&mut self.speakers[which], NOBODY) != NOBODY {
+                freed(self.slots[which].ssrc);
+            }
+        }
     }
 
     /// Takes the speaker's slot away; its SSRC when it had one.

@@ -74,6 +74,27 @@ fn a_packet_from_before_the_tenure_has_no_place() {
 }
 
 #[test]
+fn a_jump_of_the_speaker_is_no_jump_of_the_stream() {
+    let mut world = World::new(1);
+    let first = world.say(0, 1, 50).expect("free");
+    let after_jump = world.say(20, 1, 30_000).expect("its slot");
+    assert_eq!((after_jump.index, after_jump.timestamp), (first.index + 1, first.timestamp + 960));
+    assert_eq!(world.say(21, 1, 51), Err(Refused::BeforeTenure));
+    assert_eq!(world.changes, [100], "the speaker is the same");
+}
+
+#[test]
+fn a_listener_that_was_deaf_goes_on_where_it_was() {
+    let mut world = World::new(2);
+    let last = world.say(0, 1, 50).expect("free");
+    let mut freed = Vec::new();
+    world.slots.free_all(|ssrc| freed.push(ssrc));
+    assert_eq!(freed, [100]);
+    let next = world.say(100_000, 1, 5050).expect("free");
+    assert_eq!(next.index, if next.ssrc == last.ssrc { last.index + 1 } else { 1 });
+}
+
+#[test]
 fn without_slots_there_is_no_place() {
     assert_eq!(World::new(0).say(0, 1, 1), Err(Refused::NoSlot));
 }
