@@ -13,27 +13,29 @@
 //! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74. STUN is
 //! answered only when authentic.
 
+mod belief;
 pub mod demux;
+mod media;
 mod peer;
 mod room;
 mod slots;
 mod timers;
 
-use crate::cipher::{Inbound, MAX_OVERHEAD, OpenError, Outbound, RtcpInbound, RtcpOutbound};
+use crate::cipher::{Inbound, MAX_OVERHEAD, Outbound};
 use crate::replay::{NATIVE_FIRST_ROLLOVER, ReplayWindow};
-use crate::rtcp::{self, Reception};
-use crate::rtp::{self, Header, NATIVE_OPUS};
+use crate::rtcp;
+use crate::rtp;
 use crate::sdp::{Local, Offer};
 use crate::stats::{Drops, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
 pub use crate::webrtc::Identity;
-use crate::webrtc::{self, Ended, Session};
+use crate::webrtc::{Ended, Session};
 use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
-use peer::{MAX_ADDRESSES, Media, Native, Peer, Transport, Webrtc};
-use room::{Frame, Ledger, Listener, Room};
-use slots::{FREE_AFTER, Slots};
+use peer::{MAX_ADDRESSES, Native, Peer, Transport, Webrtc};
+use room::{Listener, Room};
+use slots::FREE_AFTER;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -51,9 +53,6 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The id that native clients always use for the audio level (their extension ids are fixed).
-const NATIVE_AUDIO_LEVEL: u8 = 1;
 
 /// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
 const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
@@ -314,214 +313,6 @@ impl Engine {
         }
     }
 
-    #[inline]
-    fn handle_rtp(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &mut [u8],
-        egress: &mut impl Egress,
-    ) -> Result<(), Reason> {
-        let header = Header::parse(datagram).ok_or(Reason::Malformed)?;
-        let key = self.sender_of(from, header.ssrc)?;
-        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
-        let (inbound, window, level_id, reception) = match &mut peer.transport {
-            Transport::None => return Err(Reason::BeforeKeys),
-            Transport::Native(native) => {
-                if header.payload_type != NATIVE_OPUS {
-                    return Err(Reason::WrongPayloadType);
-                }
-                (&native.inbound, &mut native.window, Some(NATIVE_AUDIO_LEVEL), None)
-            }
-            Transport::Webrtc(webrtc) => {
-                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
-                let upstream = webrtc.upstream.as_ref().ok_or(Reason::WrongSsrc)?;
-                if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
-                    return Err(Reason::WrongSsrc);
-                }
-                if header.payload_type != upstream.opus.payload_type {
-                    return Err(Reason::WrongPayloadType);
-                }
-                (&media.inbound, &mut media.window, upstream.opus.audio_level, Some(&mut media.reception))
-            }
-        };
-        let index = window.estimate(header.sequence).filter(|&index| window.is_fresh(index)).ok_or(Reason::Replayed)?;
-        let opened = inbound.open(datagram, &header, index).map_err(|error| match error {
-            OpenError::Malformed => Reason::Malformed,
-            OpenError::WrongTag => Reason::WrongTag,
-        })?;
-        // From here on the packet is authentic.
-        let is_newest = window.highest().is_none_or(|highest| index > highest);
-        window.accept(index);
-        if let Some(reception) = reception {
-            match reception {
-                Some(reception) => reception.on_packet(now, index, header.timestamp),
-                None => *reception = Some(Reception::new(now, index, header.timestamp)),
-            }
-        }
-        if let Transport::Webrtc(webrtc) = &mut peer.transport {
-            webrtc.last_alive = now;
-            // An offer need not name its SSRC; then the first authentic packet does.
-            if let Some(upstream) = &mut webrtc.upstream {
-                upstream.ssrc = Some(header.ssrc);
-            }
-        }
-        if is_newest {
-            self.follow(key, from);
-        }
-        if let Some(nonce) = opened.nonce
-            && !self.observe_nonce(key, nonce)
-        {
-            self.lose(key);
-            return Err(Reason::BeforeKeys);
-        }
-
-        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
-        if !peer.policy.can_speak {
-            return Err(Reason::Muted);
-        }
-        if peer.policy.self_mute {
-            return Err(Reason::SelfMuted);
-        }
-        let payload = &datagram[opened.payload.clone()];
-        if payload.is_empty() || payload.len() > MAX_PAYLOAD {
-            return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
-        }
-        let audio_level = header
-            .extension
-            .zip(level_id)
-            .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
-        peer.last_audio = Some(now);
-        self.traffic.audio_in += 1;
-        let frame = Frame {
-            speaker: key,
-            speaker_id: peer.id,
-            ssrc: peer.ssrc,
-            index,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            audio_level,
-            payload,
-        };
-        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
-        let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        let took_slot = room.forward(now, &frame, egress, &mut ledger);
-        if took_slot && !peer.is_silence_watched {
-            peer.is_silence_watched = true;
-            self.timers.arm(now + FREE_AFTER, peer.id, key, Timer::Silence);
-        }
-        Ok(())
-    }
-
-    /// Whose RTP this may be: the address's owner, or for the native transport the SSRC's, whose key then decides.
-    #[inline]
-    fn sender_of(&self, from: SocketAddr, ssrc: u32) -> Result<u32, Reason> {
-        let known = self.by_address.get(&from);
-        if let Some(&key) = known {
-            let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
-            if !matches!(peer.transport, Transport::Native(_)) || peer.ssrc == ssrc {
-                return Ok(key);
-            }
-        }
-        let unknown = if known.is_some() { Reason::WrongSsrc } else { Reason::UnknownAddress };
-        let key = *self.by_ssrc.get(&ssrc).ok_or(unknown)?;
-        match self.peers[key as usize].as_ref().expect("a mapped peer exists").transport {
-            Transport::Webrtc(_) => Err(unknown),
-            Transport::Native(_) | Transport::None => Ok(key),
-        }
-    }
-
-    fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
-        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
-        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
-        match &mut peer.transport {
-            Transport::None => Err(Reason::BeforeKeys),
-            // Bots send none that we need; authentic or not, it changes nothing.
-            Transport::Native(native) => {
-                if native.inbound.is_authentic_native_rtcp(datagram) {
-                    Ok(())
-                } else {
-                    Err(Reason::WrongTag)
-                }
-            }
-            Transport::Webrtc(webrtc) => {
-                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
-                let index = media.rtcp_inbound.claimed_index(datagram).map(u64::from).ok_or(Reason::Malformed)?;
-                if !media.rtcp_window.is_fresh(index) {
-                    return Err(Reason::Replayed);
-                }
-                let len = media.rtcp_inbound.open(datagram).map_err(|error| match error {
-                    OpenError::Malformed => Reason::Malformed,
-                    OpenError::WrongTag => Reason::WrongTag,
-                })?;
-                let is_newest = media.rtcp_window.highest().is_none_or(|highest| index > highest);
-                media.rtcp_window.accept(index);
-                webrtc.last_alive = now;
-                if let Some((_, ntp_middle)) = rtcp::find_sender_report(&datagram[..len])
-                    && let Some(reception) = &mut media.reception
-                {
-                    reception.on_sender_report(now, ntp_middle);
-                }
-                if is_newest {
-                    self.follow(key, from);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], egress: &mut impl Egress) -> Result<(), Reason> {
-        let ufrag = webrtc::local_ufrag(datagram).ok_or(Reason::BadStun)?;
-        let key = *self.by_ufrag.get(ufrag).ok_or(Reason::UnknownUfrag)?;
-        let webrtc =
-            self.peers[key as usize].as_mut().and_then(|peer| peer.transport.webrtc()).expect("a ufrag is a WebRTC peer's");
-        let check = webrtc.session.verify(datagram).ok_or(Reason::BadStun)?;
-        webrtc.last_alive = now;
-        let is_new = !webrtc.addresses.contains(&from);
-        if is_new && webrtc.addresses.len() == MAX_ADDRESSES {
-            // The oldest that is not in use makes room: a client that roams must not lock itself out.
-            let in_use = webrtc.address;
-            let oldest = webrtc.addresses.iter().position(|&address| Some(address) != in_use).ok_or(Reason::TooManyAddresses)?;
-            let forgotten = webrtc.addresses.remove(oldest);
-            self.by_address.remove(&forgotten);
-        }
-        if is_new {
-            self.claim_address(key, from);
-            self.webrtc(key).addresses.push(from);
-        }
-        if check.is_nominating || self.webrtc(key).address.is_none() {
-            self.follow(key, from);
-        }
-        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
-        self.start_media(now, key);
-        Ok(())
-    }
-
-    fn handle_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], egress: &mut impl Egress) -> Result<(), Reason> {
-        // Only addresses with an authentic check are in the map as a WebRTC peer's, which is what keeps a stranger's
-        // ClientHello from disturbing a handshake.
-        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
-        if self.peer(key).transport.webrtc().is_none() {
-            return Err(Reason::Noise);
-        }
-        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
-        self.start_media(now, key);
-        Ok(())
-    }
-
-    fn handle_discovery(&mut self, from: SocketAddr, ssrc: u32, egress: &mut impl Egress) -> Result<(), Reason> {
-        let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
-        let len = demux::write_discovery_response(egress.slot(), ssrc, from);
-        egress.commit(len, from);
-        let peer = self.peer(key);
-        peer.discovered = Some(from);
-        // A client may repeat discovery after op 1, when the first answer was lost.
-        if peer.transport.native().is_some_and(|native| native.claimed == from && native.address.is_none()) {
-            self.believe_discovery(key, from);
-        }
-        Ok(())
-    }
-
     // Time.
 
     /// When [`Engine::handle_timeout`] wants to be called.
@@ -593,63 +384,6 @@ impl Engine {
         }
     }
 
-    // Belief and its consequences.
-
-    /// An authentic packet came from `from`: that is where the peer is now.
-    #[inline]
-    fn follow(&mut self, key: u32, from: SocketAddr) {
-        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
-        let address = match &mut peer.transport {
-            Transport::Native(native) => &mut native.address,
-            Transport::Webrtc(webrtc) => &mut webrtc.address,
-            Transport::None => return,
-        };
-        if *address == Some(from) {
-            return;
-        }
-        let before = address.replace(from);
-        let (room, listener, is_native) = (peer.room, peer.listener, matches!(peer.transport, Transport::Native(_)));
-        if let Some(listener) = listener {
-            self.room(room).listener(listener).set_address(from);
-        }
-        if is_native {
-            if let Some(before) = before {
-                self.by_address.remove(&before);
-            }
-            self.claim_address(key, from);
-            self.start_native(key, from);
-        }
-    }
-
-    /// Op 1's address and IP discovery agree. Not when someone else proved the address.
-    fn believe_discovery(&mut self, key: u32, address: SocketAddr) {
-        if !self.by_address.contains_key(&address) {
-            self.follow(key, address);
-        }
-    }
-
-    /// Makes `address` the peer's; whoever had it before loses it.
-    fn claim_address(&mut self, key: u32, address: SocketAddr) {
-        let Some(before) = self.by_address.insert(address, key).filter(|&before| before != key) else { return };
-        match &mut self.peer(before).transport {
-            Transport::Webrtc(webrtc) => {
-                // Its next check says where it is now.
-                webrtc.addresses.retain(|&other| other != address);
-                webrtc.address = webrtc.address.filter(|&current| current != address);
-            }
-            Transport::Native(native) => {
-                // Its next packet says where it is now; op 1 does not any more.
-                native.address = None;
-                native.claimed = SocketAddr::from(([0, 0, 0, 0], 0));
-                let outbound = self.remove_listener(before).map(Listener::into_outbound);
-                if let Some(native) = self.peer(before).transport.native() {
-                    native.outbound = outbound;
-                }
-            }
-            Transport::None => {}
-        }
-    }
-
     fn remove_listener(&mut self, key: u32) -> Option<Listener> {
         let peer = self.peer(key);
         let (room, place) = (peer.room, peer.listener.take()?);
@@ -658,90 +392,6 @@ impl Engine {
             self.peer(moved).listener = Some(place);
         }
         Some(removed)
-    }
-
-    /// The first belief in a native address: media can flow.
-    fn start_native(&mut self, key: u32, address: SocketAddr) {
-        let peer = self.peer(key);
-        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
-        let Some(outbound) = peer.transport.native().and_then(|native| native.outbound.take()) else { return };
-        let listener = Listener::native(key, id, address, outbound, is_deafened);
-        let place = self.room(room).add(listener);
-        self.peer(key).listener = Some(place);
-        self.events.push((id, PeerEvent::Connected));
-    }
-
-    /// If DTLS just finished: media can flow.
-    fn start_media(&mut self, now: Instant, key: u32) {
-        let peer = self.peer(key);
-        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
-        let Some(webrtc) = peer.transport.webrtc() else { return };
-        let (None, Some(address), Some(keys)) = (&webrtc.media, webrtc.address, webrtc.session.keys()) else { return };
-        let profile = keys.profile;
-        let outbound = Outbound::srtp(profile, &keys.server.rtp);
-        webrtc.media = Some(Media {
-            inbound: Inbound::srtp(profile, &keys.client.rtp),
-            window: ReplayWindow::new(0),
-            rtcp_inbound: RtcpInbound::new(profile, &keys.client.rtcp),
-            rtcp_window: ReplayWindow::new(0),
-            rtcp_outbound: RtcpOutbound::new(profile, &keys.server.rtcp),
-            reception: None,
-        });
-        // A client that offered no slot only speaks.
-        if let Some(opus) = &webrtc.slot_opus {
-            let format = (opus.payload_type, opus.audio_level);
-            let slots = Slots::new(now, &webrtc.slot_ssrcs);
-            let listener = Listener::webrtc(key, id, address, outbound, is_deafened, format, slots);
-            let place = self.room(room).add(listener);
-            self.peer(key).listener = Some(place);
-        }
-        self.events.push((id, PeerEvent::Connected));
-    }
-
-    /// Lets str0m work for one peer and gives the peer up when that fails.
-    fn drive<E: Egress>(
-        &mut self,
-        key: u32,
-        egress: &mut E,
-        run: impl FnOnce(&mut Session, &mut dyn FnMut(&[u8], SocketAddr)) -> Result<(), Ended>,
-    ) {
-        let mut send = |datagram: &[u8], to: SocketAddr| {
-            let slot = egress.slot();
-            if datagram.len() <= slot.len() {
-                slot[..datagram.len()].copy_from_slice(datagram);
-                egress.commit(datagram.len(), to);
-            }
-        };
-        match run(&mut self.webrtc(key).session, &mut send) {
-            Ok(()) => self.arm_handshake(key),
-            Err(ended) => {
-                if ended == Ended::Panicked {
-                    self.drops.count(Reason::Panicked);
-                }
-                self.lose(key);
-            }
-        }
-    }
-
-    fn arm_handshake(&mut self, key: u32) {
-        let peer = self.peer(key);
-        let id = peer.id;
-        let Some(webrtc) = peer.transport.webrtc() else { return };
-        let at = webrtc.session.next_timeout();
-        if peer.handshake_armed.is_none_or(|armed| at < armed) {
-            peer.handshake_armed = Some(at);
-            self.timers.arm(at, id, key, Timer::Handshake);
-        }
-    }
-
-    /// Tells our sealing side of a native key what the client used of it.
-    #[inline]
-    fn observe_nonce(&mut self, key: u32, nonce: u32) -> bool {
-        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
-        match peer.listener {
-            Some(listener) => self.rooms[peer.room].as_mut().expect("a peer's room exists").listener(listener).observe(nonce),
-            None => true,
-        }
     }
 
     fn lose(&mut self, key: u32) {

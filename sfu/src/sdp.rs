@@ -300,10 +300,8 @@ impl SectionBuilder {
                     self.audio_level = id.filter(|id| (1..=14).contains(id));
                 }
             }
-            "ssrc" => {
-                if self.section.ssrc.is_none() {
-                    self.section.ssrc = value.split_ascii_whitespace().next().and_then(|ssrc| ssrc.parse().ok());
-                }
+            "ssrc" if self.section.ssrc.is_none() => {
+                self.section.ssrc = value.split_ascii_whitespace().next().and_then(|ssrc| ssrc.parse().ok());
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::rtp::Outgoing;
+use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::Reason::*;
 
 const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };

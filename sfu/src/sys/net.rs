@@ -21,12 +21,31 @@ pub const SEND_CAPACITY: usize = 1536;
 /// Bytes for copies that wait. Datagrams are packed at cache line bounds, so a batch of audio touches few pages.
 const ARENA: usize = 256 * 1024;
 
+/// The kernel's description of `N` datagrams of one piece each, wired together once.
+struct Messages<const N: usize> {
+    names: Box<[libc::sockaddr_storage; N]>,
+    vectors: Box<[libc::iovec; N]>,
+    headers: Box<[libc::mmsghdr; N]>,
+}
+
+impl<const N: usize> Messages<N> {
+    fn new() -> Messages<N> {
+        // SAFETY: all three are plain C structs for which zero is a valid value.
+        let mut messages: Messages<N> =
+            unsafe { Messages { names: Box::new(zeroed()), vectors: Box::new(zeroed()), headers: Box::new(zeroed()) } };
+        for i in 0..N {
+            messages.headers[i].msg_hdr.msg_iov = &mut messages.vectors[i];
+            messages.headers[i].msg_hdr.msg_iovlen = 1;
+            messages.headers[i].msg_hdr.msg_name = (&raw mut messages.names[i]).cast();
+        }
+        messages
+    }
+}
+
 /// Receives up to [`BATCH`] datagrams per call.
 pub struct Receiver {
     buffers: Box<[[u8; RECV_CAPACITY]; BATCH]>,
-    names: Box<[libc::sockaddr_storage; BATCH]>,
-    _vectors: Box<[libc::iovec; BATCH]>,
-    headers: Box<[libc::mmsghdr; BATCH]>,
+    messages: Messages<BATCH>,
 }
 
 /// One received datagram; `is_cut` when it was longer than the buffer.
@@ -40,30 +59,23 @@ impl Receiver {
     pub fn new() -> Receiver {
         let mut buffers: Box<[[u8; RECV_CAPACITY]; BATCH]> =
             vec![[0; RECV_CAPACITY]; BATCH].into_boxed_slice().try_into().expect("the length is BATCH");
-        // SAFETY: all three are plain C structs for which zero is a valid value.
-        let (mut names, mut vectors, mut headers): (
-            Box<[libc::sockaddr_storage; BATCH]>,
-            Box<[libc::iovec; BATCH]>,
-            Box<[libc::mmsghdr; BATCH]>,
-        ) = unsafe { (Box::new(zeroed()), Box::new(zeroed()), Box::new(zeroed())) };
-        for i in 0..BATCH {
-            vectors[i] = libc::iovec { iov_base: buffers[i].as_mut_ptr().cast(), iov_len: RECV_CAPACITY };
-            headers[i].msg_hdr.msg_iov = &mut vectors[i];
-            headers[i].msg_hdr.msg_iovlen = 1;
-            headers[i].msg_hdr.msg_name = (&raw mut names[i]).cast();
+        let mut messages = Messages::new();
+        for (vector, buffer) in messages.vectors.iter_mut().zip(buffers.iter_mut()) {
+            *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: RECV_CAPACITY };
         }
-        Receiver { buffers, names, _vectors: vectors, headers }
+        Receiver { buffers, messages }
     }
 
     /// Takes what has arrived, without waiting. An empty socket is `Ok(0)`.
     pub fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
-        for header in self.headers.iter_mut() {
+        for header in self.messages.headers.iter_mut() {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
         }
         // SAFETY: the headers point into boxes that this value owns and that never move or change length; the kernel writes
         // at most the lengths given.
-        let received =
-            unsafe { libc::recvmmsg(socket, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
+        let received = unsafe {
+            libc::recvmmsg(socket, self.messages.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        };
         if received >= 0 {
             return Ok(received as usize);
         }
@@ -75,8 +87,8 @@ impl Receiver {
 
     /// The `index`-th datagram of the last [`Receiver::receive`]; `None` for an address family that is not IP.
     pub fn get(&mut self, index: usize) -> Option<Received<'_>> {
-        let header = &self.headers[index];
-        let from = read_address(&self.names[index])?;
+        let header = &self.messages.headers[index];
+        let from = read_address(&self.messages.names[index])?;
         let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         let len = (header.msg_len as usize).min(RECV_CAPACITY);
         Some(Received { from, datagram: &mut self.buffers[index][..len], is_cut })
@@ -111,27 +123,14 @@ pub struct Sender {
     /// Where the next datagram is written.
     start: usize,
     len: usize,
-    names: Box<[libc::sockaddr_storage; SEND_BATCH]>,
-    vectors: Box<[libc::iovec; SEND_BATCH]>,
-    headers: Box<[libc::mmsghdr; SEND_BATCH]>,
+    messages: Messages<SEND_BATCH>,
     is_ipv6: bool,
 }
 
 impl Sender {
     /// `is_ipv6` says that the socket is an IPv6 one, which reaches IPv4 through mapped addresses.
     pub fn new(is_ipv6: bool) -> Sender {
-        // SAFETY: all three are plain C structs for which zero is a valid value.
-        let (mut names, mut vectors, mut headers): (
-            Box<[libc::sockaddr_storage; SEND_BATCH]>,
-            Box<[libc::iovec; SEND_BATCH]>,
-            Box<[libc::mmsghdr; SEND_BATCH]>,
-        ) = unsafe { (Box::new(zeroed()), Box::new(zeroed()), Box::new(zeroed())) };
-        for i in 0..SEND_BATCH {
-            headers[i].msg_hdr.msg_iov = &mut vectors[i];
-            headers[i].msg_hdr.msg_iovlen = 1;
-            headers[i].msg_hdr.msg_name = (&raw mut names[i]).cast();
-        }
-        Sender { arena: vec![0; ARENA].into_boxed_slice(), start: 0, len: 0, names, vectors, headers, is_ipv6 }
+        Sender { arena: vec![0; ARENA].into_boxed_slice(), start: 0, len: 0, messages: Messages::new(), is_ipv6 }
     }
 
     pub fn is_full(&self) -> bool {
@@ -153,12 +152,12 @@ impl Sender {
     pub fn commit(&mut self, len: usize, to: SocketAddr) {
         debug_assert!(len <= SEND_CAPACITY);
         let datagram = &mut self.arena[self.start..self.start + len];
-        self.vectors[self.len] = libc::iovec { iov_base: datagram.as_mut_ptr().cast(), iov_len: len };
+        self.messages.vectors[self.len] = libc::iovec { iov_base: datagram.as_mut_ptr().cast(), iov_len: len };
         let to = match to {
             SocketAddr::V4(to) if self.is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
             to => to,
         };
-        self.headers[self.len].msg_hdr.msg_namelen = write_address(&mut self.names[self.len], to);
+        self.messages.headers[self.len].msg_hdr.msg_namelen = write_address(&mut self.messages.names[self.len], to);
         self.start += len.next_multiple_of(64);
         self.len += 1;
     }
@@ -171,10 +170,10 @@ impl Sender {
         while next < self.len {
             // SAFETY: headers `next..len` point to names and vectors of this value, which point into its arena.
             let result = unsafe {
-                libc::sendmmsg(socket, self.headers.as_mut_ptr().add(next), (self.len - next) as u32, libc::MSG_DONTWAIT)
+                libc::sendmmsg(socket, self.messages.headers.as_mut_ptr().add(next), (self.len - next) as u32, libc::MSG_DONTWAIT)
             };
             if result > 0 {
-                for vector in &self.vectors[next..next + result as usize] {
+                for vector in &self.messages.vectors[next..next + result as usize] {
                     sent.bytes += vector.iov_len as u64;
                 }
                 sent.packets += result as u64;

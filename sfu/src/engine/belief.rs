@@ -1,0 +1,211 @@
+//! Who is where: checks, handshakes and discovery, what they prove, and what follows from it. The rules are in the head of
+//! [`super`].
+
+use super::demux;
+use super::peer::{MAX_ADDRESSES, Media, Transport};
+use super::room::Listener;
+use super::slots::Slots;
+use super::timers::Timer;
+use super::{Egress, Engine};
+use crate::PeerEvent;
+use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
+use crate::replay::ReplayWindow;
+use crate::stats::Reason;
+use crate::webrtc::{self, Ended, Session};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+impl Engine {
+    pub(super) fn handle_stun(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let ufrag = webrtc::local_ufrag(datagram).ok_or(Reason::BadStun)?;
+        let key = *self.by_ufrag.get(ufrag).ok_or(Reason::UnknownUfrag)?;
+        let webrtc =
+            self.peers[key as usize].as_mut().and_then(|peer| peer.transport.webrtc()).expect("a ufrag is a WebRTC peer's");
+        let check = webrtc.session.verify(datagram).ok_or(Reason::BadStun)?;
+        webrtc.last_alive = now;
+        let is_new = !webrtc.addresses.contains(&from);
+        if is_new && webrtc.addresses.len() == MAX_ADDRESSES {
+            // The oldest that is not in use makes room: a client that roams must not lock itself out.
+            let in_use = webrtc.address;
+            let oldest = webrtc.addresses.iter().position(|&address| Some(address) != in_use).ok_or(Reason::TooManyAddresses)?;
+            let forgotten = webrtc.addresses.remove(oldest);
+            self.by_address.remove(&forgotten);
+        }
+        if is_new {
+            self.claim_address(key, from);
+            self.webrtc(key).addresses.push(from);
+        }
+        if check.is_nominating || self.webrtc(key).address.is_none() {
+            self.follow(key, from);
+        }
+        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
+        self.start_media(now, key);
+        Ok(())
+    }
+
+    pub(super) fn handle_dtls(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        // Only addresses with an authentic check are in the map as a WebRTC peer's, which is what keeps a stranger's
+        // ClientHello from disturbing a handshake.
+        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        if self.peer(key).transport.webrtc().is_none() {
+            return Err(Reason::Noise);
+        }
+        self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
+        self.start_media(now, key);
+        Ok(())
+    }
+
+    pub(super) fn handle_discovery(&mut self, from: SocketAddr, ssrc: u32, egress: &mut impl Egress) -> Result<(), Reason> {
+        let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
+        let len = demux::write_discovery_response(egress.slot(), ssrc, from);
+        egress.commit(len, from);
+        let peer = self.peer(key);
+        peer.discovered = Some(from);
+        // A client may repeat discovery after op 1, when the first answer was lost.
+        if peer.transport.native().is_some_and(|native| native.claimed == from && native.address.is_none()) {
+            self.believe_discovery(key, from);
+        }
+        Ok(())
+    }
+
+    /// An authentic packet came from `from`: that is where the peer is now.
+    #[inline]
+    pub(super) fn follow(&mut self, key: u32, from: SocketAddr) {
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let address = match &mut peer.transport {
+            Transport::Native(native) => &mut native.address,
+            Transport::Webrtc(webrtc) => &mut webrtc.address,
+            Transport::None => return,
+        };
+        if *address == Some(from) {
+            return;
+        }
+        let before = address.replace(from);
+        let (room, listener, is_native) = (peer.room, peer.listener, matches!(peer.transport, Transport::Native(_)));
+        if let Some(listener) = listener {
+            self.room(room).listener(listener).set_address(from);
+        }
+        if is_native {
+            if let Some(before) = before {
+                self.by_address.remove(&before);
+            }
+            self.claim_address(key, from);
+            self.start_native(key, from);
+        }
+    }
+
+    /// Op 1's address and IP discovery agree. Not when someone else proved the address.
+    pub(super) fn believe_discovery(&mut self, key: u32, address: SocketAddr) {
+        if !self.by_address.contains_key(&address) {
+            self.follow(key, address);
+        }
+    }
+
+    /// Makes `address` the peer's; whoever had it before loses it.
+    fn claim_address(&mut self, key: u32, address: SocketAddr) {
+        let Some(before) = self.by_address.insert(address, key).filter(|&before| before != key) else { return };
+        match &mut self.peer(before).transport {
+            Transport::Webrtc(webrtc) => {
+                // Its next check says where it is now.
+                webrtc.addresses.retain(|&other| other != address);
+                webrtc.address = webrtc.address.filter(|&current| current != address);
+            }
+            Transport::Native(native) => {
+                // Its next packet says where it is now; op 1 does not any more.
+                native.address = None;
+                native.claimed = SocketAddr::from(([0, 0, 0, 0], 0));
+                let outbound = self.remove_listener(before).map(Listener::into_outbound);
+                if let Some(native) = self.peer(before).transport.native() {
+                    native.outbound = outbound;
+                }
+            }
+            Transport::None => {}
+        }
+    }
+
+    /// The first belief in a native address: media can flow.
+    fn start_native(&mut self, key: u32, address: SocketAddr) {
+        let peer = self.peer(key);
+        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let Some(outbound) = peer.transport.native().and_then(|native| native.outbound.take()) else { return };
+        let listener = Listener::native(key, id, address, outbound, is_deafened);
+        let place = self.room(room).add(listener);
+        self.peer(key).listener = Some(place);
+        self.events.push((id, PeerEvent::Connected));
+    }
+
+    /// If DTLS just finished: media can flow.
+    pub(super) fn start_media(&mut self, now: Instant, key: u32) {
+        let peer = self.peer(key);
+        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let (None, Some(address), Some(keys)) = (&webrtc.media, webrtc.address, webrtc.session.keys()) else { return };
+        let profile = keys.profile;
+        let outbound = Outbound::srtp(profile, &keys.server.rtp);
+        webrtc.media = Some(Media {
+            inbound: Inbound::srtp(profile, &keys.client.rtp),
+            window: ReplayWindow::new(0),
+            rtcp_inbound: RtcpInbound::new(profile, &keys.client.rtcp),
+            rtcp_window: ReplayWindow::new(0),
+            rtcp_outbound: RtcpOutbound::new(profile, &keys.server.rtcp),
+            reception: None,
+        });
+        // A client that offered no slot only speaks.
+        if let Some(opus) = &webrtc.slot_opus {
+            let format = (opus.payload_type, opus.audio_level);
+            let slots = Slots::new(now, &webrtc.slot_ssrcs);
+            let listener = Listener::webrtc(key, id, address, outbound, is_deafened, format, slots);
+            let place = self.room(room).add(listener);
+            self.peer(key).listener = Some(place);
+        }
+        self.events.push((id, PeerEvent::Connected));
+    }
+
+    /// Lets str0m work for one peer and gives the peer up when that fails.
+    pub(super) fn drive<E: Egress>(
+        &mut self,
+        key: u32,
+        egress: &mut E,
+        run: impl FnOnce(&mut Session, &mut dyn FnMut(&[u8], SocketAddr)) -> Result<(), Ended>,
+    ) {
+        let mut send = |datagram: &[u8], to: SocketAddr| {
+            let slot = egress.slot();
+            if datagram.len() <= slot.len() {
+                slot[..datagram.len()].copy_from_slice(datagram);
+                egress.commit(datagram.len(), to);
+            }
+        };
+        match run(&mut self.webrtc(key).session, &mut send) {
+            Ok(()) => self.arm_handshake(key),
+            Err(ended) => {
+                if ended == Ended::Panicked {
+                    self.drops.count(Reason::Panicked);
+                }
+                self.lose(key);
+            }
+        }
+    }
+
+    pub(super) fn arm_handshake(&mut self, key: u32) {
+        let peer = self.peer(key);
+        let id = peer.id;
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let at = webrtc.session.next_timeout();
+        if peer.handshake_armed.is_none_or(|armed| at < armed) {
+            peer.handshake_armed = Some(at);
+            self.timers.arm(at, id, key, Timer::Handshake);
+        }
+    }
+}

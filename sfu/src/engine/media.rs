@@ -1,0 +1,184 @@
+//! RTP and RTCP: whose it may be, whether it is authentic and fresh, what its sender may do; then the room forwards it.
+
+use super::peer::Transport;
+use super::room::{Frame, Ledger};
+use super::slots::FREE_AFTER;
+use super::timers::Timer;
+use super::{Egress, Engine, MAX_PAYLOAD};
+use crate::cipher::OpenError;
+use crate::rtcp::{self, Reception};
+use crate::rtp::{self, Header, NATIVE_OPUS};
+use crate::stats::Reason;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// The id that native clients always use for the audio level (their extension ids are fixed).
+const NATIVE_AUDIO_LEVEL: u8 = 1;
+
+impl Engine {
+    #[inline]
+    pub(super) fn handle_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let header = Header::parse(datagram).ok_or(Reason::Malformed)?;
+        let key = self.sender_of(from, header.ssrc)?;
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let (inbound, window, level_id, reception) = match &mut peer.transport {
+            Transport::None => return Err(Reason::BeforeKeys),
+            Transport::Native(native) => {
+                if header.payload_type != NATIVE_OPUS {
+                    return Err(Reason::WrongPayloadType);
+                }
+                (&native.inbound, &mut native.window, Some(NATIVE_AUDIO_LEVEL), None)
+            }
+            Transport::Webrtc(webrtc) => {
+                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
+                let upstream = webrtc.upstream.as_ref().ok_or(Reason::WrongSsrc)?;
+                if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
+                    return Err(Reason::WrongSsrc);
+                }
+                if header.payload_type != upstream.opus.payload_type {
+                    return Err(Reason::WrongPayloadType);
+                }
+                (&media.inbound, &mut media.window, upstream.opus.audio_level, Some(&mut media.reception))
+            }
+        };
+        let index = window.estimate(header.sequence).filter(|&index| window.is_fresh(index)).ok_or(Reason::Replayed)?;
+        let opened = inbound.open(datagram, &header, index).map_err(|error| match error {
+            OpenError::Malformed => Reason::Malformed,
+            OpenError::WrongTag => Reason::WrongTag,
+        })?;
+        // From here on the packet is authentic.
+        let is_newest = window.highest().is_none_or(|highest| index > highest);
+        window.accept(index);
+        if let Some(reception) = reception {
+            match reception {
+                Some(reception) => reception.on_packet(now, index, header.timestamp),
+                None => *reception = Some(Reception::new(now, index, header.timestamp)),
+            }
+        }
+        if let Transport::Webrtc(webrtc) = &mut peer.transport {
+            webrtc.last_alive = now;
+            // An offer need not name its SSRC; then the first authentic packet does.
+            if let Some(upstream) = &mut webrtc.upstream {
+                upstream.ssrc = Some(header.ssrc);
+            }
+        }
+        if is_newest {
+            self.follow(key, from);
+        }
+        if let Some(nonce) = opened.nonce
+            && !self.observe_nonce(key, nonce)
+        {
+            self.lose(key);
+            return Err(Reason::BeforeKeys);
+        }
+
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        if !peer.policy.can_speak {
+            return Err(Reason::Muted);
+        }
+        if peer.policy.self_mute {
+            return Err(Reason::SelfMuted);
+        }
+        let payload = &datagram[opened.payload.clone()];
+        if payload.is_empty() || payload.len() > MAX_PAYLOAD {
+            return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
+        }
+        let audio_level = header
+            .extension
+            .zip(level_id)
+            .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
+        peer.last_audio = Some(now);
+        self.traffic.audio_in += 1;
+        let frame = Frame {
+            speaker: key,
+            speaker_id: peer.id,
+            ssrc: peer.ssrc,
+            index,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            audio_level,
+            payload,
+        };
+        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
+        let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+        let took_slot = room.forward(now, &frame, egress, &mut ledger);
+        if took_slot && !peer.is_silence_watched {
+            peer.is_silence_watched = true;
+            self.timers.arm(now + FREE_AFTER, peer.id, key, Timer::Silence);
+        }
+        Ok(())
+    }
+
+    /// Whose RTP this may be: the address's owner, or for the native transport the SSRC's, whose key then decides.
+    #[inline]
+    fn sender_of(&self, from: SocketAddr, ssrc: u32) -> Result<u32, Reason> {
+        let known = self.by_address.get(&from);
+        if let Some(&key) = known {
+            let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+            if !matches!(peer.transport, Transport::Native(_)) || peer.ssrc == ssrc {
+                return Ok(key);
+            }
+        }
+        let unknown = if known.is_some() { Reason::WrongSsrc } else { Reason::UnknownAddress };
+        let key = *self.by_ssrc.get(&ssrc).ok_or(unknown)?;
+        match self.peers[key as usize].as_ref().expect("a mapped peer exists").transport {
+            Transport::Webrtc(_) => Err(unknown),
+            Transport::Native(_) | Transport::None => Ok(key),
+        }
+    }
+
+    pub(super) fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
+        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        match &mut peer.transport {
+            Transport::None => Err(Reason::BeforeKeys),
+            // Bots send none that we need; authentic or not, it changes nothing.
+            Transport::Native(native) => {
+                if native.inbound.is_authentic_native_rtcp(datagram) {
+                    Ok(())
+                } else {
+                    Err(Reason::WrongTag)
+                }
+            }
+            Transport::Webrtc(webrtc) => {
+                let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
+                let index = media.rtcp_inbound.claimed_index(datagram).map(u64::from).ok_or(Reason::Malformed)?;
+                if !media.rtcp_window.is_fresh(index) {
+                    return Err(Reason::Replayed);
+                }
+                let len = media.rtcp_inbound.open(datagram).map_err(|error| match error {
+                    OpenError::Malformed => Reason::Malformed,
+                    OpenError::WrongTag => Reason::WrongTag,
+                })?;
+                let is_newest = media.rtcp_window.highest().is_none_or(|highest| index > highest);
+                media.rtcp_window.accept(index);
+                webrtc.last_alive = now;
+                if let Some((_, ntp_middle)) = rtcp::find_sender_report(&datagram[..len])
+                    && let Some(reception) = &mut media.reception
+                {
+                    reception.on_sender_report(now, ntp_middle);
+                }
+                if is_newest {
+                    self.follow(key, from);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells our sealing side of a native key what the client used of it.
+    #[inline]
+    fn observe_nonce(&mut self, key: u32, nonce: u32) -> bool {
+        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+        match peer.listener {
+            Some(listener) => self.rooms[peer.room].as_mut().expect("a peer's room exists").listener(listener).observe(nonce),
+            None => true,
+        }
+    }
+}
