@@ -280,8 +280,7 @@ impl Hub {
     /// Op 6: a client is back, with the number of the last dispatch that it has.
     pub async fn resume(&self, resume: Resume, origin: &Origin) -> Result<Attached, ResumeError> {
         let caller = self.authenticate(&resume.token).await.map_err(ResumeError::Close)?;
-        let resumed = self.change(|core, _| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone()));
-        resumed.ok_or(ResumeError::Gone)
+        self.change(|core, _| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone()))
     }
 
     async fn authenticate(&self, token: &str) -> Result<Arc<crate::store::Caller>, CloseCode> {

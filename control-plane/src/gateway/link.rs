@@ -1,6 +1,6 @@
 //! The one thing that a session and its connections share: the mailbox, and a bell.
 
-use super::mailbox::{Dispatch, Fill, Mailbox};
+use super::mailbox::{Dispatch, Fill, Mailbox, RewindError};
 use guildhall_protocol::gateway::CloseCode;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -71,13 +71,15 @@ impl Link {
     }
 
     /// A new connection takes over, with the client's last number if it resumes. What waits (READY and the guilds, or what
-    /// was missed) counts towards no limit. `None`: what it missed is gone.
-    pub fn connect(&self, resume_after: Option<u64>) -> Option<ConnectionId> {
+    /// was missed) counts towards no limit.
+    pub fn connect(&self, resume_after: Option<u64>) -> Result<ConnectionId, RewindError> {
         let mut shared = self.lock();
         match resume_after {
             None => shared.mailbox.begin(),
-            Some(seq) if shared.mailbox.rewind(seq) => shared.mailbox.end_greeting(),
-            Some(_) => return None,
+            Some(seq) => {
+                shared.mailbox.rewind(seq)?;
+                shared.mailbox.end_greeting();
+            }
         }
         shared.connections += 1;
         shared.is_connected = true;
@@ -87,7 +89,7 @@ impl Link {
         // Wakes the leftover, if there is one, and lets the new connection look once.
         self.bell.notify_waiters();
         self.bell.notify_one();
-        Some(connection)
+        Ok(connection)
     }
 
     /// The connection is gone. `false`: it was a leftover, and its successor lives.

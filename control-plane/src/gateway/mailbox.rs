@@ -52,6 +52,15 @@ pub enum Fill {
     Lost,
 }
 
+/// Why a mailbox cannot replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewindError {
+    /// What follows that number is not kept any more.
+    Gone,
+    /// The number was never sent.
+    Future,
+}
+
 #[derive(Debug, Default)]
 pub struct Mailbox {
     ring: VecDeque<Arc<Dispatch>>,
@@ -130,10 +139,13 @@ impl Mailbox {
         }
     }
 
-    /// A resuming client has everything up to `seq`: what follows is sent again. `false`: it is gone, or never was.
-    pub fn rewind(&mut self, seq: u64) -> bool {
-        if seq < self.floor || seq > self.sent {
-            return false;
+    /// A resuming client has everything up to `seq`: what follows is sent again.
+    pub fn rewind(&mut self, seq: u64) -> Result<(), RewindError> {
+        if seq < self.floor {
+            return Err(RewindError::Gone);
+        }
+        if seq > self.sent {
+            return Err(RewindError::Future);
         }
         let again: usize =
             self.ring.range((seq - self.floor) as usize..(self.sent - self.floor) as usize).map(|d| d.body.len()).sum();
@@ -141,7 +153,7 @@ impl Mailbox {
         self.sent_bytes -= again;
         self.unsent_bytes += again;
         self.acknowledge(seq);
-        true
+        Ok(())
     }
 
     fn let_go(&mut self) {

@@ -1,5 +1,5 @@
 use super::compress::ZlibStream;
-use super::mailbox::{Dispatch, Fill, MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_DETACHED, MAX_HISTORY, Mailbox};
+use super::mailbox::{Dispatch, Fill, MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_DETACHED, MAX_HISTORY, Mailbox, RewindError};
 use super::session::{Account, FRAME_WINDOW, IDENTIFY_TIMEOUT, Input, MAX_FRAMES, Output, ResumeError, Session};
 use super::{Origin, Parameters};
 use guildhall_protocol::gateway::{CloseCode, heartbeat_ack, heartbeat_request, invalid_session};
@@ -185,12 +185,12 @@ fn a_mailbox_numbers_from_one_and_replays_what_was_not_confirmed() {
     assert_eq!(sent(&mut mailbox), [1, 2, 3, 4, 5]);
     mailbox.acknowledge(2);
     mailbox.push(dispatch(10));
-    assert!(!mailbox.rewind(1), "confirmed, so it is gone");
-    assert!(!mailbox.rewind(6), "never sent");
-    assert!(mailbox.rewind(3));
+    assert_eq!(mailbox.rewind(1), Err(RewindError::Gone), "confirmed");
+    assert_eq!(mailbox.rewind(6), Err(RewindError::Future), "pushed, but never sent");
+    assert_eq!(mailbox.rewind(3), Ok(()));
     assert_eq!(sent(&mut mailbox), [4, 5, 6]);
     mailbox.acknowledge(99);
-    assert!(mailbox.rewind(6));
+    assert_eq!(mailbox.rewind(6), Ok(()));
     assert_eq!(sent(&mut mailbox), [0; 0]);
     assert_eq!(mailbox.last(), 6);
 }
@@ -229,8 +229,8 @@ fn a_greeting_is_not_kept_once_it_is_sent() {
     mailbox.begin();
     mailbox.push(dispatch(10));
     assert_eq!(sent(&mut mailbox), [1, 2, 3]);
-    assert!(!mailbox.rewind(1), "cut off during the greeting");
-    assert!(mailbox.rewind(2));
+    assert_eq!(mailbox.rewind(1), Err(RewindError::Gone), "cut off during the greeting");
+    assert_eq!(mailbox.rewind(2), Ok(()));
     assert_eq!(sent(&mut mailbox), [3]);
 }
 
@@ -241,8 +241,8 @@ fn history_is_bounded_and_says_when_it_cannot_replay() {
         mailbox.push(dispatch(10));
         mailbox.take_next();
     }
-    assert!(!mailbox.rewind(9));
-    assert!(mailbox.rewind(10));
+    assert_eq!(mailbox.rewind(9), Err(RewindError::Gone));
+    assert_eq!(mailbox.rewind(10), Ok(()));
     assert_eq!(sent(&mut mailbox).len(), MAX_HISTORY);
 }
 

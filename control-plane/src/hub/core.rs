@@ -7,7 +7,8 @@ use super::seats::{Room, Seat};
 use crate::event::{Committed, Event, Topic};
 use crate::fleet::Outbox;
 use crate::gateway::link::{ConnectionId, Ending, Link};
-use crate::gateway::mailbox::Dispatch;
+use crate::gateway::mailbox::{Dispatch, RewindError};
+use crate::gateway::session::ResumeError;
 use crate::guild::{self, Snapshot};
 use crate::presence::Shown;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
@@ -366,15 +367,19 @@ impl Core {
         Ok(Attached { key, connection, link, is_bot })
     }
 
-    /// A client came back. `None`: the session is unknown, belongs to another token, or no longer has what was missed.
-    pub fn resume(&mut self, session_id: &str, token_hash: &[u8; 32], seq: u64, host: String) -> Option<Attached> {
-        let key = *self.by_id.get(session_id)?;
-        let session = self.sessions.get_mut(&key).filter(|session| session.token_hash == *token_hash)?;
-        let connection = session.link.connect(Some(seq))?;
+    /// A client came back, with the number of the last dispatch that it has.
+    pub fn resume(&mut self, session_id: &str, token_hash: &[u8; 32], seq: u64, host: String) -> Result<Attached, ResumeError> {
+        // Whether a session exists is nobody's business who cannot prove to own it.
+        let key = *self.by_id.get(session_id).ok_or(ResumeError::Gone)?;
+        let session = self.sessions.get_mut(&key).filter(|session| session.token_hash == *token_hash).ok_or(ResumeError::Gone)?;
+        let connection = session.link.connect(Some(seq)).map_err(|error| match error {
+            RewindError::Gone => ResumeError::Gone,
+            RewindError::Future => ResumeError::Close(CloseCode::InvalidSeq),
+        })?;
         session.expires_at = None;
         session.host = host;
         session.link.push(Dispatch::new("RESUMED", &serde_json::json!({ "_trace": [] })));
-        Some(Attached { key, connection, link: session.link.clone(), is_bot: session.is_bot })
+        Ok(Attached { key, connection, link: session.link.clone(), is_bot: session.is_bot })
     }
 
     /// A connection is gone. `may_resume`: it broke, rather than being closed on purpose by its client.

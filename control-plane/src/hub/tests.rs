@@ -3,6 +3,7 @@ use super::world::{HALL, KEEPER, PARLOR, VAULT, World, ending, message, names, s
 use crate::event::{Event, Topic};
 use crate::gateway::link::Ending;
 use crate::gateway::mailbox::{MAX_BACKLOG, MAX_DETACHED};
+use crate::gateway::session::ResumeError;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, channel, member, role, user};
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, RequestMembers, Shard, Status, WantedMembers};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
@@ -307,9 +308,10 @@ fn a_broken_connection_resumes_with_everything_it_missed() {
     world.publish(message_create(HALL, ANN));
     world.pass(RESUME_WINDOW - Duration::from_secs(1));
     let resume = |world: &mut World, id: &str, token, seq| world.core.resume(id, &[token; 32], seq, "localhost".to_owned());
-    assert!(resume(&mut world, "session1", 2, seen).is_none(), "another account's token");
-    assert!(resume(&mut world, "session9", 3, seen).is_none(), "no such session");
-    assert!(resume(&mut world, "session1", 3, 99).is_none(), "a number from the future");
+    assert_eq!(resume(&mut world, "session1", 2, seen).err(), Some(ResumeError::Gone), "another account's token");
+    assert_eq!(resume(&mut world, "session9", 3, seen).err(), Some(ResumeError::Gone), "no such session");
+    let from_the_future = Some(ResumeError::Close(CloseCode::InvalidSeq));
+    assert_eq!(resume(&mut world, "session1", 3, 99).err(), from_the_future);
     let back = resume(&mut world, "session1", 3, seen).expect("in time");
     assert_eq!(names(&back), ["MESSAGE_CREATE 200", "MESSAGE_CREATE 200", "RESUMED"]);
     assert_eq!(ending(&bob), Some(Ending::Replaced), "the old connection is a leftover");
@@ -327,7 +329,7 @@ fn a_session_that_nobody_comes_back_to_ends() {
     told(&ann);
     world.core.detach(&bob, true, world.at);
     world.pass(RESUME_WINDOW);
-    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_none());
+    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_err());
     assert_eq!(names(&ann), [""; 0], "the grace of an account that may come right back");
     world.pass(OFFLINE_GRACE);
     let told = told(&ann);
@@ -400,7 +402,7 @@ fn a_client_that_does_not_read_is_closed_and_may_resume_until_too_much_is_kept()
     assert_eq!(told(&back).len(), MAX_BACKLOG + 12);
     world.core.detach(&back, true, world.at);
     flood(&mut world, MAX_DETACHED + 1);
-    assert!(world.core.resume("session1", &[3; 32], 3, String::new()).is_none(), "more than a session may keep");
+    assert!(world.core.resume("session1", &[3; 32], 3, String::new()).is_err(), "more than a session may keep");
 }
 
 #[test]
@@ -411,7 +413,7 @@ fn revoked_tokens_end_their_sessions() {
     world.core.invalidate_token(&[3; 32], world.at);
     assert_eq!(ending(&bob), Some(Ending::Close(CloseCode::AuthenticationFailed)));
     assert_eq!(ending(&ann), None);
-    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_none());
+    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_err());
     world.core.close_user_sessions(ANN, world.at);
     assert_eq!(ending(&ann), Some(Ending::Close(CloseCode::AuthenticationFailed)));
 }
