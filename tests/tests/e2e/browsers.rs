@@ -1,11 +1,16 @@
 //! Two people in two real browsers: from the first login to hearing each other, and a bot of a released library beside them.
 
-use guildhall_loadtest::{Rest, opus::Speaker, rest::Account};
+use guildhall_loadtest::{
+    Rest,
+    opus::{Speaker, judge},
+    rest::Account,
+};
 use guildhall_protocol::{GuildId, Permissions};
 use guildhall_tests::{
     artifacts, eventually,
     frames::write,
     proxy::Proxy,
+    room::GCM,
     script::Script,
     server::Server,
     world::{PASSWORD, World},
@@ -151,9 +156,10 @@ impl<'a> Page<'a> {
     }
 }
 
-/// What no page may do, whatever happens in it.
+/// No page threw anything, nor wrote an error to its console (a refusal by the content security policy is one).
 fn assert_no_page_failed(browser: &Script) {
-    let errors = browser.events("page_error");
+    let mut errors = browser.events("page_error");
+    errors.extend(browser.events("console").into_iter().filter(|line| line["type"] == "error"));
     assert!(errors.is_empty(), "{errors:?}");
 }
 
@@ -271,10 +277,36 @@ async fn bot(owner: &Account, guild: GuildId, name: &str) -> Account {
 }
 
 #[tokio::test]
+async fn a_page_over_tls_hears_and_is_heard_over_tls() {
+    let world = World::start().await;
+    let mut talker = world.participant("tom", GCM).await;
+    world.member("ann").await;
+    let browser = Script::browser().await;
+    let page = Page::open(&browser, "ann", &format!("https://{}/channels/{}", world.server.address(), world.guild)).await;
+    page.logs_in("ann@loadtest.invalid", PASSWORD).await;
+    page.joins_voice("hearth").await;
+    let speech = Speaker::new(3).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
+    tokio::select! {
+        () = page.hears("tom") => {}
+        () = talker.say(&speech) => page.hears("tom").await,
+    }
+    // The browser's beeps come out of the server as speech: they decode, and without a gap.
+    talker.peer.heard_so_far();
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        heard.push(talker.peer.hear().await.expect("the page is heard"));
+    }
+    let quality = judge(&heard).expect("a decoder");
+    assert_eq!((quality.lost, quality.out_of_order, quality.time_jumps, quality.undecodable), (0, 0, 0, 0), "{quality:?}");
+    assert!(quality.level_dbfs > -40.0, "the beeps are audible: {quality:?}");
+    assert_no_page_failed(&browser);
+}
+
+#[tokio::test]
 async fn a_page_survives_a_cut_wire_and_a_reload() {
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
-    let mut talker = world.participant("tom", guildhall_tests::room::GCM).await;
+    let mut talker = world.participant("tom", GCM).await;
     let ann = world.member("ann").await;
     let browser = Script::browser().await;
     let page = Page::open(&browser, "ann", &format!("{}/channels/{}/{}", proxy.base(), world.guild, world.text)).await;

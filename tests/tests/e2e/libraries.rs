@@ -72,6 +72,26 @@ async fn check_caches(world: &World, script: &Script, bot: &Account, ann: &Accou
 }
 
 #[tokio::test]
+async fn presence_comes_and_goes_with_the_session() {
+    let world = World::start().await;
+    let ann = world.member("ann").await;
+    let (js_bot, py_bot) = (world.bot("jester", TALK).await, world.bot("python", TALK).await);
+    let base = world.server.base();
+    let (js, py) = tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base));
+    let session = world.session(&ann).await;
+    for status in ["online", "idle", "dnd"] {
+        session.set_status(status).await.expect("op 3 goes out");
+        for script in [&js, &py] {
+            script.event("presence_update", json!({"user": ann.user.id, "status": status})).await;
+        }
+    }
+    session.close(1000).await;
+    for script in [&js, &py] {
+        script.event("presence_update", json!({"user": ann.user.id, "status": "offline"})).await;
+    }
+}
+
+#[tokio::test]
 async fn two_libraries_and_a_person_talk_in_text() {
     let world = World::start().await;
     let (js_bot, py_bot) = (world.bot("jester", TALK).await, world.bot("python", TALK).await);
