@@ -243,3 +243,6 @@ fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> u32 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

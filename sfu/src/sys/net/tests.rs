@@ -1,0 +1,90 @@
+use super::*;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+fn send(sender: &mut Sender, bytes: &[u8], to: SocketAddr) {
+    sender.slot()[..bytes.len()].copy_from_slice(bytes);
+    sender.commit(bytes.len(), to);
+}
+
+/// Takes datagrams until `count` have come; loopback delivers before `sendmmsg` returns.
+fn receive(receiver: &mut Receiver, socket: &UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>, bool)> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let received = receiver.receive(socket.as_raw_fd()).expect("a good socket");
+        assert!(received > 0, "{} of {count} arrived", all.len());
+        for index in 0..received {
+            let received = receiver.get(index).expect("an IP address");
+            all.push((received.from, received.datagram.to_vec(), received.is_cut));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_refused_destination_costs_only_its_own_datagram() {
+    let (from, to) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let good = to.local_addr().expect("bound");
+    let bad: SocketAddr = "127.0.0.1:0".parse().expect("an address"); // port 0 cannot be sent to
+    let mut sender = Sender::new(false);
+    for (n, to) in [bad, good, bad, bad, good, good, bad].into_iter().enumerate() {
+        send(&mut sender, &[n as u8; 10], to);
+    }
+    let sent = sender.flush(from.as_raw_fd());
+    assert_eq!(sent, Sent { packets: 3, bytes: 30, buffer_full: 0, refused: 4 });
+    assert!(sender.is_empty());
+    let mut receiver = Receiver::new();
+    let got: Vec<u8> = receive(&mut receiver, &to, 3).into_iter().map(|(_, bytes, _)| bytes[0]).collect();
+    assert_eq!(got, [1, 4, 5]);
+    assert_eq!(receiver.receive(to.as_raw_fd()).expect("a good socket"), 0, "an empty socket is no error");
+}
+
+#[test]
+fn batches_of_every_size_arrive_as_they_were_written() {
+    let (from, to) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let address = to.local_addr().expect("bound");
+    let (mut sender, mut receiver) = (Sender::new(false), Receiver::new());
+    // Large ones are few, for the receiving socket has only its default buffer.
+    for (count, len) in
+        [(1, 1), (BATCH, 64), (BATCH + 1, 65), (SEND_BATCH, 100), (SEND_BATCH + 1, 10), (40, 1000), (40, SEND_CAPACITY)]
+    {
+        let mut sent = 0;
+        let mut got = Vec::new();
+        while sent < count {
+            while sent < count && !sender.is_full() {
+                send(&mut sender, &vec![sent as u8; len], address);
+                sent += 1;
+            }
+            let flushed = sender.flush(from.as_raw_fd());
+            got.extend(receive(&mut receiver, &to, flushed.packets as usize));
+        }
+        assert_eq!(got.len(), count);
+        for (n, (_, bytes, is_cut)) in got.into_iter().enumerate() {
+            assert_eq!((bytes, is_cut), (vec![n as u8; len], false));
+        }
+    }
+}
+
+#[test]
+fn a_datagram_longer_than_the_buffer_is_seen_to_be_cut() {
+    let (from, to) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    from.send_to(&vec![1; RECV_CAPACITY + 1], to.local_addr().expect("bound")).expect("loopback");
+    let (_, bytes, is_cut) = receive(&mut Receiver::new(), &to, 1).remove(0);
+    assert_eq!((bytes.len(), is_cut), (RECV_CAPACITY, true));
+}
+
+#[test]
+fn addresses_survive_the_way_through_the_kernels_form() {
+    for text in ["192.0.2.1:5", "255.255.255.255:65535", "[2001:db8::1]:443", "[fe80::1%3]:9"] {
+        let address: SocketAddr = text.parse().expect("an address");
+        // SAFETY: zero is a valid sockaddr_storage.
+        let mut name: libc::sockaddr_storage = unsafe { zeroed() };
+        assert!(write_address(&mut name, address) > 0);
+        assert_eq!(read_address(&name), Some(address));
+    }
+    // What a dual-stack socket shows of an IPv4 sender.
+    // SAFETY: as above.
+    let mut name: libc::sockaddr_storage = unsafe { zeroed() };
+    write_address(&mut name, "[::ffff:192.0.2.1]:7".parse().expect("an address"));
+    assert_eq!(read_address(&name), Some("192.0.2.1:7".parse().expect("an address")));
+}
