@@ -96,20 +96,21 @@ pub fn run(options: &Options) -> Result<()> {
         .build()?;
     // This thread generates load too.
     let _ = cores::pin(&cores.generator);
-    let report = runtime.block_on(measure(options, &cores, server))?;
+    let mut report = Report::new(&cores, &server);
+    let outcome = runtime.block_on(measure(options, &cores, server, &mut report));
     runtime.shutdown_timeout(Duration::from_secs(5));
+    // What was measured before a failure is still worth reading.
     print!("{report}");
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("writing {}", path.display()))?;
     }
-    Ok(())
+    outcome
 }
 
-async fn measure(options: &Options, cores: &Cores, mut server: Server) -> Result<Report> {
-    let mut report = Report::new(cores, &server);
+async fn measure(options: &Options, cores: &Cores, mut server: Server, report: &mut Report) -> Result<()> {
     let mut world = World::make(&server, None).await?;
     if options.only.contains(&Part::Fanout) {
-        report.fanout = fanout::measure(options, cores, &server, &mut world).await?;
+        fanout::measure(options, cores, &server, &mut world, &mut report.fanout).await?;
     }
     if options.only.contains(&Part::Sends) {
         report.sends = Some(sends::measure(options, &server, &mut world).await?);
@@ -119,6 +120,5 @@ async fn measure(options: &Options, cores: &Cores, mut server: Server) -> Result
         server = server.restart().await?;
         report.sessions = Some(sessions::measure(options, &server, &mut world).await?);
     }
-    server.stop().await?;
-    Ok(report)
+    server.stop().await
 }

@@ -51,7 +51,7 @@ impl Connect {
     fn target(&self, base: &str) -> String {
         let compress = if self.zlib_stream { "&compress=zlib-stream" } else { "" };
         // A bare host needs the slash; a path is kept as it is, as most libraries do.
-        let has_path = base.splitn(2, "://").nth(1).is_some_and(|rest| rest.contains('/'));
+        let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
         format!("{base}{}?v=10&encoding=json{compress}", if has_path { "" } else { "/" })
     }
 }

@@ -41,7 +41,14 @@ struct Room {
     _gateway: Gateway,
 }
 
-pub async fn measure(options: &Options, cores: &Cores, server: &Server, world: &mut World) -> Result<Vec<FanoutRow>> {
+/// Appends a row per number of listeners, so that a failure leaves the rows before it.
+pub async fn measure(
+    options: &Options,
+    cores: &Cores,
+    server: &Server,
+    world: &mut World,
+    rows: &mut Vec<FanoutRow>,
+) -> Result<()> {
     let largest = options.listeners.last().copied().unwrap_or(0);
     let accounts = world.members(2 * (largest + 1)).await?.to_vec();
     let (native, webrtc) = accounts.split_at(largest + 1);
@@ -52,7 +59,6 @@ pub async fn measure(options: &Options, cores: &Cores, server: &Server, world: &
     let floor_tally = Tally::new();
     let mut floor = Floor::start(largest, &cores.server, &floor_tally).await?;
     let window = Duration::from_secs(options.window);
-    let mut rows = Vec::new();
     for &count in &options.listeners {
         for room in &mut rooms {
             room.fill(world, count).await?;
@@ -72,7 +78,7 @@ pub async fn measure(options: &Options, cores: &Cores, server: &Server, world: &
     for room in rooms {
         room.check()?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 impl Room {
