@@ -175,6 +175,8 @@ fn router(control_plane: &ControlPlane, signaling: Signaling) -> Router {
     let own = Router::new()
         .route("/", get(root))
         .route("/gateway", get(main_gateway))
+        // Libraries that take the URL for a bare host put a slash before the query.
+        .route("/gateway/", get(main_gateway))
         .route("/livez", get(async || "alive"))
         .with_state(doors);
     own.merge(control_plane.router()).fallback(web::page)

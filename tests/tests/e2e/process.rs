@@ -7,6 +7,7 @@ use guildhall_protocol::Permissions;
 use guildhall_tests::{
     room::{GCM, WEBRTC},
     server::{Server, binary},
+    wire::Wire,
     world::{PASSWORD, World},
 };
 use serde_json::json;
@@ -93,6 +94,27 @@ async fn libraries_come_back_by_themselves_after_a_shutdown_and_after_a_crash() 
         let sent = world.owner.rest.send_message(world.text, "welcome back").await.expect("the owner may write");
         js.event("message_create", json!({"id": sent.id})).await;
         py.event("message_create", json!({"id": sent.id})).await;
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_answers_under_every_url_that_libraries_build() {
+    let server = Server::start();
+    let address = server.address();
+    for path in [
+        "gateway?v=10&encoding=json",
+        "gateway/?v=10&encoding=json",
+        "gateway/?v=9",
+        "?v=10&encoding=json",
+        "?v=10",
+        "?v=9&encoding=json",
+    ] {
+        let mut main = Wire::open(&format!("ws://{address}/{path}")).await;
+        main.hear_op(10).await;
+    }
+    for path in ["?v=8", "?v=4", ""] {
+        let mut voice = Wire::open(&format!("ws://{address}/{path}")).await;
+        voice.hear_op(8).await;
     }
 }
 

@@ -28,7 +28,7 @@ pub const SELF_MUTED: Policy = Policy { self_mute: true, ..OPEN };
 pub const DEAFENED: Policy = Policy { is_deafened: true, ..OPEN };
 
 enum Kind {
-    Native(NativeClient),
+    Native(Box<NativeClient>),
     Browser(Box<BrowserClient>),
 }
 
@@ -163,7 +163,7 @@ impl World {
 
     /// A bot that does everything in the right order; it is connected when this returns.
     pub fn add_native(&mut self, room: u64, suite: NativeSuite) -> usize {
-        let index = self.add(room, |_, _, ssrc| Kind::Native(NativeClient::new(ssrc)));
+        let index = self.add(room, |_, _, ssrc| Kind::Native(Box::new(NativeClient::new(ssrc))));
         for _ in 0..20 {
             if self.native(index).discovered.is_some() {
                 break;
