@@ -74,6 +74,10 @@ pub struct Mailbox {
     /// The number of the last dispatch that is not kept once it is sent: a client that breaks off during its greeting starts
     /// anew, and an idle session need not hold a copy of its guilds.
     unkept: u64,
+    /// Whether the greeting is complete: until then nothing is too much.
+    has_begun: bool,
+    /// What of `unsent_bytes` is of such dispatches.
+    unkept_bytes: usize,
     unsent_bytes: usize,
     sent_bytes: usize,
 }
@@ -87,14 +91,21 @@ impl Mailbox {
     pub fn push(&mut self, dispatch: Arc<Dispatch>) -> Fill {
         self.unsent_bytes += dispatch.body.len();
         self.ring.push_back(dispatch);
-        let (waiting, bytes) = (self.last() - self.sent.max(self.greeted).min(self.last()), self.unsent_bytes);
-        let is_greeting = self.sent < self.greeted;
-        let over = |count: usize, limit: usize| waiting > count as u64 || (bytes > limit && !is_greeting);
-        match () {
-            () if over(MAX_DETACHED, MAX_DETACHED_BYTES) => Fill::Lost,
-            () if over(MAX_BACKLOG, MAX_BACKLOG_BYTES) => Fill::TooSlow,
-            () => Fill::Fine,
+        if !self.has_begun {
+            return Fill::Fine;
         }
+        let last = self.last();
+        let kept = last - self.sent.max(self.unkept);
+        // However often a client connects without reading, what is kept for it stays within this.
+        if kept > MAX_DETACHED as u64 || self.unsent_bytes - self.unkept_bytes > MAX_DETACHED_BYTES {
+            return Fill::Lost;
+        }
+        let behind = last - self.sent.max(self.greeted);
+        let is_greeted = self.sent >= self.greeted;
+        if behind > MAX_BACKLOG as u64 || (is_greeted && self.unsent_bytes > MAX_BACKLOG_BYTES) {
+            return Fill::TooSlow;
+        }
+        Fill::Fine
     }
 
     /// Everything pushed so far waits because nobody was connected, not because a client is slow.
@@ -105,7 +116,9 @@ impl Mailbox {
     /// Everything pushed so far is READY and the guilds of a new session.
     pub fn begin(&mut self) {
         self.end_greeting();
+        self.has_begun = true;
         self.unkept = self.last();
+        self.unkept_bytes = self.unsent_bytes;
     }
 
     /// The next dispatch for the socket, with its number.
@@ -114,6 +127,9 @@ impl Mailbox {
         self.sent += 1;
         self.unsent_bytes -= dispatch.body.len();
         self.sent_bytes += dispatch.body.len();
+        if self.sent <= self.unkept {
+            self.unkept_bytes -= dispatch.body.len();
+        }
         let next = (self.sent, dispatch);
         while self.sent <= self.unkept && self.floor < self.sent {
             self.let_go();

@@ -174,13 +174,20 @@ fn dispatch(bytes: usize) -> Arc<Dispatch> {
     Dispatch::new("TEST", &"x".repeat(bytes.saturating_sub(2)))
 }
 
+/// The mailbox of a session whose greeting was empty.
+fn begun() -> Mailbox {
+    let mut mailbox = Mailbox::default();
+    mailbox.begin();
+    mailbox
+}
+
 fn sent(mailbox: &mut Mailbox) -> Vec<u64> {
     std::iter::from_fn(|| mailbox.take_next()).map(|(seq, _)| seq).collect()
 }
 
 #[test]
 fn a_mailbox_numbers_from_one_and_replays_what_was_not_confirmed() {
-    let mut mailbox = Mailbox::default();
+    let mut mailbox = begun();
     (0..5).for_each(|_| assert_eq!(mailbox.push(dispatch(10)), Fill::Fine));
     assert_eq!(sent(&mut mailbox), [1, 2, 3, 4, 5]);
     mailbox.acknowledge(2);
@@ -198,7 +205,7 @@ fn a_mailbox_numbers_from_one_and_replays_what_was_not_confirmed() {
 #[test]
 fn a_mailbox_that_nobody_empties_says_so_by_count_and_by_bytes() {
     let fills = |bytes: usize, count: usize| {
-        let mut mailbox = Mailbox::default();
+        let mut mailbox = begun();
         (0..count).map(|_| mailbox.push(dispatch(bytes))).last()
     };
     assert_eq!(fills(10, MAX_BACKLOG), Some(Fill::Fine));
@@ -211,15 +218,36 @@ fn a_mailbox_that_nobody_empties_says_so_by_count_and_by_bytes() {
 
 #[test]
 fn what_waited_before_the_socket_came_is_nobodys_slowness() {
-    let mut mailbox = Mailbox::default();
+    let mut mailbox = begun();
     (0..MAX_BACKLOG * 2).for_each(|_| {
-        mailbox.push(dispatch(MAX_BACKLOG_BYTES / MAX_BACKLOG));
+        mailbox.push(dispatch(MAX_BACKLOG_BYTES / MAX_BACKLOG / 2 + 1));
     });
     mailbox.end_greeting();
     assert_eq!(mailbox.push(dispatch(10)), Fill::Fine);
     assert_eq!(sent(&mut mailbox).len(), MAX_BACKLOG * 2 + 1);
     (0..MAX_BACKLOG).for_each(|_| assert_eq!(mailbox.push(dispatch(10)), Fill::Fine));
     assert_eq!(mailbox.push(dispatch(10)), Fill::TooSlow);
+}
+
+#[test]
+fn coming_back_again_and_again_without_reading_is_bounded() {
+    let mut mailbox = begun();
+    let fill = (0..MAX_DETACHED + 1).map(|_| {
+        assert_eq!(mailbox.rewind(0), Ok(()));
+        mailbox.end_greeting();
+        mailbox.push(dispatch(10))
+    });
+    assert_eq!(fill.last(), Some(Fill::Lost));
+}
+
+#[test]
+fn a_greeting_of_any_size_leaves_room_for_what_follows() {
+    let mut mailbox = Mailbox::default();
+    (0..20).for_each(|_| assert_eq!(mailbox.push(dispatch(1 << 20)), Fill::Fine));
+    mailbox.begin();
+    assert_eq!(mailbox.push(dispatch(10)), Fill::Fine);
+    assert_eq!(sent(&mut mailbox).len(), 21);
+    assert_eq!(mailbox.push(dispatch(10)), Fill::Fine);
 }
 
 #[test]
@@ -236,7 +264,7 @@ fn a_greeting_is_not_kept_once_it_is_sent() {
 
 #[test]
 fn history_is_bounded_and_says_when_it_cannot_replay() {
-    let mut mailbox = Mailbox::default();
+    let mut mailbox = begun();
     for _ in 0..MAX_HISTORY + 10 {
         mailbox.push(dispatch(10));
         mailbox.take_next();
