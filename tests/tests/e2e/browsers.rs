@@ -10,7 +10,7 @@ use guildhall_tests::{
     artifacts, eventually,
     frames::write,
     proxy::Proxy,
-    room::GCM,
+    room::{GCM, Participant, WEBRTC},
     script::Script,
     server::Server,
     world::{PASSWORD, World},
@@ -346,4 +346,30 @@ async fn a_page_survives_a_cut_wire_and_a_reload() {
     talker.session.next_named("VOICE_STATE_UPDATE", left).await.expect("the others see her leave the call");
     page.shoot("reloaded").await;
     assert_no_page_failed(&browser);
+}
+
+#[tokio::test]
+async fn a_page_comes_back_to_its_call_after_the_server_was_killed() {
+    let mut world = World::start().await;
+    world.member("ann").await;
+    let tom = world.member("tom").await;
+    let browser = Script::browser().await;
+    let page = Page::open(&browser, "ann", &format!("{}/channels/{}/{}", world.server.base(), world.guild, world.text)).await;
+    page.logs_in("ann@loadtest.invalid", PASSWORD).await;
+    page.joins_voice("hearth").await;
+    world.server.kill_9();
+    page.sees("connection-banner").await;
+    world.restart().await;
+    page.sees_no_more("connection-banner").await;
+    page.is_connected().await;
+
+    let mut session = world.session(&tom).await;
+    let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+    let peer = world.join(&grant, WEBRTC).await;
+    let talker = Participant { account: tom, session, peer, transport: WEBRTC };
+    let speech = Speaker::new(4).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
+    tokio::select! {
+        () = page.hears("tom") => {}
+        () = talker.say(&speech) => page.hears("tom").await,
+    }
 }

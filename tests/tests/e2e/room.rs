@@ -1,8 +1,13 @@
 //! Who is heard in a room: mute, deafen, moves, kicks, reconnects, and the server's rule over each. Synthetic clients on both
 //! transports, the real process.
 
-use guildhall_loadtest::voice::{Transport, signaling};
-use guildhall_protocol::{Permissions, model::ChannelType};
+use std::collections::HashMap;
+
+use guildhall_loadtest::{
+    Gateway,
+    voice::{Heard, Transport, signaling},
+};
+use guildhall_protocol::{Permissions, UserId, model::ChannelType};
 use guildhall_tests::{
     DEADLINE, eventually,
     frames::{SILENCE, distinct},
@@ -267,4 +272,146 @@ async fn every_version_of_the_voice_gateway_works() {
         listener.hears_exactly(speaker.id(), &packets).await;
         speaker.peer.leave().await;
     }
+}
+
+/// How long people come and go around a conversation.
+const CHURN_PACKETS: usize = 200;
+
+/// Three frames each: a session may send 120 a minute.
+const VISITS: usize = 30;
+
+#[tokio::test]
+async fn a_conversation_is_not_disturbed_by_people_who_come_and_go() {
+    let world = World::start().await;
+    let speaker = world.participant("sam", GCM).await;
+    let mut listeners = [world.participant("lou", XCHACHA).await, world.participant("webb", WEBRTC).await];
+    let mut guests = Vec::new();
+    for (n, transport) in [GCM, WEBRTC, XCHACHA, WEBRTC].into_iter().enumerate() {
+        let account = world.member(&format!("guest{n}")).await;
+        guests.push((world.session(&account).await, transport));
+    }
+
+    let packets = distinct(CHURN_PACKETS, 1);
+    let is_over = std::cell::Cell::new(false);
+    let talk = async {
+        speaker.say(&packets).await;
+        is_over.set(true);
+    };
+    let churn = async |session: &mut Gateway, transport| {
+        let mut visits = 0;
+        while !is_over.get() && visits < VISITS {
+            let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+            let peer = world.join(&grant, transport).await;
+            peer.start_speaking().await.expect("op 5 goes out");
+            session.set_voice(world.guild, Some(world.voice), true, visits % 2 == 0).await.expect("op 4 goes out");
+            session.set_voice(world.guild, None, false, false).await.expect("op 4 goes out");
+            let id = grant.user_id;
+            let left = |state: &Value| state["user_id"] == json!(id) && state["channel_id"].is_null();
+            session.next_named("VOICE_STATE_UPDATE", left).await.expect("she has left");
+            visits += 1;
+        }
+        visits
+    };
+    let [a, b, c, d] = guests.as_mut_slice() else { unreachable!("four guests") };
+    let (a, b, c, d, ()) =
+        tokio::join!(churn(&mut a.0, a.1), churn(&mut b.0, b.1), churn(&mut c.0, c.1), churn(&mut d.0, d.1), talk);
+    assert!([a, b, c, d].iter().all(|visits| *visits > 1), "guests came and went: {a} {b} {c} {d}");
+    for listener in &mut listeners {
+        listener.hears_exactly(speaker.id(), &packets).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bot_hears_everyone_at_once_and_a_browser_as_many_as_it_has_slots_for() {
+    let world = World::start().await;
+    let mut native = world.participant("lou", GCM).await;
+    let mut browser = world.participant("webb", WEBRTC).await;
+    let mut speakers = Vec::new();
+    for n in 0..SPEAKERS {
+        speakers.push(world.participant(&format!("speaker{n}"), if n % 2 == 0 { GCM } else { XCHACHA }).await);
+    }
+    let said: Vec<_> = (0..SPEAKERS).map(|n| distinct(100, n as u64)).collect();
+    futures_util::future::join_all(speakers.iter().zip(&said).map(|(speaker, said)| speaker.say(said))).await;
+
+    // The bot: every packet of everyone, in order.
+    let mut heard: HashMap<UserId, Vec<Vec<u8>>> = HashMap::new();
+    for _ in 0..SPEAKERS * 100 {
+        let packet = native.peer.hear().await.expect("everything is heard");
+        heard.entry(packet.user.expect("the bot was told who speaks")).or_default().push(packet.payload.to_vec());
+    }
+    for (speaker, said) in speakers.iter().zip(&said) {
+        assert!(heard.get(&speaker.id()) == Some(said), "{} is heard completely", speaker.account.user.username);
+    }
+
+    // The browser: whole streams, in its slots only, and nothing that nobody said.
+    let heard = browser.peer.heard_so_far();
+    let mut slots: HashMap<u32, Vec<&Heard>> = HashMap::new();
+    for packet in &heard {
+        slots.entry(packet.ssrc).or_default().push(packet);
+    }
+    assert_eq!(slots.len(), SLOTS, "every slot is used");
+    for packets in slots.values() {
+        let is_gap_free = packets.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1));
+        assert!(is_gap_free, "a slot's sequence numbers are gap-free whoever is in it");
+        assert!(
+            packets.iter().all(|packet| said.iter().flatten().any(|said| packet.payload[..] == said[..])),
+            "only what was said"
+        );
+    }
+    assert!(heard.len() >= SLOTS * 90, "the slots are in use nearly all the time: {} packets", heard.len());
+}
+
+/// More than a browser shows at once.
+const SPEAKERS: usize = 6;
+
+/// Of the synthetic client's offer.
+const SLOTS: usize = 4;
+
+#[tokio::test]
+async fn a_second_session_of_the_same_user_takes_the_call_over() {
+    let world = World::start().await;
+    let mut listener = world.participant("lou", WEBRTC).await;
+    let mut first = world.participant("ann", GCM).await;
+    let mut session = world.session(&first.account).await;
+    let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+    let end = first.peer.signaling.end_within(DEADLINE).await.expect("the first voice socket ends");
+    assert_eq!(end, signaling::End::Closed(Some(4014)));
+    let peer = world.join(&grant, XCHACHA).await;
+    let second = Participant { account: first.account.clone(), session, peer, transport: XCHACHA };
+    let packets = distinct(5, 1);
+    second.say(&packets).await;
+    listener.hears_exactly(second.id(), &packets).await;
+    // When the first session ends, the call is not its own to end.
+    first.session.close(1000).await;
+    second.say(&packets).await;
+    listener.hears_exactly(second.id(), &packets).await;
+}
+
+#[tokio::test]
+async fn a_full_channel_lets_nobody_in_and_a_deleted_one_lets_everybody_go() {
+    let world = World::start().await;
+    let path = format!("/channels/{}", world.voice);
+    guildhall_tests::api::patch(&world.owner.rest, &path, json!({"user_limit": 1})).await;
+    let mut inside = world.participant("ann", GCM).await;
+    let bob = world.member("bob").await;
+    let mut session = world.session(&bob).await;
+    session.set_voice(world.guild, Some(world.voice), false, false).await.expect("op 4 goes out");
+    // Nothing answers, so the next event that bob sees is what is said after.
+    session.set_status("idle").await.expect("op 3 goes out");
+    let said = world.owner.rest.send_message(world.text, "full").await.expect("the owner may write");
+    let seen = session.events_until(|event| event.data["id"] == json!(said.id)).await.expect("events go on");
+    let is_voice = |event: &guildhall_loadtest::gateway::Event| {
+        event.name.starts_with("VOICE_") && event.data["user_id"] != json!(inside.id())
+    };
+    assert!(!seen.iter().any(is_voice), "a full channel is silent: {seen:?}");
+    // Who may move members may always come in.
+    let mut owner = world.session(&world.owner).await;
+    owner.join_voice(world.guild, world.voice).await.expect("the owner comes in all the same");
+
+    guildhall_tests::api::delete(&world.owner.rest, &path).await;
+    let end = inside.peer.signaling.end_within(DEADLINE).await.expect("the voice socket ends");
+    assert_eq!(end, signaling::End::Closed(Some(4014)));
+    let id = json!(inside.id());
+    let left = |state: &Value| state["user_id"] == id && state["channel_id"].is_null();
+    inside.session.next_named("VOICE_STATE_UPDATE", left).await.expect("the voice state is cleared");
 }
