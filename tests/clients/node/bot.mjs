@@ -14,7 +14,7 @@ import {
     entersState,
     joinVoiceChannel,
 } from '@discordjs/voice';
-import { Client, Events, GatewayIntentBits, Partials } from 'discord.js';
+import { ChannelType, Client, Events, GatewayIntentBits, Partials, PermissionFlagsBits } from 'discord.js';
 
 import { frameStream, readFrames } from './frames.mjs';
 import { given, report, serve } from './script.mjs';
@@ -90,6 +90,49 @@ function watch(joined) {
     joined.on('error', (error) => report('error', { message: String(error) }));
 }
 
+/** An administrator's afternoon: every step is a call of the library, every value is what the library made of the answer. */
+async function manage(guild, memberId) {
+    const seen = {};
+    const role = await guild.roles.create({ name: 'keeper', colors: { primaryColor: 0x336699 }, permissions: [PermissionFlagsBits.ManageMessages] });
+    seen.role = { name: role.name, color: role.colors.primaryColor, permissions: role.permissions.bitfield };
+    seen.renamed = (await role.edit({ name: 'warden', hoist: true })).name;
+    const member = await guild.members.fetch(memberId);
+    seen.given = (await member.roles.add(role)).roles.cache.has(role.id);
+    seen.nick = (await member.setNickname('Sir Robin')).nickname;
+
+    const channel = await guild.channels.create({
+        name: 'vault',
+        type: ChannelType.GuildText,
+        topic: 'secrets',
+        permissionOverwrites: [{ id: guild.id, deny: [PermissionFlagsBits.ViewChannel] }],
+    });
+    seen.channel = { name: channel.name, topic: channel.topic, hidden: !channel.permissionsFor(guild.roles.everyone).has('ViewChannel') };
+    const opened = await channel.permissionOverwrites.edit(role, { ViewChannel: true, SendMessages: false });
+    const mine = opened.permissionsFor(await guild.members.fetch({ user: memberId, force: true }));
+    seen.overwrite = { view: mine.has('ViewChannel'), send: mine.has('SendMessages') };
+    seen.slowmode = (await channel.edit({ rateLimitPerUser: 5 })).rateLimitPerUser;
+    const invite = await channel.createInvite({ maxAge: 3600, maxUses: 2 });
+    const fetched = await client.fetchInvite(invite.code);
+    seen.invite = { guild: fetched.guild.id, channel: fetched.channel.id, uses: invite.maxUses, age: invite.maxAge };
+
+    const sent = [];
+    for (const content of ['one', 'two', 'three', 'four']) sent.push(await channel.send(content));
+    seen.after = (await channel.messages.fetch({ after: sent[1].id })).map(({ content }) => content);
+    seen.bulk = (await channel.bulkDelete(sent.slice(0, 3))).size;
+    seen.left = (await channel.messages.fetch()).map(({ content }) => content);
+
+    seen.timeout = (await member.timeout(60_000)).isCommunicationDisabled();
+    seen.untimed = (await member.timeout(null)).isCommunicationDisabled();
+    await guild.members.ban(memberId, { reason: 'ni' });
+    seen.bans = (await guild.bans.fetch()).map(({ user, reason }) => ({ user: user.id, reason }));
+    await guild.members.unban(memberId);
+    seen.unbanned = (await guild.bans.fetch()).size;
+    await channel.delete();
+    await role.delete();
+    seen.gone = !guild.channels.cache.has(channel.id) && !guild.roles.cache.has(role.id);
+    return seen;
+}
+
 /** What came from each user that is listened to: Opus packets, base64. */
 const heard = new Map();
 
@@ -118,6 +161,7 @@ serve(
         delete: async ({ channel, message: id }) => (await channelOf(channel)).messages.delete(id),
         history: async ({ channel, limit }) => (await (await channelOf(channel)).messages.fetch({ limit })).map(message),
         typing: async ({ channel }) => (await channelOf(channel)).sendTyping(),
+        manage: ({ guild, member }) => manage(client.guilds.cache.get(guild), member),
         join_voice: async ({ guild, channel, self_mute = false, self_deaf = false }) => {
             const joined = joinVoiceChannel({
                 guildId: guild,

@@ -4,6 +4,7 @@ Given: {"base": "http://host:port", "gateway": "ws://host:port/gateway", "token"
 """
 
 import asyncio
+import datetime
 import logging
 import struct
 import sys
@@ -173,6 +174,56 @@ class Bot(discord.Client):
     async def do_typing(self, command):
         # Awaiting the context manager sends one notice.
         await (await self.channel(command)).typing()
+
+    async def do_manage(self, command):
+        """An administrator's afternoon: every value is what the library made of the answer."""
+        guild, seen = self.get_guild(int(command["guild"])), {}
+        keeper = discord.Permissions(manage_messages=True)
+        role = await guild.create_role(name="keeper", colour=discord.Colour(0x336699), permissions=keeper)
+        seen["role"] = {"name": role.name, "color": role.colour.value, "permissions": str(role.permissions.value)}
+        role = await role.edit(name="warden", hoist=True)
+        seen["renamed"] = role.name
+        member = await guild.fetch_member(int(command["member"]))
+        await member.add_roles(role)
+        seen["given"] = role in (await guild.fetch_member(member.id)).roles
+        seen["nick"] = (await member.edit(nick="Sir Robin")).nick
+
+        hidden = {guild.default_role: discord.PermissionOverwrite(view_channel=False)}
+        channel = await guild.create_text_channel("vault", topic="secrets", overwrites=hidden)
+        sees = channel.permissions_for(guild.default_role).view_channel
+        seen["channel"] = {"name": channel.name, "topic": channel.topic, "hidden": not sees}
+        await channel.set_permissions(role, view_channel=True, send_messages=False)
+        channel = await guild.fetch_channel(channel.id)
+        mine = channel.permissions_for(await guild.fetch_member(member.id))
+        seen["overwrite"] = {"view": mine.view_channel, "send": mine.send_messages}
+        seen["slowmode"] = (await channel.edit(slowmode_delay=5)).slowmode_delay
+        invite = await channel.create_invite(max_age=3600, max_uses=2)
+        fetched = await self.fetch_invite(invite.code)
+        seen["invite"] = {
+            "guild": str(fetched.guild.id),
+            "channel": str(fetched.channel.id),
+            "uses": invite.max_uses,
+            "age": invite.max_age,
+        }
+
+        sent = [await channel.send(content) for content in ["one", "two", "three", "four"]]
+        seen["after"] = [m.content async for m in channel.history(after=sent[1], oldest_first=False)]
+        await channel.delete_messages(sent[:3])
+        seen["bulk"] = 3
+        seen["left"] = [m.content async for m in channel.history()]
+
+        await member.timeout(datetime.timedelta(minutes=1))
+        seen["timeout"] = (await guild.fetch_member(member.id)).is_timed_out()
+        await member.timeout(None)
+        seen["untimed"] = (await guild.fetch_member(member.id)).is_timed_out()
+        await guild.ban(member, reason="ni")
+        seen["bans"] = [{"user": str(ban.user.id), "reason": ban.reason} async for ban in guild.bans()]
+        await guild.unban(member)
+        seen["unbanned"] = len([ban async for ban in guild.bans()])
+        await channel.delete()
+        await role.delete()
+        seen["gone"] = not {channel.id, role.id} & {item.id for item in await guild.fetch_channels() + await guild.fetch_roles()}
+        return seen
 
     async def do_join_voice(self, command):
         channel = await self.channel(command)

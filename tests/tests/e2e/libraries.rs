@@ -72,6 +72,51 @@ async fn check_caches(world: &World, script: &Script, bot: &Account, ann: &Accou
 }
 
 #[tokio::test]
+async fn discord_js_keeps_a_guild() {
+    let world = World::start().await;
+    let bot = world.bot("jester", Permissions::ADMINISTRATOR).await;
+    let script = world.discord_js(&bot, &world.server.base()).await;
+    keeps_a_guild(&world, &script).await;
+}
+
+#[tokio::test]
+async fn discord_py_keeps_a_guild() {
+    let world = World::start().await;
+    let bot = world.bot("python", Permissions::ADMINISTRATOR).await;
+    let script = world.discord_py(&bot, &world.server.base()).await;
+    keeps_a_guild(&world, &script).await;
+}
+
+/// Roles, channels, overwrites, invites, members, bans, bulk deletion: through the library's own objects.
+async fn keeps_a_guild(world: &World, script: &Script) {
+    let robin = world.member("robin").await;
+    script.event("member_add", json!({"user": robin.user.id})).await;
+    let mut seen = script.ask("manage", json!({"guild": world.guild, "member": robin.user.id})).await;
+    let invite = seen["invite"].take();
+    assert_eq!((&invite["guild"], &invite["uses"], &invite["age"]), (&json!(world.guild), &json!(2), &json!(3600)));
+    seen.as_object_mut().expect("an object").remove("invite");
+    let expected = json!({
+        "role": {"name": "keeper", "color": 0x336699, "permissions": Permissions::MANAGE_MESSAGES},
+        "renamed": "warden",
+        "given": true,
+        "nick": "Sir Robin",
+        "channel": {"name": "vault", "topic": "secrets", "hidden": true},
+        "overwrite": {"view": true, "send": false},
+        "slowmode": 5,
+        "after": ["four", "three"],
+        "bulk": 3,
+        "left": ["four"],
+        "timeout": true,
+        "untimed": false,
+        "bans": [{"user": robin.user.id, "reason": "ni"}],
+        "unbanned": 0,
+        "gone": true,
+    });
+    assert_eq!(seen, expected);
+    assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
+}
+
+#[tokio::test]
 async fn presence_comes_and_goes_with_the_session() {
     let world = World::start().await;
     let ann = world.member("ann").await;

@@ -138,15 +138,25 @@ async fn nothing_private_reaches_the_log() {
     let mut session = world.session(&ann).await;
     let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
     let _peer = world.join(&grant, WEBRTC).await;
-    let _listener = world.participant("gail", GCM).await;
+    let listener = world.participant("gail", GCM).await;
+    let (address, _) = listener.peer.native().expect("a native peer").addresses().expect("connected");
+    let address = address.to_string();
     let secret = "the treasure lies below the hearth";
     ann.rest.send_message(world.text, secret).await.expect("a member may write");
     session.next_named("MESSAGE_CREATE", |message| message["content"] == secret).await.expect("it is delivered");
     world.rest.login("ann@loadtest.invalid", "a wrong guess").await.err().expect("the password is wrong");
     let log = world.server.log();
     assert!(log.lines().count() > 10, "it logs at all: {log}");
-    let private =
-        [secret, PASSWORD, "a wrong guess", &world.server.owner().password, "ann@loadtest.invalid", &ann.token, &grant.token];
+    let private = [
+        secret,
+        PASSWORD,
+        "a wrong guess",
+        &world.server.owner().password,
+        "ann@loadtest.invalid",
+        &ann.token,
+        &grant.token,
+        &address,
+    ];
     for private in private {
         let line = log.lines().find(|line| line.contains(private));
         assert!(line.is_none(), "{private} is in the log: {line:?}");
