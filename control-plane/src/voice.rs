@@ -31,8 +31,8 @@ pub struct Door<'a> {
 pub struct Seated {
     /// What it was last told.
     policy: Policy,
-    /// Whether the newest token was used.
-    is_joined: bool,
+    /// The token that the present connection was opened with; `None` while a newer one waits to be used.
+    connection: Option<u64>,
 }
 
 impl Core {
@@ -120,20 +120,21 @@ impl Core {
     /// What the voice node reports.
     pub fn from_node(&mut self, message: FromNode, at: Moment) {
         match message {
-            FromNode::Joined { participant } => match self.seated(&participant) {
+            FromNode::Joined { participant, token_id } => match self.seated(&participant) {
                 Some(seated) => {
-                    seated.is_joined = true;
+                    seated.connection = Some(token_id);
                     let policy = seated.policy;
                     self.node.push(ToNode::SetPolicy { participant, policy });
                 }
                 // Its token was good, but the user has left or moved on since.
                 None => self.node.push(ToNode::Disconnect { participant, as_of_ms: at.unix_ms }),
             },
-            // While a fresh token waits to be used, only the connection before it can be the one that ended.
-            FromNode::Left { participant } if self.seated(&participant).is_some_and(|seated| seated.is_joined) => {
-                self.leave_voice(participant.guild_id, participant.user_id, at);
+            // Only the present connection's end is a leave; that of one before it says nothing new.
+            FromNode::Left { participant, token_id } => {
+                if self.seated(&participant).is_some_and(|seated| seated.connection == Some(token_id)) {
+                    self.leave_voice(participant.guild_id, participant.user_id, at);
+                }
             }
-            FromNode::Left { .. } => {}
         }
         self.sweep(at);
     }
@@ -183,8 +184,8 @@ impl Core {
         let participant = participant(&next);
         let known = room.seated.get(&next.user_id).copied();
         let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);
-        let is_joined = is_same && known.is_some_and(|known| known.is_joined);
-        room.seated.insert(next.user_id, Seated { policy, is_joined });
+        let connection = known.filter(|_| is_same).and_then(|known| known.connection);
+        room.seated.insert(next.user_id, Seated { policy, connection });
         room.state.set_voice_state(next.clone());
         match before.as_ref().map(self::participant) {
             Some(_) if is_same && known.is_some_and(|known| known.policy == policy) => {}
@@ -231,7 +232,7 @@ impl Core {
         let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get_mut(&guild)) else { return };
         let Some(state) = room.state.voice_state(session.user_id) else { return };
         let Some(seated) = room.seated.get_mut(&session.user_id) else { return };
-        seated.is_joined = false;
+        seated.connection = None;
         let claims = VoiceClaims {
             participant: participant(state),
             policy: seated.policy,

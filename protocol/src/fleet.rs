@@ -44,16 +44,17 @@ pub enum ToNode {
     /// and the join is not lost.
     SetPolicy { participant: Participant, policy: Policy },
     /// Left, moved, kicked, or its gateway session ended: the voice socket closes with 4014 and its token is void.
-    /// `as_of_ms` (Unix milliseconds, by the control plane's clock): tokens that were signed before are void. One that was
-    /// signed since is of a newer join, which this message may cross on its way.
+    /// `as_of_ms` (Unix milliseconds, by the control plane's clock): tokens that were signed before are void, and so are
+    /// their connections. What was signed since is of a newer join, which this message may cross on its way.
     Disconnect { participant: Participant, as_of_ms: u64 },
 }
 
-/// Voice node to control plane.
+/// Voice node to control plane. `token_id` is that of the token that the connection was opened with: the same participant may
+/// leave and come back faster than the end of the connection before is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromNode {
     /// A voice socket identified with a valid token.
-    Joined { participant: Participant },
+    Joined { participant: Participant, token_id: u64 },
     /// Its socket is gone for longer than the resume window, or it closed for good.
-    Left { participant: Participant },
+    Left { participant: Participant, token_id: u64 },
 }

@@ -24,6 +24,13 @@ pub struct VoiceClaims {
     pub expires_at_ms: u64,
 }
 
+impl VoiceClaims {
+    /// Unix milliseconds.
+    pub const fn signed_at_ms(&self) -> u64 {
+        self.expires_at_ms.saturating_sub(LIFETIME_MS)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the voice token is not of the form claims.signature")]

@@ -28,7 +28,10 @@ pub enum Note {
     },
     Room(RoomEvent),
     Policy(Policy),
-    Disconnect,
+    /// Concerns connections whose token was signed before.
+    Disconnect {
+        as_of_ms: u64,
+    },
     Replaced {
         is_same_participant: bool,
     },
@@ -127,7 +130,7 @@ impl Node {
                 ToNode::SetPolicy { participant, policy } => (participant, Note::Policy(policy)),
                 ToNode::Disconnect { participant, as_of_ms } => {
                     desk.ledger.void(participant.clone(), as_of_ms);
-                    (participant, Note::Disconnect)
+                    (participant, Note::Disconnect { as_of_ms })
                 }
             };
             let Some((place, mailbox)) = desk.rooms.by_participant(&participant) else { continue };

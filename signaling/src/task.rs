@@ -31,6 +31,8 @@ struct Task {
 struct Seat {
     place: Place,
     participant: Participant,
+    token_id: u64,
+    signed_at_ms: u64,
 }
 
 struct Media {
@@ -104,7 +106,13 @@ impl Task {
             }
             Wake::Note(Some(Note::Room(event))) => self.feed(Input::Room(event)).await,
             Wake::Note(Some(Note::Policy(policy))) => self.feed(Input::Policy(policy)).await,
-            Wake::Note(Some(Note::Disconnect)) => self.feed(Input::Disconnect).await,
+            // Meant for a connection before this one, whose token is older.
+            Wake::Note(Some(Note::Disconnect { as_of_ms }))
+                if self.seat.as_ref().is_some_and(|seat| seat.signed_at_ms >= as_of_ms) =>
+            {
+                Life::GoesOn
+            }
+            Wake::Note(Some(Note::Disconnect { .. })) => self.feed(Input::Disconnect).await,
             Wake::Note(Some(Note::Replaced { is_same_participant })) => self.feed(Input::Replaced { is_same_participant }).await,
             Wake::Note(None) => self.feed(Input::Evicted).await,
             Wake::Media(Some(PeerEvent::Connected)) => Life::GoesOn,
@@ -140,7 +148,8 @@ impl Task {
                 Output::Authenticate(identify) => {
                     self.own_mailbox.take().map(|mailbox| match self.node.admit(&identify, mailbox) {
                         Ok((place, claims)) => {
-                            self.seat = Some(Seat { place, participant: claims.participant });
+                            let (token_id, signed_at_ms) = (claims.token_id, claims.signed_at_ms());
+                            self.seat = Some(Seat { place, participant: claims.participant, token_id, signed_at_ms });
                             Input::Admitted { policy: claims.policy }
                         }
                         Err(code) => Input::Refused(code),
@@ -204,7 +213,7 @@ impl Task {
             Ok(joined) => {
                 self.media = Some(Media { peer: joined.peer, events });
                 self.node.set_peer(seat.place, joined.peer);
-                let report = FromNode::Joined { participant: seat.participant.clone() };
+                let report = FromNode::Joined { participant: seat.participant.clone(), token_id: seat.token_id };
                 if self.node.from_node.send(report).await.is_err() {
                     tracing::debug!("the control plane is away; a join was not reported");
                 }
@@ -227,7 +236,12 @@ impl Task {
         let report = async {
             if let Some(seat) = self.seat.take()
                 && is_reported
-                && self.node.from_node.send(FromNode::Left { participant: seat.participant }).await.is_err()
+                && self
+                    .node
+                    .from_node
+                    .send(FromNode::Left { participant: seat.participant, token_id: seat.token_id })
+                    .await
+                    .is_err()
             {
                 tracing::debug!("the control plane is away; a leave was not reported");
             }

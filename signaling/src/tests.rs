@@ -133,6 +133,11 @@ fn participant(user: u64) -> Participant {
     }
 }
 
+/// The first token that a world makes has the number 1.
+fn joined(user: u64, token_id: u64) -> FromNode {
+    FromNode::Joined { participant: participant(user), token_id }
+}
+
 fn identify(user: u64, token: &str) -> Value {
     json!({ "server_id": GUILD.to_string(), "user_id": user.to_string(), "session_id": format!("session-{user}"), "token": token })
 }
@@ -145,7 +150,7 @@ fn select(mode: &str) -> Value {
 async fn two_clients_hear_of_each_other() {
     let mut world = World::new().await;
     let (mut ann, ann_ssrc) = world.join(1, &world.token(1)).await;
-    assert_eq!(world.reported().await, FromNode::Joined { participant: participant(1) });
+    assert_eq!(world.reported().await, joined(1, 1));
     ann.send(5, json!({ "speaking": 1, "delay": 0, "ssrc": ann_ssrc })).await;
     ann.send(3, json!({ "t": 5, "seq_ack": 1 })).await;
     assert_eq!(ann.expect(6).await, json!({ "t": 5 }));
@@ -164,7 +169,7 @@ async fn two_clients_hear_of_each_other() {
     assert_eq!(bob.expect(5).await, json!({ "user_id": "1", "ssrc": ann_ssrc, "speaking": 1 }));
     assert_eq!(ann.expect(11).await, json!({ "user_ids": ["2"] }));
     assert_eq!(ann.expect(5).await, json!({ "user_id": "2", "ssrc": bob_ssrc, "speaking": 0 }));
-    assert_eq!(world.reported().await, FromNode::Joined { participant: participant(2) });
+    assert_eq!(world.reported().await, joined(2, 2));
 
     bob.send(5, json!({ "speaking": 1, "ssrc": bob_ssrc, "user_id": null })).await;
     assert_eq!(ann.expect(5).await, json!({ "user_id": "2", "ssrc": bob_ssrc, "speaking": 1 }));
@@ -180,7 +185,11 @@ async fn two_clients_hear_of_each_other() {
         .close(Some(tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() }))
         .await
         .unwrap();
-    assert_eq!(world.reported().await, FromNode::Left { participant: participant(1) }, "bob's end was ordered, not reported");
+    assert_eq!(
+        world.reported().await,
+        FromNode::Left { participant: participant(1), token_id: 1 },
+        "bob's end was ordered, not reported"
+    );
     world.end().await;
 }
 
@@ -233,7 +242,7 @@ async fn a_cut_socket_resumes_and_gets_what_it_missed() {
     ann.send(5, json!({ "speaking": 1, "ssrc": ann_ssrc })).await;
     assert_eq!(bob.expect(5).await, json!({ "user_id": "1", "ssrc": ann_ssrc, "speaking": 1 }));
     for user in 1..=3 {
-        assert_eq!(world.reported().await, FromNode::Joined { participant: participant(user) });
+        assert_eq!(world.reported().await, joined(user, user));
     }
     drop(eve);
     world.end().await;
@@ -253,11 +262,15 @@ async fn a_newer_socket_of_the_same_participant_takes_over() {
     assert_eq!(bob.expect(11).await, json!({ "user_ids": ["1"] }));
     assert_eq!(bob.expect(5).await, json!({ "user_id": "1", "ssrc": new_ssrc, "speaking": 0 }));
     new.expect(11).await;
-    world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: crate::node::unix_ms() }).await.unwrap();
+    // An order that was meant for the connection before does not touch the new one.
+    world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: 0 }).await.unwrap();
     new.expect(5).await;
+    new.send(3, json!({ "t": 5, "seq_ack": 1 })).await;
+    new.expect(6).await;
+    world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: crate::node::unix_ms() }).await.unwrap();
     assert_eq!(new.close_code().await, CloseCode::Disconnected.code());
-    for user in [2, 1, 1] {
-        assert_eq!(world.reported().await, FromNode::Joined { participant: participant(user) });
+    for (user, token) in [(2, 1), (1, 2), (1, 3)] {
+        assert_eq!(world.reported().await, joined(user, token));
     }
     world.end().await;
 }

@@ -33,8 +33,7 @@ impl Ledger {
         if identify.session_id != participant.session_id || is_other_channel || self.used.contains_key(&claims.token_id) {
             return Err(CloseCode::SessionInvalid);
         }
-        let signed_at = claims.expires_at_ms.saturating_sub(LIFETIME_MS);
-        if self.voided.get(participant).is_some_and(|&voided_at| signed_at < voided_at) {
+        if self.voided.get(participant).is_some_and(|&voided_at| claims.signed_at_ms() < voided_at) {
             return Err(CloseCode::SessionInvalid);
         }
         if self.used.len() >= limits::USED_TOKENS {

@@ -32,13 +32,14 @@ impl World {
         self.core.move_member(GUILD, user, channel, &Door { key: &key, public_host: Some("voice.example"), token_id: 6 }, self.at)
     }
 
-    fn joined(&mut self, participant: &Participant) -> Vec<ToNode> {
-        self.core.from_node(FromNode::Joined { participant: participant.clone() }, self.at);
+    /// A connection was opened with the token of this number.
+    fn joined(&mut self, participant: &Participant, token_id: u64) -> Vec<ToNode> {
+        self.core.from_node(FromNode::Joined { participant: participant.clone(), token_id }, self.at);
         self.node()
     }
 
-    fn left(&mut self, participant: &Participant) {
-        self.core.from_node(FromNode::Left { participant: participant.clone() }, self.at);
+    fn left(&mut self, participant: &Participant, token_id: u64) {
+        self.core.from_node(FromNode::Left { participant: participant.clone(), token_id }, self.at);
     }
 
     fn state(&self) -> &guild::State {
@@ -110,10 +111,10 @@ fn joining_tells_the_guild_and_lets_the_session_in() {
     // The node asks with what it has; the answer is the state of now.
     assert_eq!(world.node(), []);
     assert_eq!(
-        world.joined(&participant(PARLOR, BOB, 3)),
+        world.joined(&participant(PARLOR, BOB, 3), 5),
         [set_policy(participant(PARLOR, BOB, 3), Policy { self_mute: true, ..OPEN })]
     );
-    assert_eq!(world.joined(&participant(PARLOR, ANN, 2)), [disconnect(participant(PARLOR, ANN, 2))], "she never joined");
+    assert_eq!(world.joined(&participant(PARLOR, ANN, 2), 5), [disconnect(participant(PARLOR, ANN, 2))], "she never joined");
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_full_channel_takes_only_those_who_may_move_members() {
 fn new_flags_reach_guild_and_node_and_the_same_again_is_a_rejoin() {
     let (mut world, [_, ann, bob]) = world();
     world.voice(&bob, op4(PARLOR));
-    world.joined(&participant(PARLOR, BOB, 3));
+    world.joined(&participant(PARLOR, BOB, 3), 5);
     heard(&ann);
     heard(&bob);
     world.voice(&bob, VoiceStateUpdate { self_mute: true, self_deaf: true, ..op4(PARLOR) });
@@ -164,11 +165,13 @@ fn new_flags_reach_guild_and_node_and_the_same_again_is_a_rejoin() {
 
     world.voice(&bob, VoiceStateUpdate { self_mute: true, self_deaf: true, ..op4(PARLOR) });
     assert_eq!(heard(&bob), ["server 202"]);
-    // The connection before it ends now; the one to come must not be taken for it.
-    world.left(&participant(PARLOR, BOB, 3));
+    // The connection before it ends now, or when the new one is there already: neither is a leave.
+    let bob_there = participant(PARLOR, BOB, 3);
+    world.left(&bob_there, 5);
+    assert_eq!(world.joined(&bob_there, 6), [set_policy(bob_there.clone(), policy)]);
+    world.left(&bob_there, 5);
     assert_eq!(world.channel_of(BOB), Some(PARLOR));
-    assert_eq!(world.joined(&participant(PARLOR, BOB, 3)), [set_policy(participant(PARLOR, BOB, 3), policy)]);
-    world.left(&participant(PARLOR, BOB, 3));
+    world.left(&bob_there, 6);
     assert_eq!(world.channel_of(BOB), None);
     assert_eq!(heard(&ann), ["state 3 -"]);
 }
@@ -177,14 +180,14 @@ fn new_flags_reach_guild_and_node_and_the_same_again_is_a_rejoin() {
 fn moving_ends_the_old_connection_and_opens_a_new_door() {
     let (mut world, [owner, ann, bob]) = world();
     world.voice(&ann, op4(PARLOR));
-    world.joined(&participant(PARLOR, ANN, 2));
+    world.joined(&participant(PARLOR, ANN, 2), 5);
     heard(&bob);
     heard(&ann);
     world.voice(&ann, op4(CELLAR));
     assert_eq!(heard(&ann), ["state 2 203", "server 203"]);
     assert_eq!(heard(&bob), ["state 2 -"], "Bob does not see the cellar");
     assert_eq!(world.node(), [disconnect(participant(PARLOR, ANN, 2))]);
-    world.left(&participant(PARLOR, ANN, 2));
+    world.left(&participant(PARLOR, ANN, 2), 5);
     assert_eq!(world.channel_of(ANN), Some(CELLAR), "the old connection's end is no leave");
 
     heard(&owner);
@@ -259,7 +262,7 @@ fn a_gateway_session_that_ends_takes_its_voice_along() {
 fn server_mute_and_lost_rights_silence_at_the_node() {
     let (mut world, [_, ann, bob]) = world();
     world.voice(&bob, op4(PARLOR));
-    world.joined(&participant(PARLOR, BOB, 3));
+    world.joined(&participant(PARLOR, BOB, 3), 5);
     heard(&ann);
     let muted = Member { mute: true, deaf: true, ..member(BOB, &[]) };
     world.publish(Event::MemberUpdate { guild_id: GUILD, member: Box::new(muted) });
