@@ -9,6 +9,7 @@ mod applications;
 mod bans;
 mod body;
 mod channels;
+mod codes;
 mod error;
 pub(crate) mod first_start;
 mod form;

@@ -75,7 +75,8 @@ pub enum StoreError {
     NotCommitted,
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    #[error("a stored value cannot be read: {0}")]
+    /// Without the error's own words: they quote what was stored, and that does not reach the log.
+    #[error("a stored value cannot be read ({:?}, column {})", .0.classify(), .0.column())]
     Corrupt(#[from] serde_json::Error),
 }
 

@@ -2,8 +2,8 @@
 
 use super::access::ChannelAccess;
 use super::body::{Body, Caller, Ids, Person, Query};
+use super::codes;
 use super::error::{Refine, Result};
-use super::first_start::random_text;
 use super::form::{Form, Shape};
 use crate::app::App;
 use crate::guild;
@@ -16,9 +16,6 @@ use guildhall_protocol::model::{Invite, InviteChannel, InviteGuild, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
 use serde_json::{Value, json};
 
-/// Eight of 62 characters: 47 bits, so that guessing at the rate limit takes longer than any invite lives.
-const CODE_ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const CODE_CHARACTERS: usize = 8;
 /// A day, as documented.
 const DEFAULT_AGE: u32 = 86_400;
 /// A week, as documented.
@@ -118,7 +115,7 @@ async fn create(
         }
     }
     let invite = StoredInvite {
-        code: random_text(CODE_ALPHABET, CODE_CHARACTERS),
+        code: codes::invite_code(),
         guild_id,
         channel_id: channel,
         inviter: Some(caller.user.clone()),

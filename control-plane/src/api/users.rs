@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use guildhall_protocol::model::{CurrentUser, User};
+use guildhall_protocol::model::{CurrentUser, Member, User};
 use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub fn routes() -> Router<App> {
         .route("/users/{user_id}", get(user))
         .route("/users/@me/guilds", get(my_guilds))
         .route("/users/@me/guilds/{guild_id}", delete(leave))
+        .route("/users/@me/guilds/{guild_id}/member", get(my_member))
 }
 
 async fn me(caller: Caller) -> Json<CurrentUser> {
@@ -146,6 +147,10 @@ async fn my_guilds(State(app): State<App>, caller: Caller, Query(page): Query<Pa
         guilds.push(guild);
     }
     Ok(Json(guilds))
+}
+
+async fn my_member(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>) -> Result<Json<Member>> {
+    Ok(Json(app.in_guild(&caller, id, |access| Ok(access.member.clone())).await?))
 }
 
 async fn leave(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>) -> Result<StatusCode> {

@@ -525,3 +525,30 @@ async fn a_closed_store_refuses_and_a_full_queue_says_so() {
     world.store.close().await;
     assert!(matches!(world.store.create_message(world.message("late")).await, Err(StoreError::NotCommitted)));
 }
+
+#[tokio::test]
+async fn what_nobody_asks_for_any_more_is_pruned_and_numbers_go_on() {
+    let world = World::new().await;
+    let topic = Topic::Channel(world.text);
+    let Sent::New(first) = world.send_once("hello", "n1").await.unwrap() else { panic!("it is the first") };
+    let prune_after = async |ms: u64| {
+        let pruned = world.store.write(move |tx| {
+            Box::pin(async move {
+                let now_ms = tx.now_ms + ms;
+                super::writer::prune(tx.sql(), now_ms).await
+            })
+        });
+        pruned.await.unwrap();
+    };
+    prune_after(4 * 60_000).await;
+    assert_eq!(world.send_once("hello", "n1").await.unwrap(), Sent::Before(first));
+    prune_after(6 * 60_000).await;
+    assert!(matches!(world.send_once("hello", "n1").await.unwrap(), Sent::New(_)), "after minutes the nonce is free");
+    prune_after(59 * 60_000).await;
+    assert_eq!(world.store.outbox_after(topic, 0, 10).await.unwrap().len(), 2);
+    prune_after(61 * 60_000).await;
+    assert_eq!(world.store.outbox_after(topic, 0, 10).await.unwrap().len(), 0);
+    let world = world.reopen().await;
+    world.send("after").await;
+    assert_eq!(world.published_in(topic)[0].seq, 3);
+}

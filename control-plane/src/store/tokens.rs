@@ -185,3 +185,57 @@ pub(super) async fn delete_tokens(tx: &mut super::Tx<'_>, user_id: UserId) -> Re
     sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id.to_sql()).execute(tx.sql()).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, Caller, GENERATION, TokenHash, hash_of, make_token};
+    use guildhall_protocol::UserId;
+    use guildhall_protocol::model::User;
+    use std::sync::Arc;
+
+    fn caller(number: u64) -> Arc<Caller> {
+        Arc::new(Caller {
+            user: User::new(UserId::new(number), "someone".to_owned(), None, false),
+            email: None,
+            application_id: None,
+            application_flags: 0,
+            token_hash: hash(number),
+        })
+    }
+
+    fn hash(number: u64) -> TokenHash {
+        hash_of(&number.to_string())
+    }
+
+    #[test]
+    fn the_cache_stays_bounded_and_keeps_who_keeps_calling() {
+        let cache = Cache::new();
+        cache.remember(caller(0), 0);
+        for number in 1..=3 * GENERATION as u64 {
+            cache.remember(caller(number), 0);
+            assert!(cache.find(&hash(0)).is_ok());
+        }
+        let generations = cache.lock();
+        assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
+    }
+
+    #[test]
+    fn what_was_read_before_a_revocation_is_not_remembered_after_it() {
+        let cache = Cache::new();
+        let Err(epoch) = cache.find(&hash(1)) else { panic!("nothing is known yet") };
+        cache.forget(UserId::new(1));
+        cache.remember(caller(1), epoch);
+        assert!(cache.find(&hash(1)).is_err());
+        cache.remember(caller(1), epoch + 1);
+        assert!(cache.find(&hash(1)).is_ok());
+        cache.forget(UserId::new(2));
+        assert!(cache.find(&hash(1)).is_ok());
+        cache.forget(UserId::new(1));
+        assert!(cache.find(&hash(1)).is_err());
+    }
+
+    #[test]
+    fn two_tokens_of_one_moment_differ() {
+        assert_ne!(make_token(UserId::new(1), 1), make_token(UserId::new(1), 1));
+    }
+}

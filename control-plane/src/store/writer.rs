@@ -353,7 +353,8 @@ async fn run_statement(connection: &mut SqliteConnection, statement: &'static st
     Ok(())
 }
 
-async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<()> {
+/// Deletes some of what is too old to be asked for.
+pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<()> {
     // `id` is commit order, so the oldest rows are the first ones and no index on the time is needed.
     sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1) AND created_at < $2")
         .bind(PRUNE_ROWS)

@@ -76,6 +76,7 @@ async fn a_new_name_is_seen_at_once_by_everyone() {
     assert_eq!((&me["username"], &me["global_name"]), (&json!("anne"), &json!("Anne")));
     let member = world.get(&world.owner, &format!("/guilds/{}/members/{}", world.guild, anna.id)).await.ok();
     assert_eq!(member["user"]["username"], "anne");
+    assert_eq!(world.get(&anna, &format!("/users/@me/guilds/{}/member", world.guild)).await.ok(), member);
     assert_eq!(world.say(&anna, "hello").await["author"]["global_name"], "Anne");
     assert_eq!(world.get(&world.owner, &format!("/users/{}", anna.id)).await.ok()["username"], "anne");
     world.patch(&anna, "/users/@me", json!({ "username": "OWNER" })).await.form_error("/username", "USERNAME_ALREADY_TAKEN");
