@@ -147,7 +147,7 @@ pub fn binary() -> PathBuf {
 }
 
 fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<String>>>) -> (Child, Ready) {
-    let mut process = Command::new(binary())
+    let mut process = bound_to_this_thread(&binary())
         .arg("serve")
         .args(["--data".as_ref(), data.as_os_str()])
         .args(["--listen", listen, "--media-listen", "127.0.0.1", "--media-ip", "127.0.0.1", "--media-port", "0"])
@@ -199,6 +199,19 @@ fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<Strin
             return (process, Ready { address, owner });
         }
     }
+}
+
+/// A command whose process is killed when the test's thread dies, however it dies: a test run that is killed runs no
+/// destructor. Where util-linux is missing, only a run that ends by itself cleans up.
+fn bound_to_this_thread(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    // It replaces itself by the program, so the process id stays.
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 /// By way of the shell, because calling `kill(2)` needs unsafe code.
