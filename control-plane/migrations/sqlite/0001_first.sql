@@ -125,8 +125,9 @@ CREATE TABLE overwrites (
     PRIMARY KEY (channel_id, target_id)
 ) STRICT, WITHOUT ROWID;
 
+-- No foreign key to the channel: deleting one must not delete a million rows in one transaction (see `graves`).
 CREATE TABLE messages (
-    channel_id       INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+    channel_id       INTEGER NOT NULL,
     id               INTEGER NOT NULL,
     -- The channel topic's sequence number of its creation.
     seq              INTEGER NOT NULL,
@@ -146,9 +147,14 @@ CREATE TABLE messages (
     PRIMARY KEY (channel_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Deleted channels whose messages have yet to be deleted, a few at a time.
+CREATE TABLE graves (
+    channel_id INTEGER PRIMARY KEY NOT NULL
+) STRICT;
+
 -- What a retry with enforce_nonce finds. Rows live for a few minutes.
 CREATE TABLE nonces (
-    channel_id INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+    channel_id INTEGER NOT NULL,
     author_id  INTEGER NOT NULL,
     nonce      TEXT    NOT NULL,
     message_id INTEGER NOT NULL,

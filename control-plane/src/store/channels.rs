@@ -213,7 +213,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the channel with its messages. A category's channels stay, without a parent.
+    /// Deletes the channel; its messages are out of reach at once and go one by one later. A category's channels stay, without
+    /// a parent.
     pub async fn delete_channel(&self, id: ChannelId) -> Result<Channel> {
         self.write(move |tx| {
             Box::pin(async move {
@@ -223,6 +224,7 @@ impl Store {
                 {
                     update_channel(tx, &child, &Channel { parent_id: None, ..child.clone() }).await?;
                 }
+                sqlx::query("INSERT INTO graves (channel_id) VALUES ($1)").bind(id.to_sql()).execute(tx.sql()).await?;
                 sqlx::query("DELETE FROM channels WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 tx.emit(Event::ChannelDelete { channel: Box::new(channel.clone()) }).await?;
                 let mut guild = find_guild(tx.sql(), channel.guild_id).await?.ok_or(Conflict::Missing)?;

@@ -163,10 +163,14 @@ impl Store {
         .await
     }
 
-    /// Deletes the guild with everything in it.
+    /// Deletes the guild with everything in it; messages go a few at a time later.
     pub async fn delete_guild(&self, id: GuildId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
+                sqlx::query("INSERT INTO graves (channel_id) SELECT id FROM channels WHERE guild_id = $1")
+                    .bind(id.to_sql())
+                    .execute(tx.sql())
+                    .await?;
                 let deleted = sqlx::query("DELETE FROM guilds WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 if deleted.rows_affected() == 0 {
                     return Err(Conflict::Missing.into());

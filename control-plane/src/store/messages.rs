@@ -5,7 +5,7 @@
 
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
-use super::{Conflict, Result, Store, StoreError, Tx};
+use super::{Conflict, Result, Store, Tx};
 use crate::event::{Event, Topic};
 use guildhall_protocol::model::{Message, MessageReference, User, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId};
@@ -144,7 +144,7 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
     let inserted = sqlx::query(
         "INSERT INTO messages (channel_id, id, seq, author_id, kind, content, flags, is_tts, mention_everyone, mentions, mention_roles, \
-         embeds, reference) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         embeds, reference) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1)",
     )
     .bind(message.channel_id.to_sql())
     .bind(message.id.to_sql())
@@ -160,19 +160,14 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     .bind(to_json(&message.embeds)?)
     .bind(message.message_reference.map(|reference| serde_json::to_string(&reference)).transpose()?)
     .execute(tx.sql())
-    .await;
-    missing_channel(inserted)?;
+    .await?;
+    if inserted.rows_affected() == 0 {
+        // The channel was deleted between the permission check and the write.
+        return Err(Conflict::Missing.into());
+    }
     let event = Message { guild_id: Some(guild_id), member, ..message.clone() };
     tx.emit(Event::MessageCreate { guild_id, message: Box::new(event) }).await?;
     Ok(message)
-}
-
-/// The channel was deleted between the permission check and the write: the foreign key says so.
-fn missing_channel<T>(outcome: std::result::Result<T, sqlx::Error>) -> Result<T> {
-    outcome.map_err(|error| match error {
-        sqlx::Error::Database(error) if error.is_foreign_key_violation() => Conflict::Missing.into(),
-        error => StoreError::from(error),
-    })
 }
 
 /// Remembers the nonce, or answers with the message that it already stands for.
@@ -189,8 +184,8 @@ async fn claim_nonce(tx: &mut Tx<'_>, message: &Message, nonce: &str) -> Result<
     .bind(now)
     .bind(now - NONCE_AGE_MS as i64)
     .execute(tx.sql())
-    .await;
-    if missing_channel(claimed)?.rows_affected() > 0 {
+    .await?;
+    if claimed.rows_affected() > 0 {
         return Ok(None);
     }
     let before: i64 = sqlx::query_scalar("SELECT message_id FROM nonces WHERE channel_id = $1 AND author_id = $2 AND nonce = $3")

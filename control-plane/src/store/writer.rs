@@ -33,8 +33,10 @@ const OUTBOX_AGE_MS: u64 = 3_600_000;
 pub const NONCE_AGE_MS: u64 = 300_000;
 /// Pruning is done by the writer itself, a little at a time so that no caller notices: at most this many rows per table …
 const PRUNE_ROWS: i64 = 512;
-/// … and this often, which keeps up with 2,000 events a second.
+/// … this often while there is more, which keeps up with 2,000 events a second …
 const PRUNE_EVERY: Duration = Duration::from_millis(250);
+/// … and this often to see whether there is something again.
+const PRUNE_REST: Duration = Duration::from_secs(5);
 
 /// A committed job's events on their way to the hub.
 pub struct Publication {
@@ -240,8 +242,12 @@ async fn run(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut heads = Heads::default();
-    let mut pruned = Instant::now();
+    let mut prune_at = Instant::now();
     loop {
+        if prune_at <= Instant::now() {
+            let has_more = prune_now(&mut connection).await;
+            prune_at = Instant::now() + if has_more { PRUNE_EVERY } else { PRUNE_REST };
+        }
         let first = tokio::select! {
             biased;
             _ = &mut stopped, if !waiting.is_closed() => {
@@ -249,6 +255,7 @@ async fn run(
                 continue;
             }
             job = waiting.recv() => job,
+            () = tokio::time::sleep_until(prune_at.into()) => continue,
         };
         let Some(first) = first else { break };
         let mut group = vec![first];
@@ -257,11 +264,7 @@ async fn run(
         {
             group.push(job);
         }
-        let is_prune_due = pruned.elapsed() >= PRUNE_EVERY;
-        if is_prune_due {
-            pruned = Instant::now();
-        }
-        for publication in commit_group(&mut connection, &mut heads, &ids, group, is_prune_due).await {
+        for publication in commit_group(&mut connection, &mut heads, &ids, group).await {
             if publications.send(publication).await.is_err() {
                 return; // the publisher is gone: nobody is left to answer to
             }
@@ -278,14 +281,13 @@ async fn commit_group(
     heads: &mut Heads,
     ids: &Ids,
     group: Vec<Box<dyn Job>>,
-    is_prune_due: bool,
 ) -> Vec<Publication> {
     if heads.known.len() > HEADS {
         heads.forget();
     }
     let mut done = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
-    let outcome = transaction(connection, heads, ids, &mut group, &mut done, is_prune_due).await;
+    let outcome = transaction(connection, heads, ids, &mut group, &mut done).await;
     match outcome {
         Ok(()) => {
             done.into_iter().map(|(job, events)| Publication { events, answer: Box::new(move || job.finish(Ok(()))) }).collect()
@@ -311,7 +313,6 @@ async fn transaction(
     ids: &Ids,
     group: &mut std::vec::IntoIter<Box<dyn Job>>,
     done: &mut Vec<Done>,
-    is_prune_due: bool,
 ) -> Result<()> {
     run_statement(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
     let now_ms = unix_ms();
@@ -340,9 +341,6 @@ async fn transaction(
         }
     }
     heads.store(connection).await?;
-    if is_prune_due {
-        prune(connection, now_ms).await?;
-    }
     run_statement(connection, "COMMIT").await
 }
 
@@ -353,15 +351,33 @@ async fn run_statement(connection: &mut SqliteConnection, statement: &'static st
     Ok(())
 }
 
-/// Deletes some of what is too old to be asked for.
-pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<()> {
+/// One transaction of its own, so that a failure concerns nobody. Whether there is more to delete.
+async fn prune_now(connection: &mut SqliteConnection) -> bool {
+    let pruned = async {
+        run_statement(connection, "BEGIN IMMEDIATE").await?;
+        let has_more = prune(connection, unix_ms()).await?;
+        run_statement(connection, "COMMIT").await?;
+        Ok::<bool, StoreError>(has_more)
+    };
+    match pruned.await {
+        Ok(has_more) => has_more,
+        Err(error) => {
+            tracing::error!(%error, "old rows cannot be deleted");
+            let _ = run_statement(connection, "ROLLBACK").await;
+            false
+        }
+    }
+}
+
+/// Deletes some of what nobody can ask for any more. Whether a table may hold more of it.
+pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<bool> {
     // `id` is commit order, so the oldest rows are the first ones and no index on the time is needed.
-    sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1) AND created_at < $2")
+    let events = sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1) AND created_at < $2")
         .bind(PRUNE_ROWS)
         .bind(now_ms.saturating_sub(OUTBOX_AGE_MS) as i64)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(
+    let nonces = sqlx::query(
         "DELETE FROM nonces WHERE (channel_id, author_id, nonce) IN \
          (SELECT channel_id, author_id, nonce FROM nonces WHERE created_at < $2 ORDER BY created_at LIMIT $1)",
     )
@@ -369,5 +385,25 @@ pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Res
     .bind(now_ms.saturating_sub(NONCE_AGE_MS) as i64)
     .execute(&mut *connection)
     .await?;
-    Ok(())
+    let has_more_graves = empty_a_grave(connection).await?;
+    let is_full = |rows: u64| rows >= PRUNE_ROWS as u64;
+    Ok(has_more_graves || is_full(events.rows_affected()) || is_full(nonces.rows_affected()))
+}
+
+/// Deletes some messages of a deleted channel, and its grave with the last of them. Whether there was one.
+async fn empty_a_grave(connection: &mut SqliteConnection) -> Result<bool> {
+    let grave: Option<i64> =
+        sqlx::query_scalar("SELECT channel_id FROM graves ORDER BY channel_id LIMIT 1").fetch_optional(&mut *connection).await?;
+    let Some(channel) = grave else { return Ok(false) };
+    let messages = sqlx::query(
+        "DELETE FROM messages WHERE channel_id = $1 AND id IN (SELECT id FROM messages WHERE channel_id = $1 ORDER BY id LIMIT $2)",
+    )
+    .bind(channel)
+    .bind(PRUNE_ROWS)
+    .execute(&mut *connection)
+    .await?;
+    if messages.rows_affected() < PRUNE_ROWS as u64 {
+        sqlx::query("DELETE FROM graves WHERE channel_id = $1").bind(channel).execute(&mut *connection).await?;
+    }
+    Ok(true)
 }
