@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{DEADLINE, repository};
 
-/// How much of its standard error a failing wait prints.
+/// How much of what it said and logged a failing test prints.
 const LOG_TAIL: usize = 60;
 
 pub struct Script {
@@ -121,14 +121,14 @@ impl Script {
                     }
                 }
                 if now.has_ended {
-                    panic!("{} ended before {what}{}", self.name, self.story());
+                    panic!("{} ended before {what}", self.name);
                 }
                 let _ = said.changed().await;
             }
         };
         match tokio::time::timeout(DEADLINE, wait).await {
             Ok(found) => found,
-            Err(_) => panic!("{}: waited {DEADLINE:?} for {what}{}", self.name, self.story()),
+            Err(_) => panic!("{}: waited {DEADLINE:?} for {what}", self.name),
         }
     }
 
@@ -158,7 +158,7 @@ impl Script {
     pub async fn ask(&self, what: &str, fields: Value) -> Value {
         match self.try_ask(what, fields).await {
             Ok(answer) => answer,
-            Err(error) => panic!("{}: {what} failed: {error}{}", self.name, self.story()),
+            Err(error) => panic!("{}: {what} failed: {error}", self.name),
         }
     }
 
@@ -170,7 +170,7 @@ impl Script {
         command["do"] = json!(what);
         let line = format!("{command}\n");
         self.input.lock().await.write_all(line.as_bytes()).await.unwrap_or_else(|error| {
-            panic!("{} does not listen to {what}: {error}{}", self.name, self.story());
+            panic!("{} does not listen to {what}: {error}", self.name);
         });
         let reply = self.wait(&format!("the answer to {what}"), |line| (line["reply"] == id).then(|| line.clone())).await;
         match reply["error"].as_str() {
@@ -178,15 +178,21 @@ impl Script {
             None => Ok(reply["ok"].clone()),
         }
     }
+}
 
-    /// What it said and logged, for a failing test.
-    fn story(&self) -> String {
+impl Drop for Script {
+    /// A failing test shows what the library said and logged.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
         let said = self.said.borrow();
-        let lines = said.lines.lock().expect("no reader panics");
-        let events: Vec<String> = lines.iter().rev().take(LOG_TAIL).rev().map(shortened).collect();
-        let log = self.log.lock().expect("no reader panics");
+        let lines = said.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let events: Vec<String> = lines.iter().filter(|line| line["event"].is_string()).map(shortened).collect();
+        let events = &events[events.len().saturating_sub(LOG_TAIL)..];
+        let log = self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
-        format!("\n--- {} said ---\n{}\n--- and logged ---\n{}\n---", self.name, events.join("\n"), tail.join("\n"))
+        eprintln!("--- {} said ---\n{}\n--- and logged ---\n{}\n---", self.name, events.join("\n"), tail.join("\n"));
     }
 }
 

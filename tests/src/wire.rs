@@ -1,16 +1,22 @@
 //! A WebSocket that says anything: for clients that break the protocol on purpose.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{Bytes, Message},
 };
 
 use crate::DEADLINE;
+
+/// Bytes; the kernel doubles it.
+const NARROW: u32 = 4096;
 
 pub struct Wire(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -18,6 +24,29 @@ impl Wire {
     pub async fn open(url: &str) -> Wire {
         let (stream, _) = connect_async(url).await.unwrap_or_else(|error| panic!("{url} opens: {error}"));
         Wire(stream)
+    }
+
+    /// Through a receive buffer of the smallest size, so that not reading is felt soon.
+    pub async fn open_narrow(address: SocketAddr, path: &str) -> Wire {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(NARROW).expect("a small buffer");
+        let stream = socket.connect(address).await.expect("the port is open");
+        let url = format!("ws://{address}{path}");
+        let (stream, _) =
+            client_async(&url, MaybeTlsStream::Plain(stream)).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        Wire(stream)
+    }
+
+    /// Reads whatever is there until the connection is over, whichever way; how many frames came.
+    pub async fn drain(&mut self) -> usize {
+        let wait = async {
+            let mut frames = 0;
+            while let Some(Ok(message)) = self.0.next().await {
+                frames += usize::from(message.is_text());
+            }
+            frames
+        };
+        within(DEADLINE, "the end of the connection", wait).await
     }
 
     pub async fn text(&mut self, text: impl Into<String>) {

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use guildhall_loadtest::{Rest, rest::Account};
 use guildhall_protocol::{ChannelId, MessageId, model::ChannelType};
-use guildhall_tests::world::World;
+use guildhall_tests::{server::Server, world::World};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Kills in one run.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 20;
 
 /// Writers, each in a channel of its own and all in a shared one, so that both orders are checked: one writer's and a channel's.
 const WRITERS: usize = 6;
 
 /// At least so many acknowledgements come between two kills, so that a round without any cannot pass for a success.
-const ACKNOWLEDGED: std::ops::Range<usize> = 5..100;
+const ACKNOWLEDGED: std::ops::Range<usize> = 5..150;
 
 /// How long the kill may lag behind the last counted acknowledgement: it should hit transactions at every stage.
 const LAG_MICROS: std::ops::Range<u64> = 0..4_000;
@@ -35,7 +35,7 @@ async fn no_acknowledged_message_is_lost_doubled_or_moved_when_the_process_is_ki
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
-    let mut world = World::start().await;
+    let mut world = World::on(Server::start_with(&["--rate-limits", "off"])).await;
     let mut writers = Vec::new();
     for n in 0..WRITERS {
         let account = world.member(&format!("writer{n}")).await;

@@ -1,7 +1,7 @@
 //! A socket is cut under a library that stays logged in: it resumes, and sees every event once and in order.
 
 use guildhall_protocol::Permissions;
-use guildhall_tests::{proxy::Proxy, script::Script, world::World};
+use guildhall_tests::{proxy::Proxy, script::Script, server::Server, wire::Wire, world::World};
 use serde_json::json;
 
 const READ: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
@@ -59,4 +59,45 @@ async fn cut_and_compare(world: &World, proxy: &Proxy, script: &Script) {
     let seen: Vec<String> =
         script.events("message_create").iter().map(|event| event["id"].as_str().expect("an id").to_string()).collect();
     assert_eq!(seen, sent, "every message once and in order");
+}
+
+/// Together far above what the server keeps for a session that does not read.
+const FLOOD: usize = 4_000;
+const WRITERS: usize = 16;
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_let_go_and_nobody_waits_for_it() {
+    let world = World::on(Server::start_with(&["--rate-limits", "off"])).await;
+    let (ann, bob) = (world.member("ann").await, world.member("bob").await);
+    let mut reader = world.session(&ann).await;
+    let mut stalled = Wire::open_narrow(world.server.address(), "/gateway?v=10&encoding=json").await;
+    stalled.hear_op(10).await;
+    stalled.json(json!({"op": 2, "d": {"token": bob.token, "properties": {}}})).await;
+    stalled.hear("READY", |frame| frame["t"] == "READY").await;
+
+    // The longest messages there are, from many hands; each is answered while bob's socket is full.
+    let words = "w".repeat(2000);
+    let write = async || {
+        let mut sent = Vec::new();
+        for _ in 0..FLOOD / WRITERS {
+            sent.push(world.owner.rest.send_message(world.text, &words).await.expect("sends are answered").id);
+        }
+        sent
+    };
+    let sent = futures_util::future::join_all((0..WRITERS).map(|_| write())).await;
+    let mut sent: Vec<_> = sent.into_iter().flatten().map(|id| json!(id)).collect();
+    let last = world.owner.rest.send_message(world.text, "the last").await.expect("sends are answered").id;
+    let heard = reader.events_until(|event| event.data["id"] == json!(last)).await.expect("who reads gets everything");
+    let mut heard: Vec<_> =
+        heard.into_iter().filter(|event| event.name == "MESSAGE_CREATE").map(|event| event.data["id"].clone()).collect();
+    assert_eq!(heard.pop(), Some(json!(last)));
+    assert!(
+        heard.is_sorted_by_key(|id| id.as_str().expect("an id").parse::<u64>().expect("a number")),
+        "in the order of the channel"
+    );
+    sent.sort_by_key(|id| id.as_str().expect("an id").parse::<u64>().expect("a number"));
+    assert!(heard == sent, "everything, once");
+
+    let frames = stalled.drain().await;
+    assert!(frames < FLOOD, "the stalled one was let go before it got everything: {frames} frames");
 }

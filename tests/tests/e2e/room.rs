@@ -255,6 +255,27 @@ async fn a_voice_socket_that_was_cut_resumes_and_media_goes_on_meanwhile() {
 }
 
 #[tokio::test]
+async fn who_lost_the_voice_socket_may_leave_and_join_anew_at_once() {
+    let world = World::start().await;
+    let mut listener = world.participant("lou", WEBRTC).await;
+    let mut person = world.participant("ann", XCHACHA).await;
+    for round in 0..10 {
+        // As discord.py does it: no resume, but op 4 twice without waiting in between.
+        person.peer.signaling.cut().await;
+        person.session.set_voice(world.guild, None, false, false).await.expect("op 4 goes out");
+        person.session.set_voice(world.guild, Some(world.voice), false, false).await.expect("op 4 goes out");
+        let id = json!(person.id());
+        let left = |state: &Value| state["user_id"] == id && state["channel_id"].is_null();
+        person.session.next_named("VOICE_STATE_UPDATE", left).await.expect("she leaves");
+        let grant = person.session.voice_grant(world.guild, world.voice).await.expect("and may come in again");
+        person.peer = world.join(&grant, XCHACHA).await;
+        let packets = distinct(3, round);
+        person.say(&packets).await;
+        listener.hears_exactly(person.id(), &packets).await;
+    }
+}
+
+#[tokio::test]
 async fn every_version_of_the_voice_gateway_works() {
     let world = World::start().await;
     let mut listener = world.participant("lou", GCM).await;

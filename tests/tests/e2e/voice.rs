@@ -172,6 +172,29 @@ async fn discord_js_resumes_its_voice_socket_and_is_heard_again() {
 }
 
 #[tokio::test]
+async fn discord_py_comes_back_after_a_cut_and_is_heard_again() {
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("python", SPEAK).await;
+    let script = world.discord_py(&bot, &proxy.base()).await;
+    let mut listener = world.participant("lou", GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+    // The library's reader thread waits at its socket for up to thirty seconds and does not notice a new one meanwhile; as soon
+    // as anybody speaks, it does not wait there.
+    listener.say(&distinct(3, 7)).await;
+    let before = proxy.accepted();
+    proxy.cut();
+    script.event("resumed", json!({})).await;
+    // The gateway's socket and the voice socket, each at least once.
+    eventually("two new connections", async || (proxy.accepted() >= before + 2).then_some(())).await;
+    let back = json!({"connected": true, "channel": world.voice});
+    eventually("voice to be connected", async || (script.ask("voice_state", json!({})).await == back).then_some(())).await;
+    let packets = distinct(PACKETS, 6);
+    script.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
+    listener.hears_exactly(bot.user.id, &packets).await;
+}
+
+#[tokio::test]
 async fn two_libraries_share_a_room() {
     let world = World::start().await;
     let (js_bot, py_bot) = (world.bot("jester", SPEAK).await, world.bot("python", SPEAK).await);
