@@ -10,7 +10,8 @@
 //! can only be aimed at a stranger by someone with a valid session who also forges source addresses. An address that someone
 //! else proved is not taken over by discovery. A change of address follows an authentic packet that is newer than all before.
 //!
-//! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74. STUN is
+//! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74, and one answer
+//! at a time per SSRC. STUN is
 //! answered only when authentic.
 
 mod belief;
@@ -53,6 +54,10 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long the answer to IP discovery waits. discord.py asks before it listens for the answer and never asks again, so a
+/// server on the same host that answers at once leaves a moved bot waiting for ever. Any network is slower than this.
+const DISCOVERY_DELAY: Duration = Duration::from_millis(10);
 
 /// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
 const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
@@ -139,6 +144,7 @@ impl Engine {
             ssrc,
             policy,
             discovered: None,
+            owes_discovery: false,
             transport: Transport::None,
             listener: None,
             last_audio: None,
@@ -300,7 +306,7 @@ impl Engine {
             Kind::Rtcp => self.handle_rtcp(now, from, datagram),
             Kind::Stun => self.handle_stun(now, from, datagram, egress),
             Kind::Dtls => self.handle_dtls(now, from, datagram, egress),
-            Kind::Discovery { ssrc } => self.handle_discovery(from, ssrc, egress),
+            Kind::Discovery { ssrc } => self.handle_discovery(now, from, ssrc),
             Kind::Echo(answer) => self.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| {
                 egress.slot()[..answer.len()].copy_from_slice(&answer);
                 egress.commit(answer.len(), from);
@@ -328,6 +334,7 @@ impl Engine {
                 continue;
             }
             match timer {
+                Timer::Discovery => self.answer_discovery(key, egress),
                 Timer::Handshake => self.handshake_timeout(now, key, egress),
                 Timer::Care => self.care(now, key, egress),
                 Timer::Silence => self.watch_silence(now, key),

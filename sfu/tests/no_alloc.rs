@@ -91,6 +91,7 @@ fn join_native(engine: &mut Engine, out: &mut Outbox, now: Instant, n: u16, suit
     discovery[..4].copy_from_slice(&[0, 1, 0, 70]);
     discovery[4..8].copy_from_slice(&ssrc.to_be_bytes());
     engine.handle_datagram(now, address(n), &mut discovery, out);
+    engine.handle_timeout(now + Duration::from_secs(1), out);
     engine.connect_native(id, suite, address(n), &KEY).expect("the peer has a place");
 }
 

@@ -6,7 +6,7 @@ use super::peer::{MAX_ADDRESSES, Media, Transport};
 use super::room::Listener;
 use super::slots::Slots;
 use super::timers::Timer;
-use super::{Egress, Engine};
+use super::{DISCOVERY_DELAY, Egress, Engine};
 use crate::PeerEvent;
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
 use crate::replay::ReplayWindow;
@@ -67,17 +67,32 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn handle_discovery(&mut self, from: SocketAddr, ssrc: u32, egress: &mut impl Egress) -> Result<(), Reason> {
+    /// Notes who asks; the answer follows after [`DISCOVERY_DELAY`]. One answer is on its way per SSRC, however often it is
+    /// asked for: the last address that asked gets it.
+    pub(super) fn handle_discovery(&mut self, now: Instant, from: SocketAddr, ssrc: u32) -> Result<(), Reason> {
         let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
-        let len = demux::write_discovery_response(egress.slot(), ssrc, from);
-        egress.commit(len, from);
         let peer = self.peer(key);
         peer.discovered = Some(from);
+        let (id, is_armed) = (peer.id, peer.owes_discovery);
+        peer.owes_discovery = true;
         // A client may repeat discovery after op 1, when the first answer was lost.
         if peer.transport.native().is_some_and(|native| native.claimed == from && native.address.is_none()) {
             self.believe_discovery(key, from);
         }
+        if !is_armed {
+            self.timers.arm(now + DISCOVERY_DELAY, id, key, Timer::Discovery);
+        }
         Ok(())
+    }
+
+    /// Tells who asked last where we see it.
+    pub(super) fn answer_discovery(&mut self, key: u32, egress: &mut impl Egress) {
+        let peer = self.peer(key);
+        peer.owes_discovery = false;
+        if let Some(to) = peer.discovered {
+            let len = demux::write_discovery_response(egress.slot(), peer.ssrc, to);
+            egress.commit(len, to);
+        }
     }
 
     /// An authentic packet came from `from`: that is where the peer is now.

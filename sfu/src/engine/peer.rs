@@ -22,6 +22,8 @@ pub struct Peer {
     pub policy: Policy,
     /// The last address from which IP discovery with this peer's SSRC came.
     pub discovered: Option<SocketAddr>,
+    /// Whether the answer to that is on its way.
+    pub owes_discovery: bool,
     pub transport: Transport,
     /// Where this peer's listener is in its room, once media can be sent to it.
     pub listener: Option<usize>,

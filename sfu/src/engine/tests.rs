@@ -178,6 +178,19 @@ fn media_before_keys_is_dropped_and_not_remembered() {
 }
 
 #[test]
+fn discovery_is_answered_a_little_later_and_once() {
+    let mut world = World::joined();
+    assert_eq!(world.take(address(1), &discovery(100)), []);
+    assert_eq!(world.take(address(3), &discovery(100)), [], "asked again, from elsewhere");
+    let mut out = Outbox::default();
+    assert_eq!(world.engine.next_timeout(), Some(world.now + DISCOVERY_DELAY));
+    world.engine.handle_timeout(world.now + DISCOVERY_DELAY, &mut out);
+    let [(to, answer)] = out.sent.as_slice() else { panic!("{} answers", out.sent.len()) };
+    assert_eq!((*to, &answer[..4], answer.len()), (address(3), [0, 2, 0, 70].as_slice(), 74));
+    assert_eq!(world.engine.next_timeout(), None);
+}
+
+#[test]
 fn a_claimed_address_is_believed_only_after_discovery_from_there() {
     let mut world = World::joined();
     world.engine.connect_native(PeerId(1), SUITE, address(1), &KEY).expect("a peer");

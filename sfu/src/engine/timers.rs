@@ -8,6 +8,8 @@ use std::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
+    /// IP discovery wants its answer.
+    Discovery,
     /// str0m wants to be called.
     Handshake,
     /// A WebRTC peer wants looking after.
