@@ -66,7 +66,10 @@ pub struct Sessions {
     pub sessions: usize,
     /// Growth of the server's resident memory; the kernel's socket buffers are not in it.
     pub bytes_per_session: f64,
+    /// Growth of the server's CPU use, per session.
     pub cpu_us_per_session_second: f64,
+    /// Of one core, with hardly any session.
+    pub base_cpu_share: f64,
     pub connects_per_second: f64,
     pub server_bytes: u64,
 }
@@ -187,10 +190,11 @@ impl Sessions {
         writeln!(f, "Idle gateway sessions ({} of them, connected at {:.0}/s)", self.sessions, self.connects_per_second)?;
         writeln!(
             f,
-            "  {:.1} KiB of server memory each (resident, {:.0} MiB in all), {:.2} µs of CPU per second each",
+            "  {:.1} KiB of server memory each (resident, {:.0} MiB in all), {:.2} µs of CPU per second each; {:.2} % of a core without them",
             self.bytes_per_session / 1024.0,
             self.server_bytes as f64 / 1024.0 / 1024.0,
-            self.cpu_us_per_session_second
+            self.cpu_us_per_session_second,
+            self.base_cpu_share * 100.0
         )
     }
 }

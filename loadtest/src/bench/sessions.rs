@@ -25,20 +25,22 @@ pub async fn measure(options: &Options, server: &Server, world: &mut World) -> R
     let count = options.sessions as usize;
     let warm = connect(world, &accounts, WARM_UP).await?;
     let before = settled_memory(server).await?;
+    progress(&format!("watching the server with {WARM_UP} sessions for {} s", options.idle_seconds));
+    let base_share = cpu_share(options, server).await?;
     progress(&format!("{count} idle gateway sessions of {ACCOUNTS} accounts connect"));
     let start = Instant::now();
-    let sessions = connect(world, &accounts, count).await?;
+    let open = connect(world, &accounts, count).await?;
     let connects_per_second = count as f64 / start.elapsed().as_secs_f64();
     let memory = settled_memory(server).await?;
     progress(&format!("watching them for {} s", options.idle_seconds));
-    let (cpu, start) = (server.cpu()?, Instant::now());
-    sleep(Duration::from_secs(options.idle_seconds)).await;
-    let cpu_ns = server.cpu()?.process_ns - cpu.process_ns;
-    let open = (warm.len() + sessions.len()) as f64;
+    let share = cpu_share(options, server).await?;
+    // Held until here: what the server does for the first sessions and without any is in both readings.
+    drop((warm, open));
     Ok(Sessions {
         sessions: count,
+        base_cpu_share: base_share,
         bytes_per_session: memory.saturating_sub(before) as f64 / count as f64,
-        cpu_us_per_session_second: cpu_ns as f64 / 1000.0 / open / start.elapsed().as_secs_f64(),
+        cpu_us_per_session_second: (share - base_share) * 1e6 / count as f64,
         connects_per_second,
         server_bytes: memory,
     })
@@ -51,6 +53,13 @@ async fn connect(world: &World, accounts: &[Account], count: usize) -> Result<Ve
         .try_collect()
         .await
         .context("connecting idle sessions")
+}
+
+/// The part of a core that the whole server uses.
+async fn cpu_share(options: &Options, server: &Server) -> Result<f64> {
+    let (cpu, start) = (server.cpu()?, Instant::now());
+    sleep(Duration::from_secs(options.idle_seconds)).await;
+    Ok((server.cpu()?.process_ns - cpu.process_ns) as f64 / start.elapsed().as_nanos() as f64)
 }
 
 async fn settled_memory(server: &Server) -> Result<u64> {
