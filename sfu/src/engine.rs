@@ -10,8 +10,8 @@
 //! can only be aimed at a stranger by someone with a valid session who also forges source addresses. An address that someone
 //! else proved is not taken over by discovery. A change of address follows an authentic packet that is newer than all before.
 //!
-//! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74, and one answer
-//! at a time per SSRC. STUN is
+//! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74, at most
+//! three times and only until op 1. STUN is
 //! answered only when authentic.
 
 mod belief;
@@ -55,9 +55,10 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long the answer to IP discovery waits. discord.py asks before it listens for the answer and never asks again, so a
-/// server on the same host that answers at once leaves a moved bot waiting for ever. Any network is slower than this.
-const DISCOVERY_DELAY: Duration = Duration::from_millis(10);
+/// When IP discovery is answered: first a moment later, then, as long as op 1 does not show that the answer arrived, again.
+/// discord.py asks before it listens for the answer and never asks a second time: a server on the same host that answers at
+/// once, or one lost datagram, would leave its bot waiting for ever.
+const DISCOVERY_DELAYS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(150), Duration::from_millis(600)];
 
 /// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
 const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
@@ -144,7 +145,7 @@ impl Engine {
             ssrc,
             policy,
             discovered: None,
-            owes_discovery: false,
+            discovery_answers: None,
             transport: Transport::None,
             listener: None,
             last_audio: None,
@@ -334,7 +335,7 @@ impl Engine {
                 continue;
             }
             match timer {
-                Timer::Discovery => self.answer_discovery(key, egress),
+                Timer::Discovery => self.answer_discovery(now, key, egress),
                 Timer::Handshake => self.handshake_timeout(now, key, egress),
                 Timer::Care => self.care(now, key, egress),
                 Timer::Silence => self.watch_silence(now, key),

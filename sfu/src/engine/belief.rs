@@ -6,7 +6,7 @@ use super::peer::{MAX_ADDRESSES, Media, Transport};
 use super::room::Listener;
 use super::slots::Slots;
 use super::timers::Timer;
-use super::{DISCOVERY_DELAY, Egress, Engine};
+use super::{DISCOVERY_DELAYS, Egress, Engine};
 use crate::PeerEvent;
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
 use crate::replay::ReplayWindow;
@@ -67,31 +67,37 @@ impl Engine {
         Ok(())
     }
 
-    /// Notes who asks; the answer follows after [`DISCOVERY_DELAY`]. One answer is on its way per SSRC, however often it is
-    /// asked for: the last address that asked gets it.
+    /// Notes who asks; the answer follows after the first of [`DISCOVERY_DELAYS`]. One series of answers is on its way per
+    /// SSRC, however often it is asked for: the last address that asked gets them.
     pub(super) fn handle_discovery(&mut self, now: Instant, from: SocketAddr, ssrc: u32) -> Result<(), Reason> {
         let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
         let peer = self.peer(key);
         peer.discovered = Some(from);
-        let (id, is_armed) = (peer.id, peer.owes_discovery);
-        peer.owes_discovery = true;
+        let (id, is_due) = (peer.id, peer.discovery_answers.is_some());
         // A client may repeat discovery after op 1, when the first answer was lost.
         if peer.transport.native().is_some_and(|native| native.claimed == from && native.address.is_none()) {
             self.believe_discovery(key, from);
         }
-        if !is_armed {
-            self.timers.arm(now + DISCOVERY_DELAY, id, key, Timer::Discovery);
+        if !is_due {
+            self.peer(key).discovery_answers = Some(0);
+            self.timers.arm(now + DISCOVERY_DELAYS[0], id, key, Timer::Discovery);
         }
         Ok(())
     }
 
-    /// Tells who asked last where we see it.
-    pub(super) fn answer_discovery(&mut self, key: u32, egress: &mut impl Egress) {
+    /// Tells who asked last where we see it; again later, unless op 1 shows that it knows.
+    pub(super) fn answer_discovery(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
         let peer = self.peer(key);
-        peer.owes_discovery = false;
-        if let Some(to) = peer.discovered {
-            let len = demux::write_discovery_response(egress.slot(), peer.ssrc, to);
-            egress.commit(len, to);
+        let (Some(given), Some(to)) = (peer.discovery_answers.take(), peer.discovered) else { return };
+        if given > 0 && !matches!(peer.transport, Transport::None) {
+            return;
+        }
+        let len = demux::write_discovery_response(egress.slot(), peer.ssrc, to);
+        egress.commit(len, to);
+        if let Some(&delay) = DISCOVERY_DELAYS.get(given + 1) {
+            peer.discovery_answers = Some(given + 1);
+            let id = peer.id;
+            self.timers.arm(now + delay, id, key, Timer::Discovery);
         }
     }
 

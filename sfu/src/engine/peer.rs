@@ -22,8 +22,8 @@ pub struct Peer {
     pub policy: Policy,
     /// The last address from which IP discovery with this peer's SSRC came.
     pub discovered: Option<SocketAddr>,
-    /// Whether the answer to that is on its way.
-    pub owes_discovery: bool,
+    /// How many answers to that were given, while another is on its way.
+    pub discovery_answers: Option<usize>,
     pub transport: Transport,
     /// Where this peer's listener is in its room, once media can be sent to it.
     pub listener: Option<usize>,

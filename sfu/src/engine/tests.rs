@@ -178,16 +178,26 @@ fn media_before_keys_is_dropped_and_not_remembered() {
 }
 
 #[test]
-fn discovery_is_answered_a_little_later_and_once() {
+fn discovery_is_answered_a_little_later_and_again_until_op_1() {
     let mut world = World::joined();
     assert_eq!(world.take(address(1), &discovery(100)), []);
     assert_eq!(world.take(address(3), &discovery(100)), [], "asked again, from elsewhere");
-    let mut out = Outbox::default();
-    assert_eq!(world.engine.next_timeout(), Some(world.now + DISCOVERY_DELAY));
-    world.engine.handle_timeout(world.now + DISCOVERY_DELAY, &mut out);
-    let [(to, answer)] = out.sent.as_slice() else { panic!("{} answers", out.sent.len()) };
-    assert_eq!((*to, &answer[..4], answer.len()), (address(3), [0, 2, 0, 70].as_slice(), 74));
-    assert_eq!(world.engine.next_timeout(), None);
+    let answer = |world: &mut World| {
+        let due = world.engine.next_timeout()?;
+        let mut out = Outbox::default();
+        world.engine.handle_timeout(due, &mut out);
+        let waited = due - std::mem::replace(&mut world.now, due);
+        Some((waited, out.sent.into_iter().map(|(to, answer)| (to, answer[..4].to_vec(), answer.len())).collect::<Vec<_>>()))
+    };
+    let told = vec![(address(3), vec![0, 2, 0, 70], 74)];
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[0], told.clone())));
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[1], told.clone())));
+    world.engine.connect_native(PeerId(1), SUITE, address(3), &KEY).expect("a peer");
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[2], vec![])), "op 1 shows that it arrived");
+    assert_eq!(answer(&mut world), None);
+    world.take(address(3), &discovery(100));
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[0], told)), "who asks after op 1 is answered once");
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[1], vec![])));
 }
 
 #[test]
