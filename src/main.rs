@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}.");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }

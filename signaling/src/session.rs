@@ -408,9 +408,10 @@ impl Session {
             dave_protocol_version: 0,
             ..description
         };
+        // First the others are told whose SSRC this is: once op 4 is out, audio may come, and libraries drop what nobody named.
+        out.push(Output::Enter { ssrc: self.ssrc });
         self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
         self.stage = Stage::Entering;
-        out.push(Output::Enter { ssrc: self.ssrc });
     }
 
     fn room_event(&mut self, event: RoomEvent, out: &mut Vec<Output>) {

@@ -133,7 +133,7 @@ fn a_native_join_says_everything_in_the_order_that_libraries_need() {
         [Output::ConnectNative { suite: NativeSuite::XChaCha20Poly1305Rtpsize, claimed }]
     );
     rig.give(Input::Keyed([7; 32]));
-    assert_eq!(rig.out.last(), Some(&Output::Enter { ssrc: 1234 }));
+    assert_eq!(rig.out.first(), Some(&Output::Enter { ssrc: 1234 }), "the others know before op 4 makes audio possible");
     let description = json!({
         "mode": MODE_XCHACHA20_POLY1305, "secret_key": vec![7; 32], "audio_codec": "opus", "video_codec": null,
         "media_session_id": "m", "dave_protocol_version": 0,
