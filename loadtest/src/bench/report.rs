@@ -181,6 +181,9 @@ impl Sends {
             "  open loop at {} messages/s: {:.0}/s acknowledged, ack p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms; delivered p99 {:.1} ms after the ack",
             self.rate, open.per_second, open.ack.p50_ms, open.ack.p99_ms, open.ack.max_ms, open.delivery_after_ack.p99_ms
         )?;
+        if open.refused > 0 {
+            writeln!(f, "  {} of them were turned away while the disk or the machine stood still", open.refused)?;
+        }
         writeln!(f)
     }
 }

@@ -14,7 +14,6 @@ use reqwest::Method;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -61,6 +60,8 @@ pub async fn measure(options: &Options, server: &Server, world: &mut World) -> R
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Run {
     pub acknowledged: u64,
+    /// Sends that the server turned away because its writer's queue was full: nothing was stored, and the client was told.
+    pub refused: u64,
     pub per_second: f64,
     pub ack: Latency,
     pub delivery_after_ack: Latency,
@@ -75,7 +76,7 @@ async fn closed_loop(senders: usize, authors: &[Rest], channels: &[ChannelId], d
             let mut latencies = histogram();
             while start.elapsed() < duration {
                 let sent = Instant::now();
-                send(&author, channel).await?;
+                send(&author, channel).await?.context("the server turned a send away: fewer wait than it queues")?;
                 latencies.saturating_record(sent.elapsed().as_nanos() as u64);
             }
             Ok::<_, anyhow::Error>(latencies)
@@ -85,13 +86,12 @@ async fn closed_loop(senders: usize, authors: &[Rest], channels: &[ChannelId], d
     while let Some(task) = tasks.join_next().await {
         latencies.add(task??).context("histograms of one shape")?;
     }
-    Ok(Run::new(&latencies, start.elapsed()))
+    Ok(Run::new(&latencies, 0, start.elapsed()))
 }
 
 /// Sends at moments that do not depend on the answers; latency counts from the intended moment, so a stall is not hidden.
 async fn open_loop(rate: u32, authors: &[Rest], channels: &[ChannelId], duration: Duration) -> Result<(Run, Vec<Acknowledged>)> {
     let in_flight = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
-    let finished = Arc::new(AtomicU64::new(0));
     let mut tick = interval(Duration::from_secs(1) / rate);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let start = Instant::now();
@@ -102,39 +102,42 @@ async fn open_loop(rate: u32, authors: &[Rest], channels: &[ChannelId], duration
         let permit = in_flight.clone().try_acquire_owned();
         let permit = permit.with_context(|| format!("the server does not keep up: {MOST_IN_FLIGHT} sends are unanswered"))?;
         let (author, channel) = (authors[at as usize % authors.len()].clone(), channels[at as usize % channels.len()]);
-        let finished = finished.clone();
         tasks.spawn(async move {
             let _permit = permit;
             let id = send(&author, channel).await?;
             let now = Instant::now();
-            finished.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, anyhow::Error>((id, now, now - due))
+            Ok::<_, anyhow::Error>(id.map(|id| (id, now, now - due)))
         });
     }
     let (mut latencies, mut acknowledged) = (histogram(), Vec::with_capacity(total as usize));
     while let Some(task) = tasks.join_next().await {
-        let (id, at, latency) = task??;
-        latencies.saturating_record(latency.as_nanos() as u64);
-        acknowledged.push((id, at));
+        if let Some((id, at, latency)) = task?? {
+            latencies.saturating_record(latency.as_nanos() as u64);
+            acknowledged.push((id, at));
+        }
     }
-    ensure!(finished.load(Ordering::Relaxed) == total, "a send was not acknowledged");
-    Ok((Run::new(&latencies, start.elapsed()), acknowledged))
+    let refused = total - acknowledged.len() as u64;
+    Ok((Run::new(&latencies, refused, start.elapsed()), acknowledged))
 }
 
-/// Returns the message's id.
-async fn send(author: &Rest, channel: ChannelId) -> Result<String> {
+/// Returns the message's id, or nothing when the server is too busy to take it.
+async fn send(author: &Rest, channel: ChannelId) -> Result<Option<String>> {
     let body = json!({ "content": "A sentence of about the length that people write to each other in a chat." });
     let reply = author.call(Method::POST, &format!("/channels/{channel}/messages"), Some(&body)).await?;
     ensure!(reply.status != 429, "the server limits its rates: start it with GUILDHALL_RATE_LIMITS=off");
+    if reply.status == 503 {
+        return Ok(None);
+    }
     let id = reply.body["id"].as_str().filter(|_| reply.is_success());
-    Ok(id.with_context(|| format!("a send was refused: HTTP {} {}", reply.status, reply.body))?.to_owned())
+    let id = id.with_context(|| format!("a send was refused: HTTP {} {}", reply.status, reply.body))?;
+    Ok(Some(id.to_owned()))
 }
 
 impl Run {
-    fn new(latencies: &Histogram<u64>, elapsed: Duration) -> Self {
+    fn new(latencies: &Histogram<u64>, refused: u64, elapsed: Duration) -> Self {
         let acknowledged = latencies.len();
         let per_second = acknowledged as f64 / elapsed.as_secs_f64();
-        Self { acknowledged, per_second, ack: Latency::of(latencies), delivery_after_ack: Latency::of(&histogram()) }
+        Self { acknowledged, refused, per_second, ack: Latency::of(latencies), delivery_after_ack: Latency::of(&histogram()) }
     }
 }
 
