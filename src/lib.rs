@@ -1,8 +1,9 @@
-//! The server binary's parts: settings, data directory, certificate, listener and web page, composed by [`serve`].
+//! The server binary's parts: settings, data directory, certificate, listener, health checks and web page, composed by [`serve`].
 
 pub mod config;
 pub mod data;
 pub mod listener;
+pub mod operations;
 pub mod serve;
 pub mod tls;
 pub mod web;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::listener::{self, Deadlines};
-use crate::{tls, web};
+use crate::{operations, tls, web};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade};
@@ -66,7 +66,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let owner = control_plane.ensure_owner().await?;
 
     let (stop, stopped) = watch::channel(false);
-    let router = router(&control_plane, signaling.clone());
+    let operations = operations::router(control_plane.vitals(), sfu.clone(), config.media_workers);
+    let router = router(&control_plane, signaling.clone()).merge(operations);
     let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), stopped));
     announce(address, owner);
 
@@ -177,7 +178,6 @@ fn router(control_plane: &ControlPlane, signaling: Signaling) -> Router {
         .route("/gateway", get(main_gateway))
         // Libraries that take the URL for a bare host put a slash before the query.
         .route("/gateway/", get(main_gateway))
-        .route("/livez", get(async || "alive"))
         .with_state(doors);
     own.merge(control_plane.router()).fallback(web::page)
 }

@@ -3,8 +3,8 @@
 use crate::api;
 use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
-use crate::hub::{self, Hub};
-use crate::store::{Publication, Store};
+use crate::hub::{self, Census, Hub};
+use crate::store::{self, Publication, Store, WriterStats};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_token::VoiceKey;
@@ -93,6 +93,25 @@ impl App {
     }
 }
 
+/// How the control plane is, for health checks and metrics. Cheap to clone; nothing in it names a user.
+#[derive(Clone)]
+pub struct Vitals(App);
+
+impl Vitals {
+    /// Whether the database answers a read.
+    pub async fn check_database(&self) -> store::Result<()> {
+        self.0.store().check().await
+    }
+
+    pub fn census(&self) -> Census {
+        self.0.hub().census()
+    }
+
+    pub fn writer(&self) -> WriterStats {
+        self.0.store().writer_stats()
+    }
+}
+
 pub struct ControlPlane {
     app: App,
     publisher: JoinHandle<()>,
@@ -129,6 +148,10 @@ impl ControlPlane {
     /// For the main gateway's upgrades ([`crate::gateway::upgrade`]), which share a path with the voice gateway's.
     pub fn hub(&self) -> &Hub {
         self.app.hub()
+    }
+
+    pub fn vitals(&self) -> Vitals {
+        Vitals(self.app.clone())
     }
 
     /// On the first start: makes the owner's account and a guild that it owns. Later: `None`.

@@ -51,6 +51,17 @@ pub struct Config {
     pub heartbeat_interval: Duration,
 }
 
+/// How much there is of what the hub holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Guilds in memory.
+    pub guilds: usize,
+    /// Gateway sessions, those that wait for their client to come back included.
+    pub sessions: usize,
+    /// Gateway sockets that are open, those that have not identified included.
+    pub connections: usize,
+}
+
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
@@ -326,6 +337,11 @@ impl Hub {
     /// Gateway sockets that are open.
     pub fn connections(&self) -> usize {
         self.0.is_closing.receiver_count()
+    }
+
+    pub fn census(&self) -> Census {
+        let core = self.core();
+        Census { guilds: core.rooms.len(), sessions: core.sessions.len(), connections: self.connections() }
     }
 
     /// Op 7 to every session, closes every socket, ends the hub's tasks.

@@ -25,7 +25,7 @@ pub use members::{Ban, Left};
 pub use messages::{NewMessage, Page, REPLY, Sent};
 pub use tokens::{Caller, TokenHash};
 pub use users::Credentials;
-pub use writer::Publication;
+pub use writer::{Publication, WriterStats};
 
 use crate::ids::Ids;
 use guildhall_protocol::Snowflake;
@@ -140,6 +140,16 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> futures_util::future::BoxFuture<'t, Result<T>> + Send + 'static,
     {
         self.0.writer.run(work).await
+    }
+
+    /// Whether a read of the file works now.
+    pub async fn check(&self) -> Result<()> {
+        sqlx::query("SELECT seq FROM topics LIMIT 1").fetch_optional(self.readers()).await?;
+        Ok(())
+    }
+
+    pub fn writer_stats(&self) -> WriterStats {
+        self.0.writer.stats()
     }
 
     /// Lets the writer finish what is queued, then closes every connection. Later writes fail with `NotCommitted`.

@@ -15,6 +15,7 @@ use sqlx::sqlite::SqliteConnection;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -196,9 +197,31 @@ where
     }
 }
 
+/// What the task did since the start. Only it counts.
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    jobs: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// A snapshot of the writer, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Transactions with jobs that were committed; pruning is not counted.
+    pub commits: u64,
+    /// Jobs that those transactions made durable. One that found a conflict is none of them.
+    pub jobs: u64,
+    /// Transactions that could not be committed.
+    pub failures: u64,
+    /// Jobs that wait now.
+    pub waiting: usize,
+}
+
 /// The handle through which jobs reach the task.
 pub struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    counters: Arc<Counters>,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -207,8 +230,19 @@ impl Writer {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (publications, published) = mpsc::channel(PUBLICATIONS);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(connection, ids, waiting, publications, stopped));
-        (Self { jobs, stop: Mutex::new(Some((stop, task))) }, published)
+        let counters = Arc::<Counters>::default();
+        let task = tokio::spawn(run(connection, ids, waiting, publications, stopped, counters.clone()));
+        (Self { jobs, counters, stop: Mutex::new(Some((stop, task))) }, published)
+    }
+
+    pub fn stats(&self) -> WriterStats {
+        let Counters { commits, jobs, failures } = &*self.counters;
+        WriterStats {
+            commits: commits.load(Relaxed),
+            jobs: jobs.load(Relaxed),
+            failures: failures.load(Relaxed),
+            waiting: self.jobs.max_capacity() - self.jobs.capacity(),
+        }
     }
 
     pub async fn run<T, F>(&self, work: F) -> Result<T>
@@ -240,6 +274,7 @@ async fn run(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     publications: mpsc::Sender<Publication>,
     mut stopped: oneshot::Receiver<()>,
+    counters: Arc<Counters>,
 ) {
     let mut heads = Heads::default();
     let mut prune_at = Instant::now();
@@ -264,7 +299,7 @@ async fn run(
         {
             group.push(job);
         }
-        for publication in commit_group(&mut connection, &mut heads, &ids, group).await {
+        for publication in commit_group(&mut connection, &mut heads, &ids, &counters, group).await {
             if publications.send(publication).await.is_err() {
                 return; // the publisher is gone: nobody is left to answer to
             }
@@ -280,6 +315,7 @@ async fn commit_group(
     connection: &mut SqliteConnection,
     heads: &mut Heads,
     ids: &Ids,
+    counters: &Counters,
     group: Vec<Box<dyn Job>>,
 ) -> Vec<Publication> {
     if heads.known.len() > HEADS {
@@ -290,9 +326,12 @@ async fn commit_group(
     let outcome = transaction(connection, heads, ids, &mut group, &mut done).await;
     match outcome {
         Ok(()) => {
+            counters.commits.fetch_add(1, Relaxed);
+            counters.jobs.fetch_add(done.len() as u64, Relaxed);
             done.into_iter().map(|(job, events)| Publication { events, answer: Box::new(move || job.finish(Ok(()))) }).collect()
         }
         Err(error) => {
+            counters.failures.fetch_add(1, Relaxed);
             tracing::error!(%error, jobs = done.len() + group.len(), "a transaction failed; its jobs are refused");
             heads.forget();
             // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.

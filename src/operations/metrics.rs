@@ -1,0 +1,236 @@
+//! The metrics page: Prometheus' text format 0.0.4. The names are a promise to dashboards: deploy/README.md lists them.
+
+use guildhall_control_plane::hub::Census;
+use guildhall_control_plane::store::WriterStats;
+use guildhall_sfu::{Stats, WorkerStats};
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+/// Clock ticks per second in /proc: 100 on every architecture that Linux shows to programs (`USER_HZ`).
+const TICKS: f64 = 100.0;
+
+/// What the system says of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Process {
+    pub resident_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
+}
+
+impl Process {
+    /// What /proc does not say is left out.
+    pub fn read() -> Self {
+        let read = |name| std::fs::read_to_string(name).unwrap_or_default();
+        Self { resident_bytes: resident_bytes(&read("/proc/self/status")), cpu_seconds: cpu_seconds(&read("/proc/self/stat")) }
+    }
+}
+
+/// From the line `VmRSS:     1234 kB`.
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// User and system time, fields 14 and 15. The second field is the program's name, which may contain anything.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(ticks as f64 / TICKS)
+}
+
+/// The whole page.
+pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process) -> String {
+    let mut page = Page::default();
+    page.gauge("guildhall_build_info", "Always 1; the version is the label.");
+    page.sample(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
+
+    page.gauge("guildhall_media_workers", "Media workers that answered this scrape.");
+    page.sample("", media.workers.len());
+    page.gauge("guildhall_media_rooms", "Voice rooms with somebody in them.");
+    page.per_worker(media, |worker| worker.rooms);
+    page.gauge("guildhall_media_peers", "Participants of voice rooms.");
+    page.per_worker(media, |worker| worker.peers);
+    page.counter("guildhall_media_received_packets_total", "Datagrams received.");
+    page.per_worker(media, |worker| worker.traffic.packets_in);
+    page.counter("guildhall_media_received_bytes_total", "Bytes of the datagrams received.");
+    page.per_worker(media, |worker| worker.traffic.bytes_in);
+    page.counter("guildhall_media_sent_packets_total", "Datagrams sent, each listener's copy by itself.");
+    page.per_worker(media, |worker| worker.traffic.packets_out);
+    page.counter("guildhall_media_sent_bytes_total", "Bytes of the datagrams sent.");
+    page.per_worker(media, |worker| worker.traffic.bytes_out);
+    page.counter("guildhall_media_received_audio_packets_total", "Authentic audio packets that were let through to their room.");
+    page.per_worker(media, |worker| worker.traffic.audio_in);
+    page.counter("guildhall_media_sent_audio_packets_total", "Copies of audio packets sealed for listeners.");
+    page.per_worker(media, |worker| worker.traffic.audio_out);
+    page.counter("guildhall_media_dropped_packets_total", "Datagrams, or one listener's copies, that were dropped.");
+    for worker in &media.workers {
+        for (reason, count) in worker.drops.iter() {
+            page.sample(&format!("{},reason=\"{}\"", label(worker), reason.name()), count);
+        }
+    }
+    page.counter("guildhall_media_busy_seconds_total", "Time that a worker spent working.");
+    page.per_worker(media, |worker| seconds(worker.busy));
+    page.counter("guildhall_media_idle_seconds_total", "Time that a worker spent waiting.");
+    page.per_worker(media, |worker| seconds(worker.idle));
+
+    page.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
+    page.sample("", census.sessions);
+    page.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
+    page.sample("", census.connections);
+    page.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
+    page.sample("", census.guilds);
+
+    page.counter("guildhall_database_commits_total", "Committed transactions that carried changes.");
+    page.sample("", writer.commits);
+    page.counter("guildhall_database_jobs_total", "Changes that were committed, many to a transaction under load.");
+    page.sample("", writer.jobs);
+    page.counter("guildhall_database_failures_total", "Transactions that could not be committed.");
+    page.sample("", writer.failures);
+    page.gauge("guildhall_database_waiting_jobs", "Changes that wait for the writer.");
+    page.sample("", writer.waiting);
+
+    // These two have the names that every Prometheus client library gives them.
+    if let Some(bytes) = process.resident_bytes {
+        page.gauge("process_resident_memory_bytes", "Resident memory of the server.");
+        page.sample("", bytes);
+    }
+    if let Some(seconds) = process.cpu_seconds {
+        page.counter("process_cpu_seconds_total", "User and system time of the server.");
+        page.sample("", seconds);
+    }
+    page.text
+}
+
+/// A worker is known by its UDP port: it stays the same when another worker does not answer.
+fn label(worker: &WorkerStats) -> String {
+    format!("worker=\"{}\"", worker.address.port())
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// Families one after another, each with its samples. Label values are our own words and numbers: nothing needs escaping.
+#[derive(Default)]
+struct Page {
+    text: String,
+    family: &'static str,
+}
+
+impl Page {
+    fn counter(&mut self, name: &'static str, help: &str) {
+        self.begin(name, help, "counter");
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &str) {
+        self.begin(name, help, "gauge");
+    }
+
+    fn begin(&mut self, name: &'static str, help: &str, kind: &str) {
+        self.family = name;
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, labels: &str, value: impl Display) {
+        let name = self.family;
+        match labels {
+            "" => self.line(format_args!("{name} {value}")),
+            labels => self.line(format_args!("{name}{{{labels}}} {value}")),
+        }
+    }
+
+    fn per_worker<V: Display>(&mut self, media: &Stats, value: impl Fn(&WorkerStats) -> V) {
+        for worker in &media.workers {
+            self.sample(&label(worker), value(worker));
+        }
+    }
+
+    fn line(&mut self, line: impl Display) {
+        writeln!(self.text, "{line}").expect("a string takes everything");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guildhall_sfu::Reason;
+
+    fn stats() -> Stats {
+        let worker = |port: u16| WorkerStats {
+            address: ([127, 0, 0, 1], port).into(),
+            rooms: 1,
+            peers: 2,
+            traffic: Default::default(),
+            drops: Default::default(),
+            busy: Duration::from_millis(1_500),
+            idle: Duration::from_secs(10),
+        };
+        let mut workers = vec![worker(50_000), worker(50_001)];
+        workers[1].traffic.bytes_out = u64::MAX;
+        workers[1].drops.add(Reason::WrongTag, 7);
+        Stats { workers }
+    }
+
+    fn example() -> String {
+        let census = Census { guilds: 3, sessions: 4, connections: 5 };
+        let writer = WriterStats { commits: 6, jobs: 7, failures: 8, waiting: 9 };
+        page(&stats(), census, writer, Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25) })
+    }
+
+    #[test]
+    fn every_number_stands_under_its_name_and_worker() {
+        let page = example();
+        for line in [
+            "guildhall_media_workers 2",
+            "guildhall_media_peers{worker=\"50000\"} 2",
+            "guildhall_media_sent_bytes_total{worker=\"50001\"} 18446744073709551615",
+            "guildhall_media_dropped_packets_total{worker=\"50001\",reason=\"wrong_tag\"} 7",
+            "guildhall_media_dropped_packets_total{worker=\"50000\",reason=\"wrong_tag\"} 0",
+            "guildhall_media_busy_seconds_total{worker=\"50000\"} 1.5",
+            "guildhall_guilds_loaded 3",
+            "guildhall_gateway_sessions 4",
+            "guildhall_gateway_connections 5",
+            "guildhall_database_commits_total 6",
+            "guildhall_database_jobs_total 7",
+            "guildhall_database_failures_total 8",
+            "guildhall_database_waiting_jobs 9",
+            "process_resident_memory_bytes 4096",
+            "process_cpu_seconds_total 0.25",
+        ] {
+            assert!(page.lines().any(|written| written == line), "{line} is missing in\n{page}");
+        }
+    }
+
+    #[test]
+    fn every_family_is_described_once_typed_by_its_name_and_documented() {
+        let page = example();
+        let documentation = include_str!("../../deploy/README.md");
+        let mut families = std::collections::BTreeSet::new();
+        let mut family = "";
+        for line in page.lines() {
+            if let Some(described) = line.strip_prefix("# HELP ") {
+                family = described.split_once(' ').expect("a help text").0;
+                assert!(families.insert(family), "{family} is described twice");
+                assert!(documentation.contains(&format!("`{family}`")), "{family} is not in deploy/README.md");
+            } else if let Some(kind) = line.strip_prefix(&format!("# TYPE {family} ")) {
+                assert_eq!(kind, if family.ends_with("_total") { "counter" } else { "gauge" }, "{family}");
+            } else {
+                let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+                assert_eq!(name.split('{').next(), Some(family));
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        assert!(families.len() > 15, "{families:?}");
+    }
+
+    #[test]
+    fn proc_is_read_whatever_the_program_is_called() {
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t   12 kB\nThreads:\t3\n"), Some(12 * 1024));
+        assert_eq!(resident_bytes("Name:\tx\n"), None);
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 150 25 0 0 20 0 3 0 99 1 2";
+        assert_eq!(cpu_seconds(stat), Some(1.75));
+        assert_eq!(cpu_seconds("7 (a) S 1"), None);
+        let here = Process::read();
+        assert!(here.resident_bytes.is_some_and(|bytes| bytes > 1 << 20) && here.cpu_seconds.is_some(), "{here:?}");
+    }
+}
