@@ -1,5 +1,6 @@
 //! The server binary's parts: settings, data directory, certificate, listener, health checks and web page, composed by [`serve`].
 
+pub mod backup;
 pub mod config;
 pub mod data;
 pub mod listener;

@@ -1,8 +1,8 @@
 //! The server binary: reads the settings, starts logging, and runs what was asked for.
 
-use clap::Command;
+use clap::{ArgMatches, Command};
 use guildhall::config::{self, Config};
-use guildhall::serve;
+use guildhall::{backup, serve};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -14,8 +14,15 @@ fn main() -> ExitCode {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(config::command())
+        .subcommand(backup::command())
         .get_matches();
-    let (_, matches) = matches.subcommand().expect("clap asks for one");
+    match matches.subcommand().expect("clap asks for one") {
+        ("backup", matches) => run(backup::run(matches)),
+        (_, matches) => serve(matches),
+    }
+}
+
+fn serve(matches: &ArgMatches) -> ExitCode {
     let config = match Config::load(matches) {
         Ok(config) => config,
         Err(error) => {
@@ -28,8 +35,13 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    run(serve::run(config))
+}
+
+/// Runs to the end, and says why if that is a bad one.
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("threads and epoll are there on every supported system");
-    let ran = runtime.block_on(serve::run(config));
+    let ran = runtime.block_on(work);
     // What still runs is past its deadline, and not waited for.
     runtime.shutdown_background();
     match ran {

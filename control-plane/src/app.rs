@@ -8,7 +8,7 @@ use crate::store::{self, Publication, Store, WriterStats};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_token::VoiceKey;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -168,6 +168,11 @@ impl ControlPlane {
             tracing::error!(%error, "the publisher did not end cleanly");
         }
     }
+}
+
+/// Copies the database below a data folder to a new file, whether or not a server runs on it. Never overwrites.
+pub async fn backup(data_dir: &Path, target: &Path) -> anyhow::Result<()> {
+    store::backup(&data_dir.join(DATABASE), target).await
 }
 
 /// Hands committed events to the hub, one job's after another's, and answers each job when they have been applied.

@@ -15,4 +15,4 @@ pub mod presence;
 pub mod store;
 pub mod voice;
 
-pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals};
+pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, backup};

@@ -5,6 +5,7 @@
 //! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share.
 
 mod applications;
+mod backup;
 mod channels;
 mod guilds;
 mod invites;
@@ -19,6 +20,7 @@ mod users;
 mod writer;
 
 pub use applications::NewApplication;
+pub use backup::backup;
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
