@@ -5,12 +5,18 @@ use std::process::Command;
 use guildhall_loadtest::{Gateway, Rest, Trust, gateway::Connect};
 use guildhall_protocol::Permissions;
 use guildhall_tests::{
+    DEADLINE,
     room::{GCM, WEBRTC},
     server::{Server, binary},
     wire::Wire,
     world::{PASSWORD, World},
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 #[test]
 fn help_names_every_option_with_its_environment_variable() {
@@ -185,4 +191,30 @@ async fn tls_and_plain_http_share_the_port() {
     let stranger = Trust::file(&other.ca()).expect("another server has another authority");
     let rest = Rest::with_trust(&format!("https://127.0.0.1:{port}"), &stranger).expect("a client");
     rest.gateway_url().await.expect_err("who trusts another authority does not talk to this server");
+}
+
+#[tokio::test]
+async fn a_monitor_on_the_same_machine_sees_that_it_is_ready_and_what_it_does() {
+    let server = Server::start();
+    // By hand, because our client knows the API only.
+    let ask = async |path: &str, header: &str| {
+        let mut stream = TcpStream::connect(server.address()).await.expect("the server listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{header}Connection: close\r\n\r\n", server.address());
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.split(' ').nth(1).map(str::to_owned).expect("a status"), body.to_owned())
+    };
+    assert_eq!(ask("/livez", "").await.0, "200");
+    let (status, body) = ask("/readyz", "").await;
+    assert_eq!((status.as_str(), body.as_str()), ("200", r#"{"ready":true,"failing":[]}"#));
+
+    let mut main = Wire::open(&format!("ws://{}/gateway?v=10&encoding=json", server.address())).await;
+    main.hear_op(10).await;
+    let (status, page) = ask("/metrics", "").await;
+    assert_eq!(status, "200");
+    assert!(page.contains("guildhall_gateway_connections 1\n"), "the open socket is counted: {page}");
+    assert!(page.contains("guildhall_media_peers{worker="), "{page}");
+    assert_eq!(ask("/metrics", "X-Forwarded-For: 192.0.2.1\r\n").await.0, "404", "not for who comes through a proxy");
 }
