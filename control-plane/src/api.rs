@@ -10,6 +10,7 @@ mod bans;
 mod body;
 mod channels;
 mod codes;
+mod emoji;
 mod error;
 pub(crate) mod first_start;
 mod form;
@@ -23,6 +24,7 @@ mod messages;
 mod overwrites;
 pub(crate) mod passwords;
 pub(crate) mod rate_limit;
+mod reactions;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,7 @@ pub fn router(app: App) -> Router {
         .merge(members::routes())
         .merge(messages::routes())
         .merge(overwrites::routes())
+        .merge(reactions::routes())
         .merge(roles::routes())
         .merge(typing::routes())
         .merge(users::routes())

@@ -4,7 +4,7 @@
 //! topic, and reaches the hub after the commit in that order. An ephemeral event (typing, presence, voice state) has no
 //! sequence and no row: losing one is harmless.
 
-use guildhall_protocol::model::{Channel, Guild, Invite, Member, Message, Role, User};
+use guildhall_protocol::model::{Channel, Guild, Invite, Member, Message, ReactionEmoji, Role, User};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,34 @@ pub enum Event {
         channel_id: ChannelId,
         message_ids: Vec<MessageId>,
     },
+    ReactionAdd {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+        user_id: UserId,
+        /// Who wrote the message.
+        author_id: UserId,
+        emoji: Box<ReactionEmoji>,
+    },
+    ReactionRemove {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+        user_id: UserId,
+        emoji: Box<ReactionEmoji>,
+    },
+    /// Everyone's reactions with one emoji.
+    ReactionRemoveEmoji {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+        emoji: Box<ReactionEmoji>,
+    },
+    ReactionRemoveAll {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+    },
     UserUpdate {
         user: Box<User>,
     },
@@ -128,7 +156,12 @@ impl Event {
                 Topic::Guild(channel.guild_id)
             }
             Self::MessageCreate { message, .. } | Self::MessageUpdate { message, .. } => Topic::Channel(message.channel_id),
-            Self::MessageDelete { channel_id, .. } | Self::MessageDeleteBulk { channel_id, .. } => Topic::Channel(*channel_id),
+            Self::MessageDelete { channel_id, .. }
+            | Self::MessageDeleteBulk { channel_id, .. }
+            | Self::ReactionAdd { channel_id, .. }
+            | Self::ReactionRemove { channel_id, .. }
+            | Self::ReactionRemoveEmoji { channel_id, .. }
+            | Self::ReactionRemoveAll { channel_id, .. } => Topic::Channel(*channel_id),
             Self::UserUpdate { user } => Topic::User(user.id),
         }
     }

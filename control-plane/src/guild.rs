@@ -191,7 +191,11 @@ impl State {
             | Event::InviteDelete { .. }
             | Event::MessageUpdate { .. }
             | Event::MessageDelete { .. }
-            | Event::MessageDeleteBulk { .. } => {}
+            | Event::MessageDeleteBulk { .. }
+            | Event::ReactionAdd { .. }
+            | Event::ReactionRemove { .. }
+            | Event::ReactionRemoveEmoji { .. }
+            | Event::ReactionRemoveAll { .. } => {}
         }
     }
 

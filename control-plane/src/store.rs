@@ -24,7 +24,7 @@ pub use backup::backup;
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
-pub use messages::{NewMessage, Page, REPLY, Sent};
+pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent};
 pub use tokens::{Caller, TokenHash};
 pub use users::Credentials;
 pub use writer::{Publication, WriterStats};

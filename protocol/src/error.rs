@@ -47,6 +47,7 @@ codes! {
     UnknownOverwrite = 10009, 404, "Unknown Permission Overwrite";
     UnknownRole = 10011, 404, "Unknown Role";
     UnknownUser = 10013, 404, "Unknown User";
+    UnknownEmoji = 10014, 404, "Unknown Emoji";
     UnknownBan = 10026, 404, "Unknown Ban";
 
     BotsOnly = 20002, 403, "Only bots can use this endpoint";
@@ -55,6 +56,7 @@ codes! {
 
     TooManyGuilds = 30001, 400, "Maximum number of guilds reached (100)";
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
+    TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
     TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
     TooManyOverwrites = 30060, 400, "Maximum number of channel permission overwrites reached (1000)";

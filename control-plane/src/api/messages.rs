@@ -74,12 +74,16 @@ async fn list(
         })
         .await?;
     // Documented so: without the right to read history there is none, which is no error.
-    Ok(Json(if may_read { app.store().messages(channel, page, limit).await? } else { Vec::new() }))
+    let mut messages = if may_read { app.store().messages(channel, page, limit).await? } else { Vec::new() };
+    app.store().show_reactions(channel, &mut messages, caller.id()).await?;
+    Ok(Json(messages))
 }
 
 async fn read(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<Json<Message>> {
     app.in_channel(&caller, channel, |access| access.require(Permissions::READ_MESSAGE_HISTORY)).await?;
-    Ok(Json(app.store().find_message(channel, id).await?.ok_or(ErrorCode::UnknownMessage)?))
+    let mut message = app.store().find_message(channel, id).await?.ok_or(ErrorCode::UnknownMessage)?;
+    app.store().show_reactions(channel, std::slice::from_mut(&mut message), caller.id()).await?;
+    Ok(Json(message))
 }
 
 struct Create {
@@ -276,6 +280,7 @@ async fn create(
         message_reference,
         referenced_message: referenced.map(|original| Some(Box::new(original))),
         sticker_items: [],
+        reactions: Vec::new(),
     };
     let new = NewMessage { guild_id: sending.guild_id, message, member: Some(sending.member), enforced_nonce };
     let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
@@ -372,7 +377,9 @@ async fn edit(
         }
     };
     let changed = app.store().change_message(guild_id, channel, id, change).await;
-    Ok(Json(changed.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?))
+    let mut changed = changed.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
+    app.store().show_reactions(channel, std::slice::from_mut(&mut changed), caller.id()).await?;
+    Ok(Json(changed))
 }
 
 async fn delete(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<StatusCode> {

@@ -24,6 +24,8 @@ const fn limit(requests: u32, seconds: u64) -> Limit {
 /// All requests of one caller together, as documented: 50 a second.
 pub const GLOBAL: Limit = limit(50, 1);
 
+const REACTIONS: Limit = Limit { requests: 1, per: Duration::from_millis(250) };
+
 /// The bucket names of the two limits that belong to no route.
 pub const GLOBAL_BUCKET: &str = "global";
 pub const SLOWMODE_BUCKET: &str = "slowmode";
@@ -38,6 +40,12 @@ const TABLE: &[(&str, &str, &str, Limit)] = &[
     ("PATCH", "/channels/{channel_id}/messages/{message_id}", "messages-edit", limit(25, 5)),
     ("DELETE", "/channels/{channel_id}/messages/{message_id}", "messages-delete", limit(25, 5)),
     ("POST", "/channels/{channel_id}/messages/bulk-delete", "messages-bulk-delete", limit(5, 5)),
+    // Four a second, as libraries expect: a reaction costs a commit and a dispatch to everyone in the channel.
+    ("PUT", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me", "reactions", REACTIONS),
+    ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me", "reactions", REACTIONS),
+    ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}", "reactions", REACTIONS),
+    ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}", "reactions", REACTIONS),
+    ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions", "reactions", REACTIONS),
     // A typing client repeats itself every eight seconds.
     ("POST", "/channels/{channel_id}/typing", "typing", limit(10, 10)),
     ("POST", "/guilds", "guilds-create", limit(10, 10)),
@@ -174,6 +182,9 @@ mod tests {
     fn routes_have_their_own_limits_and_reading_is_the_generous_default() {
         assert_eq!(of("POST", "/channels/{channel_id}/messages").0, "messages-create");
         assert_eq!(of("GET", "/channels/{channel_id}/messages").0, "read");
+        let reaction = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me";
+        assert_eq!(of("PUT", reaction), of("DELETE", reaction));
+        assert_eq!((of("PUT", reaction).0, of("PUT", reaction).1.per), ("reactions", Duration::from_millis(250)));
         assert_eq!(of("PUT", "/guilds/{guild_id}/bans/{user_id}").0, "change");
     }
 }

@@ -5,6 +5,7 @@ mod guilds;
 mod messages;
 mod moderation;
 mod people;
+mod reactions;
 mod shapes;
 mod transport;
 

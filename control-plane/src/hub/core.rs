@@ -186,7 +186,11 @@ impl Core {
             Event::MessageCreate { guild_id, .. }
             | Event::MessageUpdate { guild_id, .. }
             | Event::MessageDelete { guild_id, .. }
-            | Event::MessageDeleteBulk { guild_id, .. } => *guild_id == *guild,
+            | Event::MessageDeleteBulk { guild_id, .. }
+            | Event::ReactionAdd { guild_id, .. }
+            | Event::ReactionRemove { guild_id, .. }
+            | Event::ReactionRemoveEmoji { guild_id, .. }
+            | Event::ReactionRemoveAll { guild_id, .. } => *guild_id == *guild,
             _ => committed.topic == Topic::Guild(*guild),
         };
         if !concerns {

@@ -146,6 +146,41 @@ impl Core {
                 let d = json!({ "ids": message_ids as Vec<MessageId>, "channel_id": channel_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, "MESSAGE_DELETE_BULK", &d);
             }
+            Event::ReactionAdd { guild_id, channel_id, message_id, user_id, author_id, emoji } => {
+                let d = json!({
+                    "user_id": user_id,
+                    "channel_id": channel_id,
+                    "message_id": message_id,
+                    "guild_id": guild_id,
+                    "member": self.guild(guild_id).and_then(|state| state.member(user_id)),
+                    "message_author_id": author_id,
+                    "emoji": emoji,
+                    "burst": false,
+                    "burst_colors": [],
+                    "type": 0,
+                });
+                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_ADD", &d);
+            }
+            Event::ReactionRemove { guild_id, channel_id, message_id, user_id, emoji } => {
+                let d = json!({
+                    "user_id": user_id,
+                    "channel_id": channel_id,
+                    "message_id": message_id,
+                    "guild_id": guild_id,
+                    "emoji": emoji,
+                    "burst": false,
+                    "type": 0,
+                });
+                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE", &d);
+            }
+            Event::ReactionRemoveEmoji { guild_id, channel_id, message_id, emoji } => {
+                let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id, "emoji": emoji });
+                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE_EMOJI", &d);
+            }
+            Event::ReactionRemoveAll { guild_id, channel_id, message_id } => {
+                let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id });
+                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE_ALL", &d);
+            }
             Event::UserUpdate { ref user } => self.user_update(user, &event),
         }
     }
@@ -223,6 +258,11 @@ impl Core {
     fn tell_readers(&mut self, guild: GuildId, channel: ChannelId, name: &'static str, d: &impl Serialize) {
         let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
         self.tell_viewers(guild, channel, needed, Intents::GUILD_MESSAGES, name, d);
+    }
+
+    fn tell_reaction(&mut self, guild: GuildId, channel: ChannelId, name: &'static str, d: &impl Serialize) {
+        let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
+        self.tell_viewers(guild, channel, needed, Intents::GUILD_MESSAGE_REACTIONS, name, d);
     }
 
     fn guild_update(&mut self, guild: GuildId, event: &Event, at: Moment) {

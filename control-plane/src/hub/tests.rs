@@ -6,6 +6,7 @@ use crate::gateway::mailbox::{MAX_BACKLOG, MAX_DETACHED};
 use crate::gateway::session::ResumeError;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, channel, member, role, user};
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, RequestMembers, Shard, Status, WantedMembers};
+use guildhall_protocol::model::ReactionEmoji;
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
 use serde_json::json;
 use std::time::Duration;
@@ -19,6 +20,11 @@ fn member_update(id: UserId, roles: &[RoleId]) -> Event {
 
 fn message_create(channel: ChannelId, author: UserId) -> Event {
     Event::MessageCreate { guild_id: GUILD, message: message(channel, author, &[]) }
+}
+
+fn reaction(channel_id: ChannelId) -> Event {
+    let (message_id, emoji) = (MessageId::new(900), Box::new(ReactionEmoji::unicode("👍".to_owned())));
+    Event::ReactionAdd { guild_id: GUILD, channel_id, message_id, user_id: BOB, author_id: OWNER, emoji }
 }
 
 /// What Ann (a keeper) and Bob are told of an event, each with a session that asks for `intents`.
@@ -41,6 +47,8 @@ fn events_reach_who_asked_for_them_and_may_know() {
         (Intents::GUILD_MESSAGES, message_create(HALL, OWNER), &["MESSAGE_CREATE 200"][..], &["MESSAGE_CREATE 200"][..]),
         (Intents::GUILD_MESSAGES, message_create(VAULT, OWNER), &["MESSAGE_CREATE 201"], &[]),
         (Intents::GUILD_MESSAGES, bulk(), &["MESSAGE_DELETE_BULK 201"], &[]),
+        (Intents::GUILD_MESSAGE_REACTIONS, reaction(HALL), &["MESSAGE_REACTION_ADD 200"], &["MESSAGE_REACTION_ADD 200"]),
+        (Intents::GUILD_MESSAGE_REACTIONS, reaction(VAULT), &["MESSAGE_REACTION_ADD 201"], &[]),
         (Intents::GUILDS, Event::ChannelDelete { channel: Box::new(vault(true)) }, &["CHANNEL_DELETE 201"], &[]),
         (Intents::GUILDS, Event::ChannelUpdate { channel: Box::new(vault(true)) }, &["CHANNEL_UPDATE 201"], &[]),
         (
@@ -75,6 +83,39 @@ fn events_reach_who_asked_for_them_and_may_know() {
         check(intent, event.clone(), ann, bob);
         check(everything_but(intent), event, &[], &[]);
     }
+}
+
+#[test]
+fn reactions_are_told_with_who_what_and_where() {
+    let mut world = World::new();
+    let (ann, bob) = (world.session(ANN, Intents::GUILD_MESSAGE_REACTIONS), world.session(BOB, Intents::GUILD_MESSAGE_REACTIONS));
+    let emoji = || Box::new(ReactionEmoji::unicode("👍".to_owned()));
+    let (guild_id, channel_id, message_id) = (GUILD, VAULT, MessageId::new(900));
+    world.publish(reaction(VAULT));
+    world.publish(Event::ReactionRemove { guild_id, channel_id, message_id, user_id: BOB, emoji: emoji() });
+    world.publish(Event::ReactionRemoveEmoji { guild_id, channel_id, message_id, emoji: emoji() });
+    world.publish(Event::ReactionRemoveAll { guild_id, channel_id, message_id });
+    assert_eq!(names(&bob), [""; 0], "he does not see the vault");
+    let mut told = told(&ann);
+    let kinds: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    let all = ["ADD", "REMOVE", "REMOVE_EMOJI", "REMOVE_ALL"].map(|kind| format!("MESSAGE_REACTION_{kind}"));
+    assert_eq!(kinds, all);
+    let member = told[0].1.as_object_mut().and_then(|d| d.remove("member")).expect("the member");
+    assert_eq!(member["user"]["id"], json!(BOB));
+    let emoji = json!({ "id": null, "name": "👍" });
+    let place = json!({ "guild_id": GUILD, "channel_id": VAULT, "message_id": "900" });
+    let with = |more: serde_json::Value| {
+        let mut d = place.clone();
+        d.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        d
+    };
+    let add = json!({
+        "user_id": BOB, "message_author_id": OWNER, "emoji": emoji, "burst": false, "burst_colors": [], "type": 0,
+    });
+    assert_eq!(told[0].1, with(add));
+    assert_eq!(told[1].1, with(json!({ "user_id": BOB, "emoji": emoji, "burst": false, "type": 0 })));
+    assert_eq!(told[2].1, with(json!({ "emoji": emoji })));
+    assert_eq!(told[3].1, place);
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub(super) async fn join(tx: &mut Tx<'_>, guild_id: GuildId, member: Member) -> 
             message_reference: None,
             referenced_message: None,
             sticker_items: [],
+            reactions: Vec::new(),
         };
         let member = Some(partial_member(&member));
         insert_message(tx, NewMessage { guild_id, message, member, enforced_nonce: None }).await?;

@@ -3,6 +3,10 @@
 //! Sending is one INSERT (and one more with `enforce_nonce`) beside the outbox row: authors and mentioned users come from
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
+mod reactions;
+
+pub use reactions::{Reacted, ReactionKey};
+
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
@@ -89,6 +93,7 @@ fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
         message_reference: from_json::<Option<MessageReference>>(row, "reference")?,
         referenced_message: None,
         sticker_items: [],
+        reactions: Vec::new(),
     };
     Ok((message, from_json(row, "mentions")?))
 }

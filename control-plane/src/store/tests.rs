@@ -145,6 +145,7 @@ fn message(channel_id: ChannelId, author: User, content: &str) -> Message {
         message_reference: None,
         referenced_message: None,
         sticker_items: [],
+        reactions: Vec::new(),
     }
 }
 

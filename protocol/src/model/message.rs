@@ -1,6 +1,6 @@
 //! Messages.
 
-use super::{Empty, Member, User};
+use super::{Empty, Member, Reaction, User};
 use crate::{ChannelId, GuildId, MessageId, RoleId};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,9 @@ pub struct Message {
     pub referenced_message: Option<Option<Box<Message>>>,
     #[serde(default)]
     pub sticker_items: Empty,
+    /// REST reads only: whose `me` would an event say?
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reaction>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

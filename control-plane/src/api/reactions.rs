@@ -1,0 +1,176 @@
+//! Reactions to messages.
+
+use super::access::ChannelAccess;
+use super::body::{Caller, Ids, Query};
+use super::emoji;
+use super::error::{ApiError, Refine, Result};
+use super::form::{Errors, Form, Shape};
+use crate::app::App;
+use crate::store::{Conflict, Reacted, ReactionKey};
+use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::routing::{delete, get, put};
+use axum::{Json, Router};
+use guildhall_protocol::model::{ReactionEmoji, User};
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions, Snowflake, UserId};
+
+const GONE: &[(Conflict, ErrorCode)] = &[(Conflict::Missing, ErrorCode::UnknownMessage)];
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/channels/{channel_id}/messages/{message_id}/reactions", delete(clear))
+        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}", get(list).delete(clear_emoji))
+        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me", put(add).delete(take_back))
+        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}", delete(remove))
+}
+
+/// The emoji in the path: a Unicode emoji. `name:id` stands for an emoji of a guild, of which there are none yet.
+struct Emoji(ReactionEmoji);
+
+impl<S: Send + Sync> FromRequestParts<S> for Emoji {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = parameter(parts, state, "emoji").await?;
+        if emoji::is_unicode(&text) { Ok(Self(ReactionEmoji::unicode(text))) } else { Err(ErrorCode::UnknownEmoji.into()) }
+    }
+}
+
+/// Whose reaction.
+struct Reactor(UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reactor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = parameter(parts, state, "user_id").await?;
+        let id = text.parse().ok().filter(|id| i64::try_from(*id).is_ok());
+        let id = id.ok_or_else(|| Errors::of("user_id", "NUMBER_TYPE_COERCE", "Value is not snowflake."))?;
+        Ok(Self(UserId::from(Snowflake(id))))
+    }
+}
+
+async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String> {
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ErrorCode::NotFound)?;
+    let found = params.iter().find(|(known, _)| *known == name);
+    Ok(found.map(|(_, text)| text.to_owned()).ok_or(ErrorCode::NotFound)?)
+}
+
+/// Asks about the channel and names the reaction in it.
+async fn key_of<R>(
+    app: &App,
+    caller: &Caller,
+    (channel_id, message_id): (ChannelId, MessageId),
+    emoji: ReactionEmoji,
+    ask: impl FnOnce(&ChannelAccess) -> Result<R>,
+) -> Result<(ReactionKey, R)> {
+    let (guild_id, answer) = app.in_channel(caller, channel_id, |access| Ok((access.guild_id(), ask(&access)?))).await?;
+    Ok((ReactionKey { guild_id, channel_id, message_id, emoji }, answer))
+}
+
+async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(message): Ids<(ChannelId, MessageId)>,
+    Emoji(emoji): Emoji,
+) -> Result<StatusCode> {
+    let (key, may_begin) = key_of(&app, &caller, message, emoji, |access| {
+        access.require(Permissions::READ_MESSAGE_HISTORY)?;
+        let guild = &access.guild;
+        // Joining in takes no permission that a timeout could take away, so a timeout is asked for by itself.
+        if guild.state.standing(guild.user, guild.now_ms).is_some_and(|standing| standing.is_timed_out)
+            && !access.permissions.contains(Permissions::ADD_REACTIONS)
+        {
+            return Err(ErrorCode::MissingPermissions.into());
+        }
+        Ok(access.permissions.contains(Permissions::ADD_REACTIONS))
+    })
+    .await?;
+    let added = app.store().add_reaction(key, caller.id(), may_begin).await;
+    match added.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage), (Conflict::Full, ErrorCode::TooManyReactions)])? {
+        Reacted::Done => Ok(StatusCode::NO_CONTENT),
+        Reacted::MayOnlyJoin => Err(ErrorCode::MissingPermissions.into()),
+    }
+}
+
+async fn take_back(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(message): Ids<(ChannelId, MessageId)>,
+    Emoji(emoji): Emoji,
+) -> Result<StatusCode> {
+    let (key, ()) = key_of(&app, &caller, message, emoji, |_| Ok(())).await?;
+    app.store().remove_reaction(key, caller.id()).await.refine(GONE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(message): Ids<(ChannelId, MessageId)>,
+    Emoji(emoji): Emoji,
+    Reactor(user): Reactor,
+) -> Result<StatusCode> {
+    let (key, ()) = key_of(&app, &caller, message, emoji, |access| {
+        if user == access.guild.user { Ok(()) } else { access.require(Permissions::MANAGE_MESSAGES) }
+    })
+    .await?;
+    app.store().remove_reaction(key, user).await.refine(GONE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn clear(
+    State(app): State<App>,
+    caller: Caller,
+    Ids((channel, message)): Ids<(ChannelId, MessageId)>,
+) -> Result<StatusCode> {
+    let guild: GuildId = app
+        .in_channel(&caller, channel, |access| {
+            access.require(Permissions::MANAGE_MESSAGES)?;
+            Ok(access.guild_id())
+        })
+        .await?;
+    app.store().clear_reactions(guild, channel, message).await.refine(GONE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn clear_emoji(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(message): Ids<(ChannelId, MessageId)>,
+    Emoji(emoji): Emoji,
+) -> Result<StatusCode> {
+    let (key, ()) = key_of(&app, &caller, message, emoji, |access| access.require(Permissions::MANAGE_MESSAGES)).await?;
+    app.store().clear_reaction(key).await.refine(GONE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+struct Page {
+    after: UserId,
+    limit: u32,
+    /// Super reactions, which nobody can make here.
+    is_burst: bool,
+}
+
+impl Shape for Page {
+    fn read(form: &Form) -> Self {
+        Self {
+            after: form.id("after").value().unwrap_or_default(),
+            limit: form.integer("limit", 1..=100).value().unwrap_or(25) as u32,
+            is_burst: form.integer("type", 0..=1).value() == Some(1),
+        }
+    }
+}
+
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(message): Ids<(ChannelId, MessageId)>,
+    Emoji(emoji): Emoji,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<User>>> {
+    let (key, ()) = key_of(&app, &caller, message, emoji, |access| access.require(Permissions::READ_MESSAGE_HISTORY)).await?;
+    let users = app.store().reactors(&key, page.after, page.limit).await?.ok_or(ErrorCode::UnknownMessage)?;
+    Ok(Json(if page.is_burst { Vec::new() } else { users }))
+}
