@@ -105,7 +105,9 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
-    use super::{Busy, Passwords, WAITING};
+    use super::{AT_ONCE, Busy, Passwords, WAITING};
+    use std::future::Future;
+    use std::task::Poll;
 
     #[tokio::test]
     async fn only_the_right_password_fits_and_nothing_fits_nobody() {
@@ -140,8 +142,18 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_is_told_to_come_back() {
         let passwords = Passwords::new();
-        let crowd = (0..WAITING + 3).map(|_| passwords.verify("x".to_owned(), Some("no hash, so this is quick".to_owned())));
-        let outcomes = futures_util::future::join_all(crowd).await;
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count(), 3);
+        let verify = || passwords.verify("x".to_owned(), Some("no hash, so this is quick".to_owned()));
+        let held = passwords.permits.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        let mut crowd: Vec<_> = (0..WAITING).map(|_| Box::pin(verify())).collect();
+        for one in &mut crowd {
+            let polled = std::future::poll_fn(|context| Poll::Ready(one.as_mut().poll(context))).await;
+            assert!(polled.is_pending(), "it waits for its turn");
+        }
+        for _ in 0..3 {
+            assert_eq!(verify().await, Err(Busy));
+        }
+        drop(held);
+        assert!(futures_util::future::join_all(crowd).await.iter().all(|outcome| *outcome == Ok(false)));
+        assert_eq!(verify().await, Ok(false), "there is room again");
     }
 }
