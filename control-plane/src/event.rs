@@ -85,25 +85,26 @@ pub enum Event {
         code: String,
     },
     MessageCreate {
-        guild_id: GuildId,
+        /// `None`: in a private channel.
+        guild_id: Option<GuildId>,
         message: Box<Message>,
     },
     MessageUpdate {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         message: Box<Message>,
     },
     MessageDelete {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_id: MessageId,
     },
     MessageDeleteBulk {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_ids: Vec<MessageId>,
     },
     ReactionAdd {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_id: MessageId,
         user_id: UserId,
@@ -112,7 +113,7 @@ pub enum Event {
         emoji: Box<ReactionEmoji>,
     },
     ReactionRemove {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_id: MessageId,
         user_id: UserId,
@@ -120,13 +121,13 @@ pub enum Event {
     },
     /// Everyone's reactions with one emoji.
     ReactionRemoveEmoji {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_id: MessageId,
         emoji: Box<ReactionEmoji>,
     },
     ReactionRemoveAll {
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel_id: ChannelId,
         message_id: MessageId,
     },

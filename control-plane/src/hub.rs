@@ -231,7 +231,7 @@ impl Hub {
     }
 
     /// TYPING_START to everyone who may see the channel. Ephemeral.
-    pub async fn publish_typing(&self, guild: GuildId, channel: ChannelId, user: UserId) {
+    pub async fn publish_typing(&self, guild: Option<GuildId>, channel: ChannelId, user: UserId) {
         self.change(|core, at| core.typing(guild, channel, user, at));
     }
 

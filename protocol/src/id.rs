@@ -105,6 +105,7 @@ ids! {
     MessageId
     RoleId
     ApplicationId
+    WebhookId
 }
 
 impl GuildId {

@@ -4,6 +4,7 @@
 //! not know of it (50001), the caller may not do it (50013).
 
 use super::error::{ApiError, Result};
+use super::mentions::Mentionable;
 use crate::app::App;
 use crate::guild::State;
 use crate::ids::unix_ms;
@@ -11,6 +12,7 @@ use crate::store::Caller;
 use guildhall_protocol::model::{Channel, Member, Role};
 use guildhall_protocol::permissions::Rank;
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
+use std::time::Duration;
 
 /// A member's view of their guild at one moment.
 pub struct Access<'a> {
@@ -95,6 +97,72 @@ impl ChannelAccess<'_> {
     }
 }
 
+/// Where messages are, seen by someone who may see it. What a handler of messages needs of it, whichever kind it is.
+pub struct TextAccess<'a> {
+    pub user: UserId,
+    pub channel_id: ChannelId,
+    /// What the caller may do there.
+    pub permissions: Permissions,
+    pub venue: Venue<'a>,
+}
+
+/// The kinds of places that messages are in.
+pub enum Venue<'a> {
+    Guild { guild: Access<'a>, channel: &'a Channel },
+}
+
+impl<'a> TextAccess<'a> {
+    pub fn require(&self, bits: Permissions) -> Result<()> {
+        if self.permissions.contains(bits) { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    /// `None`: a private channel.
+    pub fn guild_id(&self) -> Option<GuildId> {
+        Some(self.guild()?.state.id())
+    }
+
+    pub fn guild(&self) -> Option<&Access<'a>> {
+        match &self.venue {
+            Venue::Guild { guild, .. } => Some(guild),
+        }
+    }
+
+    /// The caller's membership; nobody is a member of a private channel's guild.
+    pub fn member(&self) -> Option<&'a Member> {
+        Some(self.guild()?.member)
+    }
+
+    pub fn is_timed_out(&self) -> bool {
+        let standing = self.guild().and_then(|guild| guild.state.standing(guild.user, guild.now_ms));
+        standing.is_some_and(|standing| standing.is_timed_out)
+    }
+
+    /// What it takes to write here.
+    pub fn sending(&self) -> Permissions {
+        match &self.venue {
+            Venue::Guild { .. } => Permissions::SEND_MESSAGES,
+        }
+    }
+
+    /// Slowmode for the caller: the pause between two messages, if they have to keep one.
+    pub fn slowmode(&self) -> Option<Duration> {
+        let seconds = match &self.venue {
+            Venue::Guild { channel, .. } => channel.rate_limit_per_user,
+        };
+        let is_exempt = [Permissions::BYPASS_SLOWMODE, Permissions::MANAGE_MESSAGES, Permissions::MANAGE_CHANNELS]
+            .into_iter()
+            .any(|bit| self.permissions.contains(bit));
+        (seconds > 0 && !is_exempt).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    /// Those whom the caller can mention here.
+    pub fn mentionable(&self) -> Mentionable<'_> {
+        match &self.venue {
+            Venue::Guild { guild, .. } => Mentionable::Guild(guild.state),
+        }
+    }
+}
+
 impl App {
     /// Asks about a guild that the caller is a member of.
     pub async fn in_guild<R>(&self, caller: &Caller, id: GuildId, ask: impl FnOnce(Access) -> Result<R>) -> Result<R> {
@@ -113,5 +181,21 @@ impl App {
     pub async fn in_channel<R>(&self, caller: &Caller, id: ChannelId, ask: impl FnOnce(ChannelAccess) -> Result<R>) -> Result<R> {
         let guild = self.hub().channel_guild(id).await.ok_or(ErrorCode::UnknownChannel)?;
         self.in_guild(caller, guild, |access| ask(access.channel(id)?)).await
+    }
+
+    /// Asks about a place that holds messages and that the caller may see.
+    pub async fn in_text_channel<R>(
+        &self,
+        caller: &Caller,
+        id: ChannelId,
+        ask: impl FnOnce(TextAccess) -> Result<R>,
+    ) -> Result<R> {
+        self.in_channel(caller, id, |ChannelAccess { guild, channel, permissions }| {
+            if !channel.kind.holds_messages() {
+                return Err(ErrorCode::NotATextChannel.into());
+            }
+            ask(TextAccess { user: guild.user, channel_id: id, permissions, venue: Venue::Guild { guild, channel } })
+        })
+        .await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::form::{Form, Patch};
 use crate::guild::State;
-use guildhall_protocol::model::User;
+use guildhall_protocol::model::{Role, User};
 use guildhall_protocol::{Permissions, RoleId, UserId};
 
 /// Ids in each list of `allowed_mentions` (COMPAT §10.6). A text of 2000 characters holds no more mentions than that.
@@ -125,13 +125,32 @@ pub struct Mentions {
     pub everyone: bool,
 }
 
+/// Who can be mentioned in a place.
+pub enum Mentionable<'a> {
+    Guild(&'a State),
+}
+
+impl Mentionable<'_> {
+    fn user(&self, id: UserId) -> Option<&User> {
+        match self {
+            Self::Guild(guild) => Some(&guild.member(id)?.user),
+        }
+    }
+
+    fn role(&self, id: RoleId) -> Option<&Role> {
+        match self {
+            Self::Guild(guild) => guild.role(id),
+        }
+    }
+}
+
 /// `held` is what the author may do in the channel: MENTION_EVERYONE covers everyone and roles that are not mentionable.
-pub fn resolve(found: Found, allowed: &Allowed, held: Permissions, guild: &State) -> Mentions {
+pub fn resolve(found: Found, allowed: &Allowed, held: Permissions, place: &Mentionable) -> Mentions {
     let may_mention_all = held.contains(Permissions::MENTION_EVERYONE);
     let users = found.users.iter().filter(|id| allowed.users.allows(id));
-    let may_ping = |id: &RoleId| guild.role(*id).is_some_and(|role| role.mentionable || may_mention_all);
+    let may_ping = |id: &RoleId| place.role(*id).is_some_and(|role| role.mentionable || may_mention_all);
     Mentions {
-        users: users.filter_map(|id| guild.member(*id)).map(|member| member.user.clone()).take(MOST).collect(),
+        users: users.filter_map(|id| place.user(*id)).take(MOST).cloned().collect(),
         roles: found.roles.into_iter().filter(|id| allowed.roles.allows(id) && may_ping(id)).collect(),
         everyone: found.everyone && allowed.everyone && may_mention_all,
     }

@@ -1,6 +1,6 @@
 //! Reactions to messages.
 
-use super::access::ChannelAccess;
+use super::access::TextAccess;
 use super::body::{Caller, Ids, Query};
 use super::emoji;
 use super::error::{ApiError, Refine, Result};
@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use guildhall_protocol::model::{ReactionEmoji, User};
-use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions, Snowflake, UserId};
+use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, Snowflake, UserId};
 
 const GONE: &[(Conflict, ErrorCode)] = &[(Conflict::Missing, ErrorCode::UnknownMessage)];
 
@@ -63,9 +63,9 @@ async fn key_of<R>(
     caller: &Caller,
     (channel_id, message_id): (ChannelId, MessageId),
     emoji: ReactionEmoji,
-    ask: impl FnOnce(&ChannelAccess) -> Result<R>,
+    ask: impl FnOnce(&TextAccess) -> Result<R>,
 ) -> Result<(ReactionKey, R)> {
-    let (guild_id, answer) = app.in_channel(caller, channel_id, |access| Ok((access.guild_id(), ask(&access)?))).await?;
+    let (guild_id, answer) = app.in_text_channel(caller, channel_id, |access| Ok((access.guild_id(), ask(&access)?))).await?;
     Ok((ReactionKey { guild_id, channel_id, message_id, emoji }, answer))
 }
 
@@ -77,11 +77,8 @@ async fn add(
 ) -> Result<StatusCode> {
     let (key, may_begin) = key_of(&app, &caller, message, emoji, |access| {
         access.require(Permissions::READ_MESSAGE_HISTORY)?;
-        let guild = &access.guild;
         // Joining in takes no permission that a timeout could take away, so a timeout is asked for by itself.
-        if guild.state.standing(guild.user, guild.now_ms).is_some_and(|standing| standing.is_timed_out)
-            && !access.permissions.contains(Permissions::ADD_REACTIONS)
-        {
+        if access.is_timed_out() && !access.permissions.contains(Permissions::ADD_REACTIONS) {
             return Err(ErrorCode::MissingPermissions.into());
         }
         Ok(access.permissions.contains(Permissions::ADD_REACTIONS))
@@ -113,7 +110,7 @@ async fn remove(
     Reactor(user): Reactor,
 ) -> Result<StatusCode> {
     let (key, ()) = key_of(&app, &caller, message, emoji, |access| {
-        if user == access.guild.user { Ok(()) } else { access.require(Permissions::MANAGE_MESSAGES) }
+        if user == access.user { Ok(()) } else { access.require(Permissions::MANAGE_MESSAGES) }
     })
     .await?;
     app.store().remove_reaction(key, user).await.refine(GONE)?;
@@ -125,8 +122,8 @@ async fn clear(
     caller: Caller,
     Ids((channel, message)): Ids<(ChannelId, MessageId)>,
 ) -> Result<StatusCode> {
-    let guild: GuildId = app
-        .in_channel(&caller, channel, |access| {
+    let guild = app
+        .in_text_channel(&caller, channel, |access| {
             access.require(Permissions::MANAGE_MESSAGES)?;
             Ok(access.guild_id())
         })

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use guildhall_protocol::{ChannelId, ErrorCode, Permissions};
+use guildhall_protocol::ChannelId;
 
 pub fn routes() -> Router<App> {
     Router::new().route("/channels/{channel_id}/typing", post(start))
@@ -16,11 +16,8 @@ pub fn routes() -> Router<App> {
 /// Tells for the next ten seconds; clients repeat it while someone types. Nothing is stored.
 async fn start(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<StatusCode> {
     let guild = app
-        .in_channel(&caller, id, |access| {
-            if !access.channel.kind.holds_messages() {
-                return Err(ErrorCode::NotATextChannel.into());
-            }
-            access.require(Permissions::SEND_MESSAGES)?;
+        .in_text_channel(&caller, id, |access| {
+            access.require(access.sending())?;
             Ok(access.guild_id())
         })
         .await?;

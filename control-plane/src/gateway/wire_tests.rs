@@ -119,7 +119,7 @@ fn message(content: &str) -> NewMessage {
         "attachments": [], "embeds": [], "pinned": false, "type": 0, "flags": 0, "components": [],
     }))
     .expect("a message");
-    NewMessage { guild_id: GUILD, message, member: None, enforced_nonce: None }
+    NewMessage { guild_id: Some(GUILD), message, member: None, enforced_nonce: None }
 }
 
 struct Client {
@@ -274,7 +274,7 @@ async fn a_client_that_does_not_read_makes_nobody_wait() {
     // The slow client's TCP buffers fill first, then its mailbox; the quick one reads everything.
     let is_slow_gone = |server: &Server| server.hub.connections() == 1;
     while !is_slow_gone(&server) {
-        server.hub.publish_typing(GUILD, HALL, OWNER).await;
+        server.hub.publish_typing(Some(GUILD), HALL, OWNER).await;
         quick.expect("TYPING_START").await;
         typed += 1;
         assert!(typed < 200_000, "some buffer has no bound");

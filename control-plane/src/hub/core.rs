@@ -190,7 +190,7 @@ impl Core {
             | Event::ReactionAdd { guild_id, .. }
             | Event::ReactionRemove { guild_id, .. }
             | Event::ReactionRemoveEmoji { guild_id, .. }
-            | Event::ReactionRemoveAll { guild_id, .. } => *guild_id == *guild,
+            | Event::ReactionRemoveAll { guild_id, .. } => *guild_id == Some(*guild),
             _ => committed.topic == Topic::Guild(*guild),
         };
         if !concerns {

@@ -28,6 +28,24 @@ struct InGuild<'a, T> {
     object: &'a T,
 }
 
+/// What people do in a place that holds messages: bots subscribe to each by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Talk {
+    Messages,
+    Reactions,
+    Typing,
+}
+
+impl Talk {
+    const fn in_guild(self) -> Intents {
+        match self {
+            Self::Messages => Intents::GUILD_MESSAGES,
+            Self::Reactions => Intents::GUILD_MESSAGE_REACTIONS,
+            Self::Typing => Intents::GUILD_TYPING,
+        }
+    }
+}
+
 /// Where an event stands in its topic.
 enum Turn {
     Next,
@@ -133,18 +151,20 @@ impl Core {
                 );
             }
             Event::MessageCreate { guild_id, .. } => {
-                self.apply(guild_id, &event);
+                if let Some(guild) = guild_id {
+                    self.apply(guild, &event);
+                }
                 let Event::MessageCreate { message, .. } = event else { unreachable!("matched above") };
                 self.tell_message(guild_id, "MESSAGE_CREATE", *message);
             }
             Event::MessageUpdate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_UPDATE", *message),
             Event::MessageDelete { guild_id, channel_id, message_id } => {
                 let d = json!({ "id": message_id, "channel_id": channel_id, "guild_id": guild_id });
-                self.tell_readers(guild_id, channel_id, "MESSAGE_DELETE", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE", &d);
             }
             Event::MessageDeleteBulk { guild_id, channel_id, message_ids } => {
                 let d = json!({ "ids": message_ids as Vec<MessageId>, "channel_id": channel_id, "guild_id": guild_id });
-                self.tell_readers(guild_id, channel_id, "MESSAGE_DELETE_BULK", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE_BULK", &d);
             }
             Event::ReactionAdd { guild_id, channel_id, message_id, user_id, author_id, emoji } => {
                 let d = json!({
@@ -152,14 +172,14 @@ impl Core {
                     "channel_id": channel_id,
                     "message_id": message_id,
                     "guild_id": guild_id,
-                    "member": self.guild(guild_id).and_then(|state| state.member(user_id)),
+                    "member": guild_id.and_then(|guild| self.guild(guild)?.member(user_id)),
                     "message_author_id": author_id,
                     "emoji": emoji,
                     "burst": false,
                     "burst_colors": [],
                     "type": 0,
                 });
-                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_ADD", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_ADD", &d);
             }
             Event::ReactionRemove { guild_id, channel_id, message_id, user_id, emoji } => {
                 let d = json!({
@@ -171,15 +191,15 @@ impl Core {
                     "burst": false,
                     "type": 0,
                 });
-                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_REMOVE", &d);
             }
             Event::ReactionRemoveEmoji { guild_id, channel_id, message_id, emoji } => {
                 let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id, "emoji": emoji });
-                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE_EMOJI", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_REMOVE_EMOJI", &d);
             }
             Event::ReactionRemoveAll { guild_id, channel_id, message_id } => {
                 let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id });
-                self.tell_reaction(guild_id, channel_id, "MESSAGE_REACTION_REMOVE_ALL", &d);
+                self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_REMOVE_ALL", &d);
             }
             Event::UserUpdate { ref user } => self.user_update(user, &event),
         }
@@ -255,14 +275,11 @@ impl Core {
         room.tell(&mut self.lost, |seat| (seat.wants(intents) && viewers.include(seat.user_id)).then(|| &*dispatch));
     }
 
-    fn tell_readers(&mut self, guild: GuildId, channel: ChannelId, name: &'static str, d: &impl Serialize) {
+    /// To everyone who may read the place's messages.
+    fn tell_readers(&mut self, guild: Option<GuildId>, channel: ChannelId, talk: Talk, name: &'static str, d: &impl Serialize) {
+        let Some(guild) = guild else { return };
         let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
-        self.tell_viewers(guild, channel, needed, Intents::GUILD_MESSAGES, name, d);
-    }
-
-    fn tell_reaction(&mut self, guild: GuildId, channel: ChannelId, name: &'static str, d: &impl Serialize) {
-        let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
-        self.tell_viewers(guild, channel, needed, Intents::GUILD_MESSAGE_REACTIONS, name, d);
+        self.tell_viewers(guild, channel, needed, talk.in_guild(), name, d);
     }
 
     fn guild_update(&mut self, guild: GuildId, event: &Event, at: Moment) {
@@ -392,10 +409,12 @@ impl Core {
     }
 
     /// A message in up to two forms: bots without MESSAGE_CONTENT get it blanked, unless they wrote it or are mentioned.
-    fn tell_message(&mut self, guild: GuildId, name: &'static str, mut message: Message) {
-        let Some(room) = self.rooms.get(&guild) else { return };
-        message.guild_id = Some(guild);
-        message.member = room.state.member(message.author.id).map(guildhall_protocol::model::partial_member);
+    fn tell_message(&mut self, guild: Option<GuildId>, name: &'static str, mut message: Message) {
+        message.guild_id = guild;
+        let Some(room) = guild.and_then(|guild| self.rooms.get(&guild)) else { return };
+        // A webhook is no member, also if an account has its number.
+        let author = Some(message.author.id).filter(|_| message.webhook_id.is_none());
+        message.member = author.and_then(|author| room.state.member(author)).map(guildhall_protocol::model::partial_member);
         let channel = message.channel_id;
         let mut viewers = Viewers::of(&room.state, channel, reading(room, channel));
         let whole = LazyCell::new(|| Dispatch::new(name, &message));
@@ -432,17 +451,15 @@ impl Core {
     }
 
     /// TYPING_START: ephemeral, so it has no number and no row.
-    pub fn typing(&mut self, guild: GuildId, channel: ChannelId, user: UserId, at: Moment) {
-        let Some(room) = self.rooms.get(&guild) else { return };
-        let needed = reading(room, channel);
+    pub fn typing(&mut self, guild: Option<GuildId>, channel: ChannelId, user: UserId, at: Moment) {
         let d = json!({
             "channel_id": channel,
             "guild_id": guild,
             "user_id": user,
             "timestamp": at.unix_ms / 1000,
-            "member": room.state.member(user),
+            "member": guild.and_then(|guild| self.guild(guild)?.member(user)),
         });
-        self.tell_viewers(guild, channel, needed, Intents::GUILD_TYPING, "TYPING_START", &d);
+        self.tell_readers(guild, channel, Talk::Typing, "TYPING_START", &d);
         self.sweep(at);
     }
 }

@@ -19,12 +19,12 @@ fn member_update(id: UserId, roles: &[RoleId]) -> Event {
 }
 
 fn message_create(channel: ChannelId, author: UserId) -> Event {
-    Event::MessageCreate { guild_id: GUILD, message: message(channel, author, &[]) }
+    Event::MessageCreate { guild_id: Some(GUILD), message: message(channel, author, &[]) }
 }
 
 fn reaction(channel_id: ChannelId) -> Event {
     let (message_id, emoji) = (MessageId::new(900), Box::new(ReactionEmoji::unicode("👍".to_owned())));
-    Event::ReactionAdd { guild_id: GUILD, channel_id, message_id, user_id: BOB, author_id: OWNER, emoji }
+    Event::ReactionAdd { guild_id: Some(GUILD), channel_id, message_id, user_id: BOB, author_id: OWNER, emoji }
 }
 
 /// What Ann (a keeper) and Bob are told of an event, each with a session that asks for `intents`.
@@ -40,7 +40,7 @@ fn check(intents: Intents, event: Event, ann: &[&str], bob: &[&str]) {
 
 #[test]
 fn events_reach_who_asked_for_them_and_may_know() {
-    let bulk = || Event::MessageDeleteBulk { guild_id: GUILD, channel_id: VAULT, message_ids: vec![MessageId::new(1)] };
+    let bulk = || Event::MessageDeleteBulk { guild_id: Some(GUILD), channel_id: VAULT, message_ids: vec![MessageId::new(1)] };
     let ban = || Event::BanAdd { guild_id: GUILD, user: Box::new(user(STRANGER)) };
     let everything_but = |intents: Intents| Intents::ALL.without(intents);
     for (intent, event, ann, bob) in [
@@ -90,7 +90,7 @@ fn reactions_are_told_with_who_what_and_where() {
     let mut world = World::new();
     let (ann, bob) = (world.session(ANN, Intents::GUILD_MESSAGE_REACTIONS), world.session(BOB, Intents::GUILD_MESSAGE_REACTIONS));
     let emoji = || Box::new(ReactionEmoji::unicode("👍".to_owned()));
-    let (guild_id, channel_id, message_id) = (GUILD, VAULT, MessageId::new(900));
+    let (guild_id, channel_id, message_id) = (Some(GUILD), VAULT, MessageId::new(900));
     world.publish(reaction(VAULT));
     world.publish(Event::ReactionRemove { guild_id, channel_id, message_id, user_id: BOB, emoji: emoji() });
     world.publish(Event::ReactionRemoveEmoji { guild_id, channel_id, message_id, emoji: emoji() });
@@ -300,8 +300,8 @@ fn content_is_blank_for_bots_that_did_not_ask_unless_it_is_theirs_or_for_them() 
         (world.session(ANN, Intents::GUILD_MESSAGES), world.session(BOB, Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT));
     let mut contents = |author, mentions: &[UserId]| {
         let message = message(HALL, author, mentions);
-        world.publish(Event::MessageCreate { guild_id: GUILD, message: message.clone() });
-        world.publish(Event::MessageUpdate { guild_id: GUILD, message });
+        world.publish(Event::MessageCreate { guild_id: Some(GUILD), message: message.clone() });
+        world.publish(Event::MessageUpdate { guild_id: Some(GUILD), message });
         [&bot, &asking].map(|session| {
             let told = told(session);
             let (create, update) = (&told[0].1, &told[1].1);
@@ -330,7 +330,7 @@ fn an_account_that_changes_is_told_to_itself_and_to_its_guilds() {
 fn typing_is_told_where_messages_are_read() {
     let mut world = World::new();
     let (ann, bob) = (world.session(ANN, Intents::GUILD_TYPING), world.session(BOB, Intents::GUILD_TYPING));
-    world.core.typing(GUILD, VAULT, ANN, world.at);
+    world.core.typing(Some(GUILD), VAULT, ANN, world.at);
     assert_eq!(names(&bob), [""; 0]);
     let told = told(&ann);
     assert_eq!(told[0].0, "TYPING_START");

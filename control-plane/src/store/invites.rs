@@ -7,7 +7,7 @@ use super::users::find_user;
 use super::{Conflict, NewMessage, Result, Store, Tx};
 use crate::event::Event;
 use guildhall_protocol::model::{Invite, Member, Message, User, partial_member, timestamp};
-use guildhall_protocol::{ChannelId, GuildId, MessageId, UserId};
+use guildhall_protocol::{ChannelId, GuildId, UserId};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -77,33 +77,9 @@ pub(super) async fn join(tx: &mut Tx<'_>, guild_id: GuildId, member: Member) -> 
     tx.emit(Event::MemberAdd { guild_id, member: Box::new(member.clone()) }).await?;
     let guild = find_guild(tx.sql(), guild_id).await?.ok_or(Conflict::Missing)?;
     if let Some(channel_id) = guild.system_channel_id.filter(|_| guild.system_channel_flags & SUPPRESS_JOINS == 0) {
-        let message = Message {
-            id: MessageId::default(),
-            channel_id,
-            guild_id: None,
-            author: member.user.clone(),
-            member: None,
-            content: String::new(),
-            timestamp: String::new(),
-            edited_timestamp: None,
-            tts: false,
-            mention_everyone: false,
-            mentions: Vec::new(),
-            mention_roles: Vec::new(),
-            attachments: Vec::new(),
-            embeds: Vec::new(),
-            pinned: false,
-            kind: MEMBER_JOINED,
-            flags: 0,
-            components: Vec::new(),
-            nonce: None,
-            message_reference: None,
-            referenced_message: None,
-            sticker_items: [],
-            reactions: Vec::new(),
-        };
+        let message = Message { kind: MEMBER_JOINED, ..Message::new(channel_id, member.user.clone(), String::new()) };
         let member = Some(partial_member(&member));
-        insert_message(tx, NewMessage { guild_id, message, member, enforced_nonce: None }).await?;
+        insert_message(tx, NewMessage { guild_id: Some(guild_id), message, member, enforced_nonce: None }).await?;
     }
     Ok(())
 }

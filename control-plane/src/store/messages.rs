@@ -12,16 +12,17 @@ use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
 use crate::event::{Event, Topic};
 use guildhall_protocol::model::{Message, MessageReference, User, timestamp};
-use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId};
-use serde::Serialize;
+use guildhall_protocol::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::collections::HashMap;
 
 /// A message to be stored: complete but for its id, its moment and its sequence number, which the writer gives.
 pub struct NewMessage {
-    pub guild_id: GuildId,
+    /// `None`: in a private channel.
+    pub guild_id: Option<GuildId>,
     /// As it is answered; the event also carries `guild_id` and `member`.
     pub message: Message,
     /// The author's membership without its user, for the event.
@@ -50,7 +51,8 @@ macro_rules! select_message {
     ($tail:literal) => {
         concat!(
             "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, m.id AS message_id, m.channel_id, m.kind, m.content, ",
-            "m.flags AS message_flags, m.is_tts, m.mention_everyone, m.mentions, m.mention_roles, m.embeds, m.reference, m.edited_at ",
+            "m.flags AS message_flags, m.is_tts, m.mention_everyone, m.mentions, m.mention_roles, m.embeds, m.reference, m.edited_at, ",
+            "m.attachments, m.components, m.webhook_id, m.author_name, m.author_avatar, m.application_id, m.interaction, m.snapshots, m.pinned_at ",
             "FROM messages m JOIN users u ON u.id = m.author_id WHERE m.channel_id = $1 AND ",
             $tail
         )
@@ -67,14 +69,33 @@ fn from_json<T: DeserializeOwned + Default>(row: &SqliteRow, column: &str) -> Re
     text.map_or_else(|| Ok(T::default()), |text| Ok(serde_json::from_str(text)?))
 }
 
+/// The column `interaction`.
+#[derive(Default, Serialize, Deserialize)]
+struct Interaction {
+    metadata: Option<serde_json::Value>,
+    deprecated: Option<serde_json::Value>,
+}
+
+/// Who sent it; a webhook by the name and the picture that it used then.
+fn author_of(row: &SqliteRow) -> Result<User> {
+    let mut author = user_of(row)?;
+    if row.try_get::<Option<i64>, _>("webhook_id")?.is_some() {
+        author.username = row.try_get::<Option<String>, _>("author_name")?.unwrap_or(author.username);
+        author.avatar = row.try_get::<Option<String>, _>("author_avatar")?.or(author.avatar);
+        author.discriminator = WEBHOOK_DISCRIMINATOR.to_owned();
+    }
+    Ok(author)
+}
+
 /// Rows become messages in two steps: this one leaves `mentions` to [`complete`].
 fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
     let id = MessageId::from_sql(row.try_get("message_id")?);
+    let interaction: Interaction = from_json(row, "interaction")?;
     let message = Message {
         id,
         channel_id: ChannelId::from_sql(row.try_get("channel_id")?),
         guild_id: None,
-        author: user_of(row)?,
+        author: author_of(row)?,
         member: None,
         content: row.try_get("content")?,
         timestamp: timestamp(id.0.unix_ms()),
@@ -83,16 +104,21 @@ fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
         mention_everyone: row.try_get("mention_everyone")?,
         mentions: Vec::new(),
         mention_roles: from_json::<Vec<RoleId>>(row, "mention_roles")?,
-        attachments: Vec::new(),
+        attachments: from_json(row, "attachments")?,
         embeds: from_json(row, "embeds")?,
-        pinned: false,
+        pinned: row.try_get::<Option<i64>, _>("pinned_at")?.is_some(),
         kind: row.try_get("kind")?,
         flags: row.try_get("message_flags")?,
-        components: Vec::new(),
+        components: from_json(row, "components")?,
         nonce: None,
         message_reference: from_json::<Option<MessageReference>>(row, "reference")?,
         referenced_message: None,
         sticker_items: [],
+        webhook_id: row.try_get::<Option<i64>, _>("webhook_id")?.map(WebhookId::from_sql),
+        application_id: row.try_get::<Option<i64>, _>("application_id")?.map(ApplicationId::from_sql),
+        interaction_metadata: interaction.metadata,
+        interaction: interaction.deprecated,
+        message_snapshots: from_json(row, "snapshots")?,
         reactions: Vec::new(),
     };
     Ok((message, from_json(row, "mentions")?))
@@ -124,6 +150,8 @@ async fn complete(connection: &mut SqliteConnection, rows: &[SqliteRow], with_re
     Ok(messages)
 }
 
+/// The tag of an author that is no account.
+pub const WEBHOOK_DISCRIMINATOR: &str = "0000";
 /// The message type of a reply.
 pub const REPLY: u8 = 19;
 /// The message type of "someone joined".
@@ -147,9 +175,14 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     message.timestamp = timestamp(message.id.0.unix_ms());
     let seq = tx.next_seq(Topic::Channel(message.channel_id)).await?;
     let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
+    let interaction = Interaction { metadata: message.interaction_metadata.clone(), deprecated: message.interaction.clone() };
+    let has_interaction = interaction.metadata.is_some() || interaction.deprecated.is_some();
+    let webhook_author = message.webhook_id.map(|_| &message.author);
     let inserted = sqlx::query(
         "INSERT INTO messages (channel_id, id, seq, author_id, kind, content, flags, is_tts, mention_everyone, mentions, mention_roles, \
-         embeds, reference) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1)",
+         embeds, reference, attachments, components, webhook_id, author_name, author_avatar, application_id, interaction, snapshots) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21 \
+         WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1)",
     )
     .bind(message.channel_id.to_sql())
     .bind(message.id.to_sql())
@@ -164,13 +197,21 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     .bind(to_json(&message.mention_roles)?)
     .bind(to_json(&message.embeds)?)
     .bind(message.message_reference.map(|reference| serde_json::to_string(&reference)).transpose()?)
+    .bind(to_json(&message.attachments)?)
+    .bind(to_json(&message.components)?)
+    .bind(message.webhook_id.map(WebhookId::to_sql))
+    .bind(webhook_author.map(|author| &author.username))
+    .bind(webhook_author.and_then(|author| author.avatar.as_ref()))
+    .bind(message.application_id.map(ApplicationId::to_sql))
+    .bind(has_interaction.then(|| serde_json::to_string(&interaction)).transpose()?)
+    .bind(to_json(&message.message_snapshots)?)
     .execute(tx.sql())
     .await?;
     if inserted.rows_affected() == 0 {
         // The channel was deleted between the permission check and the write.
         return Err(Conflict::Missing.into());
     }
-    let event = Message { guild_id: Some(guild_id), member, ..message.clone() };
+    let event = Message { guild_id, member, ..message.clone() };
     tx.emit(Event::MessageCreate { guild_id, message: Box::new(event) }).await?;
     Ok(message)
 }
@@ -217,7 +258,8 @@ pub(super) async fn delete_recent_of(tx: &mut Tx<'_>, guild_id: GuildId, author:
                 .await?;
         if !deleted.is_empty() {
             let message_ids = deleted.into_iter().map(MessageId::from_sql).collect();
-            tx.emit(Event::MessageDeleteBulk { guild_id, channel_id: ChannelId::from_sql(channel), message_ids }).await?;
+            let channel_id = ChannelId::from_sql(channel);
+            tx.emit(Event::MessageDeleteBulk { guild_id: Some(guild_id), channel_id, message_ids }).await?;
         }
     }
     Ok(())
@@ -281,10 +323,11 @@ impl Store {
         complete(&mut connection, &rows, true).await
     }
 
-    /// `change` sees the stored message; content, embeds, flags and mentions are written back.
+    /// `change` sees the stored message; content, embeds, attachments, components, flags and mentions are
+    /// written back.
     pub async fn change_message(
         &self,
-        guild_id: GuildId,
+        guild_id: Option<GuildId>,
         channel: ChannelId,
         id: MessageId,
         change: impl FnOnce(&mut Message, u64) + Send + 'static,
@@ -297,7 +340,7 @@ impl Store {
                 let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
                 sqlx::query(
                     "UPDATE messages SET content = $3, embeds = $4, flags = $5, mentions = $6, mention_roles = $7, mention_everyone = $8, \
-                     edited_at = $9 WHERE channel_id = $1 AND id = $2",
+                     edited_at = $9, attachments = $10, components = $11 WHERE channel_id = $1 AND id = $2",
                 )
                 .bind(channel.to_sql())
                 .bind(id.to_sql())
@@ -308,9 +351,11 @@ impl Store {
                 .bind(to_json(&message.mention_roles)?)
                 .bind(message.mention_everyone)
                 .bind(edited_at.map(|ms| ms as i64))
+                .bind(to_json(&message.attachments)?)
+                .bind(to_json(&message.components)?)
                 .execute(tx.sql())
                 .await?;
-                let event = Message { guild_id: Some(guild_id), ..message.clone() };
+                let event = Message { guild_id, ..message.clone() };
                 tx.emit(Event::MessageUpdate { guild_id, message: Box::new(event) }).await?;
                 Ok(message)
             })
@@ -318,7 +363,7 @@ impl Store {
         .await
     }
 
-    pub async fn delete_message(&self, guild_id: GuildId, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
+    pub async fn delete_message(&self, guild_id: Option<GuildId>, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 let deleted = sqlx::query("DELETE FROM messages WHERE channel_id = $1 AND id = $2")
@@ -337,7 +382,7 @@ impl Store {
     }
 
     /// Deletes those of the messages that exist; the event lists these.
-    pub async fn delete_messages(&self, guild_id: GuildId, channel_id: ChannelId, ids: Vec<MessageId>) -> Result<()> {
+    pub async fn delete_messages(&self, guild_id: Option<GuildId>, channel_id: ChannelId, ids: Vec<MessageId>) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 let mut message_ids = Vec::with_capacity(ids.len());

@@ -1,7 +1,7 @@
 //! Messages.
 
 use super::{Empty, Member, Reaction, User};
-use crate::{ChannelId, GuildId, MessageId, RoleId};
+use crate::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, WebhookId};
 use serde::{Deserialize, Serialize};
 
 /// A client's own key for a message, echoed back: a string of at most 25 characters or an integer.
@@ -48,6 +48,21 @@ pub struct Message {
     pub referenced_message: Option<Option<Box<Message>>>,
     #[serde(default)]
     pub sticker_items: Empty,
+    /// Set if no account sent it: `author` is then what the webhook (or the interaction's application) calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_id: Option<WebhookId>,
+    /// Set on answers to interactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_id: Option<ApplicationId>,
+    /// Which interaction it answers, in the documented form …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interaction_metadata: Option<serde_json::Value>,
+    /// … and in the deprecated one, which libraries still read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<serde_json::Value>,
+    /// What a forward shows of its original, unchanged by later edits of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message_snapshots: Vec<serde_json::Value>,
     /// REST reads only: whose `me` would an event say?
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
@@ -63,6 +78,42 @@ pub struct MessageReference {
     pub channel_id: Option<ChannelId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guild_id: Option<GuildId>,
+}
+
+impl Message {
+    /// A plain message by an account, without an id: the store gives it one, and its moment.
+    pub fn new(channel_id: ChannelId, author: User, content: String) -> Self {
+        Self {
+            id: MessageId::default(),
+            channel_id,
+            guild_id: None,
+            author,
+            member: None,
+            content,
+            timestamp: String::new(),
+            edited_timestamp: None,
+            tts: false,
+            mention_everyone: false,
+            mentions: Vec::new(),
+            mention_roles: Vec::new(),
+            attachments: Vec::new(),
+            embeds: Vec::new(),
+            pinned: false,
+            kind: 0,
+            flags: 0,
+            components: Vec::new(),
+            nonce: None,
+            message_reference: None,
+            referenced_message: None,
+            sticker_items: [],
+            webhook_id: None,
+            application_id: None,
+            interaction_metadata: None,
+            interaction: None,
+            message_snapshots: Vec::new(),
+            reactions: Vec::new(),
+        }
+    }
 }
 
 /// The author's membership in the form that message and voice events nest it: a member without `user`.

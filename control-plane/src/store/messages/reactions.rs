@@ -14,7 +14,8 @@ const EMOJIS: i64 = 20;
 /// A message and one emoji below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReactionKey {
-    pub guild_id: GuildId,
+    /// `None`: in a private channel.
+    pub guild_id: Option<GuildId>,
     pub channel_id: ChannelId,
     pub message_id: MessageId,
     pub emoji: ReactionEmoji,
@@ -133,7 +134,7 @@ impl Store {
     }
 
     /// Every reaction to the message.
-    pub async fn clear_reactions(&self, guild_id: GuildId, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
+    pub async fn clear_reactions(&self, guild_id: Option<GuildId>, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 author_of(tx, channel_id, message_id).await?;

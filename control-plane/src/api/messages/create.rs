@@ -1,0 +1,134 @@
+//! Sending a message.
+//!
+//! An account sends by [`create`]. Webhooks and interactions authorize in their own way and then go the same way on:
+//! a [`Draft`], a [`Posting`], [`post`].
+
+use super::REPLY;
+use super::draft::{Draft, Reply};
+use crate::api::access::TextAccess;
+use crate::api::body::{Caller, Ids, Upload};
+use crate::api::error::{ApiError, Refine, Result};
+use crate::api::form::Errors;
+use crate::api::mentions::{self, Allowed, Mentions};
+use crate::api::rate_limit::{Identity, Limit, SLOWMODE_BUCKET};
+use crate::app::App;
+use crate::store::{Conflict, NewMessage, Sent};
+use axum::Json;
+use axum::extract::State;
+use guildhall_protocol::model::{Message, MessageReference, partial_member};
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// What the place knows about a message that is about to be sent.
+pub struct Posting {
+    pub guild_id: Option<GuildId>,
+    /// The author's membership without its user.
+    pub member: Option<Value>,
+    pub mentions: Mentions,
+    pub may_read_history: bool,
+    /// The pause that the sender has to keep.
+    pub slowmode: Option<Duration>,
+}
+
+impl Posting {
+    /// For an account that is in the place; refuses what it may not send there.
+    pub fn authorize(draft: &Draft, access: &TextAccess) -> Result<Self> {
+        access.require(access.sending())?;
+        if !draft.embeds.is_empty() {
+            access.require(Permissions::EMBED_LINKS)?;
+        }
+        let held = access.permissions;
+        let allowed = draft.allowed.as_ref().unwrap_or(&Allowed::EVERYTHING);
+        Ok(Self {
+            guild_id: access.guild_id(),
+            member: access.member().map(partial_member),
+            mentions: mentions::resolve(mentions::find(&draft.content), allowed, held, &access.mentionable()),
+            may_read_history: held.contains(Permissions::READ_MESSAGE_HISTORY),
+            slowmode: access.slowmode(),
+        })
+    }
+}
+
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(channel): Ids<ChannelId>,
+    Upload(draft): Upload<Draft>,
+) -> Result<Json<Message>> {
+    let posting = app.in_text_channel(&caller, channel, |access| Posting::authorize(&draft, &access)).await?;
+    if draft.has_files {
+        return Err(ErrorCode::InvalidFile.into());
+    }
+    if draft.is_empty() {
+        return Err(ErrorCode::EmptyMessage.into());
+    }
+    let message = Message::new(channel, caller.user.clone(), String::new());
+    Ok(Json(post(&app, draft, message, posting).await?))
+}
+
+/// Stores the draft. `message` is what the draft does not say: where it goes, and who sends it in which role.
+pub async fn post(app: &App, draft: Draft, message: Message, mut posting: Posting) -> Result<Message> {
+    let channel = message.channel_id;
+    let referenced = match &draft.reply {
+        Some(reply) => referenced(app, channel, reply, posting.may_read_history).await?,
+        None => None,
+    };
+    let pings_author = draft.allowed.as_ref().unwrap_or(&Allowed::EVERYTHING).replied_user;
+    if let Some(original) = referenced.as_ref().filter(|original| pings_author && original.webhook_id.is_none())
+        && !posting.mentions.users.iter().any(|user| user.id == original.author.id)
+        && original.author.id != message.author.id
+    {
+        posting.mentions.users.push(original.author.clone());
+    }
+    if let Some(per) = posting.slowmode {
+        let limit = Limit { requests: 1, per };
+        let sender = Identity::User(message.author.id);
+        let verdict = app.limiter().take(Instant::now(), sender, SLOWMODE_BUCKET, channel.get(), limit);
+        if !verdict.is_allowed {
+            return Err(ApiError::SlowMode(verdict.reset_after));
+        }
+    }
+    let enforced_nonce = draft.enforced_nonce();
+    let message_reference = referenced.as_ref().map(|original| MessageReference {
+        kind: 0,
+        message_id: original.id,
+        channel_id: Some(channel),
+        guild_id: posting.guild_id,
+    });
+    let message = Message {
+        content: draft.content,
+        tts: draft.tts,
+        mention_everyone: posting.mentions.everyone,
+        mentions: posting.mentions.users,
+        mention_roles: posting.mentions.roles,
+        embeds: draft.embeds,
+        kind: if referenced.is_some() { REPLY } else { message.kind },
+        flags: draft.flags | message.flags,
+        nonce: draft.nonce,
+        message_reference,
+        referenced_message: referenced.map(|original| Some(Box::new(original))),
+        ..message
+    };
+    let new = NewMessage { guild_id: posting.guild_id, message, member: posting.member, enforced_nonce };
+    let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
+    let (Sent::New(message) | Sent::Before(message)) = sent;
+    Ok(*message)
+}
+
+/// The message that is replied to. `None`: it is gone, and the sender does not mind.
+async fn referenced(app: &App, channel: ChannelId, reply: &Reply, may_read_history: bool) -> Result<Option<Message>> {
+    if !may_read_history {
+        return Err(ErrorCode::ReplyNeedsHistory.into());
+    }
+    let is_here = reply.channel_id.is_none_or(|named| named == channel);
+    let found = if is_here { app.store().find_message(channel, reply.message_id).await? } else { None };
+    match found {
+        // A reply shows its original, and no original of that.
+        Some(original) => Ok(Some(Message { referenced_message: None, ..original })),
+        None if reply.fail_if_not_exists => {
+            Err(Errors::of("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message").into())
+        }
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,93 @@
+//! A message as its sender writes it, before anyone has asked whether it may be sent.
+
+use super::{CONTENT, SETTABLE_FLAGS, embeds};
+use crate::api::form::{Form, Shape};
+use crate::api::mentions::Allowed;
+use guildhall_protocol::model::Nonce;
+use guildhall_protocol::{ChannelId, MessageId};
+use serde_json::Value;
+
+const NONCE_CHARACTERS: usize = 25;
+
+/// The body of a new message, whoever sends it: an account, a webhook, the answer to an interaction.
+pub struct Draft {
+    pub content: String,
+    pub nonce: Option<Nonce>,
+    pub enforce_nonce: bool,
+    pub tts: bool,
+    pub embeds: Vec<Value>,
+    pub reply: Option<Reply>,
+    /// `None`: not given, which means everything for accounts and users only for the others.
+    pub allowed: Option<Allowed>,
+    pub flags: u32,
+    pub has_files: bool,
+}
+
+/// Which message it replies to.
+pub struct Reply {
+    pub message_id: MessageId,
+    pub channel_id: Option<ChannelId>,
+    pub fail_if_not_exists: bool,
+}
+
+impl Draft {
+    pub fn is_empty(&self) -> bool {
+        self.content.is_empty() && self.embeds.is_empty()
+    }
+
+    /// The key that makes a retry harmless, if the sender wants that.
+    pub fn enforced_nonce(&self) -> Option<String> {
+        self.nonce.as_ref().filter(|_| self.enforce_nonce).map(|nonce| match nonce {
+            Nonce::Number(number) => number.to_string(),
+            Nonce::Text(text) => text.clone(),
+        })
+    }
+}
+
+impl Shape for Draft {
+    fn read(form: &Form) -> Self {
+        for (field, what) in [("components", "components"), ("sticker_ids", "stickers"), ("poll", "polls")] {
+            if form.has_content(field) {
+                form.refuse(field, "UNSUPPORTED", &format!("This server does not know {what} yet."));
+            }
+        }
+        let reply = form.object("message_reference", |form| {
+            if form.integer("type", 0..=1).value() == Some(1) {
+                form.refuse("type", "UNSUPPORTED", "This server does not forward messages yet.");
+            }
+            Reply {
+                message_id: form.required("message_id", form.id("message_id")),
+                channel_id: form.id("channel_id").value(),
+                fail_if_not_exists: form.flag("fail_if_not_exists").value().unwrap_or(true),
+            }
+        });
+        Self {
+            content: form.text("content", CONTENT).value().unwrap_or_default(),
+            nonce: read_nonce(form),
+            enforce_nonce: form.flag("enforce_nonce").value().unwrap_or(false),
+            tts: form.flag("tts").value().unwrap_or(false),
+            embeds: embeds::read(form).value().unwrap_or_default(),
+            reply: reply.value(),
+            allowed: form.object("allowed_mentions", Allowed::read).value(),
+            flags: form.integer("flags", 0..=i64::MAX).value().map_or(0, |flags| (flags & SETTABLE_FLAGS) as u32),
+            has_files: form.has_content("attachments"),
+        }
+    }
+}
+
+fn read_nonce(form: &Form) -> Option<Nonce> {
+    match form.raw("nonce")? {
+        Value::Null => None,
+        Value::String(text) if text.chars().count() > NONCE_CHARACTERS => {
+            let message = format!("Must be {NONCE_CHARACTERS} or fewer in length.");
+            form.refuse("nonce", "BASE_TYPE_MAX_LENGTH", &message);
+            None
+        }
+        Value::String(text) => Some(Nonce::Text(text.clone())),
+        Value::Number(number) if number.is_i64() => number.as_i64().map(Nonce::Number),
+        _ => {
+            form.refuse("nonce", "STRING_TYPE_CONVERT", "Could not interpret value as string.");
+            None
+        }
+    }
+}
