@@ -18,6 +18,7 @@ mod wire_tests;
 pub use wire::Upgrade;
 
 use crate::hub::Hub;
+use compress::Codec;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
@@ -72,8 +73,12 @@ impl Parameters {
     }
 
     /// Whoever asks for another compression gets plain text frames, as libraries expect of a server that has none.
-    fn wants_zlib_stream(&self) -> bool {
-        self.compress.as_deref() == Some("zlib-stream")
+    fn codec(&self) -> Option<Codec> {
+        match self.compress.as_deref()? {
+            "zlib-stream" => Some(Codec::Zlib),
+            "zstd-stream" => Some(Codec::Zstd),
+            _ => None,
+        }
     }
 }
 

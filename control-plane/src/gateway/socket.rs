@@ -42,8 +42,8 @@ type Step<T = ()> = ControlFlow<End, T>;
 
 pub async fn serve(mut wire: Wire, hub: Hub, parameters: Parameters, origin: Origin) {
     let Some(mut pass) = hub.enter() else { return };
-    if parameters.wants_zlib_stream() {
-        wire.compress();
+    if let Some(codec) = parameters.codec() {
+        wire.compress(codec);
     }
     let version = parameters.version();
     let mut connection =

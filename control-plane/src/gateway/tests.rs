@@ -1,4 +1,4 @@
-use super::compress::ZlibStream;
+use super::compress::{Codec, Stream};
 use super::mailbox::{Dispatch, Fill, MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_DETACHED, MAX_HISTORY, Mailbox, RewindError};
 use super::session::{Account, FRAME_WINDOW, IDENTIFY_TIMEOUT, Input, MAX_FRAMES, Output, ResumeError, Session};
 use super::{Origin, Parameters};
@@ -276,7 +276,7 @@ fn history_is_bounded_and_says_when_it_cannot_replay() {
 
 #[test]
 fn zlib_frames_decode_one_by_one_in_one_context() {
-    let mut stream = ZlibStream::new();
+    let mut stream = Stream::new(Codec::Zlib);
     let mut inflate = flate2::Decompress::new(true);
     let large = json!({ "names": (0..20_000).map(|n| n * 7919 % 10_007).collect::<Vec<_>>() }).to_string();
     let mut sizes = Vec::new();
@@ -290,6 +290,32 @@ fn zlib_frames_decode_one_by_one_in_one_context() {
         sizes.push(frame.len());
     }
     assert!(sizes[2] < large.len() / 2);
+}
+
+#[test]
+fn zstd_frames_decode_one_by_one_in_one_context_that_stays_small() {
+    let mut stream = Stream::new(Codec::Zstd);
+    let mut inflate = zstd_safe::DCtx::create();
+    let large = json!({ "names": (0..20_000).map(|n| n * 7919 % 10_007).collect::<Vec<_>>() }).to_string();
+    let mut sizes = Vec::new();
+    for text in ["{}", r#"{"op":11}"#, large.as_str(), r#"{"op":11}"#, "", r#"{"op":11}"#] {
+        let (head, tail) = text.as_bytes().split_at(text.len() / 2);
+        let frame = stream.message(&[head, tail]);
+        let mut read = Vec::with_capacity(text.len() + 64);
+        let mut input = zstd_safe::InBuffer::around(&frame);
+        while input.pos() < frame.len() {
+            let filled = read.len();
+            let mut room = zstd_safe::OutBuffer::around_pos(&mut read, filled);
+            let hint = inflate.decompress_stream(&mut room, &mut input).expect("a valid stream");
+            assert_ne!(hint, 0, "the frame never ends");
+        }
+        assert_eq!(String::from_utf8(read).expect("text"), text);
+        sizes.push(frame.len());
+    }
+    assert!(sizes[2] < large.len() / 2);
+    assert!(sizes[5] < r#"{"op":11}"#.len() + 4, "what was said before is referred to: {sizes:?}");
+    let bytes = stream.zstd_bytes().expect("zstd");
+    assert!(bytes <= 100 << 10, "{bytes} bytes for one connection");
 }
 
 #[test]

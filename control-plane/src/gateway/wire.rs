@@ -4,7 +4,7 @@
 //! would copy each into a buffer that stays as large as the largest frame ever sent, and a connection starts with whole
 //! guilds: that buffer alone would cost an idle session more than everything else about it.
 
-use super::compress::ZlibStream;
+use super::compress::{Codec, Stream};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -69,7 +69,7 @@ impl Upgrade {
                 .max_message_size(Some(MAX_FRAME))
                 .max_frame_size(Some(MAX_FRAME));
             let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-            serve(Wire { socket, zlib: None, gathered: Vec::new() }).await;
+            serve(Wire { socket, compression: None, gathered: Vec::new() }).await;
         });
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -82,7 +82,7 @@ impl Upgrade {
 
 pub struct Wire {
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    zlib: Option<Box<ZlibStream>>,
+    compression: Option<Box<Stream>>,
     /// Whole frames that wait for [`Wire::flush`].
     gathered: Vec<u8>,
 }
@@ -98,9 +98,9 @@ pub enum Received {
 }
 
 impl Wire {
-    /// From here on frames are binary: zlib-stream.
-    pub fn compress(&mut self) {
-        self.zlib = Some(Box::new(ZlibStream::new()));
+    /// From here on frames are binary and one stream.
+    pub fn compress(&mut self, codec: Codec) {
+        self.compression = Some(Box::new(Stream::new(codec)));
     }
 
     pub async fn receive(&mut self) -> Received {
@@ -114,9 +114,9 @@ impl Wire {
 
     /// Sends the parts as one message, now or with the next flush.
     pub async fn send(&mut self, parts: &[&[u8]]) -> Result<(), Error> {
-        match &mut self.zlib {
-            Some(zlib) => {
-                let message = zlib.message(parts);
+        match &mut self.compression {
+            Some(stream) => {
+                let message = stream.message(parts);
                 put_frame(&mut self.gathered, Data::Binary, &[&message]);
             }
             None => put_frame(&mut self.gathered, Data::Text, parts),
