@@ -131,6 +131,7 @@ impl ControlPlane {
             public_host: config.public_host.clone(),
             voice_key: config.voice_key.clone(),
             heartbeat_interval: config.heartbeat_interval,
+            rate_limits: config.rate_limits,
         };
         let hub = Hub::start(hub, store.clone(), to_node, from_node);
         let publisher = tokio::spawn(publish(publications, hub.clone()));

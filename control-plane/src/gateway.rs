@@ -9,6 +9,7 @@ pub(crate) mod link;
 pub mod mailbox;
 pub mod session;
 mod socket;
+pub(crate) mod starts;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -18,11 +19,11 @@ mod wire_tests;
 pub use wire::Upgrade;
 
 use crate::hub::Hub;
-use compress::Codec;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::response::Response;
+use compress::Codec;
 use guildhall_protocol::connection::Connection;
 use guildhall_protocol::gateway::VERSIONS;
 use serde::Deserialize;

@@ -18,7 +18,8 @@ pub use members::MemberList;
 
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
-use crate::gateway::session::ResumeError;
+use crate::gateway::session::Refusal;
+use crate::gateway::starts::Remaining;
 use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
 use crate::ids::unix_ms;
@@ -49,6 +50,8 @@ pub struct Config {
     pub public_host: Option<String>,
     pub voice_key: VoiceKey,
     pub heartbeat_interval: Duration,
+    /// `false`: sessions may be opened and member lists asked for as often as anyone likes; for load tests.
+    pub rate_limits: bool,
 }
 
 /// How much there is of what the hub holds.
@@ -262,11 +265,14 @@ impl Hub {
     }
 
     /// Op 2: who is it, what may they ask for, and what is theirs.
-    pub async fn identify(&self, identify: Identify, origin: &Origin, version: u8) -> Result<Attached, CloseCode> {
+    pub async fn identify(&self, identify: Identify, origin: &Origin, version: u8) -> Result<Attached, Refusal> {
         let token = identify.token.clone();
         let caller = self.authenticate(&token).await?;
         let session_id: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         let user = caller.id();
+        if self.0.config.rate_limits && !self.core_mut().starts.take(user, Instant::now()) {
+            return Err(Refusal::Invalid);
+        }
         let admission = admit(&caller, identify, origin, version, session_id)?;
         self.core_mut().arrive(user);
         let guilds = self.0.store.guild_ids_of(user).await;
@@ -283,15 +289,15 @@ impl Hub {
         // A token that was revoked while the guilds were loading has ended all of its sessions but this one.
         if let Err(code) = self.authenticate(&token).await {
             self.change(|core, at| core.detach(&attached, false, at));
-            return Err(code);
+            return Err(code.into());
         }
         Ok(attached)
     }
 
     /// Op 6: a client is back, with the number of the last dispatch that it has.
-    pub async fn resume(&self, resume: Resume, origin: &Origin) -> Result<Attached, ResumeError> {
-        let caller = self.authenticate(&resume.token).await.map_err(ResumeError::Close)?;
-        self.change(|core, _| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone()))
+    pub async fn resume(&self, resume: Resume, origin: &Origin) -> Result<Attached, Refusal> {
+        let caller = self.authenticate(&resume.token).await?;
+        self.change(|core, at| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone(), at))
     }
 
     async fn authenticate(&self, token: &str) -> Result<Arc<crate::store::Caller>, CloseCode> {
@@ -319,7 +325,16 @@ impl Hub {
         self.change(|core, at| core.update_voice(session.key, update, &self.door(), at));
     }
 
+    /// Sessions that the account may open today.
+    pub fn remaining_starts(&self, user: UserId) -> Remaining {
+        self.core().starts.remaining(user, Instant::now())
+    }
+
+    /// Op 8. `None`: it is answered with silence, or (in the mailbox) with RATE_LIMITED.
     pub fn member_list(&self, session: &Attached, request: RequestMembers) -> Option<MemberList> {
+        if self.0.config.rate_limits && request.wanted.is_everyone() {
+            self.change(|core, at| core.count_listing(session.key, &request, at)).ok()?;
+        }
         self.core().member_list(session.key, request)
     }
 

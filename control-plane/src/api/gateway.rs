@@ -4,13 +4,15 @@ use super::body::Caller;
 use super::error::Result;
 use crate::app::App;
 use crate::gateway::Origin;
+use crate::gateway::starts::{AT_ONCE, DAILY};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use guildhall_protocol::ErrorCode;
 use serde_json::{Value, json};
 
-/// Sessions that a bot may start a day; enough for one that is restarted every other minute.
-const SESSION_STARTS: u32 = 1000;
+/// Guilds per shard that are advised: well below what is allowed.
+const GUILDS_PER_SHARD: usize = 1000;
 
 pub fn routes() -> Router<App> {
     Router::new().route("/gateway", get(gateway)).route("/gateway/bot", get(gateway_bot))
@@ -20,13 +22,20 @@ async fn gateway(origin: Origin) -> Json<Value> {
     Json(json!({ "url": origin.gateway_url() }))
 }
 
-async fn gateway_bot(caller: Caller, origin: Origin) -> Result<Json<Value>> {
+async fn gateway_bot(State(app): State<App>, caller: Caller, origin: Origin) -> Result<Json<Value>> {
     if !caller.is_bot() {
         return Err(ErrorCode::BotsOnly.into());
     }
+    let guilds = app.store().guild_ids_of(caller.id()).await?.len();
+    let remaining = app.hub().remaining_starts(caller.id());
     Ok(Json(json!({
         "url": origin.gateway_url(),
-        "shards": 1,
-        "session_start_limit": { "total": SESSION_STARTS, "remaining": SESSION_STARTS, "reset_after": 0, "max_concurrency": 16 },
+        "shards": guilds.div_ceil(GUILDS_PER_SHARD).max(1),
+        "session_start_limit": {
+            "total": DAILY,
+            "remaining": remaining.sessions,
+            "reset_after": remaining.reset_after.as_millis() as u64,
+            "max_concurrency": AT_ONCE,
+        },
     })))
 }

@@ -20,8 +20,8 @@ pub const FRAME_WINDOW: Duration = Duration::from_secs(60);
 pub enum Input<'a> {
     /// A text frame, or a binary one (some clients send JSON so).
     Frame(&'a [u8]),
-    Identified(Result<Account, CloseCode>),
-    Resumed(Result<Account, ResumeError>),
+    Identified(Result<Account, Refusal>),
+    Resumed(Result<Account, Refusal>),
     /// The time that [`Session::next_timeout`] named has come, or may have.
     Timeout,
 }
@@ -32,11 +32,19 @@ pub struct Account {
     pub is_bot: bool,
 }
 
+/// Why there is no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResumeError {
-    /// Unknown session, or what it missed is gone: identify anew.
-    Gone,
+pub enum Refusal {
+    /// Op 9, and the connection stays: nothing to resume, or too many sessions were opened just now. The client identifies
+    /// anew, a moment later.
+    Invalid,
     Close(CloseCode),
+}
+
+impl From<CloseCode> for Refusal {
+    fn from(code: CloseCode) -> Self {
+        Self::Close(code)
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -95,13 +103,13 @@ impl Session {
                 self.state = State::Live { is_bot: account.is_bot, is_asked: false };
                 self.deadline = now + self.patience();
             }
-            (State::Authenticating, Input::Resumed(Err(ResumeError::Gone))) => {
+            (State::Authenticating, Input::Identified(Err(Refusal::Invalid)) | Input::Resumed(Err(Refusal::Invalid))) => {
                 out.push(Output::Send(invalid_session(false).into()));
                 self.state = State::AwaitingIdentify;
                 self.deadline = now + IDENTIFY_TIMEOUT;
             }
-            (State::Authenticating, Input::Identified(Err(code)) | Input::Resumed(Err(ResumeError::Close(code)))) => {
-                self.close(code, out);
+            (State::Authenticating, Input::Identified(Err(Refusal::Close(code))) | Input::Resumed(Err(Refusal::Close(code)))) => {
+                self.close(code, out)
             }
             (_, Input::Timeout) if now < self.deadline => {}
             (State::Live { is_bot, is_asked: false }, Input::Timeout) => {

@@ -1,6 +1,6 @@
 use super::compress::{Codec, Stream};
 use super::mailbox::{Dispatch, Fill, MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_DETACHED, MAX_HISTORY, Mailbox, RewindError};
-use super::session::{Account, FRAME_WINDOW, IDENTIFY_TIMEOUT, Input, MAX_FRAMES, Output, ResumeError, Session};
+use super::session::{Account, FRAME_WINDOW, IDENTIFY_TIMEOUT, Input, MAX_FRAMES, Output, Refusal, Session};
 use super::{Origin, Parameters};
 use guildhall_protocol::gateway::{CloseCode, heartbeat_ack, heartbeat_request, invalid_session};
 use serde_json::json;
@@ -16,6 +16,7 @@ enum Do {
     Wait(Duration),
     Identified { is_bot: bool },
     Refused(CloseCode),
+    TooMany,
     Resumed,
     Gone,
 }
@@ -46,9 +47,10 @@ fn check(script: &[Do], expected: &[&str]) {
         match step {
             Do::Frame(text) => session.handle(now, Input::Frame(text.as_bytes()), &mut out),
             Do::Identified { is_bot } => session.handle(now, Input::Identified(Ok(Account { is_bot: *is_bot })), &mut out),
-            Do::Refused(code) => session.handle(now, Input::Identified(Err(*code)), &mut out),
+            Do::Refused(code) => session.handle(now, Input::Identified(Err(Refusal::Close(*code))), &mut out),
+            Do::TooMany => session.handle(now, Input::Identified(Err(Refusal::Invalid)), &mut out),
             Do::Resumed => session.handle(now, Input::Resumed(Ok(Account { is_bot: true })), &mut out),
-            Do::Gone => session.handle(now, Input::Resumed(Err(ResumeError::Gone)), &mut out),
+            Do::Gone => session.handle(now, Input::Resumed(Err(Refusal::Invalid)), &mut out),
             Do::Wait(time) => {
                 let end = now + *time;
                 while let Some(at) = session.next_timeout().filter(|at| *at <= end) {
@@ -111,6 +113,20 @@ fn a_resume_continues_or_starts_anew() {
     check(
         &[Do::Frame(RESUME), Do::Gone, Do::Frame(IDENTIFY), Do::Identified { is_bot: false }],
         &["hello", "resume s 7", "invalid", "identify t"],
+    );
+}
+
+#[test]
+fn who_opened_too_many_sessions_may_try_again_on_the_same_connection() {
+    check(
+        &[
+            Do::Frame(IDENTIFY),
+            Do::TooMany,
+            Do::Wait(Duration::from_secs(5)),
+            Do::Frame(IDENTIFY),
+            Do::Identified { is_bot: true },
+        ],
+        &["hello", "identify t", "invalid", "identify t"],
     );
 }
 

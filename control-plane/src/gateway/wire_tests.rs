@@ -45,8 +45,12 @@ impl Server {
         let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
         let (to_node, from_hub) = mpsc::channel(8);
         let (to_hub, from_node) = mpsc::channel(8);
-        let config =
-            Config { public_host: None, voice_key: VoiceKey::new(&[7; 32]), heartbeat_interval: Duration::from_secs(40) };
+        let config = Config {
+            public_host: None,
+            voice_key: VoiceKey::new(&[7; 32]),
+            heartbeat_interval: Duration::from_secs(40),
+            rate_limits: true,
+        };
         let hub = Hub::start(config, store.clone(), to_node, from_node);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -323,4 +327,21 @@ async fn a_guild_made_while_online_arrives_whole() {
     server.run(async move { store.delete_guild(second).await.expect("stored") }).await;
     assert_eq!(client.expect("GUILD_DELETE").await["id"], json!(second));
     assert_eq!(server.hub.with_guild(second, |_| ()).await, None);
+}
+
+#[tokio::test]
+async fn the_seventeenth_session_in_five_seconds_is_asked_to_try_later() {
+    let server = Server::start().await;
+    let identify = json!({ "op": 2, "d": { "token": server.token, "properties": {} } });
+    for _ in 0..super::starts::AT_ONCE {
+        let mut client = server.connect("?v=10&encoding=json").await;
+        assert_eq!(client.next().await["op"], 10);
+        client.say(identify.clone()).await;
+        client.expect("READY").await;
+    }
+    let mut client = server.connect("?v=10&encoding=json").await;
+    assert_eq!(client.next().await["op"], 10);
+    client.say(identify).await;
+    assert_eq!(client.next().await, json!({ "t": null, "s": null, "op": 9, "d": false }));
+    assert_eq!(server.hub.remaining_starts(OWNER).sessions, super::starts::DAILY - super::starts::AT_ONCE);
 }

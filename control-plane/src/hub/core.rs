@@ -8,13 +8,14 @@ use crate::event::{Committed, Event, Topic};
 use crate::fleet::Outbox;
 use crate::gateway::link::{ConnectionId, Ending, Link};
 use crate::gateway::mailbox::{Dispatch, RewindError};
-use crate::gateway::session::ResumeError;
+use crate::gateway::session::Refusal;
+use crate::gateway::starts::Starts;
 use crate::guild::{self, Snapshot};
 use crate::presence::Shown;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::User;
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, UserId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,12 @@ pub const RESUME_WINDOW: Duration = Duration::from_secs(90);
 pub const OFFLINE_GRACE: Duration = Duration::from_secs(3);
 /// Sessions of one account: a bot with a shard for each of 2.5 million guilds has this many. More close with 4015.
 pub const MAX_SESSIONS_PER_ACCOUNT: usize = 1_000;
+/// Guilds that one shard may hold (documented); more close with 4011.
+pub const MAX_GUILDS_PER_SHARD: usize = 2_500;
+/// How often a session may be resumed in [`RESUMES_WINDOW`]. A phone on a train needs a few; a client that resumes more often
+/// has every missed event replayed each time, and starts anew instead.
+pub const MAX_RESUMES: u32 = 30;
+pub const RESUMES_WINDOW: Duration = Duration::from_secs(60);
 
 /// What time it is, on the clock that deadlines use and on the one that people use.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +86,10 @@ pub struct Session {
     pub link: Arc<Link>,
     /// Set while no connection is attached.
     expires_at: Option<Instant>,
+    /// When the present window of resumes began, and how many it has seen.
+    resumes: (Instant, u32),
+    /// Guilds whose whole list was asked for a moment ago, and when.
+    pub(super) listed: BTreeMap<GuildId, Instant>,
 }
 
 /// A user with sessions, or one that was online a moment ago.
@@ -116,6 +127,7 @@ pub struct Core {
     pub(crate) sessions: HashMap<SessionKey, Session>,
     by_id: HashMap<String, SessionKey>,
     pub(crate) accounts: HashMap<UserId, Account>,
+    pub(crate) starts: Starts,
     last_key: u64,
     due: BTreeSet<(Instant, Due)>,
     /// Users whose Identify is under way: a guild that they join now must be loaded as if they were online.
@@ -324,6 +336,9 @@ impl Core {
             Some(account) => account.guilds.clone(),
             None => self.rooms.values().filter(|room| room.state.is_member(user_id)).map(|room| room.state.id()).collect(),
         };
+        if guilds.iter().filter(|guild| admission.shard.holds(**guild)).count() > MAX_GUILDS_PER_SHARD && admission.user.bot {
+            return Err(CloseCode::ShardingRequired);
+        }
         self.last_key += 1;
         let key = SessionKey(self.last_key);
         let link = Arc::new(Link::default());
@@ -359,6 +374,8 @@ impl Core {
                 host: admission.host,
                 link: link.clone(),
                 expires_at: None,
+                resumes: (at.now, 0),
+                listed: BTreeMap::new(),
             },
         );
         // Others hear of it before this session is seated, and it finds itself online in its guilds.
@@ -372,13 +389,27 @@ impl Core {
     }
 
     /// A client came back, with the number of the last dispatch that it has.
-    pub fn resume(&mut self, session_id: &str, token_hash: &[u8; 32], seq: u64, host: String) -> Result<Attached, ResumeError> {
+    pub fn resume(
+        &mut self,
+        session_id: &str,
+        token_hash: &[u8; 32],
+        seq: u64,
+        host: String,
+        at: Moment,
+    ) -> Result<Attached, Refusal> {
         // Whether a session exists is nobody's business who cannot prove to own it.
-        let key = *self.by_id.get(session_id).ok_or(ResumeError::Gone)?;
-        let session = self.sessions.get_mut(&key).filter(|session| session.token_hash == *token_hash).ok_or(ResumeError::Gone)?;
+        let key = *self.by_id.get(session_id).ok_or(Refusal::Invalid)?;
+        let session = self.sessions.get_mut(&key).filter(|session| session.token_hash == *token_hash).ok_or(Refusal::Invalid)?;
+        if at.now.duration_since(session.resumes.0) >= RESUMES_WINDOW {
+            session.resumes = (at.now, 0);
+        }
+        session.resumes.1 += 1;
+        if session.resumes.1 > MAX_RESUMES {
+            return Err(Refusal::Invalid);
+        }
         let connection = session.link.connect(Some(seq)).map_err(|error| match error {
-            RewindError::Gone => ResumeError::Gone,
-            RewindError::Future => ResumeError::Close(CloseCode::InvalidSeq),
+            RewindError::Gone => Refusal::Invalid,
+            RewindError::Future => Refusal::Close(CloseCode::InvalidSeq),
         })?;
         session.expires_at = None;
         session.host = host;

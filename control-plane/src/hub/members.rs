@@ -3,16 +3,19 @@
 //! A large guild's list is made and sent piece by piece, each when the socket has taken the one before, so it never fills a
 //! mailbox.
 
-use super::core::{Core, SessionKey};
+use super::core::{Core, Moment, SessionKey};
 use crate::gateway::mailbox::Dispatch;
-use guildhall_protocol::gateway::{Intents, RequestMembers, WantedMembers};
+use guildhall_protocol::gateway::{Intents, RequestMembers, WantedMembers, op};
 use guildhall_protocol::model::Member;
 use guildhall_protocol::{GuildId, UserId};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Documented: members per GUILD_MEMBERS_CHUNK.
 const CHUNK: usize = 1_000;
+/// Documented: a session may ask for everyone in a guild once in this time.
+pub const LISTING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// An answer under way.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +39,36 @@ impl MemberList {
     }
 }
 
+/// Asked for everyone again too soon; RATE_LIMITED is in the session's mailbox.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooSoon;
+
 impl Core {
+    /// Counts a request for everyone in a guild.
+    pub fn count_listing(&mut self, key: SessionKey, request: &RequestMembers, at: Moment) -> Result<(), TooSoon> {
+        let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
+        // A list of guilds that the session is not in would be a list that it can make as long as it likes.
+        if !self.rooms.get(&request.guild_id).is_some_and(|room| room.state.is_member(session.user_id)) {
+            return Ok(());
+        }
+        session.listed.retain(|_, asked| at.now.duration_since(*asked) < LISTING_INTERVAL);
+        let Some(asked) = session.listed.get(&request.guild_id) else {
+            session.listed.insert(request.guild_id, at.now);
+            return Ok(());
+        };
+        let retry_after = LISTING_INTERVAL.saturating_sub(at.now.duration_since(*asked));
+        let mut meta = json!({ "guild_id": request.guild_id });
+        if let Some(nonce) = &request.nonce {
+            meta["nonce"] = json!(nonce);
+        }
+        let d = json!({ "opcode": op::REQUEST_GUILD_MEMBERS, "retry_after": retry_after.as_secs_f64(), "meta": meta });
+        if !session.link.push(Dispatch::new("RATE_LIMITED", &d)) {
+            self.lost.push(key);
+            self.sweep(at);
+        }
+        Err(TooSoon)
+    }
+
     /// Whom the request is for. `None`: the session is not in that guild, which is answered with silence.
     pub fn member_list(&self, key: SessionKey, request: RequestMembers) -> Option<MemberList> {
         let session = self.sessions.get(&key)?;

@@ -1,9 +1,12 @@
-use super::core::{MAX_SESSIONS_PER_ACCOUNT, Missing, OFFLINE_GRACE, RESUME_WINDOW};
+use super::core::{
+    MAX_GUILDS_PER_SHARD, MAX_RESUMES, MAX_SESSIONS_PER_ACCOUNT, Missing, OFFLINE_GRACE, RESUME_WINDOW, RESUMES_WINDOW,
+};
+use super::members::LISTING_INTERVAL;
 use super::world::{HALL, KEEPER, PARLOR, VAULT, World, ending, message, names, snapshot, told, vault};
 use crate::event::{Event, Topic};
 use crate::gateway::link::Ending;
 use crate::gateway::mailbox::{MAX_BACKLOG, MAX_DETACHED};
-use crate::gateway::session::ResumeError;
+use crate::gateway::session::Refusal;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, channel, member, role, user};
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, RequestMembers, Shard, Status, WantedMembers};
 use guildhall_protocol::model::ReactionEmoji;
@@ -348,10 +351,11 @@ fn a_broken_connection_resumes_with_everything_it_missed() {
     world.core.detach(&bob, true, world.at);
     world.publish(message_create(HALL, ANN));
     world.pass(RESUME_WINDOW - Duration::from_secs(1));
-    let resume = |world: &mut World, id: &str, token, seq| world.core.resume(id, &[token; 32], seq, "localhost".to_owned());
-    assert_eq!(resume(&mut world, "session1", 2, seen).err(), Some(ResumeError::Gone), "another account's token");
-    assert_eq!(resume(&mut world, "session9", 3, seen).err(), Some(ResumeError::Gone), "no such session");
-    let from_the_future = Some(ResumeError::Close(CloseCode::InvalidSeq));
+    let resume =
+        |world: &mut World, id: &str, token, seq| world.core.resume(id, &[token; 32], seq, "localhost".to_owned(), world.at);
+    assert_eq!(resume(&mut world, "session1", 2, seen).err(), Some(Refusal::Invalid), "another account's token");
+    assert_eq!(resume(&mut world, "session9", 3, seen).err(), Some(Refusal::Invalid), "no such session");
+    let from_the_future = Some(Refusal::Close(CloseCode::InvalidSeq));
     assert_eq!(resume(&mut world, "session1", 3, 99).err(), from_the_future);
     let back = resume(&mut world, "session1", 3, seen).expect("in time");
     assert_eq!(names(&back), ["MESSAGE_CREATE 200", "MESSAGE_CREATE 200", "RESUMED"]);
@@ -370,7 +374,7 @@ fn a_session_that_nobody_comes_back_to_ends() {
     told(&ann);
     world.core.detach(&bob, true, world.at);
     world.pass(RESUME_WINDOW);
-    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_err());
+    assert!(world.core.resume("session2", &[3; 32], 2, String::new(), world.at).is_err());
     assert_eq!(names(&ann), [""; 0], "the grace of an account that may come right back");
     world.pass(OFFLINE_GRACE);
     let told = told(&ann);
@@ -439,11 +443,11 @@ fn a_client_that_does_not_read_is_closed_and_may_resume_until_too_much_is_kept()
     assert_eq!(ending(&slow), Some(Ending::TooSlow));
     world.core.detach(&slow, true, world.at);
     flood(&mut world, 10);
-    let back = world.core.resume("session1", &[3; 32], 3, String::new()).expect("nothing is lost");
+    let back = world.core.resume("session1", &[3; 32], 3, String::new(), world.at).expect("nothing is lost");
     assert_eq!(told(&back).len(), MAX_BACKLOG + 12);
     world.core.detach(&back, true, world.at);
     flood(&mut world, MAX_DETACHED + 1);
-    assert!(world.core.resume("session1", &[3; 32], 3, String::new()).is_err(), "more than a session may keep");
+    assert!(world.core.resume("session1", &[3; 32], 3, String::new(), world.at).is_err(), "more than a session may keep");
 }
 
 #[test]
@@ -454,7 +458,7 @@ fn revoked_tokens_end_their_sessions() {
     world.core.invalidate_token(&[3; 32], world.at);
     assert_eq!(ending(&bob), Some(Ending::Close(CloseCode::AuthenticationFailed)));
     assert_eq!(ending(&ann), None);
-    assert!(world.core.resume("session2", &[3; 32], 2, String::new()).is_err());
+    assert!(world.core.resume("session2", &[3; 32], 2, String::new(), world.at).is_err());
     world.core.close_user_sessions(ANN, world.at);
     assert_eq!(ending(&ann), Some(Ending::Close(CloseCode::AuthenticationFailed)));
 }
@@ -535,4 +539,49 @@ fn a_voice_channels_chat_needs_connect() {
     world.publish(Event::RoleUpdate { guild_id: GUILD, role: Box::new(everyone) });
     world.publish(message_create(PARLOR, ANN));
     assert_eq!(names(&bob), [""; 0]);
+}
+
+#[test]
+fn everyone_in_a_guild_is_listed_once_in_thirty_seconds() {
+    let mut world = World::new();
+    let bob = world.session(BOB, Intents::ALL);
+    let everyone = |guild| request(guild, WantedMembers::Query { query: String::new(), limit: 0 });
+    let ask = |world: &mut World, session: &super::core::Attached, guild| {
+        world.core.count_listing(session.key, &everyone(guild), world.at).is_ok()
+    };
+    assert!(ask(&mut world, &bob, GUILD));
+    world.pass(Duration::from_secs(12));
+    assert!(!ask(&mut world, &bob, GUILD));
+    let limited = json!({ "opcode": 8, "retry_after": 18.0, "meta": { "guild_id": GUILD, "nonce": "n" } });
+    assert_eq!(told(&bob), [("RATE_LIMITED", limited)]);
+    assert!(ask(&mut world, &bob, OTHER), "a guild that one is not in is nothing to count");
+    let again = world.session(BOB, Intents::ALL);
+    assert!(ask(&mut world, &again, GUILD), "each session fills a cache of its own");
+    world.pass(LISTING_INTERVAL - Duration::from_secs(12));
+    assert!(ask(&mut world, &bob, GUILD));
+}
+
+#[test]
+fn a_session_that_is_resumed_without_end_starts_anew() {
+    let mut world = World::new();
+    world.session(BOB, Intents::ALL);
+    let resume = |world: &mut World| world.core.resume("session1", &[3; 32], 2, String::new(), world.at).map(|_| ());
+    (0..MAX_RESUMES).for_each(|_| assert_eq!(resume(&mut world), Ok(())));
+    assert_eq!(resume(&mut world), Err(Refusal::Invalid));
+    world.pass(RESUMES_WINDOW);
+    assert_eq!(resume(&mut world), Ok(()));
+}
+
+#[test]
+fn a_bot_in_too_many_guilds_must_shard() {
+    let mut world = World::new();
+    let guilds = (1..=MAX_GUILDS_PER_SHARD as u64 + 1).map(|id| GuildId::new(id << 22));
+    for id in guilds {
+        world.load(snapshot(id, vec![member(ANN, &[])]));
+    }
+    let mut admission = world.admission(ANN, Intents::NONE);
+    admission.user.bot = true;
+    assert_eq!(world.core.attach(admission.clone(), world.at).err(), Some(CloseCode::ShardingRequired));
+    admission.shard = Shard { id: 0, count: 2 };
+    assert!(world.core.attach(admission, world.at).is_ok());
 }

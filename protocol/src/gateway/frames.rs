@@ -146,6 +146,13 @@ pub enum WantedMembers {
     Ids(Vec<UserId>),
 }
 
+impl WantedMembers {
+    /// Whether it asks for a whole guild.
+    pub fn is_everyone(&self) -> bool {
+        matches!(self, Self::Query { query, limit: 0 } if query.is_empty())
+    }
+}
+
 impl RequestMembers {
     /// The documented limit of `user_ids`; also the largest `limit` with a non-empty query.
     pub const MAX_IDS: usize = 100;
