@@ -10,6 +10,7 @@ mod bans;
 mod body;
 mod channels;
 mod codes;
+mod commands;
 mod emoji;
 mod error;
 pub(crate) mod first_start;
@@ -51,6 +52,7 @@ pub fn router(app: App) -> Router {
         .merge(applications::routes())
         .merge(bans::routes())
         .merge(channels::routes())
+        .merge(commands::routes())
         .merge(gateway::routes())
         .merge(guilds::routes())
         .merge(invites::routes())

@@ -7,6 +7,7 @@
 mod applications;
 mod backup;
 mod channels;
+mod commands;
 mod guilds;
 mod invites;
 mod members;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use applications::NewApplication;
 pub use backup::backup;
+pub use commands::{CommandIndex, Scope, most_commands};
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
@@ -52,6 +54,8 @@ pub enum Conflict {
     UsernameTaken,
     #[error("the e-mail address is taken")]
     EmailTaken,
+    #[error("another object of the same scope has the name")]
+    NameTaken,
     #[error("no such object")]
     Missing,
     #[error("the invite is unknown, used up or has expired")]

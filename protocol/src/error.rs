@@ -49,9 +49,13 @@ codes! {
     UnknownUser = 10013, 404, "Unknown User";
     UnknownEmoji = 10014, 404, "Unknown Emoji";
     UnknownBan = 10026, 404, "Unknown Ban";
+    /// Also: it was not answered in time, or its token has expired.
+    UnknownInteraction = 10062, 404, "Unknown interaction";
+    UnknownCommand = 10063, 404, "Unknown application command";
 
     BotsOnly = 20002, 403, "Only bots can use this endpoint";
     PeopleOnly = 20001, 403, "Bots cannot use this endpoint";
+    NotYourApplication = 20012, 403, "You are not authorized to perform this action on this application";
     SlowMode = 20016, 429, "This action cannot be performed due to slowmode rate limit";
 
     TooManyGuilds = 30001, 400, "Maximum number of guilds reached (100)";
@@ -59,12 +63,15 @@ codes! {
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
     TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
+    TooManyCommands = 30032, 400, "Maximum number of application commands reached (100)";
+    TooManyCommandCreates = 30034, 429, "Maximum number of daily application command creates reached (200)";
     TooManyOverwrites = 30060, 400, "Maximum number of channel permission overwrites reached (1000)";
     TooManyApplications = 30090, 400, "Maximum number of applications reached (50)";
 
     RequestTooLarge = 40005, 413, "Request entity too large. Try sending something smaller in size";
     UserIsBanned = 40007, 403, "The user is banned from this guild";
     NotConnectedToVoice = 40032, 400, "Target user is not connected to voice.";
+    InteractionAnswered = 40060, 400, "Interaction has already been acknowledged.";
 
     MissingAccess = 50001, 403, "Missing Access";
     CannotEditOthersMessage = 50005, 403, "Cannot edit a message authored by another user";

@@ -105,6 +105,8 @@ ids! {
     MessageId
     RoleId
     ApplicationId
+    CommandId
+    InteractionId
     WebhookId
 }
 

@@ -5,6 +5,7 @@
 
 mod application;
 mod channel;
+mod command;
 mod guild;
 mod invite;
 mod message;
@@ -15,6 +16,7 @@ mod voice;
 
 pub use application::Application;
 pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
+pub use command::{Command, CommandKind};
 pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};
 pub use invite::{Invite, InviteChannel, InviteGuild};
 pub use message::{Message, MessageReference, Nonce, partial_member};

@@ -29,7 +29,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/applications", get(list).post(create))
         .route("/applications/{application_id}", get(read).patch(edit))
-        .route("/applications/@me", get(me))
+        .route("/applications/@me", get(me).patch(edit_me))
         .route("/applications/{application_id}/bot", post(create_bot))
         .route("/oauth2/applications/@me", get(me))
         .route("/oauth2/authorize", post(authorize))
@@ -78,13 +78,14 @@ async fn create(
     Ok((StatusCode::CREATED, Json(application)))
 }
 
-/// The application, if it is the caller's.
+/// The application, if it is the caller's, or the caller is its bot.
 async fn owned(app: &App, caller: &Caller, id: ApplicationId) -> Result<Application> {
     let application = app.store().find_application(id).await?;
-    Ok(application.filter(|application| application.owner.id == caller.id()).ok_or(ErrorCode::UnknownApplication)?)
+    let is_own = |application: &Application| application.owner.id == caller.id() || caller.application_id == Some(id);
+    Ok(application.filter(is_own).ok_or(ErrorCode::UnknownApplication)?)
 }
 
-async fn read(State(app): State<App>, Person(caller): Person, Ids(id): Ids<ApplicationId>) -> Result<Json<Application>> {
+async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ApplicationId>) -> Result<Json<Application>> {
     Ok(Json(owned(&app, &caller, id).await?))
 }
 
@@ -97,18 +98,36 @@ struct Edit {
 
 impl Shape for Edit {
     fn read(form: &Form) -> Self {
+        if form.has_content("interactions_endpoint_url") {
+            let message = "Interactions are sent over the gateway only.";
+            form.refuse("interactions_endpoint_url", "UNSUPPORTED", message);
+        }
         Self {
             name: form.text("name", 2..=32).value(),
-            description: form.text("description", 0..=400).value(),
+            description: read_description(form),
             flags: form.integer("flags", 0..=i64::MAX).value().map(|flags| flags as u64 & SETTABLE_FLAGS),
             bot_public: form.flag("bot_public").value(),
         }
     }
 }
 
+/// A text, or one per locale of which the default is kept.
+fn read_description(form: &Form) -> Option<String> {
+    if form.raw("description").is_some_and(Value::is_object) {
+        form.object("description", |form| form.required("default", form.text("default", 0..=400))).value()
+    } else {
+        form.text("description", 0..=400).value()
+    }
+}
+
+async fn edit_me(State(app): State<App>, caller: Caller, body: Body<Edit>) -> Result<Json<Application>> {
+    let id = caller.application_id.ok_or(ErrorCode::BotsOnly)?;
+    edit(State(app), caller, Ids(id), body).await
+}
+
 async fn edit(
     State(app): State<App>,
-    Person(caller): Person,
+    caller: Caller,
     Ids(id): Ids<ApplicationId>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<Application>> {

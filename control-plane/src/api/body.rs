@@ -7,7 +7,9 @@ use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use guildhall_protocol::{ApplicationId, ChannelId, ErrorCode, GuildId, MessageId, RoleId, Snowflake, UserId};
+use guildhall_protocol::{
+    ApplicationId, ChannelId, CommandId, ErrorCode, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId,
+};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -147,7 +149,7 @@ macro_rules! path_ids {
     )*};
 }
 
-path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId }
+path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId }
 
 impl<A: PathIds, B: PathIds> PathIds for (A, B) {
     fn read(next: &mut dyn FnMut() -> Result<Snowflake>) -> Result<Self> {

@@ -51,6 +51,9 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(Conflict::EmailTaken) => {
                 Errors::of("email", "EMAIL_ALREADY_REGISTERED", "Email is already registered.").into()
             }
+            StoreError::Conflict(Conflict::NameTaken) => {
+                Errors::of("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique").into()
+            }
             StoreError::Conflict(Conflict::InviteSpent) => ErrorCode::UnknownInvite.into(),
             StoreError::Conflict(Conflict::Banned) => ErrorCode::UserIsBanned.into(),
             StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::Full) => ErrorCode::NotFound.into(),

@@ -121,6 +121,11 @@ impl<'a> Form<'a> {
         self.errors.borrow_mut().add(&path, code, message);
     }
 
+    /// Refuses the object itself.
+    pub fn refuse_whole(&self, code: &str, message: &str) {
+        self.errors.borrow_mut().add(&self.path, code, message);
+    }
+
     fn field<T>(&self, key: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Patch<T> {
         match self.fields.and_then(|fields| fields.get(key)) {
             None => Patch::Absent,

@@ -1,6 +1,7 @@
 //! The API as a client sees it, without a socket: requests go to the router, and nothing else is looked at.
 
 mod bad_input;
+mod commands;
 mod guilds;
 mod messages;
 mod moderation;

@@ -68,7 +68,7 @@ async fn application_of(connection: &mut SqliteConnection, row: &SqliteRow) -> R
     })
 }
 
-async fn find(connection: &mut SqliteConnection, id: ApplicationId) -> Result<Option<Application>> {
+pub(super) async fn find(connection: &mut SqliteConnection, id: ApplicationId) -> Result<Option<Application>> {
     let row = sqlx::query("SELECT * FROM applications WHERE id = $1").bind(id.to_sql()).fetch_optional(&mut *connection).await?;
     match row {
         Some(row) => Ok(Some(application_of(connection, &row).await?)),

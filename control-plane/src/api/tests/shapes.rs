@@ -175,6 +175,47 @@ async fn answers_about_people_fit_the_published_description() {
 }
 
 #[tokio::test]
+async fn answers_about_commands_fit_the_published_description() {
+    let (world, schemas) = (World::new().await, Schemas::load());
+    let (bot, application) = world.bot("helper", 8).await;
+    let option = |kind: u8| {
+        let least = if kind == 10 { json!(0.5) } else { json!(1) };
+        json!({
+            "type": kind, "name": format!("o{kind}"), "description": "d", "required": kind == 3, "min_value": least,
+            "choices": [{ "name": "c", "value": if kind == 3 { json!("5") } else { json!(5) } }],
+        })
+    };
+    let group = json!({ "type": 2, "name": "g", "description": "d", "options": [
+        { "type": 1, "name": "s", "description": "d", "options": [option(3), option(6)] },
+    ]});
+    let commands = [
+        json!({ "name": "values", "description": "d", "options": (3..=11).map(option).collect::<Vec<_>>(), "contexts": [0, 1] }),
+        json!({ "name": "tree", "description": "d", "options": [group], "name_localizations": { "de": "baum" } }),
+        json!({ "name": "A menu", "type": 2, "default_member_permissions": "8" }),
+        json!({ "name": "Another", "type": 3, "nsfw": true }),
+    ];
+    for rest in ["/commands".to_owned(), format!("/guilds/{}/commands", world.guild)] {
+        let base = format!("/applications/{application}{rest}");
+        let route = format!("/applications/{{application_id}}{}", rest.replace(&world.guild, "{guild_id}"));
+        for command in &commands {
+            let made = world.post(&bot, &base, command.clone()).await;
+            let made = schemas.check(&format!("POST {route}"), made);
+            let one = format!("{base}/{}", text(&made["id"]));
+            schemas.check(&format!("GET {route}/{{command_id}}"), world.get(&bot, &one).await);
+            let edited = world.patch(&bot, &one, json!({ "nsfw": true })).await;
+            schemas.check(&format!("PATCH {route}/{{command_id}}"), edited);
+        }
+        schemas.check(&format!("GET {route}"), world.get(&bot, &format!("{base}?with_localizations=true")).await);
+        schemas.check(&format!("GET {route}"), world.get(&bot, &base).await);
+        schemas.check(&format!("PUT {route}"), world.put(&bot, &base, json!(commands)).await);
+    }
+    let path = format!("/applications/{application}");
+    schemas.check("GET /applications/{application_id}", world.get(&bot, &path).await);
+    schemas.check("PATCH /applications/{application_id}", world.patch(&bot, &path, json!({ "description": "d" })).await);
+    schemas.check("PATCH /applications/@me", world.patch(&bot, "/applications/@me", json!({ "description": "e" })).await);
+}
+
+#[tokio::test]
 async fn answers_about_messages_and_errors_fit_the_published_description() {
     let (world, schemas) = (World::new().await, Schemas::load());
     let (owner, path) = (&world.owner, world.messages_path());
