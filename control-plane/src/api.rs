@@ -24,6 +24,7 @@ mod mentions;
 mod messages;
 mod overwrites;
 pub(crate) mod passwords;
+mod pins;
 pub(crate) mod rate_limit;
 mod reactions;
 mod roles;
@@ -59,6 +60,7 @@ pub fn router(app: App) -> Router {
         .merge(members::routes())
         .merge(messages::routes())
         .merge(overwrites::routes())
+        .merge(pins::routes())
         .merge(reactions::routes())
         .merge(roles::routes())
         .merge(typing::routes())

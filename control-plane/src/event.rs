@@ -131,6 +131,13 @@ pub enum Event {
         channel_id: ChannelId,
         message_id: MessageId,
     },
+    /// Pinned or unpinned.
+    ChannelPinsUpdate {
+        guild_id: Option<GuildId>,
+        channel_id: ChannelId,
+        /// When the newest pin was pinned.
+        last_pin_timestamp: Option<String>,
+    },
     UserUpdate {
         user: Box<User>,
     },
@@ -162,7 +169,8 @@ impl Event {
             | Self::ReactionAdd { channel_id, .. }
             | Self::ReactionRemove { channel_id, .. }
             | Self::ReactionRemoveEmoji { channel_id, .. }
-            | Self::ReactionRemoveAll { channel_id, .. } => Topic::Channel(*channel_id),
+            | Self::ReactionRemoveAll { channel_id, .. }
+            | Self::ChannelPinsUpdate { channel_id, .. } => Topic::Channel(*channel_id),
             Self::UserUpdate { user } => Topic::User(user.id),
         }
     }

@@ -181,6 +181,11 @@ impl State {
                     channel.last_message_id = channel.last_message_id.max(Some(message.id));
                 }
             }
+            Event::ChannelPinsUpdate { channel_id, last_pin_timestamp, .. } => {
+                if let Some(channel) = self.channels.get_mut(channel_id) {
+                    channel.last_pin_timestamp.clone_from(last_pin_timestamp);
+                }
+            }
             Event::UserUpdate { user } => self.update_user(user),
             // The hub makes and drops whole guilds; the rest changes nothing that is kept here.
             Event::GuildCreate { .. }

@@ -64,6 +64,8 @@ pub enum Conflict {
     Banned,
     #[error("the user is a member already")]
     AlreadyMember,
+    #[error("nobody wrote the message: it says that something happened")]
+    System,
     #[error("a documented maximum is reached")]
     Full,
 }

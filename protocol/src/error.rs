@@ -59,6 +59,7 @@ codes! {
     SlowMode = 20016, 429, "This action cannot be performed due to slowmode rate limit";
 
     TooManyGuilds = 30001, 400, "Maximum number of guilds reached (100)";
+    TooManyPins = 30003, 400, "Maximum number of pins reached for the channel (250)";
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";

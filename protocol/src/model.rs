@@ -19,7 +19,7 @@ pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
 pub use command::{Command, CommandKind};
 pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};
 pub use invite::{Invite, InviteChannel, InviteGuild};
-pub use message::{Message, MessageReference, Nonce, partial_member};
+pub use message::{Message, MessageReference, Nonce, Pin, partial_member};
 pub use reaction::{Reaction, ReactionCounts, ReactionEmoji};
 pub use timestamp::{parse_timestamp, timestamp};
 pub use user::{CurrentUser, User};

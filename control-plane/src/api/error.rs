@@ -57,6 +57,7 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(Conflict::InviteSpent) => ErrorCode::UnknownInvite.into(),
             StoreError::Conflict(Conflict::Banned) => ErrorCode::UserIsBanned.into(),
             StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::Full) => ErrorCode::NotFound.into(),
+            StoreError::Conflict(Conflict::System) => ErrorCode::SystemMessage.into(),
             StoreError::Busy | StoreError::NotCommitted => ErrorCode::Unavailable.into(),
             StoreError::Database(_) | StoreError::Corrupt(_) => {
                 tracing::error!(%error, "the store failed");

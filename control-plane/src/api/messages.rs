@@ -32,11 +32,6 @@ pub fn routes() -> Router<App> {
         .route("/channels/{channel_id}/messages/{message_id}", get(read).patch(edit::edit).delete(delete))
 }
 
-/// Kinds 0 (someone wrote it) and 19 (as a reply); the others say that something happened.
-fn is_written(message: &Message) -> bool {
-    matches!(message.kind, 0 | REPLY)
-}
-
 struct List {
     page: Page,
     limit: u32,
@@ -85,7 +80,7 @@ async fn delete(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<
         .await?;
     if !manages {
         let known = app.store().find_message(channel, id).await?.ok_or(ErrorCode::UnknownMessage)?;
-        if known.author.id != caller.id() || !is_written(&known) {
+        if known.author.id != caller.id() || !known.is_written() {
             return Err(ErrorCode::MissingPermissions.into());
         }
     }

@@ -6,6 +6,7 @@ mod guilds;
 mod messages;
 mod moderation;
 mod people;
+mod pins;
 mod reactions;
 mod shapes;
 mod transport;

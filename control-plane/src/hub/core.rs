@@ -202,7 +202,8 @@ impl Core {
             | Event::ReactionAdd { guild_id, .. }
             | Event::ReactionRemove { guild_id, .. }
             | Event::ReactionRemoveEmoji { guild_id, .. }
-            | Event::ReactionRemoveAll { guild_id, .. } => *guild_id == Some(*guild),
+            | Event::ReactionRemoveAll { guild_id, .. }
+            | Event::ChannelPinsUpdate { guild_id, .. } => *guild_id == Some(*guild),
             _ => committed.topic == Topic::Guild(*guild),
         };
         if !concerns {

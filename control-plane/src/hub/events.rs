@@ -34,6 +34,7 @@ pub(super) enum Talk {
     Messages,
     Reactions,
     Typing,
+    Pins,
 }
 
 impl Talk {
@@ -42,6 +43,7 @@ impl Talk {
             Self::Messages => Intents::GUILD_MESSAGES,
             Self::Reactions => Intents::GUILD_MESSAGE_REACTIONS,
             Self::Typing => Intents::GUILD_TYPING,
+            Self::Pins => Intents::GUILDS,
         }
     }
 }
@@ -200,6 +202,13 @@ impl Core {
             Event::ReactionRemoveAll { guild_id, channel_id, message_id } => {
                 let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_REMOVE_ALL", &d);
+            }
+            Event::ChannelPinsUpdate { guild_id, channel_id, ref last_pin_timestamp } => {
+                if let Some(guild) = guild_id {
+                    self.apply(guild, &event);
+                }
+                let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "last_pin_timestamp": last_pin_timestamp });
+                self.tell_readers(guild_id, channel_id, Talk::Pins, "CHANNEL_PINS_UPDATE", &d);
             }
             Event::UserUpdate { ref user } => self.user_update(user, &event),
         }

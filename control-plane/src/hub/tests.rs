@@ -30,6 +30,10 @@ fn reaction(channel_id: ChannelId) -> Event {
     Event::ReactionAdd { guild_id: Some(GUILD), channel_id, message_id, user_id: BOB, author_id: OWNER, emoji }
 }
 
+fn pins(channel_id: ChannelId) -> Event {
+    Event::ChannelPinsUpdate { guild_id: Some(GUILD), channel_id, last_pin_timestamp: None }
+}
+
 /// What Ann (a keeper) and Bob are told of an event, each with a session that asks for `intents`.
 fn check(intents: Intents, event: Event, ann: &[&str], bob: &[&str]) {
     let mut world = World::new();
@@ -52,6 +56,8 @@ fn events_reach_who_asked_for_them_and_may_know() {
         (Intents::GUILD_MESSAGES, bulk(), &["MESSAGE_DELETE_BULK 201"], &[]),
         (Intents::GUILD_MESSAGE_REACTIONS, reaction(HALL), &["MESSAGE_REACTION_ADD 200"], &["MESSAGE_REACTION_ADD 200"]),
         (Intents::GUILD_MESSAGE_REACTIONS, reaction(VAULT), &["MESSAGE_REACTION_ADD 201"], &[]),
+        (Intents::GUILDS, pins(HALL), &["CHANNEL_PINS_UPDATE 200"], &["CHANNEL_PINS_UPDATE 200"]),
+        (Intents::GUILDS, pins(VAULT), &["CHANNEL_PINS_UPDATE 201"], &[]),
         (Intents::GUILDS, Event::ChannelDelete { channel: Box::new(vault(true)) }, &["CHANNEL_DELETE 201"], &[]),
         (Intents::GUILDS, Event::ChannelUpdate { channel: Box::new(vault(true)) }, &["CHANNEL_UPDATE 201"], &[]),
         (

@@ -3,7 +3,7 @@
 use super::guilds::{find_guild, update_guild};
 use super::{Conflict, Result, Store, Tx};
 use crate::event::Event;
-use guildhall_protocol::model::{Channel, ChannelType, Overwrite, OverwriteKind};
+use guildhall_protocol::model::{Channel, ChannelType, Overwrite, OverwriteKind, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -25,7 +25,7 @@ fn channel_of(row: &SqliteRow) -> Result<Channel> {
         topic: row.try_get("topic")?,
         nsfw: row.try_get("nsfw")?,
         last_message_id: row.try_get::<Option<i64>, _>("last_message_id")?.map(MessageId::from_sql),
-        last_pin_timestamp: None,
+        last_pin_timestamp: row.try_get::<Option<i64>, _>("last_pin_at")?.map(|ms| timestamp(ms as u64)),
         rate_limit_per_user: row.try_get("rate_limit_per_user")?,
         permission_overwrites: Vec::new(),
         flags: row.try_get("flags")?,

@@ -3,10 +3,6 @@
 //! Sending is one INSERT (and one more with `enforce_nonce`) beside the outbox row: authors and mentioned users come from
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
-mod reactions;
-
-pub use reactions::{Reacted, ReactionKey};
-
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
@@ -58,6 +54,11 @@ macro_rules! select_message {
         )
     };
 }
+
+mod pins;
+mod reactions;
+
+pub use reactions::{Reacted, ReactionKey};
 
 /// An empty list is stored as NULL.
 fn to_json<T: Serialize>(list: &[T]) -> Result<Option<String>> {

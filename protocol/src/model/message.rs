@@ -81,6 +81,12 @@ pub struct MessageReference {
 }
 
 impl Message {
+    /// Kinds 0 (someone wrote it), 19 (as a reply), 20 and 23 (as the answer to a command); the others say that something
+    /// happened.
+    pub const fn is_written(&self) -> bool {
+        matches!(self.kind, 0 | 19 | 20 | 23)
+    }
+
     /// A plain message by an account, without an id: the store gives it one, and its moment.
     pub fn new(channel_id: ChannelId, author: User, content: String) -> Self {
         Self {
@@ -114,6 +120,13 @@ impl Message {
             reactions: Vec::new(),
         }
     }
+}
+
+/// A pinned message, as the list of pins shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    pub pinned_at: String,
+    pub message: Message,
 }
 
 /// The author's membership in the form that message and voice events nest it: a member without `user`.

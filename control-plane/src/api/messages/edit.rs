@@ -1,6 +1,6 @@
 //! Editing a message: its author changes what it says, a moderator only whether its embeds are shown.
 
-use super::{CONTENT, SETTABLE_FLAGS, SUPPRESS_EMBEDS, embeds, is_written};
+use super::{CONTENT, SETTABLE_FLAGS, SUPPRESS_EMBEDS, embeds};
 use crate::api::body::{Caller, Ids, Upload};
 use crate::api::error::{Refine, Result};
 use crate::api::form::{Form, Patch, Shape};
@@ -51,7 +51,7 @@ pub async fn edit(
         .await?;
     let known = app.store().find_message(channel, id).await?.ok_or(ErrorCode::UnknownMessage)?;
     if known.author.id == caller.id() {
-        if !is_written(&known) {
+        if !known.is_written() {
             return Err(ErrorCode::SystemMessage.into());
         }
         let has_embeds = embeds.as_ref().is_some_and(|embeds| !embeds.is_empty());

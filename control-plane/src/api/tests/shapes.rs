@@ -230,10 +230,14 @@ async fn answers_about_messages_and_errors_fit_the_published_description() {
     schemas.check("GET /channels/{channel_id}/messages/{message_id}", world.get(owner, &one).await);
     let edited = world.patch(owner, &one, json!({ "content": "edited" })).await;
     schemas.check("PATCH /channels/{channel_id}/messages/{message_id}", edited);
+    world.put(owner, &format!("/channels/{}/pins/{}", world.text, text(&sent["id"])), json!({})).await.no_content();
+    let pins = schemas.check("GET /channels/{channel_id}/messages/pins", world.get(owner, &format!("{path}/pins")).await);
+    assert_eq!(pins["items"].as_array().map(Vec::len), Some(1));
+    schemas.check("GET /channels/{channel_id}/pins", world.get(owner, &format!("/channels/{}/pins", world.text)).await);
     world.delete(owner, &one).await.no_content();
-    // With a join message, and a reply to what is gone.
+    // With a join message, a pin message, and a reply to what is gone.
     let listed = schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &path).await);
-    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    assert_eq!(listed.as_array().map(Vec::len), Some(3));
 
     let stranger = Session { token: "x".to_owned(), id: String::new() };
     schemas.check("ErrorResponse", world.get(&stranger, "/users/@me").await);
