@@ -4,7 +4,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import type { Id, Invite, Message } from "./api/types";
+import type { EmojiRef, Id, Invite, Message } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import type { Dispatch } from "./gateway/protocol";
 import { emptyModel, type Model, without } from "./state/model";
@@ -12,7 +12,7 @@ import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
 import { firstTextChannel, usualCategory } from "./state/select";
 import { nonce } from "./state/snowflake";
-import { begin, discard, edit, emptyTimeline, fail, receive, receivePage, remove, type Timeline } from "./state/timeline";
+import { begin, discard, edit, emptyTimeline, fail, type Pending, receive, receivePage, remove, sameEmoji, type Timeline } from "./state/timeline";
 import { VoiceEngine } from "./voice/engine";
 
 const TOKEN_KEY = "guildhall.token";
@@ -141,14 +141,18 @@ export class App {
     if (timeline?.load === "loaded" && timeline.hasOlder && oldest !== undefined) await this.#loadPage(channelId, oldest.id);
   }
 
-  async send(channelId: Id, content: string, retryOf?: string): Promise<void> {
+  async send(channelId: Id, content: string, replyTo: Message | null = null, files: readonly File[] = []): Promise<void> {
     const author = this.store.getState().me;
-    if (author === null) return;
-    const key = retryOf ?? nonce(Date.now(), Math.random);
+    if (author !== null) await this.sendAgain(channelId, { nonce: nonce(Date.now(), Math.random), content, author, replyTo, files, sentAtMs: 0, failure: null });
+  }
+
+  /** Sends what was not sent: the same key makes it one message even if the first try arrived. */
+  async sendAgain(channelId: Id, pending: Pending): Promise<void> {
+    const { nonce: key, content, replyTo, files } = pending;
     this.#typingSaid = null;
-    this.#patch(channelId, (timeline) => begin(timeline, { nonce: key, content, author, sentAtMs: Date.now(), failure: null }));
+    this.#patch(channelId, (timeline) => begin(timeline, { ...pending, sentAtMs: Date.now(), failure: null }));
     try {
-      const message = await this.#api.sendMessage(channelId, content, key);
+      const message = await this.#api.sendMessage(channelId, content, key, replyTo?.id ?? null, files);
       this.#patch(channelId, (timeline) => receive(timeline, { ...message, nonce: key }));
     } catch (error) {
       this.#patch(channelId, (timeline) => fail(timeline, key, sentence(error)));
@@ -176,6 +180,17 @@ export class App {
       this.#patch(message.channel_id, (timeline) => remove(timeline, [message.id]));
     } catch (error) {
       this.notify(`The message was not deleted. ${sentence(error)}`);
+    }
+  }
+
+  /** Adds this user's reaction, or takes it back. */
+  async toggleReaction(message: Message, emoji: EmojiRef): Promise<void> {
+    const isMine = message.reactions?.some((reaction) => reaction.me && sameEmoji(reaction.emoji, emoji)) === true;
+    try {
+      if (isMine) await this.#api.removeReaction(message.channel_id, message.id, emoji);
+      else await this.#api.addReaction(message.channel_id, message.id, emoji);
+    } catch (error) {
+      this.notify(`Your reaction was not saved. ${sentence(error)}`);
     }
   }
 

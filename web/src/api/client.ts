@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { Channel, Guild, Id, Invite, Message } from "./types";
+import type { Channel, EmojiRef, Guild, Id, Invite, Message } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -9,6 +9,8 @@ const MAX_RATE_LIMIT_RETRIES = 3;
 /** A longer wait than this is an answer, not a delay: the person is told instead. */
 const MAX_RATE_LIMIT_WAIT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
+/** A few photos over a slow line. */
+const UPLOAD_TIMEOUT_MS = 600_000;
 export const HISTORY_PAGE = 50;
 
 export interface Registration {
@@ -64,8 +66,16 @@ export class ApiClient {
     return this.#send<Message[]>("GET", `/channels/${channel}/messages?limit=${HISTORY_PAGE}${cursor}`);
   }
   /** `enforce_nonce` makes a repeated send harmless: the server answers with the message it already has. */
-  sendMessage(channel: Id, content: string, nonce: string) {
-    return this.#send<Message>("POST", `/channels/${channel}/messages`, { content, nonce, enforce_nonce: true });
+  sendMessage(channel: Id, content: string, nonce: string, replyTo: Id | null, files: readonly File[]) {
+    const reference = replyTo === null ? {} : { message_reference: { message_id: replyTo, fail_if_not_exists: false } };
+    const payload = { content, nonce, enforce_nonce: true, ...reference };
+    return this.#send<Message>("POST", `/channels/${channel}/messages`, files.length === 0 ? payload : withFiles(payload, files));
+  }
+  addReaction(channel: Id, message: Id, emoji: EmojiRef) {
+    return this.#send<void>("PUT", `/channels/${channel}/messages/${message}/reactions/${emojiPath(emoji)}/@me`);
+  }
+  removeReaction(channel: Id, message: Id, emoji: EmojiRef) {
+    return this.#send<void>("DELETE", `/channels/${channel}/messages/${message}/reactions/${emojiPath(emoji)}/@me`);
   }
   editMessage(channel: Id, message: Id, content: string) {
     return this.#send<Message>("PATCH", `/channels/${channel}/messages/${message}`, { content });
@@ -92,8 +102,11 @@ export class ApiClient {
     const token = this.#token;
     const headers: Record<string, string> = {};
     if (token !== null) headers["Authorization"] = token;
-    const init: RequestInit = { method, headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
-    if (body !== undefined) {
+    const timeoutMs = body instanceof FormData ? UPLOAD_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+    const init: RequestInit = { method, headers, signal: AbortSignal.timeout(timeoutMs) };
+    if (body instanceof FormData) {
+      init.body = body;
+    } else if (body !== undefined) {
       headers["Content-Type"] = "application/json";
       init.body = JSON.stringify(body);
     }
@@ -110,6 +123,19 @@ export class ApiClient {
     if (response.status === 401 && token !== null && token === this.#token) this.onUnauthorized?.();
     throw readError(response.status, json, response.headers.get("Retry-After"));
   }
+}
+
+/** As the API writes an emoji in a path: `name:id`, or the character itself. */
+function emojiPath(emoji: EmojiRef): string {
+  return encodeURIComponent(emoji.id === null ? (emoji.name ?? "") : `${emoji.name ?? "_"}:${emoji.id}`);
+}
+
+function withFiles(payload: object, files: readonly File[]): FormData {
+  const form = new FormData();
+  const attachments = files.map((file, id) => ({ id, filename: file.name }));
+  form.set("payload_json", JSON.stringify({ ...payload, attachments }));
+  files.forEach((file, id) => form.set(`files[${id}]`, file, file.name));
+  return form;
 }
 
 function parse(text: string): unknown {

@@ -8,6 +8,8 @@ export interface User {
   username: string;
   global_name: string | null;
   bot?: boolean;
+  /** The hash of the picture; `null`: none. */
+  avatar?: string | null;
 }
 
 export interface CurrentUser extends User {
@@ -80,6 +82,14 @@ export interface Guild {
   name: string;
   owner_id: Id;
   roles: Role[];
+  icon?: string | null;
+  emojis?: GuildEmoji[];
+}
+
+export interface GuildEmoji {
+  id: Id;
+  name: string;
+  animated?: boolean;
 }
 
 export interface GuildCreate extends Guild {
@@ -100,9 +110,123 @@ export interface Message {
   timestamp: string;
   edited_timestamp: string | null;
   mentions: User[];
-  /** 0 default, 7 a member joined, 19 reply. */
+  /** 0 default, 7 a member joined, 19 reply; the rest in `ui/chat/SystemLine.tsx`. */
   type: number;
   nonce?: string | number;
+  flags?: number;
+  pinned?: boolean;
+  attachments?: Attachment[];
+  embeds?: Embed[];
+  components?: Component[];
+  /** Absent when there are none. */
+  reactions?: Reaction[];
+  message_reference?: { type?: number; message_id?: Id; channel_id?: Id; guild_id?: Id };
+  /** `null`: it was deleted. */
+  referenced_message?: Message | null;
+  message_snapshots?: { message: Partial<Message> }[];
+  webhook_id?: Id;
+  application_id?: Id;
+  interaction_metadata?: { id: Id; type: number; user: User; name?: string };
+  interaction?: { name: string; user: User };
+}
+
+/** A Unicode emoji has no id. */
+export interface EmojiRef {
+  id: Id | null;
+  name: string | null;
+  animated?: boolean;
+}
+
+export interface Reaction {
+  emoji: EmojiRef;
+  count: number;
+  me: boolean;
+}
+
+export interface Attachment {
+  id: Id;
+  filename: string;
+  description?: string | null;
+  content_type?: string | null;
+  /** Bytes. */
+  size: number;
+  url: string;
+  proxy_url?: string;
+  width?: number | null;
+  height?: number | null;
+}
+
+export interface Embed {
+  type?: string;
+  title?: string;
+  description?: string;
+  url?: string;
+  timestamp?: string;
+  color?: number;
+  author?: { name: string; url?: string };
+  footer?: { text: string };
+  image?: { url: string; width?: number; height?: number };
+  thumbnail?: { url: string };
+  fields?: { name: string; value: string; inline?: boolean }[];
+}
+
+export const ComponentType = {
+  actionRow: 1,
+  button: 2,
+  stringSelect: 3,
+  textInput: 4,
+  userSelect: 5,
+  roleSelect: 6,
+  mentionableSelect: 7,
+  channelSelect: 8,
+  section: 9,
+  text: 10,
+  thumbnail: 11,
+  gallery: 12,
+  file: 13,
+  separator: 14,
+  container: 17,
+  label: 18,
+} as const;
+
+export interface SelectOption {
+  label: string;
+  value: string;
+  description?: string;
+  emoji?: EmojiRef;
+  default?: boolean;
+}
+
+/** Any component: which fields it has depends on its type. */
+export interface Component {
+  type: number;
+  id?: number;
+  custom_id?: string;
+  components?: Component[];
+  component?: Component;
+  accessory?: Component;
+  style?: number;
+  label?: string;
+  description?: string;
+  emoji?: EmojiRef;
+  url?: string;
+  disabled?: boolean;
+  placeholder?: string;
+  options?: SelectOption[];
+  channel_types?: number[];
+  min_values?: number;
+  max_values?: number;
+  required?: boolean;
+  value?: string;
+  min_length?: number;
+  max_length?: number;
+  content?: string;
+  media?: { url: string };
+  items?: { media: { url: string }; description?: string }[];
+  file?: { url: string };
+  divider?: boolean;
+  accent_color?: number | null;
+  spoiler?: boolean;
 }
 
 export interface Invite {

@@ -1,6 +1,6 @@
 // The main gateway's frames: opcodes, close codes and the dispatches that the page understands.
 
-import type { Channel, CurrentUser, Guild, GuildCreate, Id, Member, Message, Presence, Role, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Presence, Role, User, VoiceState } from "../api/types";
 
 export const Op = {
   dispatch: 0,
@@ -43,6 +43,12 @@ export interface Ready {
   guilds: { id: Id; unavailable?: boolean }[];
 }
 
+export interface ReactionChange {
+  channel_id: Id;
+  message_id: Id;
+  emoji: EmojiRef;
+}
+
 /** Every dispatch that the page acts on; others are ignored by the reducer. */
 export type Dispatch =
   | { t: "READY"; d: Ready }
@@ -60,6 +66,9 @@ export type Dispatch =
   | { t: "MESSAGE_UPDATE"; d: Partial<Message> & { id: Id; channel_id: Id } }
   | { t: "MESSAGE_DELETE"; d: { id: Id; channel_id: Id } }
   | { t: "MESSAGE_DELETE_BULK"; d: { ids: Id[]; channel_id: Id } }
+  | { t: "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE"; d: ReactionChange & { user_id: Id } }
+  | { t: "MESSAGE_REACTION_REMOVE_EMOJI"; d: ReactionChange }
+  | { t: "MESSAGE_REACTION_REMOVE_ALL"; d: { channel_id: Id; message_id: Id } }
   | { t: "TYPING_START"; d: { channel_id: Id; user_id: Id; timestamp: number } }
   | { t: "PRESENCE_UPDATE"; d: Presence }
   | { t: "USER_UPDATE"; d: CurrentUser }

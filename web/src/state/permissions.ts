@@ -9,7 +9,10 @@ export const Permission = {
   manageChannels: 1n << 4n,
   viewChannel: 1n << 10n,
   sendMessages: 1n << 11n,
+  addReactions: 1n << 6n,
   manageMessages: 1n << 13n,
+  attachFiles: 1n << 15n,
+  readHistory: 1n << 16n,
   connect: 1n << 20n,
 } as const;
 

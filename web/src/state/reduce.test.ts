@@ -65,7 +65,7 @@ describe("reduce", () => {
   });
 
   it("starts histories anew with a new session, but keeps what is being sent", () => {
-    const pending = { nonce: "1", content: "x", author: bob, sentAtMs: 0, failure: null };
+    const pending = { nonce: "1", content: "x", author: bob, replyTo: null, files: [], sentAtMs: 0, failure: null };
     const before: Model = { ...play(welcome), timelines: { "20": { ...emptyTimeline, load: "loaded", messages: [message("30", ada, "20")], pending: [pending] } } };
     const model = play([ready], before);
     expect(model.timelines["20"]).toEqual({ ...emptyTimeline, pending: [pending] });
@@ -135,7 +135,7 @@ describe("timelineRows", () => {
         at("4", bob, "2026-11-20T12:20:00Z"),
         at("5", bob, "2026-11-22T12:21:00Z"),
       ],
-      [{ nonce: "n", content: "x", author: bob, sentAtMs: 0, failure: null }],
+      [{ nonce: "n", content: "x", author: bob, replyTo: null, files: [], sentAtMs: 0, failure: null }],
     );
     expect(rows.map((row) => (row.kind === "day" ? "day" : `${row.kind} ${row.isFirst}`))).toEqual([
       "day",

@@ -3,7 +3,7 @@
 import type { GuildCreate, Id, Member, User, VoiceState } from "../api/types";
 import type { Dispatch, Ready } from "../gateway/protocol";
 import { emptyModel, type GuildEntry, type MemberEntry, type Model, type Table, without } from "./model";
-import { edit, emptyTimeline, receive, remove, type Timeline } from "./timeline";
+import { clearReactions, edit, emptyTimeline, react, receive, remove, type Timeline } from "./timeline";
 
 /** How long one TYPING_START holds, as the API documents. */
 export const TYPING_MS = 10_000;
@@ -68,6 +68,16 @@ export function reduce(model: Model, dispatch: Dispatch, context: Context): Mode
       return patchTimeline(model, dispatch.d.channel_id, (timeline) => remove(timeline, [dispatch.d.id]));
     case "MESSAGE_DELETE_BULK":
       return patchTimeline(model, dispatch.d.channel_id, (timeline) => remove(timeline, dispatch.d.ids));
+    case "MESSAGE_REACTION_ADD":
+    case "MESSAGE_REACTION_REMOVE": {
+      const { channel_id, message_id, emoji, user_id } = dispatch.d;
+      const step = dispatch.t === "MESSAGE_REACTION_ADD" ? 1 : -1;
+      return patchTimeline(model, channel_id, (timeline) => react(timeline, message_id, emoji, step, user_id === model.me?.id));
+    }
+    case "MESSAGE_REACTION_REMOVE_EMOJI":
+      return patchTimeline(model, dispatch.d.channel_id, (timeline) => clearReactions(timeline, dispatch.d.message_id, dispatch.d.emoji));
+    case "MESSAGE_REACTION_REMOVE_ALL":
+      return patchTimeline(model, dispatch.d.channel_id, (timeline) => clearReactions(timeline, dispatch.d.message_id, null));
     case "TYPING_START":
       return typingStart(model, dispatch.d.channel_id, dispatch.d.user_id, context.nowMs);
     case "PRESENCE_UPDATE":
@@ -138,6 +148,8 @@ function guildCreate(model: Model, guild: GuildCreate): Model {
     name: guild.name,
     owner_id: guild.owner_id,
     roles: guild.roles,
+    icon: guild.icon ?? null,
+    emojis: guild.emojis ?? [],
     memberCount: guild.member_count,
     isUnavailable: guild.unavailable === true,
   };

@@ -142,9 +142,11 @@ export function timelineRows(messages: readonly Message[], pending: readonly Pen
     return isFirst;
   };
   for (const message of messages) {
+    // An answer says who it is from: what it answers stands above it. So does a webhook, which speaks by many names.
+    if (message.referenced_message !== undefined || message.webhook_id !== undefined) author = null;
     const isFirst = starts(message.author.id, Date.parse(message.timestamp));
-    // A join notice is a line of its own: whoever speaks next gets a header again.
-    if (message.type === 7) author = null;
+    // A notice is a line of its own: whoever speaks next gets a header again.
+    if (message.type !== 0 && message.type !== 19 && message.type !== 20) author = null;
     rows.push({ kind: "message", key: message.id, message, isFirst });
   }
   for (const item of pending) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Message, User } from "../api/types";
 import { nonce } from "./snowflake";
-import { begin, edit, emptyTimeline, fail, MAX_KEPT, receive, receivePage, remove, type Timeline } from "./timeline";
+import { begin, clearReactions, edit, emptyTimeline, fail, MAX_KEPT, react, receive, receivePage, remove, type Timeline } from "./timeline";
 
 const author: User = { id: "1", username: "ada", global_name: null };
 
@@ -52,7 +52,7 @@ describe("timeline", () => {
   });
 
   it("settles a pending message by its nonce, once, whether the answer or the event comes first", () => {
-    const pending = { nonce: "77", content: "hi", author, sentAtMs: 0, failure: null };
+    const pending = { nonce: "77", content: "hi", author, replyTo: null, files: [], sentAtMs: 0, failure: null };
     const sending = begin(loaded([1]), pending);
     expect(sending.pending).toHaveLength(1);
     const settled = receive(receive(sending, message(2, { nonce: "77" })), message(2, { nonce: 77 }));
@@ -61,7 +61,7 @@ describe("timeline", () => {
   });
 
   it("keeps a failed message with its reason, and a retry clears it", () => {
-    const pending = { nonce: "77", content: "hi", author, sentAtMs: 0, failure: null };
+    const pending = { nonce: "77", content: "hi", author, replyTo: null, files: [], sentAtMs: 0, failure: null };
     const failed = fail(begin(loaded([1]), pending), "77", "offline");
     expect(failed.pending[0]?.failure).toBe("offline");
     expect(begin(failed, pending).pending).toEqual([pending]);
@@ -92,4 +92,32 @@ it("makes nonces that fit the API and differ", () => {
   const made = Array.from({ length: 100 }, () => nonce(Date.UTC(2100, 0), () => 0.999_999));
   expect(new Set(made).size).toBe(100);
   expect(Math.max(...made.map((each) => each.length))).toBeLessThanOrEqual(25);
+});
+
+/** The reactions to the only message. */
+function below(timeline: Timeline) {
+  return timeline.messages[0]?.reactions;
+}
+
+describe("reactions", () => {
+  const thumb = { id: null, name: "👍" };
+  const own = { id: "5", name: "clock" };
+  const start = loaded([30]);
+
+  it("counts up and down and knows which are mine", () => {
+    const one = react(start, "30", thumb, 1, false);
+    expect(below(one)).toEqual([{ emoji: thumb, count: 1, me: false }]);
+    const two = react(react(one, "30", thumb, 1, true), "30", own, 1, false);
+    expect(below(two)).toEqual([{ emoji: thumb, count: 2, me: true }, { emoji: own, count: 1, me: false }]);
+    const back = react(two, "30", thumb, -1, true);
+    expect(below(back)?.[0]).toEqual({ emoji: thumb, count: 1, me: false });
+    expect(below(react(back, "30", { id: "5", name: "renamed" }, -1, false))).toEqual([{ emoji: thumb, count: 1, me: false }]);
+    expect(below(clearReactions(two, "30", own))).toHaveLength(1);
+    expect(below(clearReactions(two, "30", null))).toEqual([]);
+  });
+
+  it("ignores messages that are not here and reactions that were not", () => {
+    expect(react(start, "99", thumb, 1, true)).toBe(start);
+    expect(below(react(start, "30", thumb, -1, false))).toEqual([]);
+  });
 });

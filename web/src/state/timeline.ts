@@ -1,7 +1,7 @@
 // One channel's messages: a window of the newest (and as much older history as was scrolled to), plus what this page is
 // still sending. Pure functions over plain data; messages are ordered by id and never twice.
 
-import type { Id, Message, User } from "../api/types";
+import type { EmojiRef, Id, Message, Reaction, User } from "../api/types";
 import { compareIds, isNewer } from "./snowflake";
 
 /** Messages kept per channel. Beyond it the oldest are dropped and can be paged in again. */
@@ -13,6 +13,9 @@ export interface Pending {
   nonce: string;
   content: string;
   author: User;
+  /** What it answers. */
+  replyTo: Message | null;
+  files: readonly File[];
   sentAtMs: number;
   /** `null` while it is on its way; else the sentence that says why it failed. */
   failure: string | null;
@@ -54,6 +57,29 @@ export function edit(timeline: Timeline, change: Partial<Message> & { id: Id }):
   const old = timeline.messages[at];
   if (old === undefined) return timeline;
   return { ...timeline, messages: timeline.messages.with(at, { ...old, ...change }) };
+}
+
+export const sameEmoji = (a: EmojiRef, b: EmojiRef): boolean => (a.id ?? a.name) === (b.id ?? b.name);
+
+/** One more reaction with an emoji, or one less; `isMine`: by this user. */
+export function react(timeline: Timeline, message: Id, emoji: EmojiRef, step: 1 | -1, isMine: boolean): Timeline {
+  return editReactions(timeline, message, (reactions) => {
+    const at = reactions.findIndex((reaction) => sameEmoji(reaction.emoji, emoji));
+    const old = reactions[at];
+    if (old === undefined) return step === 1 ? [...reactions, { emoji, count: 1, me: isMine }] : reactions;
+    const changed = { ...old, count: old.count + step, me: isMine ? step === 1 : old.me };
+    return changed.count > 0 ? reactions.with(at, changed) : reactions.toSpliced(at, 1);
+  });
+}
+
+/** Takes all reactions away, or those with one emoji. */
+export function clearReactions(timeline: Timeline, message: Id, emoji: EmojiRef | null): Timeline {
+  return editReactions(timeline, message, (reactions) => (emoji === null ? [] : reactions.filter((reaction) => !sameEmoji(reaction.emoji, emoji))));
+}
+
+function editReactions(timeline: Timeline, id: Id, change: (reactions: Reaction[]) => Reaction[]): Timeline {
+  const message = timeline.messages.find((other) => other.id === id);
+  return message === undefined ? timeline : edit(timeline, { id, reactions: change(message.reactions ?? []) });
 }
 
 export function remove(timeline: Timeline, ids: readonly Id[]): Timeline {

@@ -7,6 +7,7 @@ import { ChannelHeader } from "./ChannelHeader";
 import { Composer } from "./Composer";
 import { LiveRegion } from "./LiveRegion";
 import { MessageList } from "./MessageList";
+import { isSystem } from "./SystemLine";
 import styles from "./ChatView.module.css";
 import { TypingLine } from "./TypingLine";
 
@@ -23,21 +24,24 @@ export function ChatView({ guildId, channelId, members, onBack }: Props) {
   const timeline = useModel((model) => model.timelines[channelId] ?? emptyTimeline);
   const me = useModel((model) => model.me?.id ?? null);
   const [editing, setEditing] = useState<Id | null>(null);
+  const [replyTo, setReplyTo] = useState<Message | null>(null);
+  // An answer to what was deleted meanwhile would be an answer to nothing.
+  const original = replyTo !== null && timeline.messages.some((message) => message.id === replyTo.id) ? replyTo : null;
   // Also when a new session emptied the timeline under an open channel.
   useEffect(() => {
     if (timeline.load === "idle") void app.loadTimeline(channelId);
   }, [app, channelId, timeline.load]);
   const editLast = () => {
-    const own = timeline.messages.findLast((message: Message) => message.author.id === me && message.type !== 7);
+    const own = timeline.messages.findLast((message: Message) => message.author.id === me && !isSystem(message));
     if (own !== undefined) setEditing(own.id);
   };
   return (
     <main className={styles.chat}>
       <ChannelHeader channelId={channelId} members={members} onBack={onBack} />
-      <MessageList guildId={guildId} channelId={channelId} timeline={timeline} editing={editing} onEdit={setEditing} />
+      <MessageList guildId={guildId} channelId={channelId} timeline={timeline} editing={editing} onEdit={setEditing} onReply={setReplyTo} />
       <LiveRegion guildId={guildId} channelId={channelId} />
       <div className={styles.foot}>
-        <Composer channelId={channelId} onEditLast={editLast} />
+        <Composer guildId={guildId} channelId={channelId} replyTo={original} onReplyEnd={() => setReplyTo(null)} onEditLast={editLast} />
         <TypingLine guildId={guildId} channelId={channelId} />
       </div>
     </main>

@@ -1,29 +1,68 @@
-import { type KeyboardEvent, useState } from "react";
-import type { Id } from "../../api/types";
+import { type ClipboardEvent, type DragEvent, type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
+import type { EmojiRef, Id, Message } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { mayInChannel } from "../../state/select";
 import { useApp, useModel } from "../context";
+import { fileSize } from "../media";
 import { IconButton } from "../parts/Button";
-import { SendIcon } from "../parts/icons";
+import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
+import { ClipIcon, CloseIcon, SendIcon, SmileIcon } from "../parts/icons";
 import styles from "./Composer.module.css";
-import { COUNT_FROM, MAX_CONTENT } from "./limits";
+import { COUNT_FROM, MAX_CONTENT, MAX_FILES } from "./limits";
+import { authorName, summary } from "./ReplyLine";
 
-/** Where one writes. Enter sends, Shift+Enter breaks the line, arrow up in an empty field changes the last own message. */
-export function Composer({ channelId, onEditLast }: { channelId: Id; onEditLast: () => void }) {
+interface Props {
+  guildId: Id;
+  channelId: Id;
+  /** The message that the next one answers. */
+  replyTo: Message | null;
+  onReplyEnd: () => void;
+  onEditLast: () => void;
+}
+
+/**
+ * Where one writes. Enter sends, Shift+Enter breaks the line, arrow up in an empty field changes the last own message.
+ * Files come by the paper clip, by paste or by drop.
+ */
+export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }: Props) {
   const app = useApp();
   const channelName = useModel((model) => model.channels[channelId]?.name ?? "");
   const maySend = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages));
+  const mayAttach = useModel((model) => mayInChannel(model, channelId, Permission.attachFiles));
   const [text, setText] = useState(() => app.drafts.get(channelId) ?? "");
+  const [files, setFiles] = useState<readonly File[]>([]);
+  const [picking, setPicking] = useState<Point | null>(null);
+  const stopPicking = useCallback(() => setPicking(null), []);
+  const input = useRef<HTMLTextAreaElement>(null);
+  const chooser = useRef<HTMLInputElement>(null);
+  const replyId = replyTo?.id;
+  useEffect(() => {
+    if (replyId !== undefined) input.current?.focus();
+  }, [replyId]);
   const write = (next: string) => {
     setText(next);
     if (next === "") app.drafts.delete(channelId);
     else app.drafts.set(channelId, next);
   };
+  const attach = (added: FileList | null) => {
+    if (added === null || added.length === 0 || !mayAttach) return;
+    if (files.length + added.length > MAX_FILES) app.notify(`A message carries at most ${MAX_FILES} files.`);
+    setFiles((old) => [...old, ...added].slice(0, MAX_FILES));
+  };
   const send = () => {
     const content = text.trim();
-    if (content === "") return;
+    if (content === "" && files.length === 0) return;
     write("");
-    void app.send(channelId, content);
+    setFiles([]);
+    onReplyEnd();
+    void app.send(channelId, content, replyTo, files);
+  };
+  const insert = (emoji: EmojiRef) => {
+    const written = emoji.id === null ? (emoji.name ?? "") : `<${emoji.animated === true ? "a" : ""}:${emoji.name ?? ""}:${emoji.id}>`;
+    const at = input.current?.selectionStart ?? text.length;
+    write(`${text.slice(0, at)}${written}${text.slice(at)}`);
+    setPicking(null);
+    input.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     // While an input method composes, Enter belongs to it.
@@ -34,35 +73,104 @@ export function Composer({ channelId, onEditLast }: { channelId: Id; onEditLast:
     } else if (event.key === "ArrowUp" && text === "") {
       event.preventDefault();
       onEditLast();
+    } else if (event.key === "Escape" && replyTo !== null) {
+      onReplyEnd();
     }
+  };
+  const onPaste = (event: ClipboardEvent) => {
+    if (event.clipboardData.files.length === 0) return;
+    event.preventDefault();
+    attach(event.clipboardData.files);
+  };
+  const onDrop = (event: DragEvent) => {
+    event.preventDefault();
+    attach(event.dataTransfer.files);
   };
   if (!maySend) return <p className={styles.closed}>You may read here, but not write.</p>;
   const left = MAX_CONTENT - text.length;
   return (
+    // Dropping a file is one more way beside the button, not the only one.
+    // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <form
-      className={styles.composer}
+      className={styles.frame}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={onDrop}
       onSubmit={(event) => {
         event.preventDefault();
         send();
       }}
     >
-      <textarea
-        aria-label={`Message #${channelName}`}
-        placeholder={`Message #${channelName}`}
-        value={text}
-        maxLength={MAX_CONTENT}
-        rows={1}
-        data-testid="composer"
-        onChange={(event) => {
-          write(event.target.value);
-          if (event.target.value.trim() !== "") app.typing(channelId);
-        }}
-        onKeyDown={onKeyDown}
-      />
-      {text.length >= COUNT_FROM && <span className={styles.left}>{left}</span>}
-      <IconButton label="Send" className={styles.send} disabled={text.trim() === ""} data-testid="composer-send" onClick={send}>
-        <SendIcon />
-      </IconButton>
+      {replyTo !== null && <ReplyingTo guildId={guildId} message={replyTo} onEnd={onReplyEnd} />}
+      {files.length > 0 && (
+        <ul className={styles.files} aria-label="Files to send">
+          {files.map((file, at) => (
+            <li key={`${file.name}-${file.size}-${file.lastModified}`} data-testid="composer-file">
+              <span>{file.name}</span> <small>{fileSize(file.size)}</small>
+              <IconButton label={`Do not send ${file.name}`} onClick={() => setFiles(files.toSpliced(at, 1))}>
+                <CloseIcon size={16} />
+              </IconButton>
+            </li>
+          ))}
+        </ul>
+      )}
+      <div className={styles.composer}>
+        {mayAttach && (
+          <>
+            <input
+              ref={chooser}
+              type="file"
+              multiple
+              hidden
+              data-testid="composer-attach"
+              onChange={(event) => {
+                attach(event.target.files);
+                // The same file may be chosen again.
+                event.target.value = "";
+              }}
+            />
+            <IconButton label="Attach files" onClick={() => chooser.current?.click()}>
+              <ClipIcon />
+            </IconButton>
+          </>
+        )}
+        <textarea
+          ref={input}
+          aria-label={`Message #${channelName}`}
+          placeholder={`Message #${channelName}`}
+          value={text}
+          maxLength={MAX_CONTENT}
+          rows={1}
+          data-testid="composer"
+          onChange={(event) => {
+            write(event.target.value);
+            if (event.target.value.trim() !== "") app.typing(channelId);
+          }}
+          onKeyDown={onKeyDown}
+          onPaste={onPaste}
+        />
+        {text.length >= COUNT_FROM && <span className={styles.left}>{left}</span>}
+        <IconButton label="Emoji" data-testid="composer-emoji" onClick={(event) => setPicking(below(event.currentTarget))}>
+          <SmileIcon />
+        </IconButton>
+        <IconButton label="Send" className={styles.send} disabled={text.trim() === "" && files.length === 0} data-testid="composer-send" onClick={send}>
+          <SendIcon />
+        </IconButton>
+      </div>
+      {picking !== null && <EmojiPicker guildId={guildId} at={picking} onPick={insert} onClose={stopPicking} />}
     </form>
+  );
+}
+
+function ReplyingTo({ guildId, message, onEnd }: { guildId: Id; message: Message; onEnd: () => void }) {
+  const name = useModel((model) => authorName(model, guildId, message));
+  return (
+    <p className={styles.reply} data-testid="replying-to">
+      <span>
+        Replying to <strong>{name}</strong>: {summary(message)}
+      </span>
+      <IconButton label="Do not reply" onClick={onEnd}>
+        <CloseIcon size={16} />
+      </IconButton>
+    </p>
   );
 }

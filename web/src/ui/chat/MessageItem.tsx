@@ -1,19 +1,19 @@
-import { memo, useState } from "react";
+import { memo, useCallback, useState } from "react";
 import type { Id, Message } from "../../api/types";
-import { displayName } from "../../state/select";
+import { QUICK_EMOJIS } from "../../state/emojis";
 import type { Pending } from "../../state/timeline";
 import { useApp, useModel } from "../context";
 import { ConfirmDialog } from "../guild/dialogs";
 import { Avatar } from "../parts/Avatar";
 import { IconButton } from "../parts/Button";
-import { PencilIcon, TrashIcon } from "../parts/icons";
+import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
+import { PencilIcon, ReplyIcon, SmileIcon, TrashIcon } from "../parts/icons";
 import { clockTime, fullTime } from "../time";
 import { Editor } from "./Editor";
+import { MessageBody } from "./MessageBody";
 import styles from "./MessageItem.module.css";
-import { RichText } from "./RichText";
-
-/** `type` of the notice that someone joined. */
-const MEMBER_JOINED = 7;
+import { authorName, ReplyLine } from "./ReplyLine";
+import { isSystem, systemSentence } from "./SystemLine";
 
 interface Props {
   guildId: Id;
@@ -24,29 +24,36 @@ interface Props {
   /** The one that Tab reaches; arrow keys go on from it. */
   isNewest: boolean;
   mayDelete: boolean;
+  mayReact: boolean;
+  mayReply: boolean;
   isEditing: boolean;
   onEdit: (message: Id | null) => void;
+  onReply: (message: Message) => void;
 }
 
-export const MessageItem = memo(function MessageItem({ guildId, message, isFirst, isOwn, isNewest, mayDelete, isEditing, onEdit }: Props) {
+export const MessageItem = memo(function MessageItem(props: Props) {
+  const { guildId, message, isFirst, isOwn, isNewest, mayDelete, mayReact, mayReply, isEditing, onEdit, onReply } = props;
   const app = useApp();
   const author = message.author;
-  const name = useModel((model) => (model.users[author.id] === undefined ? (author.global_name ?? author.username) : displayName(model, guildId, author.id)));
+  const name = useModel((model) => authorName(model, guildId, message));
   const isMentioned = useModel((model) => message.mentions.some((user) => user.id === model.me?.id));
   const [isDeleting, setDeleting] = useState(false);
+  const [picking, setPicking] = useState<Point | null>(null);
+  const stopPicking = useCallback(() => setPicking(null), []);
   const atMs = Date.parse(message.timestamp);
-  if (message.type === MEMBER_JOINED) {
+  if (isSystem(message)) {
     return (
       <li className={styles.notice}>
-        <strong>{name}</strong> came into the hall. <Time atMs={atMs} />
+        <strong>{name}</strong> {systemSentence(message)} <Time atMs={atMs} />
       </li>
     );
   }
   const canEdit = isOwn && !isEditing;
   return (
-    <li className={styles.row} data-first={isFirst} data-mentioned={isMentioned}>
+    <li className={styles.row} data-first={isFirst} data-mentioned={isMentioned} data-picking={picking !== null}>
+      {message.referenced_message !== undefined && <ReplyLine guildId={guildId} original={message.referenced_message} />}
       {isFirst ? (
-        <Avatar id={author.id} name={name} size={40} />
+        <Avatar id={author.id} name={name} hash={author.avatar ?? null} size={40} />
       ) : (
         <span className={styles.gutter}>
           <Time atMs={atMs} />
@@ -80,19 +87,27 @@ export const MessageItem = memo(function MessageItem({ guildId, message, isFirst
             }}
           />
         ) : (
-          <p className={styles.content} data-testid="message-content">
-            <RichText content={message.content} guildId={guildId} />
-            {message.edited_timestamp !== null && (
-              <small title={fullTime(Date.parse(message.edited_timestamp))} data-testid="message-edited">
-                {" "}
-                (edited)
-              </small>
-            )}
-          </p>
+          <MessageBody guildId={guildId} message={message} mayReact={mayReact} />
         )}
       </article>
-      {(canEdit || mayDelete) && !isEditing && (
+      {(canEdit || mayDelete || mayReact || mayReply) && !isEditing && (
         <div className={styles.tools}>
+          {mayReact &&
+            QUICK_EMOJIS.map((emoji) => (
+              <IconButton key={emoji} className={styles.quick} label={`React with ${emoji}`} onClick={() => void app.toggleReaction(message, { id: null, name: emoji })}>
+                {emoji}
+              </IconButton>
+            ))}
+          {mayReact && (
+            <IconButton label="React" data-testid="message-react" onClick={(event) => setPicking(below(event.currentTarget))}>
+              <SmileIcon size={18} />
+            </IconButton>
+          )}
+          {mayReply && (
+            <IconButton label="Reply" data-testid="message-reply" onClick={() => onReply(message)}>
+              <ReplyIcon size={18} />
+            </IconButton>
+          )}
           {canEdit && (
             <IconButton label="Edit message" data-testid="message-edit" onClick={() => onEdit(message.id)}>
               <PencilIcon size={18} />
@@ -104,6 +119,17 @@ export const MessageItem = memo(function MessageItem({ guildId, message, isFirst
             </IconButton>
           )}
         </div>
+      )}
+      {picking !== null && (
+        <EmojiPicker
+          guildId={guildId}
+          at={picking}
+          onPick={(emoji) => {
+            stopPicking();
+            void app.toggleReaction(message, emoji);
+          }}
+          onClose={stopPicking}
+        />
       )}
       {isDeleting && (
         <ConfirmDialog
@@ -133,10 +159,11 @@ export function PendingItem({ channelId, pending, isFirst }: { channelId: Id; pe
           </header>
         )}
         <p className={styles.content}>{pending.content}</p>
+        {pending.files.length > 0 && <p className={styles.sending}>{pending.files.map((file) => file.name).join(", ")}</p>}
         {pending.failure !== null && (
           <p className={styles.failure} role="alert">
             Not sent. {pending.failure}{" "}
-            <button type="button" data-testid="message-retry" onClick={() => void app.send(channelId, pending.content, pending.nonce)}>
+            <button type="button" data-testid="message-retry" onClick={() => void app.sendAgain(channelId, pending)}>
               Send again
             </button>
             <button type="button" data-testid="message-discard" onClick={() => app.discard(channelId, pending.nonce)}>

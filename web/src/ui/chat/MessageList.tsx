@@ -1,5 +1,5 @@
 import { type KeyboardEvent, useEffect, useEffectEvent, useRef, useState } from "react";
-import type { Id } from "../../api/types";
+import type { Id, Message } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { mayInChannel, timelineRows } from "../../state/select";
 import type { Timeline } from "../../state/timeline";
@@ -16,6 +16,7 @@ interface Props {
   timeline: Timeline;
   editing: Id | null;
   onEdit: (message: Id | null) => void;
+  onReply: (message: Message) => void;
 }
 
 /** How far from the newest message still counts as being there. */
@@ -25,12 +26,14 @@ const NEAR_BOTTOM_PX = 160;
  * The history. The scroller runs from the bottom (column-reverse): the newest message stays in view by itself, and older
  * pages grow out of sight without moving what one reads.
  */
-export function MessageList({ guildId, channelId, timeline, editing, onEdit }: Props) {
+export function MessageList({ guildId, channelId, timeline, editing, onEdit, onReply }: Props) {
   const app = useApp();
   const scroller = useRef<HTMLDivElement>(null);
   const [isAway, setAway] = useState(false);
   const me = useModel((model) => model.me?.id ?? null);
   const mayManage = useModel((model) => mayInChannel(model, channelId, Permission.manageMessages));
+  const mayReact = useModel((model) => mayInChannel(model, channelId, Permission.addReactions | Permission.readHistory));
+  const mayReply = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages | Permission.readHistory));
   const channelName = useModel((model) => model.channels[channelId]?.name ?? "");
   const { messages, pending, hasOlder, load } = timeline;
   const rows = timelineRows(messages, pending);
@@ -84,8 +87,11 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit }: P
                   isOwn={isOwn}
                   isNewest={row.message === messages.at(-1)}
                   mayDelete={isOwn || mayManage}
+                  mayReact={mayReact}
+                  mayReply={mayReply}
                   isEditing={row.message.id === editing}
                   onEdit={onEdit}
+                  onReply={onReply}
                 />
               );
             })}
