@@ -11,6 +11,7 @@ mod body;
 mod channels;
 mod codes;
 mod commands;
+mod components;
 mod emoji;
 mod error;
 pub(crate) mod first_start;

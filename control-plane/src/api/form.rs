@@ -68,8 +68,13 @@ pub struct Errors(Map<String, Value>);
 impl Errors {
     /// A tree with one leaf.
     pub fn of(field: &str, code: &str, message: &str) -> Self {
+        Self::at(&[field], code, message)
+    }
+
+    /// The same further down.
+    pub fn at(path: &[&str], code: &str, message: &str) -> Self {
         let mut errors = Self::default();
-        errors.add(&[field.to_owned()], code, message);
+        errors.add(&path.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>(), code, message);
         errors
     }
 

@@ -6,6 +6,7 @@ mod edit;
 pub mod embeds;
 
 use super::body::{Body, Caller, Ids, Query};
+use super::components::IS_COMPONENTS_V2;
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
 use crate::app::App;
@@ -21,8 +22,8 @@ use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions};
 const CONTENT: std::ops::RangeInclusive<usize> = 0..=2000;
 /// Bulk deletion ends here; older messages go one by one.
 const BULK_AGE_MS: u64 = 14 * 86_400_000;
-/// SUPPRESS_EMBEDS and SUPPRESS_NOTIFICATIONS: the flags that a sender may set on a text.
-const SETTABLE_FLAGS: i64 = (1 << 2) | (1 << 12);
+/// SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS and IS_COMPONENTS_V2: the flags that a sender may set.
+const SETTABLE_FLAGS: i64 = (1 << 2) | (1 << 12) | IS_COMPONENTS_V2 as i64;
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
 
 pub fn routes() -> Router<App> {

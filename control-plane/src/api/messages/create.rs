@@ -7,6 +7,7 @@ use super::REPLY;
 use super::draft::{Draft, Reply};
 use crate::api::access::TextAccess;
 use crate::api::body::{Caller, Ids, Upload};
+use crate::api::components;
 use crate::api::error::{ApiError, Refine, Result};
 use crate::api::form::Errors;
 use crate::api::mentions::{self, Allowed, Mentions};
@@ -60,6 +61,9 @@ pub async fn create(
     if draft.has_files {
         return Err(ErrorCode::InvalidFile.into());
     }
+    if !draft.components.is_empty() && !caller.is_bot() {
+        return Err(Errors::of("components", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
+    }
     if draft.is_empty() {
         return Err(ErrorCode::EmptyMessage.into());
     }
@@ -67,8 +71,10 @@ pub async fn create(
     Ok(Json(post(&app, draft, message, posting).await?))
 }
 
-/// Stores the draft. `message` is what the draft does not say: where it goes, and who sends it in which role.
-pub async fn post(app: &App, draft: Draft, message: Message, mut posting: Posting) -> Result<Message> {
+/// Checks the draft's components and stores it. `message` is what the draft does not say: where it goes, and who sends it in which role.
+pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Posting) -> Result<Message> {
+    draft.check_components()?;
+    components::resolve_media(&mut draft.components, &message.attachments, || app.store().make_id())?;
     let channel = message.channel_id;
     let referenced = match &draft.reply {
         Some(reply) => referenced(app, channel, reply, posting.may_read_history).await?,
@@ -103,6 +109,7 @@ pub async fn post(app: &App, draft: Draft, message: Message, mut posting: Postin
         mentions: posting.mentions.users,
         mention_roles: posting.mentions.roles,
         embeds: draft.embeds,
+        components: draft.components,
         kind: if referenced.is_some() { REPLY } else { message.kind },
         flags: draft.flags | message.flags,
         nonce: draft.nonce,

@@ -1,7 +1,8 @@
 //! A message as its sender writes it, before anyone has asked whether it may be sent.
 
 use super::{CONTENT, SETTABLE_FLAGS, embeds};
-use crate::api::form::{Form, Shape};
+use crate::api::components::{self, IS_COMPONENTS_V2};
+use crate::api::form::{Errors, Form, Shape};
 use crate::api::mentions::Allowed;
 use guildhall_protocol::model::Nonce;
 use guildhall_protocol::{ChannelId, MessageId};
@@ -16,6 +17,8 @@ pub struct Draft {
     pub enforce_nonce: bool,
     pub tts: bool,
     pub embeds: Vec<Value>,
+    /// Checked, but for whether they fit the flags ([`Draft::check_components`]).
+    pub components: Vec<Value>,
     pub reply: Option<Reply>,
     /// `None`: not given, which means everything for accounts and users only for the others.
     pub allowed: Option<Allowed>,
@@ -32,7 +35,14 @@ pub struct Reply {
 
 impl Draft {
     pub fn is_empty(&self) -> bool {
-        self.content.is_empty() && self.embeds.is_empty()
+        self.content.is_empty() && self.embeds.is_empty() && self.components.is_empty()
+    }
+
+    /// Refuses components that a message with these flags cannot hold, and texts beside a message that is all components.
+    pub fn check_components(&self) -> Result<(), Errors> {
+        let is_v2 = self.flags & IS_COMPONENTS_V2 != 0;
+        components::check_kind(&self.components, is_v2)?;
+        if is_v2 { components::check_alone(!self.content.is_empty(), !self.embeds.is_empty()) } else { Ok(()) }
     }
 
     /// The key that makes a retry harmless, if the sender wants that.
@@ -46,7 +56,7 @@ impl Draft {
 
 impl Shape for Draft {
     fn read(form: &Form) -> Self {
-        for (field, what) in [("components", "components"), ("sticker_ids", "stickers"), ("poll", "polls")] {
+        for (field, what) in [("sticker_ids", "stickers"), ("poll", "polls")] {
             if form.has_content(field) {
                 form.refuse(field, "UNSUPPORTED", &format!("This server does not know {what} yet."));
             }
@@ -67,6 +77,7 @@ impl Shape for Draft {
             enforce_nonce: form.flag("enforce_nonce").value().unwrap_or(false),
             tts: form.flag("tts").value().unwrap_or(false),
             embeds: embeds::read(form).value().unwrap_or_default(),
+            components: components::read(form).value().unwrap_or_default(),
             reply: reply.value(),
             allowed: form.object("allowed_mentions", Allowed::read).value(),
             flags: form.integer("flags", 0..=i64::MAX).value().map_or(0, |flags| (flags & SETTABLE_FLAGS) as u32),

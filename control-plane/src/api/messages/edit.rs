@@ -1,24 +1,29 @@
 //! Editing a message: its author changes what it says, a moderator only whether its embeds are shown.
+//!
+//! An account edits by [`edit`]. Webhooks and interactions, which authorize in their own way, go on with [`revise`].
 
 use super::{CONTENT, SETTABLE_FLAGS, SUPPRESS_EMBEDS, embeds};
 use crate::api::body::{Caller, Ids, Upload};
+use crate::api::components::{self, IS_COMPONENTS_V2};
 use crate::api::error::{Refine, Result};
-use crate::api::form::{Form, Patch, Shape};
-use crate::api::mentions::{self, Allowed};
+use crate::api::form::{Errors, Form, Patch, Shape};
+use crate::api::mentions::{self, Allowed, Mentions};
 use crate::app::App;
-use crate::store::Conflict;
+use crate::store::{Conflict, Store};
 use axum::Json;
 use axum::extract::State;
 use guildhall_protocol::model::{Message, timestamp};
-use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions};
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions};
 use serde_json::Value;
 
-/// The body of an edit.
+/// The body of an edit, whoever edits.
 pub struct Edit {
-    content: Patch<String>,
-    embeds: Patch<Vec<Value>>,
-    allowed: Allowed,
-    flags: Option<u32>,
+    pub content: Patch<String>,
+    pub embeds: Patch<Vec<Value>>,
+    pub components: Patch<Vec<Value>>,
+    /// `None`: not given, which means everything for accounts and users only for the others.
+    pub allowed: Option<Allowed>,
+    pub flags: Option<u32>,
 }
 
 impl Shape for Edit {
@@ -26,10 +31,86 @@ impl Shape for Edit {
         Self {
             content: form.text("content", CONTENT),
             embeds: embeds::read(form),
-            allowed: form.object("allowed_mentions", Allowed::read).value().unwrap_or(Allowed::EVERYTHING),
+            components: components::read(form),
+            allowed: form.object("allowed_mentions", Allowed::read).value(),
             flags: form.integer("flags", 0..=i64::MAX).value().map(|flags| (flags & SETTABLE_FLAGS) as u32),
         }
     }
+}
+
+fn replace<T: Default>(field: &mut T, patch: Patch<T>) {
+    if let Some(change) = patch.change() {
+        *field = change.unwrap_or_default();
+    }
+}
+
+impl Edit {
+    /// Whether it changes what the message says, and not only how it is shown.
+    pub fn changes_text(&self) -> bool {
+        !self.content.is_absent() || !self.embeds.is_absent() || !self.components.is_absent()
+    }
+
+    pub fn new_content(&self) -> Option<&str> {
+        match &self.content {
+            Patch::Set(content) => Some(content),
+            Patch::Null => Some(""),
+            Patch::Absent => None,
+        }
+    }
+
+    /// Writes it over a message. Refuses what would leave the message empty, or with what it cannot hold.
+    pub fn apply(self, store: &Store, message: &mut Message) -> Result<()> {
+        let changes_text = self.changes_text();
+        replace(&mut message.content, self.content);
+        replace(&mut message.embeds, self.embeds);
+        if let Some(flags) = self.flags {
+            // A message may become one that is all components, and then stays one.
+            message.flags = message.flags & !SUPPRESS_EMBEDS | flags & (SUPPRESS_EMBEDS | IS_COMPONENTS_V2);
+        }
+        let is_v2 = message.flags & IS_COMPONENTS_V2 != 0;
+        if !self.components.is_absent() {
+            replace(&mut message.components, self.components);
+            components::resolve_media(&mut message.components, &message.attachments, || store.make_id())?;
+        }
+        components::check_kind(&message.components, is_v2)?;
+        if is_v2 {
+            components::check_alone(!message.content.is_empty(), !message.embeds.is_empty())?;
+        }
+        let is_empty = message.content.is_empty()
+            && message.embeds.is_empty()
+            && message.components.is_empty()
+            && message.attachments.is_empty();
+        if changes_text && is_empty { Err(ErrorCode::EmptyMessage.into()) } else { Ok(()) }
+    }
+}
+
+/// Stores the edit of a known message, which its author or moderator may make. `mentions`: those of a new content.
+pub async fn revise(
+    app: &App,
+    guild_id: Option<GuildId>,
+    known: &Message,
+    edit: Edit,
+    mentions: Option<Mentions>,
+) -> Result<Message> {
+    let changes_text = edit.changes_text();
+    let mut revised = known.clone();
+    edit.apply(app.store(), &mut revised)?;
+    let change = move |message: &mut Message, now_ms: u64| {
+        message.content = revised.content;
+        message.embeds = revised.embeds;
+        message.components = revised.components;
+        message.flags = revised.flags;
+        if let Some(mentions) = mentions {
+            message.mentions = mentions.users;
+            message.mention_roles = mentions.roles;
+            message.mention_everyone = mentions.everyone;
+        }
+        if changes_text {
+            message.edited_timestamp = Some(timestamp(now_ms));
+        }
+    };
+    let changed = app.store().change_message(guild_id, known.channel_id, known.id, change).await;
+    changed.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])
 }
 
 pub async fn edit(
@@ -38,14 +119,12 @@ pub async fn edit(
     Ids((channel, id)): Ids<(ChannelId, MessageId)>,
     Upload(edit): Upload<Edit>,
 ) -> Result<Json<Message>> {
-    let changes_text = !edit.content.is_absent() || !edit.embeds.is_absent();
-    let content = edit.content.change().map(Option::unwrap_or_default);
-    let embeds = edit.embeds.change().map(Option::unwrap_or_default);
     let (guild_id, permissions, mentions) = app
         .in_text_channel(&caller, channel, |access| {
-            let found = content.as_deref().map(mentions::find);
+            let found = edit.new_content().map(mentions::find);
             let place = access.mentionable();
-            let mentions = found.map(|found| mentions::resolve(found, &edit.allowed, access.permissions, &place));
+            let allowed = edit.allowed.as_ref().unwrap_or(&Allowed::EVERYTHING);
+            let mentions = found.map(|found| mentions::resolve(found, allowed, access.permissions, &place));
             Ok((access.guild_id(), access.permissions, mentions))
         })
         .await?;
@@ -54,40 +133,19 @@ pub async fn edit(
         if !known.is_written() {
             return Err(ErrorCode::SystemMessage.into());
         }
-        let has_embeds = embeds.as_ref().is_some_and(|embeds| !embeds.is_empty());
-        if has_embeds && !permissions.contains(Permissions::EMBED_LINKS) {
+        let has = |list: &Patch<Vec<Value>>| matches!(list, Patch::Set(list) if !list.is_empty());
+        if has(&edit.embeds) && !permissions.contains(Permissions::EMBED_LINKS) {
             return Err(ErrorCode::MissingPermissions.into());
         }
-    } else if changes_text {
+        if has(&edit.components) && !caller.is_bot() {
+            return Err(Errors::of("components", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
+        }
+    } else if edit.changes_text() {
         return Err(ErrorCode::CannotEditOthersMessage.into());
     } else if !permissions.contains(Permissions::MANAGE_MESSAGES) {
         return Err(ErrorCode::MissingPermissions.into());
     }
-    let is_empty = content.as_ref().unwrap_or(&known.content).is_empty() && embeds.as_ref().unwrap_or(&known.embeds).is_empty();
-    if changes_text && is_empty {
-        return Err(ErrorCode::EmptyMessage.into());
-    }
-    let change = move |message: &mut Message, now_ms: u64| {
-        if let Some(content) = content {
-            message.content = content;
-        }
-        if let Some(mentions) = mentions {
-            message.mentions = mentions.users;
-            message.mention_roles = mentions.roles;
-            message.mention_everyone = mentions.everyone;
-        }
-        if let Some(embeds) = embeds {
-            message.embeds = embeds;
-        }
-        if let Some(flags) = edit.flags {
-            message.flags = message.flags & !SUPPRESS_EMBEDS | flags & SUPPRESS_EMBEDS;
-        }
-        if changes_text {
-            message.edited_timestamp = Some(timestamp(now_ms));
-        }
-    };
-    let changed = app.store().change_message(guild_id, channel, id, change).await;
-    let mut changed = changed.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
+    let mut changed = revise(&app, guild_id, &known, edit, mentions).await?;
     app.store().show_reactions(channel, std::slice::from_mut(&mut changed), caller.id()).await?;
     Ok(Json(changed))
 }

@@ -179,3 +179,46 @@ async fn typing_is_accepted_where_one_may_write() {
     let stranger = world.register("stranger").await;
     world.post(&stranger, &format!("/channels/{}/typing", world.text), json!({})).await.refused(403, 50001);
 }
+
+#[tokio::test]
+async fn bots_put_components_below_their_messages_and_people_do_not() {
+    let world = World::new().await;
+    let (bot, _) = world.bot("helper", 0x3fff_ffff).await;
+    let path = world.messages_path();
+    let row = json!({ "type": 1, "components": [{ "type": 2, "style": 1, "label": "Press", "custom_id": "p" }] });
+    let sent = world.post(&bot, &path, json!({ "components": [row] })).await.ok();
+    let one = format!("{path}/{}", text(&sent["id"]));
+    assert_eq!(sent["components"][0]["components"][0]["id"], 2);
+    assert_eq!(world.get(&world.owner, &one).await.ok()["components"], sent["components"]);
+    world.patch(&bot, &one, json!({ "components": [] })).await.refused(400, 50006);
+    let edited = world.patch(&bot, &one, json!({ "content": "Done", "components": [] })).await.ok();
+    assert_eq!((&edited["content"], &edited["components"]), (&json!("Done"), &json!([])));
+
+    world
+        .post(&world.owner, &path, json!({ "content": "x", "components": [row] }))
+        .await
+        .form_error("/components", "COMPONENTS_BOTS_ONLY");
+    let own = text(&world.say(&world.owner, "mine").await["id"]);
+    let edit = world.patch(&world.owner, &format!("{path}/{own}"), json!({ "components": [row] })).await;
+    edit.form_error("/components", "COMPONENTS_BOTS_ONLY");
+
+    // A message that is all components holds nothing else, then or later.
+    let display = json!({ "type": 10, "content": "# Hello" });
+    world.post(&bot, &path, json!({ "components": [display] })).await.form_error("/components/0/type", "UNION_TYPE_CHOICES");
+    let both = json!({ "components": [display], "content": "x", "flags": 32768 });
+    world.post(&bot, &path, both).await.form_error("/content", "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2");
+    world.post(&bot, &path, json!({ "flags": 32768 })).await.refused(400, 50006);
+    let sent = world.post(&bot, &path, json!({ "components": [display], "flags": 32768 })).await.ok();
+    assert_eq!((&sent["flags"], &sent["components"][0]["content"]), (&json!(32768), &json!("# Hello")));
+    let one = format!("{path}/{}", text(&sent["id"]));
+    let late = world.patch(&bot, &one, json!({ "content": "x" })).await;
+    late.form_error("/content", "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2");
+    let edited = world.patch(&bot, &one, json!({ "components": [{ "type": 17, "components": [display, row] }] })).await.ok();
+    assert_eq!(edited["components"][0]["components"][1]["components"][0]["custom_id"], "p");
+    assert_eq!(edited["flags"], 32768);
+    // A message of the older kind becomes one of these when its texts go.
+    let old = text(&world.post(&bot, &path, json!({ "content": "old" })).await.ok()["id"]);
+    let change = json!({ "content": null, "components": [display], "flags": 32768 });
+    let edited = world.patch(&bot, &format!("{path}/{old}"), change).await.ok();
+    assert_eq!((&edited["content"], &edited["flags"]), (&json!(""), &json!(32768)));
+}

@@ -216,6 +216,38 @@ async fn answers_about_commands_fit_the_published_description() {
 }
 
 #[tokio::test]
+async fn messages_with_components_fit_the_published_description() {
+    let (world, schemas) = (World::new().await, Schemas::load());
+    let (bot, _) = world.bot("helper", 8).await;
+    let row = |components: Value| json!({ "type": 1, "components": components });
+    let emoji = json!({ "name": "🏰" });
+    let buttons = row(json!([
+        { "type": 2, "style": 1, "custom_id": "a", "label": "A", "emoji": emoji },
+        { "type": 2, "style": 5, "url": "https://x.example/", "emoji": emoji, "disabled": true },
+    ]));
+    let choices = json!([{ "label": "A", "value": "a", "emoji": emoji, "default": true, "description": "d" }]);
+    let menus = [
+        row(json!([{ "type": 3, "custom_id": "s", "placeholder": "p", "options": choices }])),
+        row(json!([{ "type": 5, "custom_id": "u", "default_values": [{ "type": "user", "id": bot.id }] }])),
+        row(json!([{ "type": 7, "custom_id": "m", "min_values": 0, "max_values": 5 }])),
+        row(json!([{ "type": 8, "custom_id": "c", "channel_types": [0, 2] }])),
+    ];
+    let rows: Vec<&Value> = std::iter::once(&buttons).chain(&menus).collect();
+    let text = json!({ "type": 10, "content": "x" });
+    let picture = json!({ "type": 11, "media": { "url": "https://x.example/a.png" } });
+    let container = json!({ "type": 17, "accent_color": 5, "components": [
+        { "type": 9, "components": [text], "accessory": picture },
+        { "type": 12, "items": [{ "media": { "url": "https://x.example/a.png" }, "description": "d" }] },
+        { "type": 14, "spacing": 2 }, row(json!([{ "type": 6, "custom_id": "r" }])),
+    ]});
+    for body in [json!({ "components": rows }), json!({ "components": [container, text], "flags": 32768 })] {
+        let operation = "POST /channels/{channel_id}/messages";
+        schemas.check(operation, world.post(&bot, &world.messages_path(), body).await);
+    }
+    schemas.check("GET /channels/{channel_id}/messages", world.get(&bot, &world.messages_path()).await);
+}
+
+#[tokio::test]
 async fn answers_about_messages_and_errors_fit_the_published_description() {
     let (world, schemas) = (World::new().await, Schemas::load());
     let (owner, path) = (&world.owner, world.messages_path());
