@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod applications;
+mod audit_log;
 mod bans;
 mod body;
 mod channels;
@@ -52,6 +53,7 @@ pub fn router(app: App) -> Router {
     let routes = Router::new()
         .merge(accounts::routes())
         .merge(applications::routes())
+        .merge(audit_log::routes())
         .merge(bans::routes())
         .merge(channels::routes())
         .merge(commands::routes())

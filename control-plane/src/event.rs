@@ -4,7 +4,7 @@
 //! topic, and reaches the hub after the commit in that order. An ephemeral event (typing, presence, voice state) has no
 //! sequence and no row: losing one is harmless.
 
-use guildhall_protocol::model::{Channel, Guild, Invite, Member, Message, ReactionEmoji, Role, User};
+use guildhall_protocol::model::{AuditEntry, Channel, Guild, Invite, Member, Message, ReactionEmoji, Role, User};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,11 @@ pub enum Event {
         /// When the newest pin was pinned.
         last_pin_timestamp: Option<String>,
     },
+    /// A line of the audit log, new.
+    AuditEntryCreate {
+        guild_id: GuildId,
+        entry: Box<AuditEntry>,
+    },
     UserUpdate {
         user: Box<User>,
     },
@@ -158,7 +163,8 @@ impl Event {
             | Self::BanAdd { guild_id, .. }
             | Self::BanRemove { guild_id, .. }
             | Self::InviteCreate { guild_id, .. }
-            | Self::InviteDelete { guild_id, .. } => Topic::Guild(*guild_id),
+            | Self::InviteDelete { guild_id, .. }
+            | Self::AuditEntryCreate { guild_id, .. } => Topic::Guild(*guild_id),
             Self::GuildUpdate { guild } => Topic::Guild(guild.id),
             Self::ChannelCreate { channel } | Self::ChannelUpdate { channel } | Self::ChannelDelete { channel } => {
                 Topic::Guild(channel.guild_id)

@@ -5,6 +5,7 @@
 
 mod api;
 pub mod app;
+pub mod audit;
 pub mod event;
 pub mod fleet;
 pub mod gateway;

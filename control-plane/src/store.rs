@@ -5,6 +5,7 @@
 //! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share.
 
 mod applications;
+mod audit;
 mod backup;
 mod channels;
 mod commands;
@@ -21,6 +22,7 @@ mod users;
 mod writer;
 
 pub use applications::NewApplication;
+pub use audit::AuditQuery;
 pub use backup::backup;
 pub use commands::{CommandIndex, Scope, most_commands};
 pub use guilds::NewGuild;

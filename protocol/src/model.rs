@@ -4,6 +4,7 @@
 //! (hikari, serenity, twilight). Timestamps are ISO 8601 strings made by [`timestamp`].
 
 mod application;
+mod audit;
 mod channel;
 mod command;
 mod guild;
@@ -15,6 +16,7 @@ mod user;
 mod voice;
 
 pub use application::Application;
+pub use audit::{AuditAction, AuditChange, AuditEntry};
 pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
 pub use command::{Command, CommandKind};
 pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};

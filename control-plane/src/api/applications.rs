@@ -4,6 +4,7 @@ use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::{Conflict, NewApplication};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use axum::extract::State;
@@ -179,6 +180,7 @@ impl Shape for Consent {
 async fn authorize(
     State(app): State<App>,
     Person(caller): Person,
+    by: By,
     Query(Authorize { client_id }): Query<Authorize>,
     Body(consent): Body<Consent>,
 ) -> Result<Json<Value>> {
@@ -203,6 +205,6 @@ async fn authorize(
     })
     .await?;
     let meanings = [(Conflict::Full, ErrorCode::TooManyGuilds), (Conflict::Missing, ErrorCode::UnknownGuild)];
-    app.store().add_bot(consent.guild_id, bot, consent.permissions).await.refine(&meanings)?;
+    app.store().add_bot(by, consent.guild_id, bot, consent.permissions).await.refine(&meanings)?;
     Ok(Json(json!({ "location": location })))
 }

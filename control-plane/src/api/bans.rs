@@ -1,9 +1,10 @@
 //! Bans.
 
-use super::body::{Body, Caller, Ids, Query, Reason};
+use super::body::{Body, Caller, Ids, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::{Ban, Conflict, Left};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -65,7 +66,7 @@ async fn create(
     State(app): State<App>,
     caller: Caller,
     Ids((guild, user)): Ids<(GuildId, UserId)>,
-    Reason(reason): Reason,
+    by: By,
     Body(ban): Body<Create>,
 ) -> Result<StatusCode> {
     app.in_guild(&caller, guild, |access| {
@@ -73,13 +74,13 @@ async fn create(
         access.require_above(user)
     })
     .await?;
-    let how = Left::Banned { reason, delete_message_seconds: ban.delete_message_seconds };
+    let how = Left::Banned { by, delete_message_seconds: ban.delete_message_seconds };
     app.store().remove_member(guild, user, how).await.refine(&[(Conflict::Missing, ErrorCode::UnknownUser)])?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn lift(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {
+async fn lift(State(app): State<App>, caller: Caller, by: By, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {
     app.in_guild(&caller, guild, |access| access.require(Permissions::BAN_MEMBERS)).await?;
-    app.store().lift_ban(guild, user).await.refine(&[(Conflict::Missing, ErrorCode::UnknownBan)])?;
+    app.store().lift_ban(by, guild, user).await.refine(&[(Conflict::Missing, ErrorCode::UnknownBan)])?;
     Ok(StatusCode::NO_CONTENT)
 }

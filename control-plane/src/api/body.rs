@@ -2,6 +2,7 @@
 
 use super::error::{ApiError, Result};
 use super::form::{Errors, Shape, read};
+use crate::audit::By;
 use crate::store;
 use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
@@ -181,15 +182,20 @@ impl<S: Send + Sync, T: PathIds> FromRequestParts<S> for Ids<T> {
     }
 }
 
-/// Why a moderator did it: percent-encoded UTF-8 in a header.
-pub struct Reason(pub Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Reason {
+/// Who is calling, as the audit log names them, with the reason that they give: percent-encoded UTF-8 in a header. Nobody
+/// calls on a route that wants no token.
+impl<S: Send + Sync> FromRequestParts<S> for By {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let value = parts.headers.get(REASON_HEADER).map(|value| percent_decoded(value.as_bytes()));
-        Ok(Self(value.map(|text| text.chars().take(REASON_CHARACTERS).collect())))
+        let user = parts.extensions.get::<Caller>().map(|caller| caller.id());
+        let reason = parts.headers.get(REASON_HEADER).map(|value| percent_decoded(value.as_bytes()));
+        let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+        if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARACTERS) {
+            let message = format!("Must be {REASON_CHARACTERS} or fewer in length.");
+            return Err(Errors::of("reason", "BASE_TYPE_MAX_LENGTH", &message).into());
+        }
+        Ok(Self { user, reason })
     }
 }
 

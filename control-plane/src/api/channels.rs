@@ -6,6 +6,7 @@ use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape, read_with};
 use super::overwrites::{check_changes, read_overwrites};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::Conflict;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -109,6 +110,7 @@ async fn list(State(app): State<App>, caller: Caller, Ids(guild): Ids<GuildId>) 
 async fn create(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(guild_id): Ids<GuildId>,
     Body(Create(new)): Body<Create>,
 ) -> Result<(StatusCode, Json<Channel>)> {
@@ -152,7 +154,7 @@ async fn create(
         user_limit: kind.is_voice().then(|| new.user_limit.unwrap_or(0)),
         rtc_region: new.rtc_region.value().filter(|region| !region.is_empty()),
     };
-    let channel = app.store().create_channel(channel).await.refine(&[(Conflict::Full, ErrorCode::TooManyChannels)])?;
+    let channel = app.store().create_channel(by, channel).await.refine(&[(Conflict::Full, ErrorCode::TooManyChannels)])?;
     Ok((StatusCode::CREATED, Json(channel)))
 }
 
@@ -163,7 +165,13 @@ struct Move {
     lock_permissions: bool,
 }
 
-async fn reorder(State(app): State<App>, caller: Caller, Ids(guild): Ids<GuildId>, AnyJson(body): AnyJson) -> Result<StatusCode> {
+async fn reorder(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(guild): Ids<GuildId>,
+    AnyJson(body): AnyJson,
+) -> Result<StatusCode> {
     let moves = read_with(&json!({ "channels": body }), |form| {
         form.list("channels", 500, |form| Move {
             id: form.required("id", form.id("id")),
@@ -201,7 +209,7 @@ async fn reorder(State(app): State<App>, caller: Caller, Ids(guild): Ids<GuildId
             channel.permission_overwrites.clone_from(overwrites);
         }
     };
-    app.store().change_channels(guild, change).await?;
+    app.store().change_channels(by, guild, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -212,6 +220,7 @@ async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -
 async fn edit(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(id): Ids<ChannelId>,
     Body(edit): Body<Settings>,
 ) -> Result<Json<Channel>> {
@@ -256,10 +265,10 @@ async fn edit(
         }
     };
     let meanings = [(Conflict::Missing, ErrorCode::UnknownChannel), (Conflict::Full, ErrorCode::TooManyOverwrites)];
-    Ok(Json(app.store().change_channel(id, change).await.refine(&meanings)?))
+    Ok(Json(app.store().change_channel(by, id, change).await.refine(&meanings)?))
 }
 
-async fn delete(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<Json<Channel>> {
+async fn delete(State(app): State<App>, caller: Caller, by: By, Ids(id): Ids<ChannelId>) -> Result<Json<Channel>> {
     app.in_channel(&caller, id, |access| access.require(Permissions::MANAGE_CHANNELS)).await?;
-    Ok(Json(app.store().delete_channel(id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?))
+    Ok(Json(app.store().delete_channel(by, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?))
 }

@@ -4,6 +4,7 @@ use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, NewGuild};
 use axum::extract::State;
@@ -172,7 +173,13 @@ impl Shape for Edit {
     }
 }
 
-async fn edit(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>, Body(edit): Body<Edit>) -> Result<Json<Guild>> {
+async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(id): Ids<GuildId>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<Guild>> {
     app.in_guild(&caller, id, |access| {
         access.require(Permissions::MANAGE_GUILD)?;
         if let Some(heir) = edit.owner_id.filter(|heir| *heir != access.state.guild().owner_id) {
@@ -219,7 +226,7 @@ async fn edit(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>, Bod
         set(&mut guild.preferred_locale, edit.preferred_locale);
         set(&mut guild.premium_progress_bar_enabled, edit.premium_progress_bar_enabled);
     };
-    Ok(Json(app.store().change_guild(id, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownGuild)])?))
+    Ok(Json(app.store().change_guild(by, id, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownGuild)])?))
 }
 
 async fn delete(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>) -> Result<StatusCode> {

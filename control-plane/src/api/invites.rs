@@ -6,6 +6,7 @@ use super::codes;
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::guild;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, StoredInvite};
@@ -91,6 +92,7 @@ fn describe(state: &guild::State, invite: StoredInvite) -> Option<Invite> {
 async fn create(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(channel): Ids<ChannelId>,
     Body(new): Body<Create>,
 ) -> Result<Json<Invite>> {
@@ -126,7 +128,7 @@ async fn create(
         temporary: new.temporary,
     };
     let invite = shown(&app, invite).await.ok_or(ErrorCode::UnknownChannel)?;
-    Ok(Json(app.store().create_invite(invite).await.refine(&[(Conflict::Full, ErrorCode::TooManyInvites)])?))
+    Ok(Json(app.store().create_invite(by, invite).await.refine(&[(Conflict::Full, ErrorCode::TooManyInvites)])?))
 }
 
 async fn of_channel(State(app): State<App>, caller: Caller, Ids(channel): Ids<ChannelId>) -> Result<Json<Vec<Invite>>> {
@@ -187,7 +189,7 @@ async fn join(State(app): State<App>, Person(caller): Person, Path(code): Path<S
     Ok(Json(answer))
 }
 
-async fn delete(State(app): State<App>, caller: Caller, Path(code): Path<String>) -> Result<Json<Invite>> {
+async fn delete(State(app): State<App>, caller: Caller, by: By, Path(code): Path<String>) -> Result<Json<Invite>> {
     let stored = app.store().find_invite(&code).await?.ok_or(ErrorCode::UnknownInvite)?;
     app.in_guild(&caller, stored.guild_id, |access| {
         let in_channel = access.state.channel_permissions(access.user, stored.channel_id, access.now_ms);
@@ -195,6 +197,6 @@ async fn delete(State(app): State<App>, caller: Caller, Path(code): Path<String>
     })
     .await?;
     let invite = shown(&app, stored.clone()).await.ok_or(ErrorCode::UnknownInvite)?;
-    app.store().delete_invite(&stored).await?;
+    app.store().delete_invite(by, stored).await?;
     Ok(Json(invite))
 }

@@ -5,12 +5,13 @@ use super::body::{Body, Caller, Ids, Query};
 use super::error::{ApiError, Refine, Result};
 use super::form::{Errors, Form, Patch, Shape};
 use crate::app::App;
+use crate::audit::{By, Entry};
 use crate::store::{Conflict, Left};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, patch, put};
 use axum::{Json, Router};
-use guildhall_protocol::model::{Member, parse_timestamp, timestamp};
+use guildhall_protocol::model::{AuditAction, Member, parse_timestamp, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
 
 /// How long a timeout may last: 28 days.
@@ -223,6 +224,7 @@ fn check_assignable(access: &Access, id: RoleId) -> Result<()> {
 async fn edit(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids((guild, user)): Ids<(GuildId, UserId)>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<Member>> {
@@ -241,11 +243,18 @@ async fn edit(
             member.communication_disabled_until = until.map(timestamp);
         }
     };
-    let member = app.store().change_member(guild, user, change).await.refine(&UNKNOWN_MEMBER)?;
+    let member = app.store().change_member(by.clone(), guild, user, change).await.refine(&UNKNOWN_MEMBER)?;
     if let Some(channel) = channel
         && !app.hub().move_member(guild, user, channel).await
     {
         return Err(ErrorCode::NotConnectedToVoice.into());
+    }
+    if let Some(channel) = channel {
+        let entry = match channel {
+            Some(channel) => Entry::untargeted(AuditAction::MEMBER_MOVE).option("channel_id", channel),
+            None => Entry::untargeted(AuditAction::MEMBER_DISCONNECT),
+        };
+        app.store().audit(guild, by, entry.counted(1)).await?;
     }
     Ok(Json(member))
 }
@@ -263,6 +272,7 @@ impl Shape for EditMe {
 async fn edit_me(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(guild): Ids<GuildId>,
     Body(edit): Body<EditMe>,
 ) -> Result<Json<Member>> {
@@ -279,31 +289,42 @@ async fn edit_me(
             member.nick = nick;
         }
     };
-    Ok(Json(app.store().change_member(guild, caller.id(), change).await.refine(&UNKNOWN_MEMBER)?))
+    Ok(Json(app.store().change_member(by, guild, caller.id(), change).await.refine(&UNKNOWN_MEMBER)?))
 }
 
-async fn kick(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {
+async fn kick(State(app): State<App>, caller: Caller, by: By, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {
     app.in_guild(&caller, guild, |access| {
         access.require(Permissions::KICK_MEMBERS)?;
         access.member(user)?;
         access.require_above(user)
     })
     .await?;
-    app.store().remove_member(guild, user, Left::Free).await.refine(&UNKNOWN_MEMBER)?;
+    app.store().remove_member(guild, user, Left::Kicked(by)).await.refine(&UNKNOWN_MEMBER)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn give_role(State(app): State<App>, caller: Caller, Ids(ids): Ids<(GuildId, UserId, RoleId)>) -> Result<StatusCode> {
-    switch_role(&app, &caller, ids, true).await
+async fn give_role(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(ids): Ids<(GuildId, UserId, RoleId)>,
+) -> Result<StatusCode> {
+    switch_role(&app, &caller, by, ids, true).await
 }
 
-async fn take_role(State(app): State<App>, caller: Caller, Ids(ids): Ids<(GuildId, UserId, RoleId)>) -> Result<StatusCode> {
-    switch_role(&app, &caller, ids, false).await
+async fn take_role(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(ids): Ids<(GuildId, UserId, RoleId)>,
+) -> Result<StatusCode> {
+    switch_role(&app, &caller, by, ids, false).await
 }
 
 async fn switch_role(
     app: &App,
     caller: &Caller,
+    by: By,
     (guild, user, role): (GuildId, UserId, RoleId),
     is_given: bool,
 ) -> Result<StatusCode> {
@@ -322,6 +343,6 @@ async fn switch_role(
             member.roles.push(role);
         }
     };
-    app.store().change_member(guild, user, change).await.refine(&UNKNOWN_MEMBER)?;
+    app.store().change_member(by, guild, user, change).await.refine(&UNKNOWN_MEMBER)?;
     Ok(StatusCode::NO_CONTENT)
 }

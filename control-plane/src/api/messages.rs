@@ -10,6 +10,7 @@ use super::components::IS_COMPONENTS_V2;
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, Page, REPLY};
 use axum::extract::State;
@@ -73,7 +74,12 @@ async fn read(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(C
     Ok(Json(message))
 }
 
-async fn delete(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<StatusCode> {
+async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids((channel, id)): Ids<(ChannelId, MessageId)>,
+) -> Result<StatusCode> {
     let (guild, manages) = app
         .in_text_channel(&caller, channel, |access| {
             Ok((access.guild_id(), access.permissions.contains(Permissions::MANAGE_MESSAGES)))
@@ -85,7 +91,7 @@ async fn delete(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<
             return Err(ErrorCode::MissingPermissions.into());
         }
     }
-    app.store().delete_message(guild, channel, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
+    app.store().delete_message(by, guild, channel, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -102,6 +108,7 @@ impl Shape for DeleteMany {
 async fn delete_many(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(channel): Ids<ChannelId>,
     Body(DeleteMany { mut messages }): Body<DeleteMany>,
 ) -> Result<StatusCode> {
@@ -119,6 +126,6 @@ async fn delete_many(
     if messages[0].0.unix_ms() + BULK_AGE_MS < unix_ms() {
         return Err(ErrorCode::TooOldToBulkDelete.into());
     }
-    app.store().delete_messages(guild, channel, messages).await?;
+    app.store().delete_messages(by, guild, channel, messages).await?;
     Ok(StatusCode::NO_CONTENT)
 }

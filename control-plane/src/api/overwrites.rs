@@ -5,6 +5,7 @@ use super::body::{Body, Caller, Ids};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::Conflict;
 use axum::Router;
 use axum::extract::State;
@@ -90,6 +91,7 @@ impl Shape for Set {
 async fn set(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids((channel, id)): Ids<(ChannelId, Snowflake)>,
     Body(new): Body<Set>,
 ) -> Result<StatusCode> {
@@ -110,7 +112,7 @@ async fn set(
         .await?;
     let change = move |channel: &mut Channel| put_into(&mut channel.permission_overwrites, overwrite);
     let meanings = [(Conflict::Missing, ErrorCode::UnknownChannel), (Conflict::Full, ErrorCode::TooManyOverwrites)];
-    app.store().change_channel(channel, change).await.refine(&meanings)?;
+    app.store().change_channel(by, channel, change).await.refine(&meanings)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -121,7 +123,12 @@ fn put_into(list: &mut Vec<Overwrite>, overwrite: Overwrite) {
     }
 }
 
-async fn remove(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, Snowflake)>) -> Result<StatusCode> {
+async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids((channel, id)): Ids<(ChannelId, Snowflake)>,
+) -> Result<StatusCode> {
     app.in_channel(&caller, channel, |access| {
         access.require(Permissions::MANAGE_ROLES)?;
         let before = &access.channel.permission_overwrites;
@@ -133,6 +140,6 @@ async fn remove(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<
     })
     .await?;
     let change = move |channel: &mut Channel| channel.permission_overwrites.retain(|overwrite| overwrite.id != id);
-    app.store().change_channel(channel, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
+    app.store().change_channel(by, channel, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
     Ok(StatusCode::NO_CONTENT)
 }

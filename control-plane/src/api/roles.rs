@@ -4,6 +4,7 @@ use super::body::{Body, Caller, Ids, Json as AnyJson};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape, read_with};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::Conflict;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -68,6 +69,7 @@ async fn read(State(app): State<App>, caller: Caller, Ids((guild, id)): Ids<(Gui
 async fn create(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(guild): Ids<GuildId>,
     Body(new): Body<Settings>,
 ) -> Result<Json<Role>> {
@@ -88,12 +90,13 @@ async fn create(
     .await?;
     new.apply(&mut role);
     let meanings = [(Conflict::Full, ErrorCode::TooManyRoles), (Conflict::Missing, ErrorCode::UnknownGuild)];
-    Ok(Json(app.store().create_role(guild, role).await.refine(&meanings)?))
+    Ok(Json(app.store().create_role(by, guild, role).await.refine(&meanings)?))
 }
 
 async fn edit(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids((guild, id)): Ids<(GuildId, RoleId)>,
     Body(edit): Body<Settings>,
 ) -> Result<Json<Role>> {
@@ -120,12 +123,13 @@ async fn edit(
             role.name = name; // the one role whose name means something
         }
     };
-    Ok(Json(app.store().change_role(guild, id, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownRole)])?))
+    Ok(Json(app.store().change_role(by, guild, id, change).await.refine(&[(Conflict::Missing, ErrorCode::UnknownRole)])?))
 }
 
 async fn reorder(
     State(app): State<App>,
     caller: Caller,
+    by: By,
     Ids(guild): Ids<GuildId>,
     AnyJson(body): AnyJson,
 ) -> Result<Json<Vec<Role>>> {
@@ -156,10 +160,10 @@ async fn reorder(
         Ok(())
     })
     .await?;
-    Ok(Json(app.store().move_roles(guild, moves).await?))
+    Ok(Json(app.store().move_roles(by, guild, moves).await?))
 }
 
-async fn delete(State(app): State<App>, caller: Caller, Ids((guild, id)): Ids<(GuildId, RoleId)>) -> Result<StatusCode> {
+async fn delete(State(app): State<App>, caller: Caller, by: By, Ids((guild, id)): Ids<(GuildId, RoleId)>) -> Result<StatusCode> {
     app.in_guild(&caller, guild, |access| {
         access.require(Permissions::MANAGE_ROLES)?;
         let role = access.role(id)?;
@@ -168,6 +172,6 @@ async fn delete(State(app): State<App>, caller: Caller, Ids((guild, id)): Ids<(G
         if id == guild.everyone() || role.managed { Err(ErrorCode::InvalidRole.into()) } else { Ok(()) }
     })
     .await?;
-    app.store().delete_role(guild, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownRole)])?;
+    app.store().delete_role(by, guild, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownRole)])?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -158,6 +158,6 @@ async fn leave(State(app): State<App>, caller: Caller, Ids(id): Ids<GuildId>) ->
     if is_owner {
         return Err(ErrorCode::OwnerCannotLeave.into());
     }
-    app.store().remove_member(id, caller.id(), Left::Free).await?;
+    app.store().remove_member(id, caller.id(), Left::Freely).await?;
     Ok(StatusCode::NO_CONTENT)
 }

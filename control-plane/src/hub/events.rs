@@ -9,7 +9,7 @@ use crate::event::{Committed, Event, Topic};
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Viewers, Views};
 use guildhall_protocol::gateway::Intents;
-use guildhall_protocol::model::{Channel, Invite, Member, Message, Role, User, VoiceState};
+use guildhall_protocol::model::{AuditEntry, Channel, Invite, Member, Message, Role, User, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
 use serde::Serialize;
 use serde_json::json;
@@ -140,6 +140,7 @@ impl Core {
             Event::MemberRemove { guild_id, ref user } => self.member_remove(guild_id, user, &event, at),
             Event::BanAdd { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_ADD", &user, at),
             Event::BanRemove { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_REMOVE", &user, at),
+            Event::AuditEntryCreate { guild_id, entry } => self.tell_audit_entry(guild_id, &entry, at),
             Event::InviteCreate { guild_id, channel_id, invite } => self.invite_create(guild_id, channel_id, &invite),
             Event::InviteDelete { guild_id, channel_id, code } => {
                 let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "code": code });
@@ -404,6 +405,15 @@ impl Core {
             held.contains(Permissions::BAN_MEMBERS) || held.contains(Permissions::VIEW_AUDIT_LOG)
         };
         room.tell(&mut self.lost, |seat| (seat.wants(Intents::GUILD_MODERATION) && may_know(seat)).then_some(&dispatch));
+    }
+
+    /// To those who may read the log.
+    fn tell_audit_entry(&mut self, guild: GuildId, entry: &AuditEntry, at: Moment) {
+        let Some(room) = self.rooms.get(&guild) else { return };
+        let dispatch =
+            LazyCell::new(|| Dispatch::new("GUILD_AUDIT_LOG_ENTRY_CREATE", &InGuild { guild_id: guild, object: entry }));
+        let may_know = |seat: &Seat| room.state.permissions(seat.user_id, at.unix_ms).contains(Permissions::VIEW_AUDIT_LOG);
+        room.tell(&mut self.lost, |seat| (seat.wants(Intents::GUILD_MODERATION) && may_know(seat)).then(|| &*dispatch));
     }
 
     fn invite_create(&mut self, guild: GuildId, channel: ChannelId, invite: &Invite) {

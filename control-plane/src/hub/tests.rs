@@ -9,8 +9,8 @@ use crate::gateway::mailbox::{MAX_BACKLOG, MAX_DETACHED};
 use crate::gateway::session::Refusal;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, channel, member, role, user};
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, RequestMembers, Shard, Status, WantedMembers};
-use guildhall_protocol::model::ReactionEmoji;
-use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
+use guildhall_protocol::model::{AuditAction, AuditEntry, ReactionEmoji};
+use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, Snowflake, UserId};
 use serde_json::json;
 use std::time::Duration;
 
@@ -135,6 +135,27 @@ fn who_may_ban_hears_of_bans_and_who_manages_a_channel_of_its_invites() {
     world.publish(Event::BanRemove { guild_id: GUILD, user: Box::new(user(STRANGER)) });
     world.publish(Event::InviteDelete { guild_id: GUILD, channel_id: HALL, code: "c".to_owned() });
     assert_eq!(names(&owner), ["GUILD_BAN_ADD 9", "GUILD_BAN_REMOVE 9", "INVITE_DELETE 200"]);
+}
+
+#[test]
+fn a_new_line_of_the_audit_log_is_told_to_who_may_read_the_log() {
+    let mut world = World::new();
+    let owner = world.session(OWNER, Intents::GUILD_MODERATION);
+    let uninterested = world.session(OWNER, Intents::ALL.without(Intents::GUILD_MODERATION));
+    let bob = world.session(BOB, Intents::ALL);
+    let entry = AuditEntry {
+        id: Snowflake(5),
+        action_type: AuditAction::MEMBER_KICK,
+        user_id: Some(ANN),
+        target_id: Some(STRANGER.into()),
+        changes: Vec::new(),
+        options: serde_json::Map::new(),
+        reason: Some("spam".to_owned()),
+    };
+    world.publish(Event::AuditEntryCreate { guild_id: GUILD, entry: Box::new(entry) });
+    let d = json!({ "guild_id": GUILD, "id": "5", "action_type": 20, "user_id": ANN, "target_id": STRANGER, "reason": "spam" });
+    assert_eq!(told(&owner), [("GUILD_AUDIT_LOG_ENTRY_CREATE", d)]);
+    assert!(told(&bob).is_empty() && !names(&uninterested).iter().any(|name| name.starts_with("GUILD_AUDIT")));
 }
 
 #[test]

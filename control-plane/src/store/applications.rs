@@ -5,7 +5,8 @@ use super::roles::add_role;
 use super::tokens::{delete_tokens, insert_token, make_token};
 use super::users::{find_user, insert_user};
 use super::{Conflict, Result, Store, StoreError, Tx};
-use guildhall_protocol::model::{Application, Member, Role, RoleTags, User, timestamp};
+use crate::audit::{By, Entry};
+use guildhall_protocol::model::{Application, AuditAction, Member, Role, RoleTags, User, timestamp};
 use guildhall_protocol::{ApplicationId, GuildId, Permissions, UserId};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -77,11 +78,11 @@ pub(super) async fn find(connection: &mut SqliteConnection, id: ApplicationId) -
 }
 
 /// The bot's own role in a guild; it holds what the bot was invited with and nobody else can be given it.
-async fn bot_role(tx: &mut Tx<'_>, guild: GuildId, bot: &User, permissions: Permissions) -> Result<Role> {
+async fn bot_role(tx: &mut Tx<'_>, by: &By, guild: GuildId, bot: &User, permissions: Permissions) -> Result<Role> {
     let mut role = Role::new(tx.make_id(), bot.username.clone(), permissions.known(), 1);
     role.managed = true;
     role.tags = Some(RoleTags { bot_id: Some(bot.id) });
-    add_role(tx, guild, role).await
+    add_role(tx, by, guild, role).await
 }
 
 impl Store {
@@ -192,15 +193,16 @@ impl Store {
     }
 
     /// Makes the bot a member, with a role of its own if it was invited with permissions. A member already: nothing happens.
-    pub async fn add_bot(&self, guild: GuildId, bot: User, permissions: Permissions) -> Result<()> {
+    pub async fn add_bot(&self, by: By, guild: GuildId, bot: User, permissions: Permissions) -> Result<()> {
         let added = self
             .write(move |tx| {
                 Box::pin(async move {
                     let mut member = Member::new(bot.clone(), timestamp(tx.now_ms));
                     if !permissions.is_empty() {
-                        member.roles.push(bot_role(tx, guild, &bot, permissions).await?.id);
+                        member.roles.push(bot_role(tx, &by, guild, &bot, permissions).await?.id);
                     }
-                    join(tx, guild, member).await
+                    join(tx, guild, member).await?;
+                    tx.audit(guild, &by, Entry::new(AuditAction::BOT_ADD, bot.id)).await
                 })
             })
             .await;

@@ -1,10 +1,13 @@
 //! Channels and their overwrites.
 
 use super::guilds::{find_guild, update_guild};
+use super::roles::roles_of;
 use super::{Conflict, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{Channel, ChannelType, Overwrite, OverwriteKind, timestamp};
+use guildhall_protocol::model::{AuditAction, Channel, ChannelType, Overwrite, OverwriteKind, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::collections::HashMap;
@@ -152,6 +155,66 @@ async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> R
     Ok(())
 }
 
+/// What the audit log shows of a channel. Without its position: a drag in a client changes dozens.
+fn facts(channel: &Channel) -> Value {
+    json!({
+        "name": channel.name,
+        "type": channel.kind,
+        "topic": channel.topic,
+        "parent_id": channel.parent_id,
+        "nsfw": channel.nsfw,
+        "rate_limit_per_user": channel.rate_limit_per_user,
+        "bitrate": channel.bitrate,
+        "user_limit": channel.user_limit,
+        "rtc_region": channel.rtc_region,
+        "flags": channel.flags,
+    })
+}
+
+/// The facts of a channel that comes or goes as a whole.
+fn all_facts(channel: &Channel) -> Value {
+    let mut all = facts(channel);
+    all["permission_overwrites"] = json!(channel.permission_overwrites);
+    all
+}
+
+/// One line about the channel itself and one for each overwrite, as far as they changed.
+async fn audit_change(tx: &mut Tx<'_>, by: &By, before: &Channel, after: &Channel) -> Result<()> {
+    let guild = after.guild_id;
+    tx.audit(guild, by, Entry::changed(AuditAction::CHANNEL_UPDATE, after.id, facts(before), facts(after))).await?;
+    let (old, new) = (&before.permission_overwrites, &after.permission_overwrites);
+    if old == new {
+        return Ok(());
+    }
+    let roles = roles_of(tx.sql(), guild).await?;
+    let mut ids: Vec<Snowflake> = old.iter().chain(new).map(|overwrite| overwrite.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        let find = |list: &[Overwrite]| list.iter().find(|overwrite| overwrite.id == id).copied();
+        let (old, new) = (find(old), find(new));
+        let (Some(known), action) = (match (old, new) {
+            (None, new) => (new, AuditAction::CHANNEL_OVERWRITE_CREATE),
+            (old, None) => (old, AuditAction::CHANNEL_OVERWRITE_DELETE),
+            (_, new) => (new, AuditAction::CHANNEL_OVERWRITE_UPDATE),
+        }) else {
+            continue;
+        };
+        let facts = |overwrite: Option<Overwrite>| overwrite.map_or(Value::Null, |overwrite| json!(overwrite));
+        let mut entry = Entry::new(action, after.id).between(facts(old), facts(new));
+        if entry.changes.is_empty() {
+            continue;
+        }
+        let is_role = known.kind == OverwriteKind::Role;
+        entry = entry.option("id", id).option("type", if is_role { 0 } else { 1 });
+        if let Some(role) = roles.iter().find(|role| is_role && role.id.0 == id) {
+            entry = entry.option("role_name", &role.name);
+        }
+        tx.audit(guild, by, entry).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     pub async fn find_channel_guild(&self, id: ChannelId) -> Result<Option<GuildId>> {
         let guild: Option<i64> = sqlx::query_scalar("SELECT guild_id FROM channels WHERE id = $1")
@@ -161,7 +224,7 @@ impl Store {
         Ok(guild.map(GuildId::from_sql))
     }
 
-    pub async fn create_channel(&self, channel: Channel) -> Result<Channel> {
+    pub async fn create_channel(&self, by: By, channel: Channel) -> Result<Channel> {
         self.write(move |tx| {
             Box::pin(async move {
                 let count: i64 = sqlx::query_scalar("SELECT count(*) FROM channels WHERE guild_id = $1")
@@ -173,6 +236,8 @@ impl Store {
                 }
                 insert_channel(tx, &channel).await?;
                 tx.emit(Event::ChannelCreate { channel: Box::new(channel.clone()) }).await?;
+                let entry = Entry::created(AuditAction::CHANNEL_CREATE, channel.id, all_facts(&channel));
+                tx.audit(channel.guild_id, &by, entry).await?;
                 Ok(channel)
             })
         })
@@ -180,7 +245,12 @@ impl Store {
     }
 
     /// `change` sees the stored channel.
-    pub async fn change_channel(&self, id: ChannelId, change: impl FnOnce(&mut Channel) + Send + 'static) -> Result<Channel> {
+    pub async fn change_channel(
+        &self,
+        by: By,
+        id: ChannelId,
+        change: impl FnOnce(&mut Channel) + Send + 'static,
+    ) -> Result<Channel> {
         self.write(move |tx| {
             Box::pin(async move {
                 let before = find_channel(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
@@ -190,6 +260,7 @@ impl Store {
                     return Err(Conflict::Full.into());
                 }
                 update_channel(tx, &before, &after).await?;
+                audit_change(tx, &by, &before, &after).await?;
                 Ok(after)
             })
         })
@@ -197,7 +268,7 @@ impl Store {
     }
 
     /// Changes any of the guild's channels in one transaction; emits only those that differ afterwards.
-    pub async fn change_channels(&self, guild_id: GuildId, change: impl Fn(&mut Channel) + Send + 'static) -> Result<()> {
+    pub async fn change_channels(&self, by: By, guild_id: GuildId, change: impl Fn(&mut Channel) + Send + 'static) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 for before in channels_of(tx.sql(), guild_id).await? {
@@ -205,6 +276,7 @@ impl Store {
                     change(&mut after);
                     if after != before {
                         update_channel(tx, &before, &after).await?;
+                        audit_change(tx, &by, &before, &after).await?;
                     }
                 }
                 Ok(())
@@ -215,7 +287,7 @@ impl Store {
 
     /// Deletes the channel; its messages are out of reach at once and go one by one later. A category's channels stay, without
     /// a parent.
-    pub async fn delete_channel(&self, id: ChannelId) -> Result<Channel> {
+    pub async fn delete_channel(&self, by: By, id: ChannelId) -> Result<Channel> {
         self.write(move |tx| {
             Box::pin(async move {
                 let channel = find_channel(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
@@ -242,6 +314,8 @@ impl Store {
                 if is_named {
                     update_guild(tx, &guild).await?;
                 }
+                let entry = Entry::deleted(AuditAction::CHANNEL_DELETE, id, all_facts(&channel));
+                tx.audit(channel.guild_id, &by, entry).await?;
                 Ok(channel)
             })
         })

@@ -4,10 +4,12 @@ use super::channels::{channels_of, insert_channel};
 use super::members::{insert_member, members_of};
 use super::roles::{insert_role, roles_of};
 use super::{Conflict, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
 use crate::guild::Snapshot;
-use guildhall_protocol::model::{Channel, Guild, Member};
+use guildhall_protocol::model::{AuditAction, Channel, Guild, Member};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -81,6 +83,29 @@ pub(super) async fn update_guild(tx: &mut Tx<'_>, guild: &Guild) -> Result<()> {
     Ok(())
 }
 
+/// What the audit log shows of a guild.
+fn facts(guild: &Guild) -> Value {
+    json!({
+        "name": guild.name,
+        "description": guild.description,
+        "icon_hash": guild.icon,
+        "splash_hash": guild.splash,
+        "banner_hash": guild.banner,
+        "owner_id": guild.owner_id,
+        "afk_channel_id": guild.afk_channel_id,
+        "afk_timeout": guild.afk_timeout,
+        "system_channel_id": guild.system_channel_id,
+        "system_channel_flags": guild.system_channel_flags,
+        "rules_channel_id": guild.rules_channel_id,
+        "public_updates_channel_id": guild.public_updates_channel_id,
+        "verification_level": guild.verification_level,
+        "default_message_notifications": guild.default_message_notifications,
+        "explicit_content_filter": guild.explicit_content_filter,
+        "preferred_locale": guild.preferred_locale,
+        "premium_progress_bar_enabled": guild.premium_progress_bar_enabled,
+    })
+}
+
 /// Refuses a user who is in as many guilds as one may be.
 pub(super) async fn check_room_for_guild(tx: &mut Tx<'_>, user: UserId) -> Result<()> {
     let guilds: i64 =
@@ -151,12 +176,14 @@ impl Store {
     }
 
     /// Changes the guild's own row; `change` sees the stored state and must leave roles alone.
-    pub async fn change_guild(&self, id: GuildId, change: impl FnOnce(&mut Guild) + Send + 'static) -> Result<Guild> {
+    pub async fn change_guild(&self, by: By, id: GuildId, change: impl FnOnce(&mut Guild) + Send + 'static) -> Result<Guild> {
         self.write(move |tx| {
             Box::pin(async move {
                 let mut guild = find_guild(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
+                let before = facts(&guild);
                 change(&mut guild);
                 update_guild(tx, &guild).await?;
+                tx.audit(id, &by, Entry::changed(AuditAction::GUILD_UPDATE, id, before, facts(&guild))).await?;
                 Ok(guild)
             })
         })

@@ -5,9 +5,11 @@ use super::members::{insert_member, is_banned};
 use super::messages::{MEMBER_JOINED, insert_message};
 use super::users::find_user;
 use super::{Conflict, NewMessage, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{Invite, Member, Message, User, partial_member, timestamp};
+use guildhall_protocol::model::{AuditAction, Invite, Member, Message, User, partial_member, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -28,6 +30,19 @@ pub struct StoredInvite {
     pub max_uses: u32,
     pub uses: u32,
     pub temporary: bool,
+}
+
+/// What the audit log shows of an invite.
+fn facts(invite: &StoredInvite) -> Value {
+    json!({
+        "code": invite.code,
+        "channel_id": invite.channel_id,
+        "inviter_id": invite.inviter.as_ref().map(|user| user.id),
+        "max_age": invite.max_age,
+        "max_uses": invite.max_uses,
+        "uses": invite.uses,
+        "temporary": invite.temporary,
+    })
 }
 
 impl StoredInvite {
@@ -110,7 +125,7 @@ impl Store {
     }
 
     /// Stores the invite; the event carries it as clients see it.
-    pub async fn create_invite(&self, invite: Invite) -> Result<Invite> {
+    pub async fn create_invite(&self, by: By, invite: Invite) -> Result<Invite> {
         self.write(move |tx| {
             Box::pin(async move {
                 let count: i64 = sqlx::query_scalar("SELECT count(*) FROM invites WHERE guild_id = $1")
@@ -142,22 +157,36 @@ impl Store {
                     invite: Box::new(invite.clone()),
                 };
                 tx.emit(event).await?;
+                let stored = StoredInvite {
+                    code: invite.code.clone(),
+                    guild_id: invite.guild_id,
+                    channel_id: invite.channel.id,
+                    inviter: invite.inviter.clone(),
+                    created_at_ms: tx.now_ms,
+                    max_age: invite.max_age,
+                    max_uses: invite.max_uses,
+                    uses: 0,
+                    temporary: invite.temporary,
+                };
+                let entry = Entry::untargeted(AuditAction::INVITE_CREATE).between(Value::Null, facts(&stored));
+                tx.audit(invite.guild_id, &by, entry).await?;
                 Ok(invite)
             })
         })
         .await
     }
 
-    pub async fn delete_invite(&self, invite: &StoredInvite) -> Result<()> {
-        let StoredInvite { code, guild_id, channel_id, .. } = invite.clone();
+    pub async fn delete_invite(&self, by: By, invite: StoredInvite) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
-                let deleted = sqlx::query("DELETE FROM invites WHERE code = $1").bind(&code).execute(tx.sql()).await?;
+                let deleted = sqlx::query("DELETE FROM invites WHERE code = $1").bind(&invite.code).execute(tx.sql()).await?;
                 if deleted.rows_affected() == 0 {
                     return Err(Conflict::InviteSpent.into());
                 }
+                let entry = Entry::untargeted(AuditAction::INVITE_DELETE).between(facts(&invite), Value::Null);
+                let StoredInvite { code, guild_id, channel_id, .. } = invite;
                 tx.emit(Event::InviteDelete { guild_id, channel_id, code }).await?;
-                Ok(())
+                tx.audit(guild_id, &by, entry).await
             })
         })
         .await

@@ -1,13 +1,15 @@
 //! Members, their roles, and bans.
 
 use super::messages::delete_recent_of;
-use super::roles::delete_overwrites_of;
+use super::roles::{delete_overwrites_of, roles_of};
 use super::users::{find_user, user_of};
 use super::{Conflict, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{Member, User, parse_timestamp, timestamp};
+use guildhall_protocol::model::{AuditAction, Member, User, parse_timestamp, timestamp};
 use guildhall_protocol::{GuildId, RoleId, UserId};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::collections::HashMap;
@@ -22,10 +24,12 @@ pub struct Ban {
 /// How someone stops being a member.
 #[derive(Clone, Debug)]
 pub enum Left {
-    /// Left or was kicked: may come back.
-    Free,
+    /// On their own account, which is nobody else's business: not in the audit log.
+    Freely,
+    /// May come back.
+    Kicked(By),
     /// Banned; their messages of the last seconds go too.
-    Banned { reason: Option<String>, delete_message_seconds: u64 },
+    Banned { by: By, delete_message_seconds: u64 },
 }
 
 macro_rules! select_member {
@@ -146,10 +150,40 @@ pub(super) async fn is_banned(tx: &mut Tx<'_>, guild: GuildId, user: UserId) -> 
     Ok(found.is_some())
 }
 
+/// What the audit log shows of a member, but for the roles.
+fn facts(member: &Member) -> Value {
+    json!({
+        "nick": member.nick,
+        "deaf": member.deaf,
+        "mute": member.mute,
+        "flags": member.flags,
+        "communication_disabled_until": member.communication_disabled_until,
+    })
+}
+
+/// One line about the member and one about their roles, as far as they changed.
+async fn audit_change(tx: &mut Tx<'_>, by: &By, guild: GuildId, before: &Member, after: &Member) -> Result<()> {
+    let user = after.user.id;
+    tx.audit(guild, by, Entry::changed(AuditAction::MEMBER_UPDATE, user, facts(before), facts(after))).await?;
+    if before.roles == after.roles {
+        return Ok(());
+    }
+    let all = roles_of(tx.sql(), guild).await?;
+    // Roles come with their names, because they may be gone when someone reads this.
+    let only_in = |these: &[RoleId], others: &[RoleId]| {
+        let named = all.iter().filter(|role| these.contains(&role.id) && !others.contains(&role.id));
+        let named: Vec<Value> = named.map(|role| json!({ "id": role.id, "name": role.name })).collect();
+        if named.is_empty() { Value::Null } else { Value::Array(named) }
+    };
+    let facts = json!({ "$add": only_in(&after.roles, &before.roles), "$remove": only_in(&before.roles, &after.roles) });
+    tx.audit(guild, by, Entry::changed(AuditAction::MEMBER_ROLE_UPDATE, user, Value::Null, facts)).await
+}
+
 impl Store {
     /// `change` sees the stored member; roles are written as a set.
     pub async fn change_member(
         &self,
+        by: By,
         guild_id: GuildId,
         user: UserId,
         change: impl FnOnce(&mut Member) + Send + 'static,
@@ -182,6 +216,7 @@ impl Store {
                     member = find_member(tx.sql(), guild_id, user).await?.ok_or(Conflict::Missing)?;
                 }
                 tx.emit(Event::MemberUpdate { guild_id, member: Box::new(member.clone()) }).await?;
+                audit_change(tx, &by, guild_id, &before, &member).await?;
                 Ok(member)
             })
         })
@@ -199,30 +234,37 @@ impl Store {
                     .execute(tx.sql())
                     .await?;
                 let was_member = removed.rows_affected() > 0;
-                if let Left::Banned { reason, delete_message_seconds } = how {
+                let mut entry = None;
+                if let Left::Banned { by, delete_message_seconds } = &how {
                     let banned = sqlx::query(
                         "INSERT INTO bans (guild_id, user_id, reason, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
                     )
                     .bind(guild_id.to_sql())
                     .bind(user_id.to_sql())
-                    .bind(reason)
+                    .bind(&by.reason)
                     .bind(tx.now_ms as i64)
                     .execute(tx.sql())
                     .await?;
                     if banned.rows_affected() > 0 {
                         tx.emit(Event::BanAdd { guild_id, user: Box::new(user.clone()) }).await?;
+                        entry = Some(Entry::new(AuditAction::MEMBER_BAN_ADD, user_id));
                     }
-                    if delete_message_seconds > 0 {
-                        delete_recent_of(tx, guild_id, user_id, delete_message_seconds).await?;
+                    if *delete_message_seconds > 0 {
+                        delete_recent_of(tx, guild_id, user_id, *delete_message_seconds).await?;
                     }
                 } else if !was_member {
                     return Err(Conflict::Missing.into());
+                } else {
+                    entry = Some(Entry::new(AuditAction::MEMBER_KICK, user_id));
                 }
                 if was_member {
                     remove_bot_roles(tx, guild_id, user_id).await?;
                     tx.emit(Event::MemberRemove { guild_id, user: Box::new(user) }).await?;
                 }
-                Ok(())
+                match how {
+                    Left::Freely => Ok(()),
+                    Left::Kicked(by) | Left::Banned { by, .. } => tx.audit(guild_id, &by, entry).await,
+                }
             })
         })
         .await
@@ -254,7 +296,7 @@ impl Store {
         row.map(|row| Ok(Ban { reason: row.try_get("reason")?, user: user_of(&row)? })).transpose()
     }
 
-    pub async fn lift_ban(&self, guild_id: GuildId, user_id: UserId) -> Result<()> {
+    pub async fn lift_ban(&self, by: By, guild_id: GuildId, user_id: UserId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 let lifted = sqlx::query("DELETE FROM bans WHERE guild_id = $1 AND user_id = $2")
@@ -267,7 +309,7 @@ impl Store {
                     return Err(Conflict::Missing.into());
                 }
                 tx.emit(Event::BanRemove { guild_id, user: Box::new(user) }).await?;
-                Ok(())
+                tx.audit(guild_id, &by, Entry::new(AuditAction::MEMBER_BAN_REMOVE, user_id)).await
             })
         })
         .await

@@ -6,8 +6,9 @@
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
-use guildhall_protocol::model::{Message, MessageReference, User, timestamp};
+use guildhall_protocol::model::{AuditAction, Message, MessageReference, User, timestamp};
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -364,18 +365,28 @@ impl Store {
         .await
     }
 
-    pub async fn delete_message(&self, guild_id: Option<GuildId>, channel_id: ChannelId, message_id: MessageId) -> Result<()> {
+    /// Somebody else's message that goes is a line of the audit log.
+    pub async fn delete_message(
+        &self,
+        by: By,
+        guild_id: Option<GuildId>,
+        channel_id: ChannelId,
+        message_id: MessageId,
+    ) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
-                let deleted = sqlx::query("DELETE FROM messages WHERE channel_id = $1 AND id = $2")
-                    .bind(channel_id.to_sql())
-                    .bind(message_id.to_sql())
-                    .execute(tx.sql())
-                    .await?;
-                if deleted.rows_affected() == 0 {
-                    return Err(Conflict::Missing.into());
-                }
+                let author: Option<i64> =
+                    sqlx::query_scalar("DELETE FROM messages WHERE channel_id = $1 AND id = $2 RETURNING author_id")
+                        .bind(channel_id.to_sql())
+                        .bind(message_id.to_sql())
+                        .fetch_optional(tx.sql())
+                        .await?;
+                let author = UserId::from_sql(author.ok_or(Conflict::Missing)?);
                 tx.emit(Event::MessageDelete { guild_id, channel_id, message_id }).await?;
+                if let Some(guild) = guild_id.filter(|_| by.user.is_some_and(|user| user != author)) {
+                    let entry = Entry::new(AuditAction::MESSAGE_DELETE, author).option("channel_id", channel_id);
+                    tx.audit(guild, &by, entry.counted(1)).await?;
+                }
                 Ok(())
             })
         })
@@ -383,7 +394,13 @@ impl Store {
     }
 
     /// Deletes those of the messages that exist; the event lists these.
-    pub async fn delete_messages(&self, guild_id: Option<GuildId>, channel_id: ChannelId, ids: Vec<MessageId>) -> Result<()> {
+    pub async fn delete_messages(
+        &self,
+        by: By,
+        guild_id: Option<GuildId>,
+        channel_id: ChannelId,
+        ids: Vec<MessageId>,
+    ) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 let mut message_ids = Vec::with_capacity(ids.len());
@@ -397,8 +414,14 @@ impl Store {
                         message_ids.push(id);
                     }
                 }
-                if !message_ids.is_empty() {
-                    tx.emit(Event::MessageDeleteBulk { guild_id, channel_id, message_ids }).await?;
+                let count = message_ids.len();
+                if count == 0 {
+                    return Ok(());
+                }
+                tx.emit(Event::MessageDeleteBulk { guild_id, channel_id, message_ids }).await?;
+                if let Some(guild) = guild_id {
+                    let entry = Entry::new(AuditAction::MESSAGE_BULK_DELETE, channel_id).option("count", count);
+                    tx.audit(guild, &by, entry).await?;
                 }
                 Ok(())
             })

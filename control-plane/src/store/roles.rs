@@ -1,9 +1,11 @@
 //! Roles.
 
 use super::{Conflict, Result, Store, Tx};
+use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{Role, RoleColors, RoleTags};
+use guildhall_protocol::model::{AuditAction, Role, RoleColors, RoleTags};
 use guildhall_protocol::{GuildId, Permissions, RoleId, UserId};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -65,8 +67,22 @@ async fn update_role(tx: &mut Tx<'_>, guild_id: GuildId, role: &Role) -> Result<
     Ok(())
 }
 
+/// What the audit log shows of a role.
+fn facts(role: &Role) -> Value {
+    json!({
+        "name": role.name,
+        "permissions": role.permissions,
+        "position": role.position,
+        "color": role.color,
+        "hoist": role.hoist,
+        "mentionable": role.mentionable,
+        "icon_hash": role.icon,
+        "unicode_emoji": role.unicode_emoji,
+    })
+}
+
 /// Adds a role right above `@everyone`; the others move up.
-pub(super) async fn add_role(tx: &mut Tx<'_>, guild_id: GuildId, mut role: Role) -> Result<Role> {
+pub(super) async fn add_role(tx: &mut Tx<'_>, by: &By, guild_id: GuildId, mut role: Role) -> Result<Role> {
     let mut roles = roles_of(tx.sql(), guild_id).await?;
     if roles.is_empty() {
         return Err(Conflict::Missing.into());
@@ -81,6 +97,7 @@ pub(super) async fn add_role(tx: &mut Tx<'_>, guild_id: GuildId, mut role: Role)
     }
     insert_role(tx, guild_id, &role).await?;
     tx.emit(Event::RoleCreate { guild_id, role: Box::new(role.clone()) }).await?;
+    tx.audit(guild_id, by, Entry::created(AuditAction::ROLE_CREATE, role.id, facts(&role))).await?;
     Ok(role)
 }
 
@@ -94,13 +111,14 @@ pub(super) async fn delete_overwrites_of(tx: &mut Tx<'_>, guild: GuildId, role: 
 }
 
 impl Store {
-    pub async fn create_role(&self, guild_id: GuildId, role: Role) -> Result<Role> {
-        self.write(move |tx| Box::pin(add_role(tx, guild_id, role))).await
+    pub async fn create_role(&self, by: By, guild_id: GuildId, role: Role) -> Result<Role> {
+        self.write(move |tx| Box::pin(async move { add_role(tx, &by, guild_id, role).await })).await
     }
 
     /// `change` sees the stored role.
     pub async fn change_role(
         &self,
+        by: By,
         guild_id: GuildId,
         id: RoleId,
         change: impl FnOnce(&mut Role) + Send + 'static,
@@ -109,8 +127,10 @@ impl Store {
             Box::pin(async move {
                 let roles = roles_of(tx.sql(), guild_id).await?;
                 let mut role = roles.into_iter().find(|role| role.id == id).ok_or(Conflict::Missing)?;
+                let before = facts(&role);
                 change(&mut role);
                 update_role(tx, guild_id, &role).await?;
+                tx.audit(guild_id, &by, Entry::changed(AuditAction::ROLE_UPDATE, id, before, facts(&role))).await?;
                 Ok(role)
             })
         })
@@ -119,7 +139,7 @@ impl Store {
 
     /// Gives the listed roles these places and the others the places between, so that positions are 1, 2, 3 … again.
     /// Answers with every role, lowest first.
-    pub async fn move_roles(&self, guild_id: GuildId, moves: Vec<(RoleId, i32)>) -> Result<Vec<Role>> {
+    pub async fn move_roles(&self, by: By, guild_id: GuildId, moves: Vec<(RoleId, i32)>) -> Result<Vec<Role>> {
         self.write(move |tx| {
             Box::pin(async move {
                 let mut roles = roles_of(tx.sql(), guild_id).await?;
@@ -132,8 +152,14 @@ impl Store {
                 });
                 for (position, role) in roles.iter_mut().enumerate() {
                     if role.position != position as i32 {
+                        let before = facts(role);
                         role.position = position as i32;
                         update_role(tx, guild_id, role).await?;
+                        // That the others made room says nothing about them.
+                        if moves.iter().any(|(moved, _)| *moved == role.id) {
+                            let entry = Entry::changed(AuditAction::ROLE_UPDATE, role.id, before, facts(role));
+                            tx.audit(guild_id, &by, entry).await?;
+                        }
                     }
                 }
                 Ok(roles)
@@ -143,19 +169,18 @@ impl Store {
     }
 
     /// The role goes from its members and overwrites with it; one event says so for all of them.
-    pub async fn delete_role(&self, guild_id: GuildId, role_id: RoleId) -> Result<()> {
+    pub async fn delete_role(&self, by: By, guild_id: GuildId, role_id: RoleId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
-                let deleted = sqlx::query("DELETE FROM roles WHERE id = $1 AND guild_id = $2")
+                let deleted = sqlx::query("DELETE FROM roles WHERE id = $1 AND guild_id = $2 RETURNING *")
                     .bind(role_id.to_sql())
                     .bind(guild_id.to_sql())
-                    .execute(tx.sql())
+                    .fetch_optional(tx.sql())
                     .await?;
-                if deleted.rows_affected() == 0 {
-                    return Err(Conflict::Missing.into());
-                }
+                let role = role_of(&deleted.ok_or(Conflict::Missing)?)?;
                 delete_overwrites_of(tx, guild_id, role_id).await?;
                 tx.emit(Event::RoleDelete { guild_id, role_id }).await?;
+                tx.audit(guild_id, &by, Entry::deleted(AuditAction::ROLE_DELETE, role_id, facts(&role))).await?;
                 Ok(())
             })
         })

@@ -3,6 +3,7 @@
 use super::{
     Conflict, Left, NewApplication, NewGuild, NewMessage, Page, Publication, Result, Sent, Store, StoreError, StoredInvite,
 };
+use crate::audit::By;
 use crate::event::{Committed, Event, Topic};
 use guildhall_protocol::model::{
     Channel, ChannelType, Guild, Invite, InviteChannel, InviteGuild, Member, Message, Nonce, Role, User, timestamp,
@@ -58,6 +59,10 @@ fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
         user_limit: None,
         rtc_region: None,
     }
+}
+
+fn by(world: &World) -> By {
+    By::user(world.alice.id)
 }
 
 async fn person(store: &Store, name: &str) -> User {
@@ -136,7 +141,7 @@ fn conflict<T: std::fmt::Debug>(result: Result<T>) -> Conflict {
 async fn concurrent_writers_give_each_topic_a_gap_free_sequence_in_commit_order() {
     let world = World::new().await;
     let other = channel(&world.store, world.guild, "other");
-    world.store.create_channel(other.clone()).await.unwrap();
+    world.store.create_channel(by(&world), other.clone()).await.unwrap();
     let mut sends = tokio::task::JoinSet::new();
     for number in 0..300 {
         let mut new = world.message(&number.to_string());
@@ -238,7 +243,7 @@ async fn a_nonce_makes_a_retry_harmless_even_across_a_restart() {
     assert!(matches!(world.send_once("hello", "n2").await.unwrap(), Sent::New(_)));
     assert_eq!(world.history().await, ["hello", "hello"]);
     // A message that was deleted may be sent again under its nonce.
-    world.store.delete_message(Some(world.guild), world.text, first.id).await.unwrap();
+    world.store.delete_message(by(&world), Some(world.guild), world.text, first.id).await.unwrap();
     assert!(matches!(world.send_once("hello", "n1").await.unwrap(), Sent::New(_)));
 }
 
@@ -246,7 +251,7 @@ async fn a_nonce_makes_a_retry_harmless_even_across_a_restart() {
 async fn sending_to_a_channel_that_was_just_deleted_is_refused() {
     let world = World::new().await;
     world.send("before").await;
-    world.store.delete_channel(world.text).await.unwrap();
+    world.store.delete_channel(by(&world), world.text).await.unwrap();
     assert_eq!(conflict(world.store.create_message(world.message("after")).await), Conflict::Missing);
     assert_eq!(conflict(world.send_once("after", "n").await), Conflict::Missing);
     assert!(!world.history().await.contains(&"after".to_owned()));
@@ -338,14 +343,18 @@ fn invite(world: &World, code: &str, max_uses: u32) -> Invite {
 #[tokio::test]
 async fn an_invite_lets_in_as_many_as_it_says_and_no_one_twice_and_no_one_banned() {
     let world = World::new().await;
-    world.store.create_invite(invite(&world, "two", 2)).await.unwrap();
+    world.store.create_invite(by(&world), invite(&world, "two", 2)).await.unwrap();
     let guests: Vec<User> = futures_util::future::join_all((0..4).map(|n| {
         let store = world.store.clone();
         async move { person(&store, &format!("guest{n}")).await }
     }))
     .await;
     let enter = |user: &User| world.store.use_invite("two".to_owned(), user.clone());
-    world.store.remove_member(world.guild, guests[3].id, Left::Banned { reason: None, delete_message_seconds: 0 }).await.unwrap();
+    world
+        .store
+        .remove_member(world.guild, guests[3].id, Left::Banned { by: by(&world), delete_message_seconds: 0 })
+        .await
+        .unwrap();
     assert_eq!(conflict(enter(&guests[3]).await), Conflict::Banned);
     assert!(enter(&guests[0]).await.unwrap());
     assert!(!enter(&guests[0]).await.unwrap(), "a member already");
@@ -382,10 +391,10 @@ async fn roles_keep_their_places_dense_and_a_deleted_role_goes_everywhere() {
     for name in ["low", "middle", "high"] {
         // A new role comes in right above everyone, so make them from the top down.
         let role = Role::new(world.store.make_id(), name.to_owned(), Permissions::NONE, 1);
-        made.insert(0, world.store.create_role(world.guild, role).await.unwrap().id);
+        made.insert(0, world.store.create_role(by(&world), world.guild, role).await.unwrap().id);
     }
     let order = async |moves: Vec<(_, i32)>| {
-        let roles = world.store.move_roles(world.guild, moves).await.unwrap();
+        let roles = world.store.move_roles(by(&world), world.guild, moves).await.unwrap();
         assert_eq!(roles.iter().map(|role| role.position).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert_eq!(roles[0].id, everyone);
         roles.into_iter().skip(1).map(|role| role.name).collect::<Vec<_>>().join(" ")
@@ -394,12 +403,12 @@ async fn roles_keep_their_places_dense_and_a_deleted_role_goes_everywhere() {
     assert_eq!(order(vec![(made[0], 3)]).await, "middle low high");
     assert_eq!(order(vec![(made[0], 1)]).await, "high middle low");
     assert_eq!(order(vec![(made[0], 3), (made[2], 1)]).await, "low middle high");
-    let give = world.store.change_member(world.guild, world.alice.id, {
+    let give = world.store.change_member(by(&world), world.guild, world.alice.id, {
         let made = made.clone();
         move |member| member.roles = made
     });
     assert_eq!(give.await.unwrap().roles.len(), 3);
-    world.store.delete_role(world.guild, made[1]).await.unwrap();
+    world.store.delete_role(by(&world), world.guild, made[1]).await.unwrap();
     let guild = world.store.load_guild(world.guild).await.unwrap().unwrap();
     assert_eq!((guild.guild.roles.len(), guild.members[0].roles.len()), (3, 2));
 }
@@ -425,14 +434,14 @@ async fn a_bot_comes_with_its_role_and_takes_it_along() {
     assert_eq!(world.store.authenticate(&first_token).await.unwrap(), None, "a new token replaces the old one");
     assert!(world.store.authenticate(&token).await.unwrap().is_some());
     for _ in 0..2 {
-        world.store.add_bot(world.guild, bot.user.clone(), Permissions::SEND_MESSAGES).await.unwrap();
+        world.store.add_bot(by(&world), world.guild, bot.user.clone(), Permissions::SEND_MESSAGES).await.unwrap();
     }
     let guild = world.store.load_guild(world.guild).await.unwrap().unwrap();
     let role = guild.guild.roles.iter().find(|role| role.managed).unwrap();
     assert_eq!((role.permissions, role.tags.unwrap().bot_id), (Permissions::SEND_MESSAGES, Some(bot_id)));
     let member = guild.members.iter().find(|member| member.user.id == bot_id).unwrap();
     assert_eq!(member.roles, [role.id]);
-    world.store.remove_member(world.guild, bot_id, Left::Free).await.unwrap();
+    world.store.remove_member(world.guild, bot_id, Left::Freely).await.unwrap();
     let guild = world.store.load_guild(world.guild).await.unwrap().unwrap();
     assert_eq!((guild.members.len(), guild.guild.roles.len()), (1, 1));
 }
@@ -441,19 +450,19 @@ async fn a_bot_comes_with_its_role_and_takes_it_along() {
 async fn a_ban_takes_recent_messages_along() {
     let world = World::new().await;
     let mallory = person(&world.store, "mallory").await;
-    world.store.create_invite(invite(&world, "open", 0)).await.unwrap();
+    world.store.create_invite(by(&world), invite(&world, "open", 0)).await.unwrap();
     world.store.use_invite("open".to_owned(), mallory.clone()).await.unwrap();
     world.send("kept").await;
     let mut spam = world.message("spam");
     spam.message.author = mallory.clone();
     world.store.create_message(spam).await.unwrap();
-    let how = Left::Banned { reason: Some("spam".to_owned()), delete_message_seconds: 3600 };
+    let how = Left::Banned { by: By { reason: Some("spam".to_owned()), ..by(&world) }, delete_message_seconds: 3600 };
     world.store.remove_member(world.guild, mallory.id, how).await.unwrap();
     assert_eq!(world.history().await, ["kept"]);
     assert_eq!(world.store.find_ban(world.guild, mallory.id).await.unwrap().unwrap().reason.as_deref(), Some("spam"));
     assert_eq!(world.store.bans(world.guild, UserId::default(), 10).await.unwrap().len(), 1);
-    world.store.lift_ban(world.guild, mallory.id).await.unwrap();
-    assert_eq!(conflict(world.store.lift_ban(world.guild, mallory.id).await), Conflict::Missing);
+    world.store.lift_ban(by(&world), world.guild, mallory.id).await.unwrap();
+    assert_eq!(conflict(world.store.lift_ban(by(&world), world.guild, mallory.id).await), Conflict::Missing);
     let told: Vec<&str> = world
         .published
         .lock()
@@ -474,14 +483,14 @@ async fn a_ban_takes_recent_messages_along() {
 async fn deleting_a_channel_frees_its_children_and_the_guild_of_its_name() {
     let world = World::new().await;
     let category = Channel { kind: ChannelType::Category, ..channel(&world.store, world.guild, "Texts") };
-    world.store.create_channel(category.clone()).await.unwrap();
+    world.store.create_channel(by(&world), category.clone()).await.unwrap();
     let parent = category.id;
-    world.store.change_channel(world.text, move |channel| channel.parent_id = Some(parent)).await.unwrap();
+    world.store.change_channel(by(&world), world.text, move |channel| channel.parent_id = Some(parent)).await.unwrap();
     let text = world.text;
-    world.store.change_guild(world.guild, move |guild| guild.system_channel_id = Some(text)).await.unwrap();
-    world.store.delete_channel(parent).await.unwrap();
+    world.store.change_guild(by(&world), world.guild, move |guild| guild.system_channel_id = Some(text)).await.unwrap();
+    world.store.delete_channel(by(&world), parent).await.unwrap();
     assert_eq!(world.store.load_guild(world.guild).await.unwrap().unwrap().channels[0].parent_id, None);
-    world.store.delete_channel(text).await.unwrap();
+    world.store.delete_channel(by(&world), text).await.unwrap();
     let guild = world.store.load_guild(world.guild).await.unwrap().unwrap();
     assert_eq!((guild.channels.len(), guild.guild.system_channel_id), (0, None));
     assert_eq!(world.store.find_channel_guild(text).await.unwrap(), None);
@@ -564,7 +573,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_nothing_else() {
 async fn a_deleted_channels_messages_go_a_few_at_a_time() {
     let world = World::new().await;
     let kept = channel(&world.store, world.guild, "kept");
-    world.store.create_channel(kept.clone()).await.unwrap();
+    world.store.create_channel(by(&world), kept.clone()).await.unwrap();
     let mut elsewhere = world.message("stays");
     elsewhere.message.channel_id = kept.id;
     world.store.create_message(elsewhere).await.unwrap();
@@ -572,7 +581,7 @@ async fn a_deleted_channels_messages_go_a_few_at_a_time() {
         let sends = (0..100).map(|_| world.store.create_message(world.message("goes")));
         assert!(futures_util::future::join_all(sends).await.iter().all(Result::is_ok));
     }
-    world.store.delete_channel(world.text).await.unwrap();
+    world.store.delete_channel(by(&world), world.text).await.unwrap();
     let prune = async || world.store.write(|tx| Box::pin(async { super::writer::prune(tx.sql(), 0).await })).await.unwrap();
     // The writer may take a turn of its own meanwhile; more than three it cannot need.
     let turns = async {
@@ -589,4 +598,28 @@ async fn a_deleted_channels_messages_go_a_few_at_a_time() {
     world.store.delete_guild(world.guild).await.unwrap();
     while prune().await {}
     assert_eq!(world.store.messages(kept.id, Page::Latest, 10).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_never_rewritten_and_forgotten_after_45_days() {
+    use crate::audit::Entry;
+    use guildhall_protocol::model::AuditAction;
+    let world = World::new().await;
+    let log = async || world.store.audit_log(world.guild, super::AuditQuery { limit: 9, ..Default::default() }).await.unwrap().0;
+    for _ in 0..2 {
+        let entry = Entry::untargeted(AuditAction::MEMBER_DISCONNECT).counted(1);
+        world.store.audit(world.guild, by(&world), entry).await.unwrap();
+    }
+    let [line] = &log().await[..] else { panic!("one line that counts") };
+    assert_eq!(line.options["count"], "2");
+    let rewritten = world
+        .store
+        .write(|tx| Box::pin(async move { Ok(sqlx::query("UPDATE audit_log SET reason = 'x'").execute(tx.sql()).await?) }));
+    assert!(rewritten.await.is_err());
+    let days = |days: u64| line.id.unix_ms() + days * 86_400_000;
+    for (now_ms, left) in [(days(44), 1), (days(46), 0)] {
+        let pruned = world.store.write(move |tx| Box::pin(async move { super::writer::prune(tx.sql(), now_ms).await }));
+        pruned.await.unwrap();
+        assert_eq!(log().await.len(), left);
+    }
 }

@@ -424,9 +424,10 @@ pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Res
     .bind(now_ms.saturating_sub(NONCE_AGE_MS) as i64)
     .execute(&mut *connection)
     .await?;
+    let audited = super::audit::prune(connection, now_ms, PRUNE_ROWS).await?;
     let has_more_graves = empty_a_grave(connection).await?;
     let is_full = |rows: u64| rows >= PRUNE_ROWS as u64;
-    Ok(has_more_graves || is_full(events.rows_affected()) || is_full(nonces.rows_affected()))
+    Ok(has_more_graves || is_full(events.rows_affected()) || is_full(nonces.rows_affected()) || is_full(audited))
 }
 
 /// Deletes some messages of a deleted channel, and its grave with the last of them. Whether there was one.

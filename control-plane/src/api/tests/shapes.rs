@@ -135,6 +135,7 @@ async fn answers_about_guilds_fit_the_published_description() {
     schemas.check("PATCH /guilds/{guild_id}/roles/{role_id}", edited);
     let moved = world.patch(owner, &g("/roles"), json!([{ "id": role, "position": 1 }])).await;
     schemas.check("PATCH /guilds/{guild_id}/roles", moved);
+    schemas.check("GET /guilds/{guild_id}/audit-logs", world.get(owner, &g("/audit-logs?limit=100")).await);
     schemas.check("GET /voice/regions", world.get(owner, "/voice/regions").await);
     schemas.check("GET /guilds/{guild_id}/regions", world.get(owner, &g("/regions")).await);
 }
