@@ -7,6 +7,7 @@ import { ApiError, sentence } from "./api/error";
 import type { EmojiRef, Id, Invite, Message } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import type { Dispatch } from "./gateway/protocol";
+import { Interactions } from "./interactions";
 import { emptyModel, type Model, without } from "./state/model";
 import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
@@ -45,6 +46,11 @@ export class App {
     },
   });
   readonly voice = new VoiceEngine(this.#gateway);
+  readonly interactions = new Interactions(
+    this.#api,
+    () => this.#gateway.sessionId,
+    (text) => this.notify(text),
+  );
   /** Where each guild was left, so that coming back opens the same channel. */
   readonly #lastChannel = new Map<Id, Id>();
   #typingSaid: { channel: Id; atMs: number } | null = null;
@@ -194,6 +200,20 @@ export class App {
     }
   }
 
+  async togglePin(message: Message): Promise<void> {
+    try {
+      if (message.pinned === true) await this.#api.unpin(message.channel_id, message.id);
+      else await this.#api.pin(message.channel_id, message.id);
+    } catch (error) {
+      this.notify(`The pin was not changed. ${sentence(error)}`);
+    }
+  }
+
+  /** The pinned messages of a channel, the last pinned first. */
+  async pins(channelId: Id): Promise<readonly Message[]> {
+    return (await this.#api.pins(channelId)).items.map((item) => item.message);
+  }
+
   typing(channelId: Id): void {
     const now = Date.now();
     const said = this.#typingSaid;
@@ -241,6 +261,7 @@ export class App {
     const openChannel = route.name === "guild" ? route.channelId : null;
     this.store.setState((model) => reduce(model, dispatch, { nowMs: Date.now(), openChannel }), true);
     this.voice.onDispatch(dispatch);
+    this.interactions.onDispatch(dispatch);
     // What is on the screen may have come, or gone, with this event.
     const isLeft = dispatch.t === "GUILD_DELETE" && dispatch.d.unavailable !== true && route.name === "guild" && route.guildId === dispatch.d.id;
     if (isLeft) this.#enter({ name: "home" });

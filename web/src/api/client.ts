@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { Channel, EmojiRef, Guild, Id, Invite, Message } from "./types";
+import type { Channel, CommandIndex, EmojiRef, Guild, Id, Invite, Message } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -82,6 +82,21 @@ export class ApiClient {
   }
   deleteMessage(channel: Id, message: Id) {
     return this.#send<void>("DELETE", `/channels/${channel}/messages/${message}`);
+  }
+  pins(channel: Id) {
+    return this.#send<{ items: { pinned_at: string; message: Message }[] }>("GET", `/channels/${channel}/messages/pins`);
+  }
+  pin(channel: Id, message: Id) {
+    return this.#send<void>("PUT", `/channels/${channel}/messages/pins/${message}`);
+  }
+  unpin(channel: Id, message: Id) {
+    return this.#send<void>("DELETE", `/channels/${channel}/messages/pins/${message}`);
+  }
+  commandIndex(guild: Id) {
+    return this.#send<CommandIndex>("GET", `/guilds/${guild}/application-command-index`);
+  }
+  interact(interaction: object) {
+    return this.#send<void>("POST", "/interactions", interaction);
   }
   typing(channel: Id) {
     return this.#send<void>("POST", `/channels/${channel}/typing`);

@@ -237,3 +237,68 @@ export interface Invite {
   approximate_member_count?: number;
   approximate_presence_count?: number;
 }
+
+export const OptionType = {
+  subCommand: 1,
+  subCommandGroup: 2,
+  string: 3,
+  integer: 4,
+  boolean: 5,
+  user: 6,
+  channel: 7,
+  role: 8,
+  mentionable: 9,
+  number: 10,
+  attachment: 11,
+} as const;
+
+export interface OptionChoice {
+  name: string;
+  value: string | number;
+}
+
+export interface CommandOption {
+  type: number;
+  name: string;
+  description: string;
+  required?: boolean;
+  choices?: OptionChoice[];
+  options?: CommandOption[];
+  autocomplete?: boolean;
+  channel_types?: number[];
+}
+
+export interface Command {
+  id: Id;
+  application_id: Id;
+  version: Id;
+  /** 1 slash command, 2 on a user, 3 on a message. */
+  type: number;
+  name: string;
+  description: string;
+  options?: CommandOption[];
+}
+
+/** An option as it is sent: a value, or what is inside a subcommand. */
+export interface CommandOptionValue {
+  type: number;
+  name: string;
+  value?: string | number | boolean;
+  options?: CommandOptionValue[];
+  focused?: boolean;
+}
+
+export interface CommandIndex {
+  applications: { id: Id; name: string; icon: string | null; bot_id?: Id }[];
+  application_commands: Command[];
+}
+
+export interface Modal {
+  id: Id;
+  nonce?: string;
+  channel_id: Id;
+  custom_id: string;
+  title: string;
+  application: { id: Id; name?: string };
+  components: Component[];
+}

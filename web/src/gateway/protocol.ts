@@ -1,6 +1,6 @@
 // The main gateway's frames: opcodes, close codes and the dispatches that the page understands.
 
-import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Presence, Role, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Modal, OptionChoice, Presence, Role, User, VoiceState } from "../api/types";
 
 export const Op = {
   dispatch: 0,
@@ -69,6 +69,9 @@ export type Dispatch =
   | { t: "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE"; d: ReactionChange & { user_id: Id } }
   | { t: "MESSAGE_REACTION_REMOVE_EMOJI"; d: ReactionChange }
   | { t: "MESSAGE_REACTION_REMOVE_ALL"; d: { channel_id: Id; message_id: Id } }
+  | { t: "INTERACTION_SUCCESS" | "INTERACTION_FAILURE"; d: { id: Id; nonce?: string } }
+  | { t: "INTERACTION_MODAL_CREATE"; d: Modal }
+  | { t: "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE"; d: { nonce: string; choices: OptionChoice[] } }
   | { t: "TYPING_START"; d: { channel_id: Id; user_id: Id; timestamp: number } }
   | { t: "PRESENCE_UPDATE"; d: Presence }
   | { t: "USER_UPDATE"; d: CurrentUser }

@@ -14,6 +14,7 @@ export const Permission = {
   attachFiles: 1n << 15n,
   readHistory: 1n << 16n,
   connect: 1n << 20n,
+  pinMessages: 1n << 51n,
 } as const;
 
 const ALL = (1n << 64n) - 1n;

@@ -2,6 +2,7 @@ import type { App as Guildhall } from "../app";
 import { InviteScreen } from "./auth/InviteScreen";
 import { AuthScreen } from "./auth/AuthScreen";
 import { AppContext, useApp, useModel, usePage } from "./context";
+import { ModalForm } from "./chat/ModalForm";
 import { Notices } from "./parts/Notices";
 import { Button } from "./parts/Button";
 import { Mark } from "./parts/Brand";
@@ -12,6 +13,7 @@ export function App({ app }: { app: Guildhall }) {
   return (
     <AppContext value={app}>
       <Screen />
+      <ModalForm />
       <Notices />
     </AppContext>
   );

@@ -4,6 +4,7 @@ import { createContext, useContext } from "react";
 import { useStore } from "zustand";
 import { useShallow } from "zustand/react/shallow";
 import type { App, PageState } from "../app";
+import type { InteractionState } from "../interactions";
 import type { Model } from "../state/model";
 import type { VoiceView } from "../voice/engine";
 
@@ -22,6 +23,10 @@ export function useModel<T>(select: (model: Model) => T): T {
 
 export function usePage<T>(select: (page: PageState) => T): T {
   return useStore(useApp().page, useShallow(select));
+}
+
+export function useInteractions<T>(select: (state: InteractionState) => T): T {
+  return useStore(useApp().interactions.store, useShallow(select));
 }
 
 export function useVoice<T>(select: (voice: VoiceView) => T): T {

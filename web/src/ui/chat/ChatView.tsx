@@ -37,7 +37,7 @@ export function ChatView({ guildId, channelId, members, onBack }: Props) {
   };
   return (
     <main className={styles.chat}>
-      <ChannelHeader channelId={channelId} members={members} onBack={onBack} />
+      <ChannelHeader guildId={guildId} channelId={channelId} members={members} onBack={onBack} />
       <MessageList guildId={guildId} channelId={channelId} timeline={timeline} editing={editing} onEdit={setEditing} onReply={setReplyTo} />
       <LiveRegion guildId={guildId} channelId={channelId} />
       <div className={styles.foot}>

@@ -1,5 +1,6 @@
 import { type ClipboardEvent, type DragEvent, type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
 import type { EmojiRef, Id, Message } from "../../api/types";
+import type { CommandEntry } from "../../state/commands";
 import { Permission } from "../../state/permissions";
 import { mayInChannel } from "../../state/select";
 import { useApp, useModel } from "../context";
@@ -7,6 +8,7 @@ import { fileSize } from "../media";
 import { IconButton } from "../parts/Button";
 import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
 import { ClipIcon, CloseIcon, SendIcon, SmileIcon } from "../parts/icons";
+import { CommandForm, CommandList, useCommands } from "./Commands";
 import styles from "./Composer.module.css";
 import { COUNT_FROM, MAX_CONTENT, MAX_FILES } from "./limits";
 import { authorName, summary } from "./ReplyLine";
@@ -31,6 +33,9 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
   const mayAttach = useModel((model) => mayInChannel(model, channelId, Permission.attachFiles));
   const [text, setText] = useState(() => app.drafts.get(channelId) ?? "");
   const [files, setFiles] = useState<readonly File[]>([]);
+  const [command, setCommand] = useState<CommandEntry | null>(null);
+  const [active, setActive] = useState(0);
+  const commands = useCommands(guildId, text.startsWith("/") && !text.includes("\n") ? text.slice(1) : null);
   const [picking, setPicking] = useState<Point | null>(null);
   const stopPicking = useCallback(() => setPicking(null), []);
   const input = useRef<HTMLTextAreaElement>(null);
@@ -41,6 +46,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
   }, [replyId]);
   const write = (next: string) => {
     setText(next);
+    setActive(0);
     if (next === "") app.drafts.delete(channelId);
     else app.drafts.set(channelId, next);
   };
@@ -64,10 +70,20 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
     setPicking(null);
     input.current?.focus();
   };
+  const choose = (entry: CommandEntry) => {
+    write("");
+    setCommand(entry);
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     // While an input method composes, Enter belongs to it.
     if (event.nativeEvent.isComposing) return;
-    if (event.key === "Enter" && !event.shiftKey) {
+    if (commands.length > 0 && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      setActive((active + (event.key === "ArrowDown" ? 1 : commands.length - 1)) % commands.length);
+    } else if (commands[active] !== undefined && (event.key === "Enter" || event.key === "Tab")) {
+      event.preventDefault();
+      choose(commands[active]);
+    } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
     } else if (event.key === "ArrowUp" && text === "") {
@@ -87,6 +103,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
     attach(event.dataTransfer.files);
   };
   if (!maySend) return <p className={styles.closed}>You may read here, but not write.</p>;
+  if (command !== null) return <CommandForm place={{ guildId, channelId }} entry={command} onClose={() => setCommand(null)} />;
   const left = MAX_CONTENT - text.length;
   return (
     // Dropping a file is one more way beside the button, not the only one.
@@ -100,6 +117,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
         send();
       }}
     >
+      {commands.length > 0 && <CommandList entries={commands} active={active} onChoose={choose} />}
       {replyTo !== null && <ReplyingTo guildId={guildId} message={replyTo} onEnd={onReplyEnd} />}
       {files.length > 0 && (
         <ul className={styles.files} aria-label="Files to send">

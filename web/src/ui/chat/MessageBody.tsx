@@ -1,6 +1,7 @@
 import type { Id, Message } from "../../api/types";
 import { fullTime } from "../time";
 import { Attachments } from "./Attachments";
+import { Components } from "./Components";
 import { Embeds } from "./Embeds";
 import styles from "./MessageItem.module.css";
 import { Reactions } from "./Reactions";
@@ -8,7 +9,7 @@ import { RichText } from "./RichText";
 
 /** What a message says and carries: text, files, embeds, and the reactions to it. */
 export function MessageBody({ guildId, message, mayReact }: { guildId: Id; message: Message; mayReact: boolean }) {
-  const { content, edited_timestamp, attachments = [], embeds = [], flags = 0 } = message;
+  const { content, edited_timestamp, attachments = [], embeds = [], components = [], flags = 0 } = message;
   const forwarded = message.message_snapshots?.[0]?.message;
   return (
     <>
@@ -30,9 +31,12 @@ export function MessageBody({ guildId, message, mayReact }: { guildId: Id; messa
       )}
       {attachments.length > 0 && <Attachments attachments={attachments} />}
       {(flags & SUPPRESS_EMBEDS) === 0 && <Embeds embeds={embeds} guildId={guildId} />}
+      {components.length > 0 && <Components message={message} guildId={guildId} components={components} />}
+      {(flags & EPHEMERAL) !== 0 && <p className={styles.sending}>Only you can see this.</p>}
       <Reactions message={message} mayJoin={mayReact} />
     </>
   );
 }
 
 const SUPPRESS_EMBEDS = 1 << 2;
+const EPHEMERAL = 1 << 6;

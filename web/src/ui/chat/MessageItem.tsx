@@ -7,7 +7,7 @@ import { ConfirmDialog } from "../guild/dialogs";
 import { Avatar } from "../parts/Avatar";
 import { IconButton } from "../parts/Button";
 import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
-import { PencilIcon, ReplyIcon, SmileIcon, TrashIcon } from "../parts/icons";
+import { PencilIcon, PinIcon, ReplyIcon, SmileIcon, TrashIcon } from "../parts/icons";
 import { clockTime, fullTime } from "../time";
 import { Editor } from "./Editor";
 import { MessageBody } from "./MessageBody";
@@ -26,13 +26,14 @@ interface Props {
   mayDelete: boolean;
   mayReact: boolean;
   mayReply: boolean;
+  mayPin: boolean;
   isEditing: boolean;
   onEdit: (message: Id | null) => void;
   onReply: (message: Message) => void;
 }
 
 export const MessageItem = memo(function MessageItem(props: Props) {
-  const { guildId, message, isFirst, isOwn, isNewest, mayDelete, mayReact, mayReply, isEditing, onEdit, onReply } = props;
+  const { guildId, message, isFirst, isOwn, isNewest, mayDelete, mayReact, mayReply, mayPin, isEditing, onEdit, onReply } = props;
   const app = useApp();
   const author = message.author;
   const name = useModel((model) => authorName(model, guildId, message));
@@ -90,7 +91,7 @@ export const MessageItem = memo(function MessageItem(props: Props) {
           <MessageBody guildId={guildId} message={message} mayReact={mayReact} />
         )}
       </article>
-      {(canEdit || mayDelete || mayReact || mayReply) && !isEditing && (
+      {(canEdit || mayDelete || mayReact || mayReply || mayPin) && !isEditing && (
         <div className={styles.tools}>
           {mayReact &&
             QUICK_EMOJIS.map((emoji) => (
@@ -106,6 +107,11 @@ export const MessageItem = memo(function MessageItem(props: Props) {
           {mayReply && (
             <IconButton label="Reply" data-testid="message-reply" onClick={() => onReply(message)}>
               <ReplyIcon size={18} />
+            </IconButton>
+          )}
+          {mayPin && (
+            <IconButton label={message.pinned === true ? "Unpin" : "Pin"} isOn={message.pinned === true} data-testid="message-pin" onClick={() => void app.togglePin(message)}>
+              <PinIcon size={18} />
             </IconButton>
           )}
           {canEdit && (

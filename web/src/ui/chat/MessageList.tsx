@@ -34,6 +34,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
   const mayManage = useModel((model) => mayInChannel(model, channelId, Permission.manageMessages));
   const mayReact = useModel((model) => mayInChannel(model, channelId, Permission.addReactions | Permission.readHistory));
   const mayReply = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages | Permission.readHistory));
+  const mayPin = useModel((model) => mayInChannel(model, channelId, Permission.pinMessages));
   const channelName = useModel((model) => model.channels[channelId]?.name ?? "");
   const { messages, pending, hasOlder, load } = timeline;
   const rows = timelineRows(messages, pending);
@@ -89,6 +90,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
                   mayDelete={isOwn || mayManage}
                   mayReact={mayReact}
                   mayReply={mayReply}
+                  mayPin={mayPin}
                   isEditing={row.message.id === editing}
                   onEdit={onEdit}
                   onReply={onReply}

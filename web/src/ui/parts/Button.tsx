@@ -2,7 +2,7 @@ import type { ButtonHTMLAttributes } from "react";
 import styles from "./Button.module.css";
 
 interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
-  look?: "primary" | "quiet" | "danger";
+  look?: "primary" | "quiet" | "success" | "danger";
 }
 
 export function Button({ look = "primary", type = "button", className, ...rest }: Props) {

@@ -35,4 +35,6 @@ export const ReplyIcon = icon(<path d="M8 4 3 9l5 5M3 9h8a6 6 0 0 1 6 6v1" />);
 export const SmileIcon = icon(<path d="M10 17.5a7.5 7.5 0 1 0 0-15 7.5 7.5 0 0 0 0 15zM7.5 8v.5M12.5 8v.5M6.5 11.5c.7 1.7 2 2.5 3.5 2.5s2.8-.8 3.5-2.5" />);
 export const FileIcon = icon(<path d="M5 2.5h6.5L15 6v11.5H5zM11.5 2.5V6H15M7.5 10h5M7.5 13h5" />);
 export const ClipIcon = icon(<path d="m15.5 9-5.8 5.8a3.4 3.4 0 0 1-4.8-4.8l6-6a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6L12 6" />);
+export const PinIcon = icon(<path d="m11.5 3 5.5 5.5-2 .5-3 3-.5 3.5L5 9l3.5-.5 3-3zM8 12l-4.5 4.5" />);
+export const SearchIcon = icon(<path d="M9 14.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11zM13 13l4 4" />);
 export const LeaveIcon = icon(<path d="M11.5 3.5H4v13h7.5M9 10h8M14 7l3 3-3 3" />);

@@ -27,7 +27,7 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
   const status = useVoice((voice) => voice.status);
   return (
     <main className={styles.room}>
-      <ChannelHeader channelId={channelId} members={members} onBack={onBack} />
+      <ChannelHeader guildId={guildId} channelId={channelId} members={members} onBack={onBack} />
       {inside.length === 0 ? (
         <div className={styles.empty}>
           <SpeakerIcon size={56} />
