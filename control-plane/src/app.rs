@@ -113,7 +113,7 @@ impl Vitals {
 }
 
 pub struct ControlPlane {
-    app: App,
+    pub(crate) app: App,
     publisher: JoinHandle<()>,
 }
 

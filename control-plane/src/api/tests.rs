@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod guilds;
 mod messages;
+mod model;
 mod moderation;
 mod people;
 mod pins;
