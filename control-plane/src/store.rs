@@ -15,6 +15,7 @@ mod members;
 mod messages;
 mod outbox;
 mod roles;
+mod search;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -29,6 +30,7 @@ pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
 pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent};
+pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 pub use tokens::{Caller, TokenHash};
 pub use users::Credentials;
 pub use writer::{Publication, WriterStats};
@@ -40,7 +42,7 @@ use sqlx::{ConnectOptions, Connection, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use writer::{Tx, Writer};
 
 /// Readers hold a connection for one short query, so a few serve thousands of requests a second.
@@ -101,6 +103,7 @@ struct Inner {
     writer: Writer,
     tokens: tokens::Cache,
     ids: Arc<Ids>,
+    searches: Semaphore,
 }
 
 impl Store {
@@ -125,8 +128,10 @@ impl Store {
             .acquire_timeout(READER_WAIT)
             .connect_with(options.read_only(true).pragma("query_only", "ON"))
             .await?;
+        search::watch(&mut connection).await?;
         let (writer, publications) = Writer::start(connection, ids.clone());
-        Ok((Self(Arc::new(Inner { readers, writer, tokens: tokens::Cache::new(), ids })), publications))
+        let searches = Semaphore::new(search::SEARCHES);
+        Ok((Self(Arc::new(Inner { readers, writer, tokens: tokens::Cache::new(), ids, searches })), publications))
     }
 
     /// An id for a new object. Messages get theirs in the writer, so that their ids are in commit order.

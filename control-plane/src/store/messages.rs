@@ -159,7 +159,7 @@ pub const REPLY: u8 = 19;
 /// The message type of "someone joined".
 pub const MEMBER_JOINED: u8 = 7;
 
-async fn find(
+pub(super) async fn find(
     connection: &mut SqliteConnection,
     channel: ChannelId,
     id: MessageId,

@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 /// A store on a file of its own, with everything that it published.
-struct World {
-    store: Store,
-    published: Arc<Mutex<Vec<Committed>>>,
-    alice: User,
-    guild: GuildId,
-    text: ChannelId,
-    folder: tempfile::TempDir,
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) published: Arc<Mutex<Vec<Committed>>>,
+    pub(super) alice: User,
+    pub(super) guild: GuildId,
+    pub(super) text: ChannelId,
+    pub(super) folder: tempfile::TempDir,
 }
 
 fn publisher(mut publications: mpsc::Receiver<Publication>) -> Arc<Mutex<Vec<Committed>>> {
@@ -40,7 +40,7 @@ async fn open(folder: &Path) -> (Store, Arc<Mutex<Vec<Committed>>>) {
     (store, publisher(publications))
 }
 
-fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
+pub(super) fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
     Channel {
         id: store.make_id(),
         kind: ChannelType::Text,
@@ -61,18 +61,18 @@ fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
     }
 }
 
-fn by(world: &World) -> By {
+pub(super) fn by(world: &World) -> By {
     By::user(world.alice.id)
 }
 
-async fn person(store: &Store, name: &str) -> User {
+pub(super) async fn person(store: &Store, name: &str) -> User {
     let user = User::new(store.make_id(), name.to_owned(), None, false);
     store.create_person(user.clone(), None, "hash".to_owned()).await.unwrap();
     user
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, published) = open(folder.path()).await;
         let alice = person(&store, "alice").await;
@@ -85,7 +85,7 @@ impl World {
         Self { store, published, alice, guild, text: text.id, folder }
     }
 
-    fn message(&self, content: &str) -> NewMessage {
+    pub(super) fn message(&self, content: &str) -> NewMessage {
         NewMessage {
             guild_id: Some(self.guild),
             message: message(self.text, self.alice.clone(), content),
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    async fn send(&self, content: &str) -> Message {
+    pub(super) async fn send(&self, content: &str) -> Message {
         match self.store.create_message(self.message(content)).await.unwrap() {
             Sent::New(message) => *message,
             Sent::Before(message) => panic!("no nonce was given: {message:?}"),
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Stops this store and opens its file again.
-    async fn reopen(self) -> Self {
+    pub(super) async fn reopen(self) -> Self {
         self.store.close().await;
         let (store, published) = open(self.folder.path()).await;
         Self { store, published, ..self }

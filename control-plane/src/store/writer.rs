@@ -4,7 +4,7 @@
 //! [`GROUP`] jobs, runs each under a savepoint (one that fails leaves no trace and harms no other), commits once, and hands
 //! each job's events over in order. While a group is being published the next one is already running.
 
-use super::{Result, StoreError};
+use super::{Result, StoreError, search};
 use crate::event::{Committed, Event, Topic};
 use crate::ids::{Ids, unix_ms};
 use futures_util::FutureExt;
@@ -38,6 +38,8 @@ const PRUNE_ROWS: i64 = 512;
 const PRUNE_EVERY: Duration = Duration::from_millis(250);
 /// … and this often to see whether there is something again.
 const PRUNE_REST: Duration = Duration::from_secs(5);
+/// Messages that are older than the search index come into it in steps this far apart: half of the time is everyone else's.
+const INDEX_EVERY: Duration = Duration::from_millis(20);
 
 /// A committed job's events on their way to the hub.
 pub struct Publication {
@@ -280,8 +282,8 @@ async fn run(
     let mut prune_at = Instant::now();
     loop {
         if prune_at <= Instant::now() {
-            let has_more = prune_now(&mut connection).await;
-            prune_at = Instant::now() + if has_more { PRUNE_EVERY } else { PRUNE_REST };
+            let pause = tidy(&mut connection).await;
+            prune_at = Instant::now() + pause;
         }
         let first = tokio::select! {
             biased;
@@ -379,6 +381,7 @@ async fn transaction(
             }
         }
     }
+    search::index_touched(connection).await?;
     heads.store(connection).await?;
     run_statement(connection, "COMMIT").await
 }
@@ -390,20 +393,25 @@ async fn run_statement(connection: &mut SqliteConnection, statement: &'static st
     Ok(())
 }
 
-/// One transaction of its own, so that a failure concerns nobody. Whether there is more to delete.
-async fn prune_now(connection: &mut SqliteConnection) -> bool {
-    let pruned = async {
+/// What nobody waits for: old rows go, old messages come into the search index. One transaction of its own, so that a failure
+/// concerns nobody. Answers how long to wait before the next.
+async fn tidy(connection: &mut SqliteConnection) -> Duration {
+    let tidied = async {
         run_statement(connection, "BEGIN IMMEDIATE").await?;
         let has_more = prune(connection, unix_ms()).await?;
+        let has_backlog = search::index_backlog(connection).await?;
+        search::index_touched(connection).await?;
         run_statement(connection, "COMMIT").await?;
-        Ok::<bool, StoreError>(has_more)
+        Ok::<_, StoreError>((has_more, has_backlog))
     };
-    match pruned.await {
-        Ok(has_more) => has_more,
+    match tidied.await {
+        Ok((_, true)) => INDEX_EVERY,
+        Ok((true, false)) => PRUNE_EVERY,
+        Ok((false, false)) => PRUNE_REST,
         Err(error) => {
-            tracing::error!(%error, "old rows cannot be deleted");
+            tracing::error!(%error, "old rows cannot be deleted or indexed");
             let _ = run_statement(connection, "ROLLBACK").await;
-            false
+            PRUNE_REST
         }
     }
 }
