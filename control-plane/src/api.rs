@@ -30,6 +30,7 @@ mod pins;
 pub(crate) mod rate_limit;
 mod reactions;
 mod roles;
+mod search;
 #[cfg(test)]
 mod tests;
 mod typing;
@@ -66,6 +67,7 @@ pub fn router(app: App) -> Router {
         .merge(pins::routes())
         .merge(reactions::routes())
         .merge(roles::routes())
+        .merge(search::routes())
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())

@@ -119,7 +119,7 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|_| ErrorCode::InvalidJson.into())
 }
 
-/// The query string, read like a body whose values are texts.
+/// The query string, read like a body whose values are texts; a name that comes repeatedly is a list of them.
 pub struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: Shape> FromRequestParts<S> for Query<T> {
@@ -128,7 +128,14 @@ impl<S: Send + Sync, T: Shape> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let pairs = pairs.map_or_else(|_| Vec::new(), |axum::extract::Query(pairs)| pairs);
-        let fields: Map<String, Value> = pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+        let mut fields = Map::new();
+        for (name, value) in pairs {
+            match fields.get_mut(&name) {
+                None => drop(fields.insert(name, Value::String(value))),
+                Some(Value::Array(values)) => values.push(Value::String(value)),
+                Some(first) => *first = Value::Array(vec![first.take(), Value::String(value)]),
+            }
+        }
         Ok(Self(read(&Value::Object(fields))?))
     }
 }

@@ -298,6 +298,33 @@ impl<'a> Form<'a> {
         })
     }
 
+    /// The field's values in a query string, where a list of one looks like a plain value.
+    pub fn each(&self, key: &str, most: usize) -> &'a [Value] {
+        match self.raw(key) {
+            None | Some(Value::Null) => &[],
+            Some(value @ Value::Array(_)) => self.array(key, value, most).map_or(&[], Vec::as_slice),
+            Some(value) => std::slice::from_ref(value),
+        }
+    }
+
+    /// The ids in a query string.
+    pub fn each_id<T: From<Snowflake>>(&self, key: &str, most: usize) -> Vec<T> {
+        let refuse = |value: &Value| self.refuse(key, "NUMBER_TYPE_COERCE", &not_a_snowflake(value));
+        self.each(key, most).iter().filter_map(|value| self.id_of(value, || refuse(value))).collect()
+    }
+
+    /// The words in a query string that `known` knows.
+    pub fn each_word<T>(&self, key: &str, most: usize, known: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let read = |value: &Value| {
+            let word = value.as_str().and_then(&known);
+            if word.is_none() {
+                self.refuse(key, "BASE_TYPE_CHOICES", &format!("Value \"{}\" is not one of the documented ones.", short(value)));
+            }
+            word
+        };
+        self.each(key, most).iter().filter_map(read).collect()
+    }
+
     /// A list of short texts.
     pub fn words(&self, key: &str, most: usize) -> Patch<Vec<String>> {
         self.field(key, |value| {

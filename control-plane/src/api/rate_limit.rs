@@ -46,6 +46,9 @@ const TABLE: &[(&str, &str, &str, Limit)] = &[
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}", "reactions", REACTIONS),
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}", "reactions", REACTIONS),
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions", "reactions", REACTIONS),
+    // Two searches run at a time; someone who types and reads needs no more.
+    ("GET", "/guilds/{guild_id}/messages/search", "search", limit(20, 10)),
+    ("GET", "/channels/{channel_id}/messages/search", "search", limit(20, 10)),
     // A typing client repeats itself every eight seconds.
     ("POST", "/channels/{channel_id}/typing", "typing", limit(10, 10)),
     ("POST", "/guilds", "guilds-create", limit(10, 10)),

@@ -10,6 +10,7 @@ mod moderation;
 mod people;
 mod pins;
 mod reactions;
+mod search;
 mod shapes;
 mod transport;
 

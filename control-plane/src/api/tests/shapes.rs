@@ -267,6 +267,9 @@ async fn answers_about_messages_and_errors_fit_the_published_description() {
     let pins = schemas.check("GET /channels/{channel_id}/messages/pins", world.get(owner, &format!("{path}/pins")).await);
     assert_eq!(pins["items"].as_array().map(Vec::len), Some(1));
     schemas.check("GET /channels/{channel_id}/pins", world.get(owner, &format!("/channels/{}/pins", world.text)).await);
+    let found = world.get(owner, &format!("/guilds/{}/messages/search?content=edited", world.guild)).await;
+    let found = schemas.check("GET /guilds/{guild_id}/messages/search", found);
+    assert_eq!(found["messages"].as_array().map(Vec::len), Some(1));
     world.delete(owner, &one).await.no_content();
     // With a join message, a pin message, and a reply to what is gone.
     let listed = schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &path).await);

@@ -45,7 +45,9 @@ macro_rules! select_indexed {
         concat!(
             "SELECT t.id, t.is_new, m.channel_id, m.kind, m.content, m.embeds, m.mentions, m.mention_roles, m.mention_everyone, ",
             "m.reference, m.attachments, m.snapshots, m.webhook_id, m.author_id, m.pinned_at, u.is_bot, c.kind AS channel_kind, ",
-            "c.parent_id ",
+            "c.parent_id, ",
+            "(SELECT o.author_id FROM messages o WHERE o.channel_id = CAST(m.reference ->> 'channel_id' AS INTEGER) ",
+            "AND o.id = CAST(m.reference ->> 'message_id' AS INTEGER)) AS original_author_id ",
             $tail
         )
     };
@@ -146,6 +148,8 @@ struct Indexed {
     mention_roles: Vec<RoleId>,
     mention_everyone: bool,
     reference: Option<MessageReference>,
+    /// Who wrote the original of a reply, if that is still there.
+    original_author: Option<UserId>,
     is_forward: bool,
     is_pinned: bool,
 }
@@ -188,6 +192,7 @@ impl Indexed {
             mention_roles: list(row, "mention_roles")?,
             mention_everyone: row.try_get("mention_everyone")?,
             reference: reference.map(serde_json::from_str).transpose()?,
+            original_author: row.try_get::<Option<i64>, _>("original_author_id")?.map(UserId::from_sql),
             is_forward: row.try_get::<Option<&str>, _>("snapshots")?.is_some(),
             is_pinned: row.try_get::<Option<i64>, _>("pinned_at")?.is_some(),
         })
@@ -229,6 +234,7 @@ impl Indexed {
             facets.push(Facet::Has(Thing::Snapshot));
         } else if let Some(original) = self.reference {
             facets.push(Facet::RepliesTo(original.message_id));
+            facets.extend(self.original_author.map(Facet::RepliesToUser));
         }
         let hosts = link_hosts(&self.content);
         facets.extend((!hosts.is_empty()).then_some(Facet::Has(Thing::Link)));

@@ -133,6 +133,8 @@ pub fn link_hosts(text: &str) -> Vec<String> {
 pub struct Question {
     /// As someone typed it: all words must be there, a part in double quotes as it stands.
     pub text: Option<String>,
+    /// How many other words may stand between the words; `None`: any number, in any order.
+    pub slop: Option<u8>,
     pub groups: Vec<Vec<Facet>>,
     pub without: Vec<Facet>,
 }
@@ -142,7 +144,11 @@ impl Question {
     pub fn expression(&self) -> Option<String> {
         let mut all = Vec::new();
         if let Some(text) = &self.text {
-            all.push(format!("words : ({})", words(text)?));
+            let words = words(text)?;
+            all.push(match self.slop {
+                Some(slop) => format!("words : NEAR({words}, {slop})"),
+                None => format!("words : ({words})"),
+            });
         }
         for group in &self.groups {
             let any: Vec<String> = group.iter().map(|facet| quoted(&facet.token())).collect();
@@ -216,12 +222,15 @@ mod tests {
         let (a, b, c) = (UserId::new(1), UserId::new(2), ChannelId::new(3));
         let question = Question {
             text: Some("hi".to_owned()),
+            slop: None,
             groups: vec![vec![Facet::Author(a), Facet::Author(b)], vec![Facet::Channel(c)]],
             without: vec![Facet::By(Sender::Bot), Facet::Pinned],
         };
         let expected = r#"(words : ("hi") AND facets : ("a1" OR "a2") AND facets : ("c3")) NOT (facets : ("bybot" OR "pinned"))"#;
         assert_eq!(question.expression().as_deref(), Some(expected));
         assert_eq!(Question { groups: vec![vec![]], ..Question::default() }.expression(), None, "nowhere to look");
+        let near = Question { text: Some("a b".to_owned()), slop: Some(2), ..Question::default() };
+        assert_eq!(near.expression().as_deref(), Some(r#"words : NEAR("a" "b", 2)"#));
         assert_eq!(Question { text: Some("?".to_owned()), ..question }.expression(), None);
         assert_eq!(Facet::LinkHost("a\"b.example".to_owned()).token(), "hostbegin a b.example hostend");
     }

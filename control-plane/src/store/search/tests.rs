@@ -9,7 +9,7 @@ use serde_json::json;
 
 fn ask(text: &str, groups: Vec<Vec<Facet>>, without: Vec<Facet>) -> Search {
     let text = (!text.is_empty()).then(|| text.to_owned());
-    let question = Question { text, groups, without };
+    let question = Question { text, groups, without, slop: None };
     Search { question, after: None, before: None, order: Order::Newest, offset: 0, limit: 25 }
 }
 
@@ -71,6 +71,11 @@ async fn words_are_found_whatever_their_case_and_accents_and_the_newest_first() 
     ] {
         assert_eq!(found(&world, typed).await, expected, "{typed:?}");
     }
+    let mut near = ask("open CAFE", vec![vec![Facet::Channel(world.text)]], vec![]);
+    near.question.slop = Some(1);
+    assert_eq!(contents(search(&world.store, near.clone()).await.1), ["The café is open"]);
+    near.question.slop = Some(0);
+    assert_eq!(search(&world.store, near).await.0, 0);
     // As many words as fit into a request.
     assert_eq!(found(&world, &"a ".repeat(512)).await, ["a Cafe, closed"]);
     check_index(&world).await;
@@ -81,15 +86,15 @@ async fn an_edited_or_deleted_message_is_found_as_it_is_now() {
     let world = World::new().await;
     let (first, second) = (world.send("apple").await, world.send("apple").await);
     let change = |message: &mut Message, _| message.content = "pear".to_owned();
-    world.store.change_message(world.guild, world.text, first.id, change).await.unwrap();
+    world.store.change_message(Some(world.guild), world.text, first.id, change).await.unwrap();
     assert_eq!((found(&world, "apple").await.len(), found(&world, "pear").await.len()), (1, 1));
     check_index(&world).await;
-    world.store.delete_message(world.guild, world.text, second.id).await.unwrap();
+    world.store.delete_message(Some(world.guild), world.text, second.id).await.unwrap();
     assert_eq!(found(&world, "apple").await.len(), 0);
     let more = futures_util::future::join_all((0..9).map(|_| world.send("plum"))).await;
     assert_eq!(found(&world, "plum").await.len(), 9);
     let ids = more[..7].iter().map(|message| message.id).collect();
-    world.store.delete_messages(world.guild, world.text, ids).await.unwrap();
+    world.store.delete_messages(Some(world.guild), world.text, ids).await.unwrap();
     assert_eq!(found(&world, "plum").await.len(), 2);
     check_index(&world).await;
     let world = world.reopen().await;
@@ -122,7 +127,7 @@ async fn filters_narrow_and_their_negations_too() {
     let elsewhere = channel(&world.store, world.guild, "elsewhere");
     world.store.create_channel(elsewhere.clone()).await.unwrap();
     let send = async |message: Message| {
-        let new = NewMessage { guild_id: world.guild, message, member: None, enforced_nonce: None };
+        let new = NewMessage { guild_id: Some(world.guild), message, member: None, enforced_nonce: None };
         match world.store.create_message(new).await.unwrap() {
             crate::store::Sent::New(message) | crate::store::Sent::Before(message) => *message,
         }
@@ -141,7 +146,7 @@ async fn filters_narrow_and_their_negations_too() {
         ..world.message("news").message
     };
     let mention = send(mention).await;
-    let reference = MessageReference { kind: 0, message_id: plain.id, channel_id: None, guild_id: None };
+    let reference = MessageReference { kind: 0, message_id: plain.id, channel_id: Some(world.text), guild_id: None };
     let reply = Message { kind: 19, message_reference: Some(reference), ..world.message("re").message };
     let reply = send(reply).await;
     let in_both = || vec![Facet::SeenWith(world.text), Facet::SeenWith(elsewhere.id)];
@@ -159,6 +164,8 @@ async fn filters_narrow_and_their_negations_too() {
     check("", vec![Facet::Author(bob.id), Facet::Author(world.alice.id)], vec![], vec![&reply, &mention, &rich, &plain]).await;
     check("", vec![Facet::Mentions(bob.id)], vec![], vec![&mention]).await;
     check("", vec![Facet::MentionsEveryone], vec![], vec![&mention]).await;
+    check("", vec![Facet::RepliesToUser(world.alice.id)], vec![], vec![&reply]).await;
+    check("", vec![Facet::RepliesToUser(bob.id)], vec![], vec![]).await;
     check("", vec![Facet::RepliesTo(plain.id)], vec![], vec![&reply]).await;
     check("", vec![Facet::Has(Thing::Link)], vec![], vec![&plain]).await;
     check("", vec![Facet::LinkHost("EXAMPLE.org".to_owned())], vec![], vec![&plain]).await;
