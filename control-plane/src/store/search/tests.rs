@@ -1,7 +1,7 @@
 //! The index against the table of messages that it is about.
 
 use super::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing, index};
-use crate::store::tests::{World, channel, person};
+use crate::store::tests::{World, by, channel, person};
 use crate::store::{NewMessage, Store};
 use guildhall_protocol::model::{Message, MessageReference};
 use guildhall_protocol::{ChannelId, MessageId};
@@ -89,12 +89,12 @@ async fn an_edited_or_deleted_message_is_found_as_it_is_now() {
     world.store.change_message(Some(world.guild), world.text, first.id, change).await.unwrap();
     assert_eq!((found(&world, "apple").await.len(), found(&world, "pear").await.len()), (1, 1));
     check_index(&world).await;
-    world.store.delete_message(Some(world.guild), world.text, second.id).await.unwrap();
+    world.store.delete_message(by(&world), Some(world.guild), world.text, second.id).await.unwrap();
     assert_eq!(found(&world, "apple").await.len(), 0);
     let more = futures_util::future::join_all((0..9).map(|_| world.send("plum"))).await;
     assert_eq!(found(&world, "plum").await.len(), 9);
     let ids = more[..7].iter().map(|message| message.id).collect();
-    world.store.delete_messages(Some(world.guild), world.text, ids).await.unwrap();
+    world.store.delete_messages(by(&world), Some(world.guild), world.text, ids).await.unwrap();
     assert_eq!(found(&world, "plum").await.len(), 2);
     check_index(&world).await;
     let world = world.reopen().await;
@@ -125,7 +125,7 @@ async fn filters_narrow_and_their_negations_too() {
     let world = World::new().await;
     let bob = person(&world.store, "bob").await;
     let elsewhere = channel(&world.store, world.guild, "elsewhere");
-    world.store.create_channel(elsewhere.clone()).await.unwrap();
+    world.store.create_channel(by(&world), elsewhere.clone()).await.unwrap();
     let send = async |message: Message| {
         let new = NewMessage { guild_id: Some(world.guild), message, member: None, enforced_nonce: None };
         match world.store.create_message(new).await.unwrap() {
@@ -253,7 +253,7 @@ async fn a_deleted_channel_leaves_nothing_in_the_index() {
                 .all(Result::is_ok)
         );
     }
-    world.store.delete_channel(world.text).await.unwrap();
+    world.store.delete_channel(by(&world), world.text).await.unwrap();
     while world.store.write(|tx| Box::pin(async { crate::store::writer::prune(tx.sql(), 0).await })).await.unwrap() {}
     assert_eq!(found(&world, "goes").await, Vec::<String>::new());
     check_index(&world).await;
@@ -268,7 +268,7 @@ async fn a_million_messages() {
     let mut channels = vec![world.text];
     for number in 0..19 {
         let more = channel(&world.store, world.guild, &format!("channel-{number}"));
-        world.store.create_channel(more.clone()).await.unwrap();
+        world.store.create_channel(by(&world), more.clone()).await.unwrap();
         channels.push(more.id);
     }
     // Words by Zipf's law: the n-th most frequent word is as frequent as 1/n, out of 50,000.
