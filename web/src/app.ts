@@ -12,13 +12,15 @@ import { emptyModel, type Model, without } from "./state/model";
 import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
 import { firstTextChannel, usualCategory } from "./state/select";
-import { nonce } from "./state/snowflake";
+import { isNewer, nonce } from "./state/snowflake";
 import { begin, discard, edit, emptyTimeline, fail, type Pending, receive, receivePage, remove, sameEmoji, type Timeline } from "./state/timeline";
 import { VoiceEngine } from "./voice/engine";
 
 const TOKEN_KEY = "guildhall.token";
 /** TYPING_START holds ten seconds at the others; said again a little before. */
 const TYPING_INTERVAL_MS = 8_000;
+/** How many pages of history are read to show one message in its place. */
+const MAX_PAGES_BACK = 20;
 
 /** What belongs to this page alone. */
 export interface PageState {
@@ -26,6 +28,8 @@ export interface PageState {
   route: Route;
   /** Sentences for the person that belong to no form: shown for a while, read aloud once. */
   notices: readonly { id: number; text: string }[];
+  /** The message that the history is to be scrolled to. */
+  shown: { channelId: Id; messageId: Id } | null;
 }
 
 export class App {
@@ -34,6 +38,7 @@ export class App {
     token: localStorage.getItem(TOKEN_KEY),
     route: parseRoute(location.pathname),
     notices: [],
+    shown: null,
   }));
   /** What was written and not sent, by channel. */
   readonly drafts = new Map<Id, string>();
@@ -212,6 +217,30 @@ export class App {
   /** The pinned messages of a channel, the last pinned first. */
   async pins(channelId: Id): Promise<readonly Message[]> {
     return (await this.#api.pins(channelId)).items.map((item) => item.message);
+  }
+
+  async search(guildId: Id, params: URLSearchParams, offset: number): Promise<{ total_results: number; messages: Message[] }> {
+    const { total_results, messages } = await this.#api.search(guildId, params, offset);
+    this.#learnAuthors(messages.flat());
+    return { total_results, messages: messages.flat() };
+  }
+
+  /** Opens a message where it was written: history is paged back until it is there. */
+  async showMessage(guildId: Id, message: Message): Promise<void> {
+    const { channel_id, id } = message;
+    this.openChannel(guildId, channel_id);
+    await this.loadTimeline(channel_id);
+    for (let page = 0; page < MAX_PAGES_BACK; page += 1) {
+      const timeline = this.store.getState().timelines[channel_id];
+      const oldest = timeline?.messages[0];
+      if (timeline === undefined || oldest === undefined || !isNewer(oldest.id, id) || !timeline.hasOlder) break;
+      // Each page begins where the last one ended.
+      // oxlint-disable-next-line no-await-in-loop
+      await this.loadOlder(channel_id);
+    }
+    const isHere = this.store.getState().timelines[channel_id]?.messages.some((other) => other.id === id) === true;
+    if (isHere) this.page.setState({ shown: { channelId: channel_id, messageId: id } });
+    else this.notify("That message lies too far back to be shown in its place.");
   }
 
   typing(channelId: Id): void {

@@ -83,6 +83,12 @@ export class ApiClient {
   deleteMessage(channel: Id, message: Id) {
     return this.#send<void>("DELETE", `/channels/${channel}/messages/${message}`);
   }
+  /** Each result is a list of one message. */
+  search(guild: Id, params: URLSearchParams, offset: number) {
+    const query = new URLSearchParams(params);
+    if (offset > 0) query.set("offset", String(offset));
+    return this.#send<{ total_results: number; messages: Message[][] }>("GET", `/guilds/${guild}/messages/search?${query}`);
+  }
   pins(channel: Id) {
     return this.#send<{ items: { pinned_at: string; message: Message }[] }>("GET", `/channels/${channel}/messages/pins`);
   }

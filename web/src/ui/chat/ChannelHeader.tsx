@@ -3,9 +3,10 @@ import { ChannelType, type Id } from "../../api/types";
 import type { MembersToggle } from "../Shell";
 import { useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { BackIcon, HashIcon, PeopleIcon, PinIcon, SpeakerIcon } from "../parts/icons";
+import { BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon } from "../parts/icons";
 import styles from "./ChannelHeader.module.css";
 import { PinsPanel } from "./PinsPanel";
+import { SearchPanel } from "./SearchPanel";
 
 interface Props {
   guildId: Id;
@@ -15,7 +16,8 @@ interface Props {
 }
 
 export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
-  const [hasPins, setPins] = useState(false);
+  const [panel, setPanel] = useState<"pins" | "search" | null>(null);
+  const close = () => setPanel(null);
   const channel = useModel((model) => model.channels[channelId]);
   if (channel === undefined) return null;
   return (
@@ -26,13 +28,17 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
       {channel.type === ChannelType.voice ? <SpeakerIcon /> : <HashIcon />}
       <h1 data-testid="channel-title">{channel.name}</h1>
       <p>{channel.topic}</p>
-      <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPins(true)}>
+      <IconButton label="Search" data-testid="search" onClick={() => setPanel("search")}>
+        <SearchIcon />
+      </IconButton>
+      <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPanel("pins")}>
         <PinIcon />
       </IconButton>
       <button type="button" className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
         <PeopleIcon />
       </button>
-      {hasPins && <PinsPanel guildId={guildId} channelId={channelId} onClose={() => setPins(false)} />}
+      {panel === "search" && <SearchPanel guildId={guildId} onClose={close} />}
+      {panel === "pins" && <PinsPanel guildId={guildId} channelId={channelId} onClose={close} />}
     </header>
   );
 }

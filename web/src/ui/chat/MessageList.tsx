@@ -3,7 +3,7 @@ import type { Id, Message } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { mayInChannel, timelineRows } from "../../state/select";
 import type { Timeline } from "../../state/timeline";
-import { useApp, useModel } from "../context";
+import { useApp, useModel, usePage } from "../context";
 import { Button } from "../parts/Button";
 import { DownIcon } from "../parts/icons";
 import { dayName } from "../time";
@@ -45,6 +45,14 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
   useEffect(() => {
     if (newestOwn !== undefined) scroller.current?.scrollTo({ top: 0 });
   }, [newestOwn]);
+
+  const shown = usePage((page) => (page.shown?.channelId === channelId ? page.shown : null));
+  useEffect(() => {
+    if (shown === null) return;
+    const article = scroller.current?.querySelector<HTMLElement>(`article[data-message="${shown.messageId}"]`);
+    article?.scrollIntoView({ block: "center" });
+    article?.focus({ preventScroll: true });
+  }, [shown]);
 
   return (
     <div className={styles.frame}>
