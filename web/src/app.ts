@@ -4,11 +4,11 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import type { EmojiRef, Id, Invite, Message } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type Message, RelationshipType } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import type { Dispatch } from "./gateway/protocol";
 import { Interactions } from "./interactions";
-import { emptyModel, type Model, without } from "./state/model";
+import { emptyModel, type Model } from "./state/model";
 import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
 import { firstTextChannel, usualCategory } from "./state/select";
@@ -19,6 +19,8 @@ import { VoiceEngine } from "./voice/engine";
 const TOKEN_KEY = "guildhall.token";
 /** TYPING_START holds ten seconds at the others; said again a little before. */
 const TYPING_INTERVAL_MS = 8_000;
+/** What is seen for less than this is not marked as read at the server. */
+const ACK_DELAY_MS = 1_000;
 /** How many pages of history are read to show one message in its place. */
 const MAX_PAGES_BACK = 20;
 
@@ -58,11 +60,17 @@ export class App {
   );
   /** Where each guild was left, so that coming back opens the same channel. */
   readonly #lastChannel = new Map<Id, Id>();
+  readonly #ackTimers = new Map<Id, ReturnType<typeof setTimeout>>();
   #typingSaid: { channel: Id; atMs: number } | null = null;
   #noticeId = 0;
 
   constructor() {
     this.#api.onUnauthorized = () => this.#forgetToken();
+    // What came while the page was in the background is read when it is looked at.
+    document.addEventListener("visibilitychange", () => {
+      const open = openIn(this.page.getState().route);
+      if (open !== null && document.visibilityState === "visible") this.#markRead(open);
+    });
     window.addEventListener("popstate", () => this.#enter(parseRoute(location.pathname)));
     const { token } = this.page.getState();
     if (token !== null) this.#useToken(token);
@@ -121,6 +129,57 @@ export class App {
     const category = categoryId ?? usualCategory(this.store.getState().channels, guildId, type);
     const channel = await this.#api.createChannel(guildId, name, type, category);
     this.openChannel(guildId, channel.id);
+  }
+
+  // People.
+
+  openPrivate(channelId: Id): void {
+    this.go({ name: "private", channelId });
+  }
+
+  /** Opens the conversation with one, or a new group of several. */
+  async startPrivate(recipients: readonly Id[]): Promise<void> {
+    const channel = await this.#api.openPrivate(recipients);
+    this.store.setState(({ privateChannels }) => ({ privateChannels: { ...privateChannels, [channel.id]: channel } }));
+    this.openPrivate(channel.id);
+  }
+
+  /** Hides a conversation, or leaves a group. */
+  async closePrivate(channelId: Id): Promise<void> {
+    await this.#attempt("The conversation was not closed.", () => this.#api.closePrivate(channelId));
+  }
+
+  async renamePrivate(channelId: Id, name: string): Promise<void> {
+    await this.#api.renamePrivate(channelId, name);
+  }
+
+  async addRecipient(channelId: Id, user: Id): Promise<void> {
+    await this.#api.addRecipient(channelId, user);
+  }
+
+  async requestFriend(username: string): Promise<void> {
+    await this.#api.requestFriend(username);
+  }
+
+  async acceptFriend(user: Id): Promise<void> {
+    await this.#attempt("The request was not accepted.", () => this.#api.putRelationship(user, null));
+  }
+
+  async block(user: Id): Promise<void> {
+    await this.#attempt("Nobody was blocked.", () => this.#api.putRelationship(user, RelationshipType.blocked));
+  }
+
+  /** Ends a friendship, a block, or a request of either side. */
+  async endRelationship(user: Id): Promise<void> {
+    await this.#attempt("Nothing was changed.", () => this.#api.deleteRelationship(user));
+  }
+
+  async #attempt(failure: string, request: () => Promise<unknown>): Promise<void> {
+    try {
+      await request();
+    } catch (error) {
+      this.notify(`${failure} ${sentence(error)}`);
+    }
   }
 
   createInvite(channelId: Id): Promise<Invite> {
@@ -226,9 +285,10 @@ export class App {
   }
 
   /** Opens a message where it was written: history is paged back until it is there. */
-  async showMessage(guildId: Id, message: Message): Promise<void> {
+  async showMessage(guildId: Id | null, message: Message): Promise<void> {
     const { channel_id, id } = message;
-    this.openChannel(guildId, channel_id);
+    if (guildId === null) this.openPrivate(channel_id);
+    else this.openChannel(guildId, channel_id);
     await this.loadTimeline(channel_id);
     for (let page = 0; page < MAX_PAGES_BACK; page += 1) {
       const timeline = this.store.getState().timelines[channel_id];
@@ -287,14 +347,15 @@ export class App {
 
   #onDispatch(dispatch: Dispatch): void {
     const { route } = this.page.getState();
-    const openChannel = route.name === "guild" ? route.channelId : null;
+    const openChannel = document.visibilityState === "visible" ? openIn(route) : null;
     this.store.setState((model) => reduce(model, dispatch, { nowMs: Date.now(), openChannel }), true);
     this.voice.onDispatch(dispatch);
     this.interactions.onDispatch(dispatch);
     // What is on the screen may have come, or gone, with this event.
     const isLeft = dispatch.t === "GUILD_DELETE" && dispatch.d.unavailable !== true && route.name === "guild" && route.guildId === dispatch.d.id;
     if (isLeft) this.#enter({ name: "home" });
-    else if (dispatch.t === "GUILD_CREATE" || dispatch.t === "CHANNEL_DELETE") this.#enter(route);
+    else if (dispatch.t === "GUILD_CREATE" || dispatch.t === "CHANNEL_DELETE" || dispatch.t === "READY") this.#enter(route);
+    if (dispatch.t === "MESSAGE_CREATE" && dispatch.d.channel_id === openChannel && dispatch.d.author.id !== this.store.getState().me?.id) this.#ackSoon(openChannel);
   }
 
   /** Shows a route, or the nearest place to it that exists. */
@@ -304,13 +365,36 @@ export class App {
     if (route.name === "guild" && route.channelId !== null) {
       const { channelId } = route;
       this.#lastChannel.set(route.guildId, channelId);
-      this.store.setState(({ unread }) => ({ unread: without(unread, channelId) }));
+      this.#markRead(channelId);
     }
+    if (route.name === "private") this.#markRead(route.channelId);
     if (formatRoute(route) !== formatRoute(this.page.getState().route) || route.name !== this.page.getState().route.name) this.page.setState({ route });
   }
 
+  /** What is on the screen is read: here at once, at the server when the reading goes on for a moment. */
+  #markRead(channelId: Id): void {
+    const { channels, privateChannels, readStates } = this.store.getState();
+    const newest = (channels[channelId] ?? privateChannels[channelId])?.last_message_id ?? null;
+    const mark = readStates[channelId];
+    if (newest === null || (mark?.lastRead === newest && mark.mentions === 0)) return;
+    this.store.setState({ readStates: { ...readStates, [channelId]: { lastRead: newest, mentions: 0 } } });
+    this.#ackSoon(channelId);
+  }
+
+  #ackSoon(channelId: Id): void {
+    clearTimeout(this.#ackTimers.get(channelId));
+    const ack = () => {
+      this.#ackTimers.delete(channelId);
+      const lastRead = this.store.getState().readStates[channelId]?.lastRead;
+      // A mark that is lost is made again by the next message.
+      if (lastRead !== undefined) void this.#api.ack(channelId, lastRead).catch(() => undefined);
+    };
+    this.#ackTimers.set(channelId, setTimeout(ack, ACK_DELAY_MS));
+  }
+
   #resolve(route: Route): Route {
-    const { isLoaded, guilds, channels } = this.store.getState();
+    const { isLoaded, guilds, channels, privateChannels } = this.store.getState();
+    if (route.name === "private" && isLoaded && privateChannels[route.channelId] === undefined) return { name: "home" };
     if (route.name !== "guild" || !isLoaded) return route;
     // A guild that was just joined arrives by its GUILD_CREATE a moment after the answer; until then the route waits.
     if (guilds[route.guildId] === undefined || (route.channelId !== null && channels[route.channelId] !== undefined)) return route;
@@ -334,6 +418,11 @@ export class App {
     this.page.setState({ token: null });
     this.store.setState(emptyModel, true);
   }
+}
+
+/** The channel that a route shows. */
+function openIn(route: Route): Id | null {
+  return route.name === "guild" || route.name === "private" ? route.channelId : null;
 }
 
 /** Whether an error says that the invite is not (or no longer) good. */

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { Channel, CommandIndex, EmojiRef, Guild, Id, Invite, Message } from "./types";
+import type { Channel, CommandIndex, EmojiRef, Guild, Id, Invite, Message, PrivateChannel } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -82,6 +82,32 @@ export class ApiClient {
   }
   deleteMessage(channel: Id, message: Id) {
     return this.#send<void>("DELETE", `/channels/${channel}/messages/${message}`);
+  }
+  ack(channel: Id, message: Id) {
+    return this.#send<unknown>("POST", `/channels/${channel}/messages/${message}/ack`, { token: null });
+  }
+  /** One recipient: the conversation of two. More: a new group. */
+  openPrivate(recipients: readonly Id[]) {
+    return this.#send<PrivateChannel>("POST", "/users/@me/channels", recipients.length === 1 ? { recipient_id: recipients[0] } : { recipients });
+  }
+  closePrivate(channel: Id) {
+    return this.#send<unknown>("DELETE", `/channels/${channel}`);
+  }
+  renamePrivate(channel: Id, name: string) {
+    return this.#send<PrivateChannel>("PATCH", `/channels/${channel}`, { name });
+  }
+  addRecipient(channel: Id, user: Id) {
+    return this.#send<void>("PUT", `/channels/${channel}/recipients/${user}`);
+  }
+  requestFriend(username: string) {
+    return this.#send<void>("POST", "/users/@me/relationships", { username });
+  }
+  /** Asks or accepts (no type), or blocks (2). */
+  putRelationship(user: Id, type: number | null) {
+    return this.#send<void>("PUT", `/users/@me/relationships/${user}`, type === null ? {} : { type });
+  }
+  deleteRelationship(user: Id) {
+    return this.#send<void>("DELETE", `/users/@me/relationships/${user}`);
   }
   /** Each result is a list of one message. */
   search(guild: Id, params: URLSearchParams, offset: number) {

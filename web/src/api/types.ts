@@ -33,7 +33,7 @@ export interface Role {
   hoist: boolean;
 }
 
-export const ChannelType = { text: 0, voice: 2, category: 4 } as const;
+export const ChannelType = { text: 0, private: 1, voice: 2, group: 3, category: 4 } as const;
 
 export interface Overwrite {
   id: Id;
@@ -301,4 +301,34 @@ export interface Modal {
   title: string;
   application: { id: Id; name?: string };
   components: Component[];
+}
+
+/** A conversation outside of guilds: of two, or of a group. */
+export interface PrivateChannel {
+  id: Id;
+  /** 1 of two, 3 of a group. */
+  type: number;
+  last_message_id: Id | null;
+  /** Everyone but this user. */
+  recipients: User[];
+  /** Groups only. */
+  name?: string | null;
+  owner_id?: Id;
+}
+
+export const RelationshipType = { friend: 1, blocked: 2, incoming: 3, outgoing: 4 } as const;
+
+export interface Relationship {
+  /** The other account's. */
+  id: Id;
+  type: number;
+  user: User;
+  nickname: string | null;
+}
+
+export interface ReadState {
+  /** The channel's. */
+  id: Id;
+  last_message_id: Id | null;
+  mention_count: number;
 }

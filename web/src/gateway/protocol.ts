@@ -1,6 +1,6 @@
 // The main gateway's frames: opcodes, close codes and the dispatches that the page understands.
 
-import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Modal, OptionChoice, Presence, Role, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Modal, OptionChoice, Presence, PrivateChannel, ReadState, Relationship, Role, User, VoiceState } from "../api/types";
 
 export const Op = {
   dispatch: 0,
@@ -41,6 +41,9 @@ export interface Ready {
   resume_gateway_url: string;
   user: CurrentUser;
   guilds: { id: Id; unavailable?: boolean }[];
+  private_channels?: PrivateChannel[];
+  relationships?: Relationship[];
+  read_state?: { entries: ReadState[] };
 }
 
 export interface ReactionChange {
@@ -60,8 +63,12 @@ export type Dispatch =
   | { t: "GUILD_ROLE_DELETE"; d: { guild_id: Id; role_id: Id } }
   | { t: "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE"; d: Member & { guild_id: Id } }
   | { t: "GUILD_MEMBER_REMOVE"; d: { guild_id: Id; user: User } }
-  | { t: "CHANNEL_CREATE" | "CHANNEL_UPDATE"; d: Channel }
-  | { t: "CHANNEL_DELETE"; d: Channel }
+  | { t: "CHANNEL_CREATE" | "CHANNEL_UPDATE"; d: Channel | PrivateChannel }
+  | { t: "CHANNEL_DELETE"; d: Channel | PrivateChannel }
+  | { t: "CHANNEL_RECIPIENT_ADD" | "CHANNEL_RECIPIENT_REMOVE"; d: { channel_id: Id; user: User } }
+  | { t: "RELATIONSHIP_ADD" | "RELATIONSHIP_UPDATE"; d: Relationship }
+  | { t: "RELATIONSHIP_REMOVE"; d: { id: Id } }
+  | { t: "MESSAGE_ACK"; d: { channel_id: Id; message_id: Id; mention_count?: number; manual?: boolean } }
   | { t: "MESSAGE_CREATE"; d: Message }
   | { t: "MESSAGE_UPDATE"; d: Partial<Message> & { id: Id; channel_id: Id } }
   | { t: "MESSAGE_DELETE"; d: { id: Id; channel_id: Id } }

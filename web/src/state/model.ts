@@ -1,7 +1,7 @@
 // The normalised state of the page: one table per kind of entity, keyed by id. Components select from it; only the
 // reducer (gateway dispatches) and the actions (requests) write it.
 
-import type { Channel, CurrentUser, Guild, Id, Status, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, Guild, Id, PrivateChannel, Relationship, Status, User, VoiceState } from "../api/types";
 import type { GatewayStatus } from "../gateway/session";
 import type { Timeline } from "./timeline";
 
@@ -38,8 +38,11 @@ export interface Model {
   timelines: Table<Timeline>;
   /** By channel, then by user: until when (milliseconds) "is typing" holds. */
   typing: Table<Table<number>>;
-  /** Channels with messages that came while another was open. */
-  unread: Table<true>;
+  privateChannels: Table<PrivateChannel>;
+  /** By the other account's id. */
+  relationships: Table<Relationship>;
+  /** By channel: the newest message that was read, and how many unread ones name this user. */
+  readStates: Table<{ lastRead: Id; mentions: number }>;
 }
 
 export const emptyModel: Model = {
@@ -55,7 +58,9 @@ export const emptyModel: Model = {
   voiceStates: {},
   timelines: {},
   typing: {},
-  unread: {},
+  privateChannels: {},
+  relationships: {},
+  readStates: {},
 };
 
 export function without<T>(table: Table<T>, id: Id): Table<T> {

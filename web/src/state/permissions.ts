@@ -48,3 +48,6 @@ function apply(bits: bigint, rank: readonly Overwrite[]): bigint {
 export function has(bits: bigint, permission: bigint): boolean {
   return (bits & permission) === permission;
 }
+
+/** What everyone may do in a private channel: all but deleting what others wrote. */
+export const PRIVATE_PERMISSIONS = Permission.viewChannel | Permission.sendMessages | Permission.addReactions | Permission.attachFiles | Permission.readHistory | Permission.pinMessages;

@@ -3,7 +3,7 @@ import type { GuildCreate, Message, User } from "../api/types";
 import type { Dispatch } from "../gateway/protocol";
 import { emptyModel, type Model } from "./model";
 import { reduce, TYPING_MS } from "./reduce";
-import { firstTextChannel, isGuildUnread, mayInChannel, memberGroups, occupants, timelineRows } from "./select";
+import { firstTextChannel, isGuildUnread, isUnread, mayInChannel, memberGroups, mentionCount, occupants, placeName, privateChannels, timelineRows } from "./select";
 import { Permission } from "./permissions";
 import { emptyTimeline } from "./timeline";
 
@@ -80,10 +80,21 @@ describe("reduce", () => {
 
   it("marks a channel unread when someone else writes in one that is not open", () => {
     const model = play([...welcome, { t: "MESSAGE_CREATE", d: message("30", ada, "20") }]);
-    expect(model.unread).toEqual({ "20": true });
+    expect([isUnread(model, "20"), isUnread(model, "21"), model.readStates["20"]?.mentions]).toEqual([true, false, 0]);
     expect(isGuildUnread(model, "10")).toBe(true);
-    expect(play([...welcome, { t: "MESSAGE_CREATE", d: message("30", bob, "20") }]).unread).toEqual({});
-    expect(play([...welcome, { t: "MESSAGE_CREATE", d: message("30", ada, "21") }]).unread).toEqual({});
+    expect(isUnread(play([...welcome, { t: "MESSAGE_CREATE", d: message("30", bob, "20") }]), "20")).toBe(false);
+    expect(isUnread(play([...welcome, { t: "MESSAGE_CREATE", d: message("30", ada, "21") }]), "21")).toBe(false);
+    const acked = play([{ t: "MESSAGE_ACK", d: { channel_id: "20", message_id: "30" } }], model);
+    expect([isUnread(acked, "20"), isGuildUnread(acked, "10")]).toEqual([false, false]);
+  });
+
+  it("counts what names this user, and every message of a conversation", () => {
+    const mention = message("30", ada, "20", { mentions: [bob] });
+    const talk = { id: "50", type: 1, last_message_id: null, recipients: [ada] };
+    const model = play([...welcome, { t: "CHANNEL_CREATE", d: talk }, { t: "MESSAGE_CREATE", d: mention }, { t: "MESSAGE_CREATE", d: message("31", ada, "50") }]);
+    expect([mentionCount(model, "10"), mentionCount(model, null)]).toEqual([1, 1]);
+    expect([placeName(model, "50"), placeName(model, "20"), privateChannels(model).map(({ id }) => id)]).toEqual(["Ada", "c20", ["50"]]);
+    expect(play([{ t: "CHANNEL_DELETE", d: talk }], model).privateChannels).toEqual({});
   });
 
   it("shows who types until their message comes, and never oneself", () => {

@@ -1,6 +1,6 @@
 // Gateway dispatches into the model. Pure: the clock and the open channel come in as values.
 
-import type { GuildCreate, Id, Member, User, VoiceState } from "../api/types";
+import type { GuildCreate, Id, Member, Message, PrivateChannel, User, VoiceState } from "../api/types";
 import type { Dispatch, Ready } from "../gateway/protocol";
 import { emptyModel, type GuildEntry, type MemberEntry, type Model, type Table, without } from "./model";
 import { clearReactions, edit, emptyTimeline, react, receive, remove, type Timeline } from "./timeline";
@@ -49,16 +49,29 @@ export function reduce(model: Model, dispatch: Dispatch, context: Context): Mode
       return removeMember(model, dispatch.d.guild_id, dispatch.d.user.id);
     case "CHANNEL_CREATE":
     case "CHANNEL_UPDATE":
-      return { ...model, channels: { ...model.channels, [dispatch.d.id]: dispatch.d } };
-    case "CHANNEL_DELETE": {
-      const { id } = dispatch.d;
+      return "recipients" in dispatch.d ? putPrivate(model, dispatch.d) : { ...model, channels: { ...model.channels, [dispatch.d.id]: dispatch.d } };
+    case "CHANNEL_DELETE":
+      return forgetChannel(model, dispatch.d.id);
+    case "CHANNEL_RECIPIENT_ADD":
+    case "CHANNEL_RECIPIENT_REMOVE": {
+      const { channel_id, user } = dispatch.d;
+      const channel = model.privateChannels[channel_id];
+      if (channel === undefined) return model;
+      const others = channel.recipients.filter((other) => other.id !== user.id);
+      return putPrivate(model, { ...channel, recipients: dispatch.t === "CHANNEL_RECIPIENT_ADD" ? [...others, user] : others });
+    }
+    case "RELATIONSHIP_ADD":
+    case "RELATIONSHIP_UPDATE":
       return {
         ...model,
-        channels: without(model.channels, id),
-        timelines: without(model.timelines, id),
-        typing: without(model.typing, id),
-        unread: without(model.unread, id),
+        relationships: { ...model.relationships, [dispatch.d.id]: { ...model.relationships[dispatch.d.id], ...dispatch.d } },
+        users: learn(model.users, dispatch.d.user === undefined ? [] : [dispatch.d.user]),
       };
+    case "RELATIONSHIP_REMOVE":
+      return { ...model, relationships: without(model.relationships, dispatch.d.id) };
+    case "MESSAGE_ACK": {
+      const { channel_id, message_id, mention_count } = dispatch.d;
+      return { ...model, readStates: { ...model.readStates, [channel_id]: { lastRead: message_id, mentions: mention_count ?? 0 } } };
     }
     case "MESSAGE_CREATE":
       return messageCreate(model, dispatch.d, context);
@@ -114,10 +127,35 @@ function ready(model: Model, welcome: Ready): Model {
     guilds: keepIf(model.guilds, isKept),
     channels: Object.fromEntries(Object.entries(model.channels).filter(([, channel]) => isKept(channel.guild_id))),
     members: keepIf(model.members, isKept),
-    users: { ...model.users, [welcome.user.id]: welcome.user },
+    users: {
+      ...learn(model.users, [...(welcome.private_channels ?? []).flatMap((channel) => channel.recipients), ...(welcome.relationships ?? []).map((relationship) => relationship.user)]),
+      [welcome.user.id]: welcome.user,
+    },
     presences: model.presences,
-    unread: model.unread,
+    privateChannels: Object.fromEntries((welcome.private_channels ?? []).map((channel) => [channel.id, channel])),
+    relationships: Object.fromEntries((welcome.relationships ?? []).map((relationship) => [relationship.id, relationship])),
+    readStates: Object.fromEntries((welcome.read_state?.entries ?? []).map(({ id, last_message_id, mention_count }) => [id, { lastRead: last_message_id ?? "0", mentions: mention_count }])),
     timelines,
+  };
+}
+
+/** Those of the users that were unknown. */
+function learn(users: Table<User>, found: readonly User[]): Table<User> {
+  const unknown = found.filter((user) => users[user.id] === undefined);
+  return unknown.length === 0 ? users : { ...users, ...Object.fromEntries(unknown.map((user) => [user.id, user])) };
+}
+
+function putPrivate(model: Model, channel: PrivateChannel): Model {
+  return { ...model, privateChannels: { ...model.privateChannels, [channel.id]: channel }, users: learn(model.users, channel.recipients) };
+}
+
+function forgetChannel(model: Model, id: Id): Model {
+  return {
+    ...model,
+    channels: without(model.channels, id),
+    privateChannels: without(model.privateChannels, id),
+    timelines: without(model.timelines, id),
+    typing: without(model.typing, id),
   };
 }
 
@@ -175,7 +213,6 @@ function forgetGuild(model: Model, id: Id): Model {
     voiceStates: without(model.voiceStates, id),
     channels: gone.reduce((table, channel) => without(table, channel.id), model.channels),
     timelines: gone.reduce((table, channel) => without(table, channel.id), model.timelines),
-    unread: gone.reduce((table, channel) => without(table, channel.id), model.unread),
   };
 }
 
@@ -218,14 +255,32 @@ function patchTimeline(model: Model, channel: Id, change: (timeline: Timeline) =
 
 function messageCreate(model: Model, message: Extract<Dispatch, { t: "MESSAGE_CREATE" }>["d"], context: Context): Model {
   const channel = message.channel_id;
-  const isForeign = message.author.id !== model.me?.id;
   const next = patchTimeline(model, channel, (timeline) => receive(timeline, message));
   return {
     ...next,
     users: next.users[message.author.id] === undefined ? { ...next.users, [message.author.id]: message.author } : next.users,
     typing: stopTyping(next.typing, channel, message.author.id),
-    unread: isForeign && channel !== context.openChannel ? { ...next.unread, [channel]: true } : next.unread,
+    channels: withNewest(next.channels, channel, message.id),
+    privateChannels: withNewest(next.privateChannels, channel, message.id),
+    readStates: read(model, message, context),
   };
+}
+
+function withNewest<T extends { last_message_id: Id | null }>(table: Table<T>, id: Id, message: Id): Table<T> {
+  const channel = table[id];
+  return channel === undefined ? table : { ...table, [id]: { ...channel, last_message_id: message } };
+}
+
+/** What one writes oneself, or has on the screen, is read; what names this user elsewhere is counted. */
+function read(model: Model, message: Message, context: Context): Model["readStates"] {
+  const channel = message.channel_id;
+  const me = model.me?.id;
+  const before = model.readStates[channel];
+  if (message.author.id === me || channel === context.openChannel) return { ...model.readStates, [channel]: { lastRead: message.id, mentions: 0 } };
+  const isForMe = model.privateChannels[channel] !== undefined || message.mentions.some((user) => user.id === me);
+  // Without a mark everything up to now counts as read.
+  const lastRead = before?.lastRead ?? model.channels[channel]?.last_message_id ?? "0";
+  return { ...model.readStates, [channel]: { lastRead, mentions: (before?.mentions ?? 0) + (isForMe ? 1 : 0) } };
 }
 
 function typingStart(model: Model, channel: Id, user: Id, nowMs: number): Model {

@@ -2,9 +2,11 @@
 
 import type { Id } from "../api/types";
 
-export type Route = { name: "home" } | { name: "guild"; guildId: Id; channelId: Id | null } | { name: "invite"; code: string };
+export type Route = { name: "home" } | { name: "private"; channelId: Id } | { name: "guild"; guildId: Id; channelId: Id | null } | { name: "invite"; code: string };
 
 export function parseRoute(path: string): Route {
+  const conversation = /^\/channels\/@me\/(\d{1,20})\/?$/.exec(path);
+  if (conversation?.[1] !== undefined) return { name: "private", channelId: conversation[1] };
   const guild = /^\/channels\/(\d{1,20})(?:\/(\d{1,20}))?\/?$/.exec(path);
   if (guild?.[1] !== undefined) return { name: "guild", guildId: guild[1], channelId: guild[2] ?? null };
   const code = inviteCode(path);
@@ -13,6 +15,7 @@ export function parseRoute(path: string): Route {
 
 export function formatRoute(route: Route): string {
   if (route.name === "guild") return route.channelId === null ? `/channels/${route.guildId}` : `/channels/${route.guildId}/${route.channelId}`;
+  if (route.name === "private") return `/channels/@me/${route.channelId}`;
   return route.name === "invite" ? `/invite/${route.code}` : "/";
 }
 

@@ -1,9 +1,9 @@
 // What components read from the model, derived and never stored.
 
-import { type Channel, ChannelType, type Id, type Message, type Status, type VoiceState } from "../api/types";
+import { type Channel, ChannelType, type Id, type Message, type PrivateChannel, type Status, type VoiceState } from "../api/types";
 import type { Model } from "./model";
-import { channelPermissions, guildPermissions, has } from "./permissions";
-import { compareIds } from "./snowflake";
+import { channelPermissions, guildPermissions, has, PRIVATE_PERMISSIONS } from "./permissions";
+import { compareIds, isNewer } from "./snowflake";
 import type { Pending } from "./timeline";
 
 export function displayName(model: Pick<Model, "users" | "members">, guild: Id | null, user: Id): string {
@@ -54,8 +54,40 @@ export function usualCategory(channels: Model["channels"], guild: Id, type: numb
   return inOrder.find((channel) => channel.type === type)?.parent_id ?? null;
 }
 
-export function isGuildUnread(model: Pick<Model, "channels" | "unread">, guild: Id): boolean {
-  return Object.keys(model.unread).some((channel) => model.channels[channel]?.guild_id === guild);
+type Reading = Pick<Model, "channels" | "privateChannels" | "readStates">;
+
+/** Whether there is a message that was not read. Where nothing was ever marked, what was there at the start is read. */
+export function isUnread(model: Reading, id: Id): boolean {
+  const newest = (model.channels[id] ?? model.privateChannels[id])?.last_message_id ?? null;
+  const mark = model.readStates[id];
+  return newest !== null && mark !== undefined && isNewer(newest, mark.lastRead);
+}
+
+export function isGuildUnread(model: Reading, guild: Id): boolean {
+  return Object.keys(model.readStates).some((id) => model.channels[id]?.guild_id === guild && isUnread(model, id));
+}
+
+/** Unread messages that name this user, in a guild; `null`: in private channels. */
+export function mentionCount(model: Reading, guild: Id | null): number {
+  let count = 0;
+  for (const [id, state] of Object.entries(model.readStates)) {
+    const isInside = guild === null ? model.privateChannels[id] !== undefined : model.channels[id]?.guild_id === guild;
+    if (isInside) count += state.mentions;
+  }
+  return count;
+}
+
+/** Private channels, the one with the newest message first. */
+export function privateChannels(model: Pick<Model, "privateChannels">): PrivateChannel[] {
+  return Object.values(model.privateChannels).toSorted((a, b) => compareIds(b.last_message_id ?? b.id, a.last_message_id ?? a.id));
+}
+
+/** What a place is called; a conversation by who is in it. */
+export function placeName(model: Pick<Model, "channels" | "privateChannels" | "users" | "members">, id: Id): string {
+  const channel = model.privateChannels[id];
+  if (channel === undefined) return model.channels[id]?.name ?? "";
+  if (channel.name !== undefined && channel.name !== null && channel.name !== "") return channel.name;
+  return channel.recipients.map((user) => displayName(model, null, user.id)).join(", ") || "Nobody else";
 }
 
 export interface MemberRow {
@@ -112,7 +144,8 @@ export function mayInGuild(model: Pick<Model, "guilds" | "members" | "me">, guil
   return has(guildPermissions(guild, model.me.id, model.members[guildId]?.[model.me.id]?.roles ?? []), permission);
 }
 
-export function mayInChannel(model: Pick<Model, "guilds" | "channels" | "members" | "me">, channelId: Id, permission: bigint): boolean {
+export function mayInChannel(model: Pick<Model, "guilds" | "channels" | "privateChannels" | "members" | "me">, channelId: Id, permission: bigint): boolean {
+  if (model.privateChannels[channelId] !== undefined) return has(PRIVATE_PERMISSIONS, permission);
   const channel = model.channels[channelId];
   const guild = channel === undefined ? undefined : model.guilds[channel.guild_id];
   if (channel === undefined || guild === undefined || model.me === null) return false;

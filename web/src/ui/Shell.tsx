@@ -1,11 +1,13 @@
 import { useEffect, useState } from "react";
 import { ChannelType } from "../api/types";
+import { placeName } from "../state/select";
 import { ChatView } from "./chat/ChatView";
 import { useApp, useModel, usePage, useVoice } from "./context";
 import { GuildRail } from "./guild/GuildRail";
 import { MemberList } from "./guild/MemberList";
 import { Sidebar } from "./guild/Sidebar";
 import { Welcome } from "./guild/Welcome";
+import { Friends } from "./people/Friends";
 import { ConnectionBanner } from "./parts/ConnectionBanner";
 import styles from "./Shell.module.css";
 import { VoiceRoom } from "./voice/VoiceRoom";
@@ -13,27 +15,33 @@ import { VoiceRoom } from "./voice/VoiceRoom";
 /** The working screen: rail, sidebar, the open channel, members. On a narrow screen the first two are one pane. */
 export function Shell() {
   const guildId = usePage((page) => (page.route.name === "guild" ? page.route.guildId : null));
-  const channelId = usePage((page) => (page.route.name === "guild" ? page.route.channelId : null));
+  const channelId = usePage((page) => (page.route.name === "guild" || page.route.name === "private" ? page.route.channelId : null));
+  const isPrivate = usePage((page) => page.route.name === "private");
   const channelType = useModel((model) => (channelId === null ? null : (model.channels[channelId]?.type ?? null)));
   const guildName = useModel((model) => (guildId === null ? null : (model.guilds[guildId]?.name ?? null)));
-  const channelName = useModel((model) => (channelId === null ? null : (model.channels[channelId]?.name ?? null)));
+  const channelName = useModel((model) => (channelId === null ? null : placeName(model, channelId)));
+  const hasGuilds = useModel((model) => model.guildOrder.length > 0 || Object.keys(model.relationships).length > 0);
   const [hasMembers, setHasMembers] = useState(() => window.innerWidth >= 1100);
   const [pane, setPane] = useState<"places" | "channel">("channel");
   useShortcuts();
   useEffect(() => {
-    document.title = [channelName === null ? null : `#${channelName}`, guildName, "Guildhall"].filter((part) => part !== null).join(" · ");
-  }, [guildName, channelName]);
+    document.title = [channelName === null ? null : isPrivate ? channelName : `#${channelName}`, guildName, "Guildhall"].filter((part) => part !== null).join(" · ");
+  }, [guildName, channelName, isPrivate]);
   const openPlaces = () => setPane("places");
   const openChannel = () => setPane("channel");
   const members = { isShown: hasMembers, toggle: () => setHasMembers((isShown) => !isShown) };
   return (
-    <div className={styles.shell} data-pane={guildId === null ? "places" : pane} data-members={hasMembers}>
+    <div className={styles.shell} data-pane={pane} data-members={hasMembers}>
       <ConnectionBanner />
       <div className={styles.places}>
         <GuildRail openGuildId={guildId} />
         <Sidebar guildId={guildId} openChannelId={channelId} onOpenChannel={openChannel} />
       </div>
-      {guildId === null || guildName === null ? (
+      {isPrivate && channelId !== null ? (
+        <ChatView key={channelId} guildId={null} channelId={channelId} members={members} onBack={openPlaces} />
+      ) : guildId === null && hasGuilds ? (
+        <Friends onBack={openPlaces} onOpen={openChannel} />
+      ) : guildId === null || guildName === null ? (
         <Welcome isMissing={guildId !== null} />
       ) : channelId === null || channelType === null ? (
         <main className={styles.empty}>

@@ -1,15 +1,17 @@
 import { useState } from "react";
 import { ChannelType, type Id } from "../../api/types";
 import type { MembersToggle } from "../Shell";
+import { placeName } from "../../state/select";
 import { useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon } from "../parts/icons";
+import { AtIcon, BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon } from "../parts/icons";
+import { ConversationTools } from "../people/ConversationTools";
 import styles from "./ChannelHeader.module.css";
 import { PinsPanel } from "./PinsPanel";
 import { SearchPanel } from "./SearchPanel";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   channelId: Id;
   members: MembersToggle;
   onBack: () => void;
@@ -18,26 +20,31 @@ interface Props {
 export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
   const [panel, setPanel] = useState<"pins" | "search" | null>(null);
   const close = () => setPanel(null);
+  const name = useModel((model) => placeName(model, channelId));
   const channel = useModel((model) => model.channels[channelId]);
-  if (channel === undefined) return null;
+  const conversation = useModel((model) => model.privateChannels[channelId]);
+  if (channel === undefined && conversation === undefined) return null;
   return (
     <header className={styles.header}>
       <IconButton className={styles.back} label="Guilds and channels" data-testid="back" onClick={onBack}>
         <BackIcon />
       </IconButton>
-      {channel.type === ChannelType.voice ? <SpeakerIcon /> : <HashIcon />}
-      <h1 data-testid="channel-title">{channel.name}</h1>
-      <p>{channel.topic}</p>
-      <IconButton label="Search" data-testid="search" onClick={() => setPanel("search")}>
-        <SearchIcon />
-      </IconButton>
+      {conversation !== undefined ? <AtIcon /> : channel?.type === ChannelType.voice ? <SpeakerIcon /> : <HashIcon />}
+      <h1 data-testid="channel-title">{name}</h1>
+      <p>{channel?.topic}</p>
+      {conversation !== undefined && <ConversationTools channel={conversation} />}
+      {guildId !== null && (
+        <IconButton label="Search" data-testid="search" onClick={() => setPanel("search")}>
+          <SearchIcon />
+        </IconButton>
+      )}
       <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPanel("pins")}>
         <PinIcon />
       </IconButton>
-      <button type="button" className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
+      <button type="button" hidden={guildId === null} className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
         <PeopleIcon />
       </button>
-      {panel === "search" && <SearchPanel guildId={guildId} onClose={close} />}
+      {panel === "search" && guildId !== null && <SearchPanel guildId={guildId} onClose={close} />}
       {panel === "pins" && <PinsPanel guildId={guildId} channelId={channelId} onClose={close} />}
     </header>
   );

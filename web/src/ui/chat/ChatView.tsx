@@ -12,7 +12,7 @@ import styles from "./ChatView.module.css";
 import { TypingLine } from "./TypingLine";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   channelId: Id;
   members: MembersToggle;
   onBack: () => void;

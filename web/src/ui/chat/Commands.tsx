@@ -13,12 +13,12 @@ const LISTED = 8;
 const PROPOSAL_MS = 300;
 
 /** The commands that fit what stands after the slash; `null` query: none is wanted. */
-export function useCommands(guildId: Id, query: string | null): readonly CommandEntry[] {
+export function useCommands(guildId: Id | null, query: string | null): readonly CommandEntry[] {
   const app = useApp();
   const [entries, setEntries] = useState<readonly CommandEntry[]>([]);
-  const isWanted = query !== null;
+  const isWanted = query !== null && guildId !== null;
   useEffect(() => {
-    if (!isWanted) return undefined;
+    if (!isWanted || guildId === null) return undefined;
     let isCurrent = true;
     app.interactions.commands(guildId).then(
       (index) => isCurrent && setEntries(entriesOf(index.application_commands)),

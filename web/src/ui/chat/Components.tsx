@@ -10,7 +10,7 @@ import { RichText } from "./RichText";
 
 interface Props {
   message: Message;
-  guildId: Id;
+  guildId: Id | null;
   components: readonly Component[];
 }
 
@@ -25,7 +25,7 @@ export function Components({ message, guildId, components }: Props) {
   );
 }
 
-function Part({ message, guildId, component }: { message: Message; guildId: Id; component: Component }): ReactNode {
+function Part({ message, guildId, component }: { message: Message; guildId: Id | null; component: Component }): ReactNode {
   const inside = (component.components ?? []).map((child, at) => <Part key={child.id ?? at} message={message} guildId={guildId} component={child} />);
   switch (component.type) {
     case ComponentType.actionRow:
@@ -96,7 +96,7 @@ function useIsPending(message: Message, component: Component): boolean {
   return useInteractions((state) => Object.values(state.pending).some((item) => item.messageId === message.id && item.customId === component.custom_id));
 }
 
-function ButtonPart({ message, guildId, component }: { message: Message; guildId: Id; component: Component }) {
+function ButtonPart({ message, guildId, component }: { message: Message; guildId: Id | null; component: Component }) {
   const app = useApp();
   const isPending = useIsPending(message, component);
   const face = (
@@ -130,19 +130,19 @@ function ButtonPart({ message, guildId, component }: { message: Message; guildId
 const MAX_LISTED = 100;
 
 /** A menu of what the guild has: people, roles, channels. */
-function EntitySelect({ message, guildId, component }: { message: Message; guildId: Id; component: Component }) {
+function EntitySelect({ message, guildId, component }: { message: Message; guildId: Id | null; component: Component }) {
   const options = useModel((model) => {
     const list: string[] = [];
     const { type } = component;
     if (type === ComponentType.userSelect || type === ComponentType.mentionableSelect) {
-      for (const id of Object.keys(model.members[guildId] ?? {})) list.push(`${id} @${displayName(model, guildId, id)}`);
+      for (const id of Object.keys(model.members[guildId ?? ""] ?? {})) list.push(`${id} @${displayName(model, guildId, id)}`);
     }
     if (type === ComponentType.roleSelect || type === ComponentType.mentionableSelect) {
-      for (const role of model.guilds[guildId]?.roles ?? []) if (role.id !== guildId) list.push(`${role.id} @${role.name}`);
+      for (const role of model.guilds[guildId ?? ""]?.roles ?? []) if (role.id !== guildId) list.push(`${role.id} @${role.name}`);
     }
     if (type === ComponentType.channelSelect) {
       const wanted = component.channel_types ?? [];
-      for (const group of channelGroups(model.channels, guildId)) {
+      for (const group of channelGroups(model.channels, guildId ?? "")) {
         for (const channel of [...group.text, ...group.voice]) {
           const isWanted = wanted.length === 0 || wanted.includes(channel.type);
           if (isWanted) list.push(`${channel.id} ${channel.type === ChannelType.voice ? "" : "#"}${channel.name}`);
@@ -155,7 +155,7 @@ function EntitySelect({ message, guildId, component }: { message: Message; guild
   return <Select message={message} guildId={guildId} component={component} options={listed} />;
 }
 
-function Select({ message, guildId, component, options }: { message: Message; guildId: Id; component: Component; options: readonly SelectOption[] }) {
+function Select({ message, guildId, component, options }: { message: Message; guildId: Id | null; component: Component; options: readonly SelectOption[] }) {
   const app = useApp();
   const isPending = useIsPending(message, component);
   const most = component.max_values ?? 1;

@@ -2,7 +2,7 @@ import { type ClipboardEvent, type DragEvent, type KeyboardEvent, useCallback, u
 import type { EmojiRef, Id, Message } from "../../api/types";
 import type { CommandEntry } from "../../state/commands";
 import { Permission } from "../../state/permissions";
-import { mayInChannel } from "../../state/select";
+import { mayInChannel, placeName } from "../../state/select";
 import { useApp, useModel } from "../context";
 import { fileSize } from "../media";
 import { IconButton } from "../parts/Button";
@@ -14,7 +14,7 @@ import { COUNT_FROM, MAX_CONTENT, MAX_FILES } from "./limits";
 import { authorName, summary } from "./ReplyLine";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   channelId: Id;
   /** The message that the next one answers. */
   replyTo: Message | null;
@@ -28,7 +28,7 @@ interface Props {
  */
 export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }: Props) {
   const app = useApp();
-  const channelName = useModel((model) => model.channels[channelId]?.name ?? "");
+  const name = useModel((model) => (model.privateChannels[channelId] === undefined ? `#${placeName(model, channelId)}` : placeName(model, channelId)));
   const maySend = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages));
   const mayAttach = useModel((model) => mayInChannel(model, channelId, Permission.attachFiles));
   const [text, setText] = useState(() => app.drafts.get(channelId) ?? "");
@@ -103,7 +103,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
     attach(event.dataTransfer.files);
   };
   if (!maySend) return <p className={styles.closed}>You may read here, but not write.</p>;
-  if (command !== null) return <CommandForm place={{ guildId, channelId }} entry={command} onClose={() => setCommand(null)} />;
+  if (command !== null && guildId !== null) return <CommandForm place={{ guildId, channelId }} entry={command} onClose={() => setCommand(null)} />;
   const left = MAX_CONTENT - text.length;
   return (
     // Dropping a file is one more way beside the button, not the only one.
@@ -153,8 +153,8 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
         )}
         <textarea
           ref={input}
-          aria-label={`Message #${channelName}`}
-          placeholder={`Message #${channelName}`}
+          aria-label={`Message ${name}`}
+          placeholder={`Message ${name}`}
           value={text}
           maxLength={MAX_CONTENT}
           rows={1}
@@ -179,7 +179,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
   );
 }
 
-function ReplyingTo({ guildId, message, onEnd }: { guildId: Id; message: Message; onEnd: () => void }) {
+function ReplyingTo({ guildId, message, onEnd }: { guildId: Id | null; message: Message; onEnd: () => void }) {
   const name = useModel((model) => authorName(model, guildId, message));
   return (
     <p className={styles.reply} data-testid="replying-to">

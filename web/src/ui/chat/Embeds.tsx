@@ -5,13 +5,13 @@ import styles from "./Embeds.module.css";
 import { RichText } from "./RichText";
 
 /** What bots and webhooks lay out. */
-export function Embeds({ embeds, guildId }: { embeds: readonly Embed[]; guildId: Id }) {
+export function Embeds({ embeds, guildId }: { embeds: readonly Embed[]; guildId: Id | null }) {
   // Embeds of one message never move among themselves: the place is the key.
   // oxlint-disable-next-line react/no-array-index-key
   return embeds.map((embed, at) => <EmbedBox key={at} embed={embed} guildId={guildId} />);
 }
 
-function EmbedBox({ embed, guildId }: { embed: Embed; guildId: Id }) {
+function EmbedBox({ embed, guildId }: { embed: Embed; guildId: Id | null }) {
   const color = embed.color === undefined ? undefined : `#${embed.color.toString(16).padStart(6, "0")}`;
   return (
     <aside className={styles.embed} style={{ borderLeftColor: color }} data-testid="embed">

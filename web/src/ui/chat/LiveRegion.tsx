@@ -5,7 +5,7 @@ import { isNewer } from "../../state/snowflake";
 import { useApp } from "../context";
 
 /** Reads new messages of others aloud: a region of its own, so that neither history nor edits are announced. */
-export function LiveRegion({ guildId, channelId }: { guildId: Id; channelId: Id }) {
+export function LiveRegion({ guildId, channelId }: { guildId: Id | null; channelId: Id }) {
   const app = useApp();
   const [text, setText] = useState("");
   useEffect(

@@ -8,7 +8,7 @@ import { Reactions } from "./Reactions";
 import { RichText } from "./RichText";
 
 /** What a message says and carries: text, files, embeds, and the reactions to it. */
-export function MessageBody({ guildId, message, mayReact }: { guildId: Id; message: Message; mayReact: boolean }) {
+export function MessageBody({ guildId, message, mayReact }: { guildId: Id | null; message: Message; mayReact: boolean }) {
   const { content, edited_timestamp, attachments = [], embeds = [], components = [], flags = 0 } = message;
   const forwarded = message.message_snapshots?.[0]?.message;
   return (

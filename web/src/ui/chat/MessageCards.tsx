@@ -6,7 +6,7 @@ import styles from "./MessageCards.module.css";
 import { authorName } from "./ReplyLine";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   messages: readonly Message[];
   testId: string;
   onOpen: (message: Message) => void;
@@ -26,7 +26,7 @@ export function MessageCards({ guildId, messages, testId, onOpen }: Props) {
   );
 }
 
-function Head({ guildId, message, onOpen }: { guildId: Id; message: Message; onOpen: () => void }) {
+function Head({ guildId, message, onOpen }: { guildId: Id | null; message: Message; onOpen: () => void }) {
   const name = useModel((model) => authorName(model, guildId, message));
   const channel = useModel((model) => model.channels[message.channel_id]?.name ?? "");
   const atMs = Date.parse(message.timestamp);

@@ -16,7 +16,7 @@ import { authorName, ReplyLine } from "./ReplyLine";
 import { isSystem, systemSentence } from "./SystemLine";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   message: Message;
   /** The first of a run by one author: it carries the face and the name. */
   isFirst: boolean;

@@ -1,7 +1,7 @@
 import { type KeyboardEvent, useEffect, useEffectEvent, useRef, useState } from "react";
 import type { Id, Message } from "../../api/types";
 import { Permission } from "../../state/permissions";
-import { mayInChannel, timelineRows } from "../../state/select";
+import { mayInChannel, placeName, timelineRows } from "../../state/select";
 import type { Timeline } from "../../state/timeline";
 import { useApp, useModel, usePage } from "../context";
 import { Button } from "../parts/Button";
@@ -11,7 +11,7 @@ import { MessageItem, PendingItem } from "./MessageItem";
 import styles from "./MessageList.module.css";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   channelId: Id;
   timeline: Timeline;
   editing: Id | null;
@@ -35,7 +35,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
   const mayReact = useModel((model) => mayInChannel(model, channelId, Permission.addReactions | Permission.readHistory));
   const mayReply = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages | Permission.readHistory));
   const mayPin = useModel((model) => mayInChannel(model, channelId, Permission.pinMessages));
-  const channelName = useModel((model) => model.channels[channelId]?.name ?? "");
+  const channelName = useModel((model) => (model.privateChannels[channelId] === undefined ? `#${placeName(model, channelId)}` : placeName(model, channelId)));
   const { messages, pending, hasOlder, load } = timeline;
   const rows = timelineRows(messages, pending);
   const oldest = messages[0]?.id;
@@ -70,7 +70,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
           {load === "loaded" && hasOlder && <OlderEdge key={oldest} onNear={() => void app.loadOlder(channelId)} />}
           {load === "loaded" && !hasOlder && (
             <div className={styles.start}>
-              <h2>#{channelName}</h2>
+              <h2>{channelName}</h2>
               <p>{messages.length === 0 ? "Nobody has written here yet. Say the first word." : "This is where the channel begins."}</p>
             </div>
           )}

@@ -6,7 +6,7 @@ import { Dialog } from "../parts/Dialog";
 import { MessageCards } from "./MessageCards";
 
 interface Props {
-  guildId: Id;
+  guildId: Id | null;
   channelId: Id;
   onClose: () => void;
 }

@@ -6,7 +6,7 @@ import { ReplyIcon } from "../parts/icons";
 import styles from "./ReplyLine.module.css";
 
 /** What a message answers, in one line above it; a press goes there if it is on the page. */
-export function ReplyLine({ guildId, original }: { guildId: Id; original: Message | null }) {
+export function ReplyLine({ guildId, original }: { guildId: Id | null; original: Message | null }) {
   const name = useModel((model) => authorName(model, guildId, original));
   if (original === null) {
     return (
@@ -26,7 +26,7 @@ export function ReplyLine({ guildId, original }: { guildId: Id; original: Messag
 
 type Names = Parameters<typeof displayName>[0];
 
-export function authorName(model: Names, guildId: Id, message: Message | null): string {
+export function authorName(model: Names, guildId: Id | null, message: Message | null): string {
   if (message === null) return "";
   const { author } = message;
   const isMember = message.webhook_id === undefined && model.users[author.id] !== undefined;

@@ -8,7 +8,7 @@ import { Emoji } from "./Emoji";
 import styles from "./RichText.module.css";
 
 /** Message text with its markup, links, mentions and emojis. */
-export function RichText({ content, guildId }: { content: string; guildId: Id }) {
+export function RichText({ content, guildId }: { content: string; guildId: Id | null }) {
   const blocks = parse(content);
   // A message of a few emojis and nothing else shows them large.
   const isJumbo = blocks.length === 1 && blocks[0]?.kind === "paragraph" && isOnlyEmojis(blocks[0].children);
@@ -27,7 +27,7 @@ function isOnlyEmojis(tokens: readonly Inline[]): boolean {
 }
 
 // Parts of one text never move among themselves: the place is the key.
-function Blocks({ blocks, guildId }: { blocks: readonly Block[]; guildId: Id }): ReactNode {
+function Blocks({ blocks, guildId }: { blocks: readonly Block[]; guildId: Id | null }): ReactNode {
   return blocks.map((block, at) => {
     const key = `${at}-${block.kind}`;
     switch (block.kind) {
@@ -84,7 +84,7 @@ function Blocks({ blocks, guildId }: { blocks: readonly Block[]; guildId: Id }):
   });
 }
 
-function Line({ tokens, guildId }: { tokens: readonly Inline[]; guildId: Id }): ReactNode {
+function Line({ tokens, guildId }: { tokens: readonly Inline[]; guildId: Id | null }): ReactNode {
   return tokens.map((token, at) => {
     const key = `${at}-${token.kind}`;
     const inside = "children" in token ? <Line tokens={token.children} guildId={guildId} /> : null;
@@ -149,13 +149,13 @@ function Spoiler({ children }: { children: ReactNode }) {
   );
 }
 
-function UserMention({ guildId, id }: { guildId: Id; id: Id }) {
+function UserMention({ guildId, id }: { guildId: Id | null; id: Id }) {
   const name = useModel((model) => displayName(model, guildId, id));
   return <span className={styles.mention}>@{name}</span>;
 }
 
-function RoleMention({ guildId, id }: { guildId: Id; id: Id }) {
-  const name = useModel((model) => model.guilds[guildId]?.roles.find((role) => role.id === id)?.name ?? "unknown role");
+function RoleMention({ guildId, id }: { guildId: Id | null; id: Id }) {
+  const name = useModel((model) => model.guilds[guildId ?? ""]?.roles.find((role) => role.id === id)?.name ?? "unknown role");
   return <span className={styles.mention}>@{name}</span>;
 }
 

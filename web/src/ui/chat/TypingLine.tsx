@@ -5,7 +5,7 @@ import { useModel } from "../context";
 import styles from "./TypingLine.module.css";
 
 /** Who is writing right now. The line keeps its height, so that nothing jumps. */
-export function TypingLine({ guildId, channelId }: { guildId: Id; channelId: Id }) {
+export function TypingLine({ guildId, channelId }: { guildId: Id | null; channelId: Id }) {
   const until = useModel((model) => model.typing[channelId]);
   const [now, setNow] = useState(() => Date.now());
   // Wakes when the next of them has been silent for long enough, and at once when someone begins.

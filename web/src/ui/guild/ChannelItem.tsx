@@ -1,8 +1,9 @@
 import type { Channel, Id } from "../../api/types";
 import { Permission } from "../../state/permissions";
-import { displayName, mayInChannel, occupants } from "../../state/select";
+import { displayName, isUnread, mayInChannel, occupants } from "../../state/select";
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
+import { Badge } from "../parts/Badge";
 import { HashIcon, HeadphonesOffIcon, MicrophoneOffIcon, SpeakerIcon } from "../parts/icons";
 import styles from "./ChannelItem.module.css";
 
@@ -14,15 +15,16 @@ interface Props {
 
 export function ChannelItem({ channel, isOpen, onOpen }: Props) {
   const app = useApp();
-  const isUnread = useModel((model) => model.unread[channel.id] === true);
+  const isChannelUnread = useModel((model) => isUnread(model, channel.id));
+  const mentions = useModel((model) => model.readStates[channel.id]?.mentions ?? 0);
   return (
     <li>
       <button
         type="button"
         className={styles.channel}
-        data-unread={isUnread}
+        data-unread={isChannelUnread}
         aria-current={isOpen ? "page" : undefined}
-        aria-label={isUnread ? `${channel.name}, unread` : channel.name}
+        aria-label={isChannelUnread ? `${channel.name}, unread` : channel.name}
         data-testid={`channel-item-${channel.name}`}
         onClick={() => {
           app.openChannel(channel.guild_id, channel.id);
@@ -31,6 +33,7 @@ export function ChannelItem({ channel, isOpen, onOpen }: Props) {
       >
         <HashIcon size={18} />
         <span className={styles.name}>{channel.name}</span>
+        <Badge count={mentions} />
       </button>
     </li>
   );

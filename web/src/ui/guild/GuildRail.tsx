@@ -1,7 +1,8 @@
 import { useState } from "react";
 import type { Id } from "../../api/types";
-import { isGuildUnread } from "../../state/select";
+import { isGuildUnread, mentionCount } from "../../state/select";
 import { useApp, useModel } from "../context";
+import { Badge } from "../parts/Badge";
 import { Mark } from "../parts/Brand";
 import { GuildBanner } from "../parts/GuildBanner";
 import { CompassIcon, PlusIcon } from "../parts/icons";
@@ -12,12 +13,16 @@ import styles from "./GuildRail.module.css";
 export function GuildRail({ openGuildId }: { openGuildId: Id | null }) {
   const app = useApp();
   const guildOrder = useModel((model) => model.guildOrder);
+  const privateMentions = useModel((model) => mentionCount(model, null));
   const [dialog, setDialog] = useState<"create" | "join" | null>(null);
   const close = () => setDialog(null);
   return (
     <nav className={styles.rail} aria-label="Guilds">
       <button type="button" className={styles.home} aria-label="Home" title="Home" aria-current={openGuildId === null ? "page" : undefined} onClick={() => app.go({ name: "home" })}>
         <Mark size={28} />
+        <span className={styles.count}>
+          <Badge count={privateMentions} />
+        </span>
       </button>
       <ul className={styles.list}>
         {guildOrder.map((id) => (
@@ -40,6 +45,7 @@ function GuildItem({ id, isOpen }: { id: Id; isOpen: boolean }) {
   const app = useApp();
   const name = useModel((model) => model.guilds[id]?.name ?? null);
   const isUnread = useModel((model) => isGuildUnread(model, id));
+  const mentions = useModel((model) => mentionCount(model, id));
   if (name === null) return <li className={styles.ghost} aria-hidden="true" />;
   return (
     <li className={styles.item} data-open={isOpen} data-unread={isUnread && !isOpen}>
@@ -52,6 +58,9 @@ function GuildItem({ id, isOpen }: { id: Id; isOpen: boolean }) {
         onClick={() => app.openGuild(id)}
       >
         <GuildBanner id={id} name={name} size={44} />
+        <span className={styles.count}>
+          <Badge count={mentions} />
+        </span>
       </button>
     </li>
   );

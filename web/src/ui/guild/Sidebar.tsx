@@ -5,6 +5,7 @@ import { channelGroups, firstTextChannel, mayInChannel, mayInGuild } from "../..
 import { useApp, useModel } from "../context";
 import { IconButton } from "../parts/Button";
 import { InviteIcon, LeaveIcon, PlusIcon } from "../parts/icons";
+import { ConversationList } from "../people/ConversationList";
 import { VoicePanel } from "../voice/VoicePanel";
 import { ChannelItem, VoiceChannelItem } from "./ChannelItem";
 import { ConfirmDialog, CreateChannelDialog, InviteDialog } from "./dialogs";
@@ -21,7 +22,7 @@ interface Props {
 export function Sidebar({ guildId, openChannelId, onOpenChannel }: Props) {
   return (
     <div className={styles.sidebar}>
-      {guildId === null ? <p className={styles.hint}>Choose a guild on the left, or create one.</p> : <GuildChannels guildId={guildId} openChannelId={openChannelId} onOpenChannel={onOpenChannel} />}
+      {guildId === null ? <ConversationList openChannelId={openChannelId} onOpen={onOpenChannel} /> : <GuildChannels guildId={guildId} openChannelId={openChannelId} onOpenChannel={onOpenChannel} />}
       <VoicePanel />
       <UserPanel />
     </div>

@@ -37,4 +37,6 @@ export const FileIcon = icon(<path d="M5 2.5h6.5L15 6v11.5H5zM11.5 2.5V6H15M7.5 
 export const ClipIcon = icon(<path d="m15.5 9-5.8 5.8a3.4 3.4 0 0 1-4.8-4.8l6-6a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6L12 6" />);
 export const PinIcon = icon(<path d="m11.5 3 5.5 5.5-2 .5-3 3-.5 3.5L5 9l3.5-.5 3-3zM8 12l-4.5 4.5" />);
 export const SearchIcon = icon(<path d="M9 14.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11zM13 13l4 4" />);
+export const AtIcon = icon(<path d="M13 10a3 3 0 1 1-6 0 3 3 0 0 1 6 0zm0 0v1.5a2 2 0 0 0 4 0V10a7 7 0 1 0-3 5.7" />);
+export const CheckIcon = icon(<path d="m4 10.5 4 4 8-9" />);
 export const LeaveIcon = icon(<path d="M11.5 3.5H4v13h7.5M9 10h8M14 7l3 3-3 3" />);
