@@ -1,7 +1,7 @@
 //! The REST API under `/api`, `/api/v8`, `/api/v9` and `/api/v10`.
 //!
 //! One file per resource. A handler that changes something authorizes ([`access`]), stores (which publishes on commit) and
-//! answers, in this order. Every request passes [`gate`]: who is calling, and how often it may.
+//! answers, in this order. Its routes are described where they are listed ([`routes`]). Every request passes [`gate`]: who is calling, and how often it may.
 
 mod access;
 mod accounts;
@@ -29,7 +29,9 @@ pub(crate) mod passwords;
 mod pins;
 pub(crate) mod rate_limit;
 mod reactions;
+mod reference;
 mod roles;
+mod routes;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use error::ApiError;
 use guildhall_protocol::ErrorCode;
+use routes::Routes;
 use std::time::Duration;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,8 +53,9 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 /// How long a browser may remember what it may send.
 const CORS_AGE: Duration = Duration::from_secs(3600);
 
-pub fn router(app: App) -> Router {
-    let routes = Router::new()
+/// Everything below `/api`: a new resource is merged here.
+fn routes() -> Routes {
+    Routes::new()
         .merge(accounts::routes())
         .merge(applications::routes())
         .merge(audit_log::routes())
@@ -66,11 +70,17 @@ pub fn router(app: App) -> Router {
         .merge(overwrites::routes())
         .merge(pins::routes())
         .merge(reactions::routes())
+        .merge(reference::routes())
         .merge(roles::routes())
         .merge(search::routes())
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())
+}
+
+pub fn router(app: App) -> Router {
+    let (routes, _) = routes().into_parts();
+    let routes = routes
         .fallback(async || ApiError::from(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
@@ -86,5 +96,6 @@ pub fn router(app: App) -> Router {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(Any)
         .max_age(CORS_AGE);
-    Router::new().nest_service("/api", ServiceBuilder::new().layer(cors).layer(from_fn(gate::version)).service(routes))
+    let api = ServiceBuilder::new().layer(cors).layer(from_fn(gate::version)).service(routes);
+    Router::new().nest_service("/api", api).merge(reference::pages())
 }

@@ -7,8 +7,9 @@
 #[cfg(test)]
 mod tests;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// Milliseconds between the Unix epoch and the snowflake epoch (2015-01-01T00:00:00Z).
 pub const EPOCH_MS: u64 = 1_420_070_400_000;
@@ -76,11 +77,26 @@ impl<'de> Deserialize<'de> for Snowflake {
     }
 }
 
+impl JsonSchema for Snowflake {
+    fn schema_name() -> Cow<'static, str> {
+        "Snowflake".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "snowflake" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
+        #[schemars(inline)]
         pub struct $name(pub Snowflake);
 
         impl $name {

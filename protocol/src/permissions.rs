@@ -10,8 +10,9 @@ mod tests;
 pub use algebra::{DURING_TIMEOUT, GUILD_WIDE, Standing, channel_permissions, guild_permissions};
 pub use hierarchy::{Rank, may_change_overwrite, may_change_role};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A set of permission bits. Unknown bits are kept when read from the wire and dropped by [`Permissions::known`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -136,6 +137,20 @@ impl fmt::Debug for Permissions {
             }
         }
         set.finish()
+    }
+}
+
+impl JsonSchema for Permissions {
+    fn schema_name() -> Cow<'static, str> {
+        "Permissions".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "permissions" })
+    }
+
+    fn inline_schema() -> bool {
+        true
     }
 }
 

@@ -3,11 +3,11 @@
 use super::body::{Body, Person};
 use super::error::{ApiError, Result};
 use super::form::{Errors, Form, Shape};
+use super::routes::{Routes, post};
 use crate::app::{App, Registration};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
-use axum::{Json, Router};
 use guildhall_protocol::model::User;
 use serde_json::{Value, json};
 
@@ -16,8 +16,11 @@ const USERNAME: std::ops::RangeInclusive<usize> = 2..=32;
 const EMAIL: std::ops::RangeInclusive<usize> = 3..=254;
 pub const PASSWORD: std::ops::RangeInclusive<usize> = 8..=128;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/auth/register", post(register)).route("/auth/login", post(log_in)).route("/auth/logout", post(log_out))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/auth/register", post(register, "Makes an account and logs it in."))
+        .route("/auth/login", post(log_in, "Logs in with a user name or e-mail address and a password."))
+        .route("/auth/logout", post(log_out, "Ends the session of the token that it is called with."))
 }
 
 struct Register {

@@ -3,14 +3,14 @@
 use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
+use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::{Conflict, NewApplication};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use guildhall_protocol::model::Application;
 use guildhall_protocol::permissions::may_change_role;
 use guildhall_protocol::{ApplicationId, ErrorCode, GuildId, Permissions};
@@ -26,14 +26,30 @@ const GATEWAY_MESSAGE_CONTENT_LIMITED: u64 = 1 << 19;
 /// The limited flags and their full forms.
 const SETTABLE_FLAGS: u64 = INTENTS_OF_NEW | INTENTS_OF_NEW >> 1;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/applications", get(list).post(create))
-        .route("/applications/{application_id}", get(read).patch(edit))
-        .route("/applications/@me", get(me).patch(edit_me))
-        .route("/applications/{application_id}/bot", post(create_bot))
-        .route("/oauth2/applications/@me", get(me))
-        .route("/oauth2/authorize", post(authorize))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/applications", get(list, "Lists your applications.").post(create, "Makes an application, which can have a bot."))
+        .route(
+            "/applications/{application_id}",
+            get(read, "One of your applications.").patch(edit, "Changes one of your applications."),
+        )
+        .route(
+            "/applications/@me",
+            get(me, "The application that the bot belongs to. Bots only.")
+                .patch(edit_me, "Changes the bot's own application. Bots only."),
+        )
+        .route(
+            "/applications/{application_id}/bot",
+            post(
+                create_bot,
+                "Makes the application's bot, or a new token in place of its old one. The token is shown this once.",
+            ),
+        )
+        .route("/oauth2/applications/@me", get(me, "The application that the bot belongs to. Bots only."))
+        .route(
+            "/oauth2/authorize",
+            post(authorize, "Adds an application's bot to a guild, with a role of its own: MANAGE_GUILD."),
+        )
 }
 
 async fn list(State(app): State<App>, Person(caller): Person) -> Result<Json<Vec<Application>>> {

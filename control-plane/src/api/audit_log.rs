@@ -3,17 +3,17 @@
 use super::body::{Caller, Ids, Query};
 use super::error::Result;
 use super::form::{Form, Shape};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::store::AuditQuery;
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::model::AuditAction;
 use guildhall_protocol::{GuildId, Permissions};
 use serde_json::{Value, json};
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/guilds/{guild_id}/audit-logs", get(list))
+pub fn routes() -> Routes {
+    Routes::new().route("/guilds/{guild_id}/audit-logs", get(list, "A page of the audit log, newest first: VIEW_AUDIT_LOG."))
 }
 
 impl Shape for AuditQuery {

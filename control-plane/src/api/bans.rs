@@ -3,22 +3,25 @@
 use super::body::{Body, Caller, Ids, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::{Ban, Conflict, Left};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
 
 /// How far back a ban may delete messages: seven days.
 const DELETE_SECONDS: i64 = 604_800;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/guilds/{guild_id}/bans", get(list))
-        .route("/guilds/{guild_id}/bans/{user_id}", get(read).put(create).delete(lift))
+pub fn routes() -> Routes {
+    Routes::new().route("/guilds/{guild_id}/bans", get(list, "Lists bans, by the id of the banned: BAN_MEMBERS.")).route(
+        "/guilds/{guild_id}/bans/{user_id}",
+        get(read, "One ban: BAN_MEMBERS.")
+            .put(create, "Bans somebody, member or not, and deletes their latest messages if asked to: BAN_MEMBERS.")
+            .delete(lift, "Lifts a ban: BAN_MEMBERS."),
+    )
 }
 
 struct Page {

@@ -5,13 +5,13 @@ use super::body::{Body, Caller, Ids, Json as AnyJson};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape, read_with};
 use super::overwrites::{check_changes, read_overwrites};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::Conflict;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::model::{Channel, ChannelType, Overwrite};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
 use serde_json::json;
@@ -27,10 +27,10 @@ const SLOWMODE: std::ops::RangeInclusive<i64> = 0..=21_600;
 /// Positions are small numbers; one as large as this is a mistake.
 const POSITION: std::ops::RangeInclusive<i64> = 0..=10_000;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/guilds/{guild_id}/channels", get(list).post(create).patch(reorder))
-        .route("/channels/{channel_id}", get(read).patch(edit).delete(delete))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/guilds/{guild_id}/channels", get(list, "Lists the channels that you may see.").post(create, "Makes a channel: MANAGE_CHANNELS.").patch(reorder, "Moves channels, and syncs them with their category: MANAGE_CHANNELS. The body is a list of `{id, position, parent_id, lock_permissions}`."))
+        .route("/channels/{channel_id}", get(read, "One channel.").patch(edit, "Changes a channel: MANAGE_CHANNELS.").delete(delete, "Deletes a channel and all that was said in it: MANAGE_CHANNELS."))
 }
 
 /// What creating and editing have in common; creating takes absent and `null` alike as the default.

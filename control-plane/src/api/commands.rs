@@ -8,12 +8,12 @@ use super::body::{Caller, Ids, Json as AnyJson, Query};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Shape, read_with};
 use super::rate_limit::{Identity, Limit};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::store::{Conflict, Scope, most_commands};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use definition::Definition;
 use guildhall_protocol::model::{Command, CommandKind};
 use guildhall_protocol::{ApplicationId, CommandId, ErrorCode, GuildId, Snowflake, UserId};
@@ -24,16 +24,36 @@ use std::time::{Duration, Instant};
 const CREATES: Limit = Limit { requests: 200, per: Duration::from_secs(86_400) };
 const CREATES_BUCKET: &str = "command-creates";
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/applications/{application_id}/commands", get(list_global).post(create_global).put(replace_global))
-        .route("/applications/{application_id}/commands/{command_id}", get(read_global).patch(edit_global).delete(delete_global))
-        .route("/applications/{application_id}/guilds/{guild_id}/commands", get(list_own).post(create_own).put(replace_own))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            "/applications/{application_id}/commands",
+            get(list_global, "Lists the application's commands for everyone.")
+                .post(create_global, "Makes a command for everyone, or replaces the one of its name.")
+                .put(replace_global, "Replaces all of the application's commands for everyone. The body is a list of commands."),
+        )
+        .route(
+            "/applications/{application_id}/commands/{command_id}",
+            get(read_global, "One command for everyone.")
+                .patch(edit_global, "Changes a command for everyone.")
+                .delete(delete_global, "Deletes a command for everyone."),
+        )
+        .route(
+            "/applications/{application_id}/guilds/{guild_id}/commands",
+            get(list_own, "Lists the application's commands of one guild.")
+                .post(create_own, "Makes a command of one guild, or replaces the one of its name.")
+                .put(replace_own, "Replaces all of the application's commands of one guild. The body is a list of commands."),
+        )
         .route(
             "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}",
-            get(read_own).patch(edit_own).delete(delete_own),
+            get(read_own, "One command of one guild.")
+                .patch(edit_own, "Changes a command of one guild.")
+                .delete(delete_own, "Deletes a command of one guild."),
         )
-        .route("/guilds/{guild_id}/application-command-index", get(index))
+        .route(
+            "/guilds/{guild_id}/application-command-index",
+            get(index, "Lists the commands that you may use in a guild, with their applications."),
+        )
 }
 
 type Application = Ids<ApplicationId>;

@@ -4,8 +4,12 @@
 //! the rest. What is wrong ends up in the tree of error 50035, where a leaf is `{"_errors": [{code, message}]}` and an array
 //! element goes by its index.
 
+mod sketch;
+
 use guildhall_protocol::{Permissions, Snowflake};
 use serde_json::{Map, Value, json};
+use sketch::Sketch;
+pub use sketch::schema;
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
@@ -14,6 +18,8 @@ pub struct Form<'a> {
     fields: Option<&'a Map<String, Value>>,
     path: Vec<String>,
     errors: &'a RefCell<Errors>,
+    /// Set while a shape is drawn instead of read.
+    sketch: Option<&'a Sketch>,
 }
 
 /// A type that can be read from a body or a query.
@@ -113,11 +119,18 @@ pub fn read_with<T>(input: &Value, shape: impl FnOnce(&Form) -> T) -> Result<T, 
 
 impl<'a> Form<'a> {
     fn new(value: &'a Value, path: Vec<String>, errors: &'a RefCell<Errors>) -> Self {
-        let form = Self { fields: value.as_object(), path, errors };
+        let form = Self { fields: value.as_object(), path, errors, sketch: None };
         if form.fields.is_none() {
             errors.borrow_mut().add(&form.path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType.");
         }
         form
+    }
+
+    /// What a reader would accept, for the reference. The first note about a field that says anything holds.
+    pub fn note(&self, key: &str, schema: impl FnOnce() -> Value) {
+        if let Some(sketch) = self.sketch {
+            sketch.note(key, schema());
+        }
     }
 
     /// Refuses a field for a reason that the reader does not know.
@@ -132,6 +145,7 @@ impl<'a> Form<'a> {
     }
 
     fn field<T>(&self, key: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Patch<T> {
+        self.note(key, || json!({}));
         match self.fields.and_then(|fields| fields.get(key)) {
             None => Patch::Absent,
             Some(Value::Null) => Patch::Null,
@@ -152,6 +166,9 @@ impl<'a> Form<'a> {
 
     /// The value of a field that must be there; the type's default if it is not, which is recorded.
     pub fn required<T: Default>(&self, key: &str, field: Patch<T>) -> T {
+        if let Some(sketch) = self.sketch {
+            sketch.require(key);
+        }
         match field {
             Patch::Set(value) => value,
             Patch::Absent if self.has(key) => T::default(), // present but wrong: recorded already
@@ -173,6 +190,7 @@ impl<'a> Form<'a> {
     }
 
     fn raw_text(&self, key: &str, length: RangeInclusive<usize>, cut: fn(&str) -> &str) -> Patch<String> {
+        self.note(key, || json!({ "type": "string", "minLength": length.start(), "maxLength": length.end() }));
         self.field(key, |value| {
             let Some(text) = value.as_str() else {
                 self.refuse(key, "STRING_TYPE_CONVERT", "Could not interpret value as string.");
@@ -196,6 +214,7 @@ impl<'a> Form<'a> {
 
     /// An integer within the limits, as a number or as digits.
     pub fn integer(&self, key: &str, range: RangeInclusive<i64>) -> Patch<i64> {
+        self.note(key, || json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }));
         self.field(key, |value| {
             let number = match value {
                 Value::String(text) => text.trim().parse().ok(),
@@ -223,6 +242,7 @@ impl<'a> Form<'a> {
 
     /// An integer that must be one of these.
     pub fn choice(&self, key: &str, choices: &[i64]) -> Patch<i64> {
+        self.note(key, || json!({ "type": "integer", "enum": choices }));
         match self.integer(key, i64::MIN..=i64::MAX) {
             Patch::Set(number) if !choices.contains(&number) => {
                 let list = choices.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
@@ -235,6 +255,7 @@ impl<'a> Form<'a> {
 
     /// A boolean, also in the spellings that query strings use.
     pub fn flag(&self, key: &str) -> Patch<bool> {
+        self.note(key, || json!({ "type": "boolean" }));
         self.field(key, |value| match value {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) if ["true", "True", "1"].contains(&text.as_str()) => Some(true),
@@ -248,6 +269,7 @@ impl<'a> Form<'a> {
 
     /// An id, as a string or a number.
     pub fn id<T: From<Snowflake>>(&self, key: &str) -> Patch<T> {
+        self.note(key, sketch::snowflake);
         self.field(key, |value| self.id_of(value, || self.refuse(key, "NUMBER_TYPE_COERCE", &not_a_snowflake(value))))
     }
 
@@ -266,6 +288,7 @@ impl<'a> Form<'a> {
 
     /// Permission bits, as a decimal string or a number. Undocumented bits are dropped.
     pub fn permissions(&self, key: &str) -> Patch<Permissions> {
+        self.note(key, || json!({ "type": "string", "format": "permissions" }));
         self.field(key, |value| {
             let bits = match value {
                 Value::String(text) => text.trim().parse().ok(),
@@ -280,6 +303,7 @@ impl<'a> Form<'a> {
 
     /// A list of at most `most` elements, each read from its own object.
     pub fn list<T>(&self, key: &str, most: usize, read: impl Fn(&Form) -> T) -> Patch<Vec<T>> {
+        self.note_list(key, most, || self.draw(|form| drop(read(form))));
         self.field(key, |value| {
             let list = self.array(key, value, most)?;
             Some(list.iter().enumerate().map(|(index, value)| read(&self.child(key, Some(index), value))).collect())
@@ -288,6 +312,7 @@ impl<'a> Form<'a> {
 
     /// A list of ids.
     pub fn ids<T: From<Snowflake>>(&self, key: &str, most: usize) -> Patch<Vec<T>> {
+        self.note_list(key, most, sketch::snowflake);
         self.field(key, |value| {
             let refuse = |index: usize, value: &Value| {
                 let path: Vec<String> = self.path.iter().cloned().chain([key.to_owned(), index.to_string()]).collect();
@@ -327,6 +352,7 @@ impl<'a> Form<'a> {
 
     /// A list of short texts.
     pub fn words(&self, key: &str, most: usize) -> Patch<Vec<String>> {
+        self.note_list(key, most, || json!({ "type": "string" }));
         self.field(key, |value| {
             let words: Option<Vec<String>> =
                 self.array(key, value, most)?.iter().map(|word| word.as_str().map(str::to_owned)).collect();
@@ -351,6 +377,11 @@ impl<'a> Form<'a> {
 
     /// A nested object.
     pub fn object<T>(&self, key: &str, read: impl FnOnce(&Form) -> T) -> Patch<T> {
+        if self.sketch.is_some() {
+            let drawn = self.draw(|form| drop(read(form)));
+            self.note(key, || drawn);
+            return Patch::Absent;
+        }
         self.field(key, |value| Some(read(&self.child(key, None, value))))
     }
 
@@ -361,6 +392,7 @@ impl<'a> Form<'a> {
 
     /// The field as it came, unread.
     pub fn raw(&self, key: &str) -> Option<&'a Value> {
+        self.note(key, || json!({}));
         self.fields.and_then(|fields| fields.get(key))
     }
 }

@@ -2,20 +2,22 @@
 
 use super::body::Caller;
 use super::error::Result;
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::gateway::Origin;
 use crate::gateway::starts::{AT_ONCE, DAILY};
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::ErrorCode;
 use serde_json::{Value, json};
 
 /// Guilds per shard that are advised: well below what is allowed.
 const GUILDS_PER_SHARD: usize = 1000;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/gateway", get(gateway)).route("/gateway/bot", get(gateway_bot))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/gateway", get(gateway, "Where the gateway is."))
+        .route("/gateway/bot", get(gateway_bot, "Where the gateway is, and how often a bot may identify. Bots only."))
 }
 
 async fn gateway(origin: Origin) -> Json<Value> {

@@ -3,14 +3,14 @@
 use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
+use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, NewGuild};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use guildhall_protocol::model::{Channel, ChannelType, Guild, Member, Role, User, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, UserId};
 use serde_json::{Value, json};
@@ -49,8 +49,13 @@ const EVERYONE: Permissions = Permissions(
 const TEXT: [ChannelType; 2] = [ChannelType::Text, ChannelType::Announcement];
 const NAME: std::ops::RangeInclusive<usize> = 2..=100;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/guilds", post(create)).route("/guilds/{guild_id}", get(read).patch(edit).delete(delete))
+pub fn routes() -> Routes {
+    Routes::new().route("/guilds", post(create, "Makes a guild that you own.")).route(
+        "/guilds/{guild_id}",
+        get(read, "One guild that you are a member of.")
+            .patch(edit, "Changes a guild: MANAGE_GUILD; giving it away takes its owner.")
+            .delete(delete, "Deletes a guild that you own."),
+    )
 }
 
 struct Create {

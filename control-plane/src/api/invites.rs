@@ -5,14 +5,14 @@ use super::body::{Body, Caller, Ids, Person, Query};
 use super::codes;
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
 use crate::guild;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, StoredInvite};
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::model::{Invite, InviteChannel, InviteGuild, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
 use serde_json::{Value, json};
@@ -23,11 +23,20 @@ const DEFAULT_AGE: u32 = 86_400;
 const LONGEST_AGE: i64 = 604_800;
 const MOST_USES: i64 = 100;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/channels/{channel_id}/invites", get(of_channel).post(create))
-        .route("/guilds/{guild_id}/invites", get(of_guild))
-        .route("/invites/{code}", get(read).post(join).delete(delete))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            "/channels/{channel_id}/invites",
+            get(of_channel, "Lists the channel's invites: MANAGE_CHANNELS.")
+                .post(create, "Makes an invite: CREATE_INSTANT_INVITE."),
+        )
+        .route("/guilds/{guild_id}/invites", get(of_guild, "Lists the guild's invites: MANAGE_GUILD."))
+        .route(
+            "/invites/{code}",
+            get(read, "What an invite leads to.")
+                .post(join, "Joins the guild of an invite.")
+                .delete(delete, "Revokes an invite: MANAGE_CHANNELS in its channel, or MANAGE_GUILD."),
+        )
 }
 
 struct Create {

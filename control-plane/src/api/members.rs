@@ -4,13 +4,13 @@ use super::access::Access;
 use super::body::{Body, Caller, Ids, Query};
 use super::error::{ApiError, Refine, Result};
 use super::form::{Errors, Form, Patch, Shape};
+use super::routes::{Routes, get, patch, put};
 use crate::app::App;
 use crate::audit::{By, Entry};
 use crate::store::{Conflict, Left};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, patch, put};
-use axum::{Json, Router};
 use guildhall_protocol::model::{AuditAction, Member, parse_timestamp, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
 
@@ -18,13 +18,13 @@ use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, Use
 const LONGEST_TIMEOUT_MS: u64 = 28 * 86_400_000;
 const ROLES_PER_MEMBER: usize = 250;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/guilds/{guild_id}/members", get(list))
-        .route("/guilds/{guild_id}/members/@me", patch(edit_me))
-        .route("/guilds/{guild_id}/members/{user_id}", get(read).patch(edit).delete(kick))
-        .route("/guilds/{guild_id}/members/{user_id}/roles/{role_id}", put(give_role).delete(take_role))
-        .route("/guilds/{guild_id}/members/search", get(search))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/guilds/{guild_id}/members", get(list, "Lists members, by id."))
+        .route("/guilds/{guild_id}/members/@me", patch(edit_me, "Changes your own membership: CHANGE_NICKNAME for the nickname."))
+        .route("/guilds/{guild_id}/members/{user_id}", get(read, "One member.").patch(edit, "Changes a member: MANAGE_NICKNAMES, MANAGE_ROLES, MUTE_MEMBERS, DEAFEN_MEMBERS, MOVE_MEMBERS or MODERATE_MEMBERS, by what changes.").delete(kick, "Removes a member: KICK_MEMBERS."))
+        .route("/guilds/{guild_id}/members/{user_id}/roles/{role_id}", put(give_role, "Gives a member a role: MANAGE_ROLES.").delete(take_role, "Takes a role from a member: MANAGE_ROLES."))
+        .route("/guilds/{guild_id}/members/search", get(search, "Finds members by the beginning of their name."))
 }
 
 const UNKNOWN_MEMBER: [(Conflict, ErrorCode); 1] = [(Conflict::Missing, ErrorCode::UnknownMember)];

@@ -9,14 +9,14 @@ use super::body::{Body, Caller, Ids, Query};
 use super::components::IS_COMPONENTS_V2;
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
+use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, Page, REPLY};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use guildhall_protocol::model::Message;
 use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions};
 
@@ -27,11 +27,23 @@ const BULK_AGE_MS: u64 = 14 * 86_400_000;
 const SETTABLE_FLAGS: i64 = (1 << 2) | (1 << 12) | IS_COMPONENTS_V2 as i64;
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/channels/{channel_id}/messages", get(list).post(create::create))
-        .route("/channels/{channel_id}/messages/bulk-delete", post(delete_many))
-        .route("/channels/{channel_id}/messages/{message_id}", get(read).patch(edit::edit).delete(delete))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            "/channels/{channel_id}/messages",
+            get(list, "A page of messages, newest first: READ_MESSAGE_HISTORY.")
+                .post(create::create, "Sends a message: SEND_MESSAGES."),
+        )
+        .route(
+            "/channels/{channel_id}/messages/bulk-delete",
+            post(delete_many, "Deletes 2 to 100 messages of the last two weeks: MANAGE_MESSAGES."),
+        )
+        .route(
+            "/channels/{channel_id}/messages/{message_id}",
+            get(read, "One message: READ_MESSAGE_HISTORY.")
+                .patch(edit::edit, "Changes your message; MANAGE_MESSAGES for the flags of others.")
+                .delete(delete, "Deletes your message; MANAGE_MESSAGES for those of others."),
+        )
 }
 
 struct List {

@@ -4,13 +4,12 @@ use super::access::Access;
 use super::body::{Body, Caller, Ids};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape};
+use super::routes::{Routes, put};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::Conflict;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::put;
 use guildhall_protocol::model::{Channel, Overwrite, OverwriteKind};
 use guildhall_protocol::permissions::may_change_overwrite;
 use guildhall_protocol::{ChannelId, ErrorCode, Permissions, RoleId, Snowflake};
@@ -19,8 +18,12 @@ use serde_json::Value;
 /// Overwrites per channel.
 const OVERWRITES: usize = 1000;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/channels/{channel_id}/permissions/{overwrite_id}", put(set).delete(remove))
+pub fn routes() -> Routes {
+    Routes::new().route(
+        "/channels/{channel_id}/permissions/{overwrite_id}",
+        put(set, "Sets what a role or member may do in a channel: MANAGE_ROLES.")
+            .delete(remove, "Removes a permission overwrite: MANAGE_ROLES."),
+    )
 }
 
 /// 0 or 1, and the spellings of older libraries.

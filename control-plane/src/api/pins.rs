@@ -3,14 +3,15 @@
 use super::body::{Caller, Ids, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape};
+use super::routes::{Routes, get, put};
 use crate::app::App;
 use crate::store::Conflict;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use guildhall_protocol::model::{Message, Pin, parse_timestamp, partial_member};
 use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Pins on one page.
@@ -18,12 +19,18 @@ const PAGE: u32 = 50;
 const MEANINGS: &[(Conflict, ErrorCode)] =
     &[(Conflict::Missing, ErrorCode::UnknownMessage), (Conflict::Full, ErrorCode::TooManyPins)];
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/channels/{channel_id}/messages/pins", get(list))
-        .route("/channels/{channel_id}/messages/pins/{message_id}", put(pin).delete(unpin))
-        .route("/channels/{channel_id}/pins", get(list_all))
-        .route("/channels/{channel_id}/pins/{message_id}", put(pin).delete(unpin))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/channels/{channel_id}/messages/pins", get(list, "A page of pinned messages, latest pin first."))
+        .route(
+            "/channels/{channel_id}/messages/pins/{message_id}",
+            put(pin, "Pins a message: PIN_MESSAGES.").delete(unpin, "Unpins a message: PIN_MESSAGES."),
+        )
+        .route("/channels/{channel_id}/pins", get(list_all, "The latest fifty pinned messages."))
+        .route(
+            "/channels/{channel_id}/pins/{message_id}",
+            put(pin, "Pins a message: PIN_MESSAGES.").delete(unpin, "Unpins a message: PIN_MESSAGES."),
+        )
 }
 
 struct List {
@@ -49,7 +56,7 @@ fn moment(form: &Form, key: &str) -> Option<u64> {
     moment
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Pins {
     items: Vec<Pin>,
     has_more: bool,

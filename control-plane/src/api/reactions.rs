@@ -5,24 +5,35 @@ use super::body::{Caller, Ids, Query};
 use super::emoji;
 use super::error::{ApiError, Refine, Result};
 use super::form::{Errors, Form, Shape};
+use super::routes::{Describe, Routes, delete, get, put};
 use crate::app::App;
 use crate::store::{Conflict, Reacted, ReactionKey};
+use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::routing::{delete, get, put};
-use axum::{Json, Router};
 use guildhall_protocol::model::{ReactionEmoji, User};
 use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, Snowflake, UserId};
 
 const GONE: &[(Conflict, ErrorCode)] = &[(Conflict::Missing, ErrorCode::UnknownMessage)];
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/channels/{channel_id}/messages/{message_id}/reactions", delete(clear))
-        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}", get(list).delete(clear_emoji))
-        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me", put(add).delete(take_back))
-        .route("/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}", delete(remove))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/channels/{channel_id}/messages/{message_id}/reactions", delete(clear, "Removes all reactions: MANAGE_MESSAGES."))
+        .route(
+            "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}",
+            get(list, "Who reacted with an emoji: READ_MESSAGE_HISTORY.")
+                .delete(clear_emoji, "Removes all reactions with an emoji: MANAGE_MESSAGES."),
+        )
+        .route(
+            "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me",
+            put(add, "Reacts to a message: ADD_REACTIONS for an emoji that nobody has reacted with.")
+                .delete(take_back, "Removes your reaction."),
+        )
+        .route(
+            "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}",
+            delete(remove, "Removes somebody's reaction: MANAGE_MESSAGES."),
+        )
 }
 
 /// The emoji in the path: a Unicode emoji. `name:id` stands for an emoji of a guild, of which there are none yet.
@@ -37,8 +48,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Emoji {
     }
 }
 
+impl Describe for Emoji {}
+
 /// Whose reaction.
 struct Reactor(UserId);
+
+impl Describe for Reactor {}
 
 impl<S: Send + Sync> FromRequestParts<S> for Reactor {
     type Rejection = ApiError;

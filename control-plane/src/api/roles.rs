@@ -3,22 +3,30 @@
 use super::body::{Body, Caller, Ids, Json as AnyJson};
 use super::error::{Refine, Result};
 use super::form::{Form, Shape, read_with};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::Conflict;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::model::{Role, RoleColors};
 use guildhall_protocol::permissions::{Rank, may_change_role};
 use guildhall_protocol::{ErrorCode, GuildId, Permissions, RoleId};
 use serde_json::json;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/guilds/{guild_id}/roles", get(list).post(create).patch(reorder))
-        .route("/guilds/{guild_id}/roles/{role_id}", get(read).patch(edit).delete(delete))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            "/guilds/{guild_id}/roles",
+            get(list, "Lists the roles.")
+                .post(create, "Makes a role: MANAGE_ROLES.")
+                .patch(reorder, "Moves roles: MANAGE_ROLES. The body is a list of `{id, position}`."),
+        )
+        .route(
+            "/guilds/{guild_id}/roles/{role_id}",
+            get(read, "One role.").patch(edit, "Changes a role: MANAGE_ROLES.").delete(delete, "Deletes a role: MANAGE_ROLES."),
+        )
 }
 
 struct Settings {

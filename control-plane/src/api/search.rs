@@ -3,13 +3,13 @@
 use super::body::{Caller, Ids, Query};
 use super::error::Result;
 use super::form::{Form, Shape};
+use super::routes::{Routes, get};
 use crate::app::App;
 use crate::store::{Facet, Order, Question, Search, SearchOutcome, Sender, Thing};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions};
 use serde_json::{Value, json};
 
@@ -23,10 +23,13 @@ const CHANNELS: usize = 500;
 const NOT_READY: u32 = 110_000;
 const RETRY_SECONDS: u32 = 2;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/guilds/{guild_id}/messages/search", get(in_guild))
-        .route("/channels/{channel_id}/messages/search", get(in_channel))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/guilds/{guild_id}/messages/search", get(in_guild, "Searches the messages of a guild that you may read."))
+        .route(
+            "/channels/{channel_id}/messages/search",
+            get(in_channel, "Searches the messages of a channel: READ_MESSAGE_HISTORY."),
+        )
 }
 
 /// What is asked for, but for where.

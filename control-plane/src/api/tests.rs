@@ -10,6 +10,7 @@ mod moderation;
 mod people;
 mod pins;
 mod reactions;
+mod reference;
 mod search;
 mod shapes;
 mod transport;

@@ -2,15 +2,15 @@
 
 use super::body::{Caller, Ids};
 use super::error::Result;
+use super::routes::{Routes, post};
 use crate::app::App;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
 use guildhall_protocol::ChannelId;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/channels/{channel_id}/typing", post(start))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/channels/{channel_id}/typing", post(start, "Shows that you are typing, for ten seconds: SEND_MESSAGES."))
 }
 
 /// Tells for the next ten seconds; clients repeat it while someone types. Nothing is stored.

@@ -4,27 +4,28 @@ use super::accounts::{PASSWORD, username};
 use super::body::{Body, Caller, Ids, Query};
 use super::error::Result;
 use super::form::{Errors, Form, Patch, Shape};
+use super::routes::{Routes, delete, get};
 use crate::app::App;
 use crate::store::Left;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use axum::{Json, Router};
 use guildhall_protocol::model::{CurrentUser, Member, User};
 use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Guilds per page of `GET /users/@me/guilds`.
 const GUILDS: i64 = 200;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/users/@me", get(me).patch(edit_me))
-        .route("/users/{user_id}", get(user))
-        .route("/users/@me/guilds", get(my_guilds))
-        .route("/users/@me/guilds/{guild_id}", delete(leave))
-        .route("/users/@me/guilds/{guild_id}/member", get(my_member))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/users/@me", get(me, "Who you are.").patch(edit_me, "Changes your account."))
+        .route("/users/{user_id}", get(user, "One user."))
+        .route("/users/@me/guilds", get(my_guilds, "Lists the guilds that you are a member of."))
+        .route("/users/@me/guilds/{guild_id}", delete(leave, "Leaves a guild."))
+        .route("/users/@me/guilds/{guild_id}/member", get(my_member, "Your own membership of a guild."))
 }
 
 async fn me(caller: Caller) -> Json<CurrentUser> {
@@ -102,7 +103,7 @@ impl Shape for Page {
 }
 
 /// A guild as a list shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PartialGuild {
     id: GuildId,
     name: String,

@@ -2,15 +2,17 @@
 
 use super::body::{Caller, Ids};
 use super::error::Result;
+use super::routes::{Routes, get};
 use crate::app::App;
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use guildhall_protocol::GuildId;
 use guildhall_protocol::model::VoiceRegion;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/voice/regions", get(regions)).route("/guilds/{guild_id}/regions", get(guild_regions))
+pub fn routes() -> Routes {
+    Routes::new()
+        .route("/voice/regions", get(regions, "Lists the voice regions."))
+        .route("/guilds/{guild_id}/regions", get(guild_regions, "Lists the voice regions for a guild."))
 }
 
 async fn regions(_: Caller) -> Json<Vec<VoiceRegion>> {

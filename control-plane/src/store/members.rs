@@ -8,6 +8,7 @@ use crate::audit::{By, Entry};
 use crate::event::Event;
 use guildhall_protocol::model::{AuditAction, Member, User, parse_timestamp, timestamp};
 use guildhall_protocol::{GuildId, RoleId, UserId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -15,7 +16,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::collections::HashMap;
 
 /// One entry of a guild's ban list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Ban {
     pub reason: Option<String>,
     pub user: User,

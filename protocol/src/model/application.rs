@@ -2,10 +2,11 @@
 
 use super::User;
 use crate::ApplicationId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /applications/@me` and `GET /oauth2/applications/@me`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Application {
     pub id: ApplicationId,
     pub name: String,

@@ -1,9 +1,11 @@
 //! Channels and their permission overwrites.
 
 use crate::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(inline, with = "u8")]
 pub enum ChannelType {
     Text,
     Dm,
@@ -68,7 +70,7 @@ impl<'de> Deserialize<'de> for ChannelType {
 }
 
 /// A guild channel. Keys that belong to other channel types are written as `null`, which libraries accept for all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Channel {
     pub id: ChannelId,
     #[serde(rename = "type")]
@@ -94,7 +96,8 @@ pub struct Channel {
     pub rtc_region: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(inline, with = "u8")]
 pub enum OverwriteKind {
     Role,
     Member,
@@ -120,7 +123,7 @@ impl<'de> Deserialize<'de> for OverwriteKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Overwrite {
     /// A role id or a user id, by `kind`.
     pub id: Snowflake,

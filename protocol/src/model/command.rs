@@ -1,10 +1,12 @@
 //! Application commands: what a bot offers to be asked.
 
 use crate::{ApplicationId, CommandId, GuildId, Permissions, Snowflake};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
+#[schemars(inline, with = "u8")]
 pub enum CommandKind {
     /// `/name` with options.
     ChatInput,
@@ -44,7 +46,7 @@ impl<'de> Deserialize<'de> for CommandKind {
 }
 
 /// A command as REST writes it, and as it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Command {
     pub id: CommandId,
     pub application_id: ApplicationId,

@@ -2,10 +2,11 @@
 
 use super::{Channel, Empty, User, VoiceState};
 use crate::{ApplicationId, ChannelId, GuildId, Permissions, RoleId, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A guild as `GET /guilds/{id}` and GUILD_UPDATE write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Guild {
     pub id: GuildId,
     pub name: String,
@@ -99,7 +100,7 @@ impl Guild {
 }
 
 /// What READY lists for each guild before its GUILD_CREATE arrives, and what GUILD_DELETE carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnavailableGuild {
     pub id: GuildId,
     /// `true`: not loaded yet, or an outage. `false` in GUILD_DELETE: the user is no longer a member.
@@ -107,7 +108,7 @@ pub struct UnavailableGuild {
 }
 
 /// The GUILD_CREATE dispatch: the guild and everything in it that this session may see.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GuildCreate {
     #[serde(flatten)]
     pub guild: Guild,
@@ -126,7 +127,7 @@ pub struct GuildCreate {
     pub soundboard_sounds: Empty,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Role {
     pub id: RoleId,
     pub name: String,
@@ -167,14 +168,14 @@ impl Role {
 }
 
 /// What a managed role belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleTags {
     /// The bot that came with this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<UserId>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleColors {
     pub primary_color: u32,
     pub secondary_color: Option<u32>,
@@ -182,7 +183,7 @@ pub struct RoleColors {
 }
 
 /// A member as it is stored and sent; `user` is always present in what we write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     pub user: User,
     pub nick: Option<String>,

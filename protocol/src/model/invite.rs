@@ -2,10 +2,11 @@
 
 use super::{ChannelType, User};
 use crate::{ChannelId, GuildId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A guild invite with its metadata.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Invite {
     /// 0: guild.
     #[serde(rename = "type")]
@@ -31,7 +32,7 @@ pub struct Invite {
 }
 
 /// What a non-member may know of the guild.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InviteGuild {
     pub id: GuildId,
     pub name: String,
@@ -48,7 +49,7 @@ pub struct InviteGuild {
     pub premium_tier: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InviteChannel {
     pub id: ChannelId,
     pub name: String,

@@ -2,10 +2,11 @@
 
 use super::{Empty, Member, Reaction, User};
 use crate::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, WebhookId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A client's own key for a message, echoed back: a string of at most 25 characters or an integer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Nonce {
     Number(i64),
@@ -13,7 +14,7 @@ pub enum Nonce {
 }
 
 /// A message as REST and MESSAGE_CREATE / MESSAGE_UPDATE write it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     pub id: MessageId,
     pub channel_id: ChannelId,
@@ -68,7 +69,7 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageReference {
     /// 0 reply, 1 forward.
     #[serde(default, rename = "type")]
@@ -123,7 +124,7 @@ impl Message {
 }
 
 /// A pinned message, as the list of pins shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pin {
     pub pinned_at: String,
     pub message: Message,

@@ -2,10 +2,11 @@
 
 use super::Empty;
 use crate::Snowflake;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What someone reacted with. A Unicode emoji is its own name and has no id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReactionEmoji {
     pub id: Option<Snowflake>,
     pub name: String,
@@ -18,7 +19,7 @@ impl ReactionEmoji {
 }
 
 /// One emoji below a message, as one reader sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reaction {
     pub emoji: ReactionEmoji,
     pub count: u32,
@@ -38,7 +39,7 @@ impl Reaction {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReactionCounts {
     pub burst: u32,
     pub normal: u32,

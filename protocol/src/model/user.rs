@@ -1,10 +1,11 @@
 //! Accounts: people and bots.
 
 use crate::UserId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A user as others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     pub id: UserId,
     pub username: String,
@@ -61,7 +62,7 @@ impl User {
 }
 
 /// A user as it sees itself (`GET /users/@me`, READY).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CurrentUser {
     #[serde(flatten)]
     pub user: User,

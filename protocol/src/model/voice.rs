@@ -2,10 +2,11 @@
 
 use super::Member;
 use crate::{ChannelId, GuildId, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a user is connected and how: VOICE_STATE_UPDATE, and (without `member`) GUILD_CREATE.voice_states.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VoiceState {
     pub guild_id: GuildId,
     /// `null`: not connected any more.
@@ -27,7 +28,7 @@ pub struct VoiceState {
 }
 
 /// `GET /voice/regions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoiceRegion {
     pub id: String,
     pub name: String,
