@@ -394,7 +394,7 @@ export class App {
 
   #resolve(route: Route): Route {
     const { isLoaded, guilds, channels, privateChannels } = this.store.getState();
-    if (route.name === "private" && isLoaded && privateChannels[route.channelId] === undefined) return { name: "home" };
+    if (route.name === "private" && isLoaded && privateChannels[route.channelId] === undefined) return { name: "friends" };
     if (route.name !== "guild" || !isLoaded) return route;
     // A guild that was just joined arrives by its GUILD_CREATE a moment after the answer; until then the route waits.
     if (guilds[route.guildId] === undefined || (route.channelId !== null && channels[route.channelId] !== undefined)) return route;

@@ -95,7 +95,7 @@ describe("parse", () => {
 });
 
 describe("routes", () => {
-  it.each(["/", "/channels/@me/30", "/channels/10", "/channels/10/20", "/invite/aBc-12"])("reads %s and writes it back", (path) => {
+  it.each(["/", "/channels/@me", "/channels/@me/30", "/channels/10", "/channels/10/20", "/invite/aBc-12"])("reads %s and writes it back", (path) => {
     expect(formatRoute(parseRoute(path))).toBe(path);
   });
 

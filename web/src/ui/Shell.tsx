@@ -17,10 +17,10 @@ export function Shell() {
   const guildId = usePage((page) => (page.route.name === "guild" ? page.route.guildId : null));
   const channelId = usePage((page) => (page.route.name === "guild" || page.route.name === "private" ? page.route.channelId : null));
   const isPrivate = usePage((page) => page.route.name === "private");
+  const isAtFriends = usePage((page) => page.route.name === "friends");
   const channelType = useModel((model) => (channelId === null ? null : (model.channels[channelId]?.type ?? null)));
   const guildName = useModel((model) => (guildId === null ? null : (model.guilds[guildId]?.name ?? null)));
   const channelName = useModel((model) => (channelId === null ? null : placeName(model, channelId)));
-  const hasGuilds = useModel((model) => model.guildOrder.length > 0 || Object.keys(model.relationships).length > 0);
   const [hasMembers, setHasMembers] = useState(() => window.innerWidth >= 1100);
   const [pane, setPane] = useState<"places" | "channel">("channel");
   useShortcuts();
@@ -39,7 +39,7 @@ export function Shell() {
       </div>
       {isPrivate && channelId !== null ? (
         <ChatView key={channelId} guildId={null} channelId={channelId} members={members} onBack={openPlaces} />
-      ) : guildId === null && hasGuilds ? (
+      ) : isAtFriends ? (
         <Friends onBack={openPlaces} onOpen={openChannel} />
       ) : guildId === null || guildName === null ? (
         <Welcome isMissing={guildId !== null} />

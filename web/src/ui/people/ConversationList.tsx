@@ -15,7 +15,7 @@ import own from "./people.module.css";
 export function ConversationList({ openChannelId, onOpen }: { openChannelId: Id | null; onOpen: () => void }) {
   const app = useApp();
   const channels = useModel(privateChannels);
-  const isAtFriends = usePage((page) => page.route.name === "home");
+  const isAtFriends = usePage((page) => page.route.name === "friends");
   const [isNew, setNew] = useState(false);
   return (
     <>
@@ -34,7 +34,7 @@ export function ConversationList({ openChannelId, onOpen }: { openChannelId: Id 
               aria-current={isAtFriends ? "page" : undefined}
               data-testid="friends"
               onClick={() => {
-                app.go({ name: "home" });
+                app.go({ name: "friends" });
                 onOpen();
               }}
             >
