@@ -4,7 +4,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import { type EmojiRef, type Id, type Invite, type Message, RelationshipType } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import type { Dispatch } from "./gateway/protocol";
 import { Interactions } from "./interactions";
@@ -97,6 +97,24 @@ export class App {
     this.go({ name: "home" });
   }
 
+  async updateMe(change: { global_name?: string | null; avatar?: string | null }): Promise<void> {
+    await this.#api.updateMe(change);
+  }
+
+  /** Every other session ends; this one goes on with a new token. */
+  async changePassword(password: string, newPassword: string): Promise<void> {
+    const { token } = await this.#api.updateMe({ password, new_password: newPassword });
+    if (token !== undefined) this.#useToken(token);
+  }
+
+  async sessions(): Promise<readonly LoginSession[]> {
+    return (await this.#api.sessions()).user_sessions;
+  }
+
+  async logoutSessions(hashes: readonly string[], password: string): Promise<void> {
+    await this.#api.logoutSessions(hashes, password);
+  }
+
   // Places.
 
   go(route: Route): void {
@@ -180,6 +198,13 @@ export class App {
     } catch (error) {
       this.notify(`${failure} ${sentence(error)}`);
     }
+  }
+
+  // Running a guild.
+
+  /** The requests of the guild's settings and of moderation, which keep their results in the form that asked. */
+  get guilds(): Pick<ApiClient, "updateGuild" | "deleteGuild" | "createEmoji" | "deleteEmoji" | "bans" | "unban" | "auditLog" | "kick" | "ban" | "timeOut" | "setRole"> {
+    return this.#api;
   }
 
   createInvite(channelId: Id): Promise<Invite> {

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { Channel, CommandIndex, EmojiRef, Guild, Id, Invite, Message, PrivateChannel } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, PrivateChannel } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -38,6 +38,51 @@ export class ApiClient {
   }
   logout() {
     return this.#send<void>("POST", "/auth/logout", {});
+  }
+
+  /** Only the fields given are changed; a new password answers with a new token. */
+  updateMe(change: { global_name?: string | null; avatar?: string | null; password?: string; new_password?: string }) {
+    return this.#send<CurrentUser & { token?: string }>("PATCH", "/users/@me", change);
+  }
+  sessions() {
+    return this.#send<{ user_sessions: LoginSession[] }>("GET", "/auth/sessions");
+  }
+  logoutSessions(hashes: readonly string[], password: string) {
+    return this.#send<void>("POST", "/auth/sessions/logout", { session_id_hashes: hashes, password });
+  }
+
+  updateGuild(guild: Id, change: { name?: string; icon?: string | null }) {
+    return this.#send<Guild>("PATCH", `/guilds/${guild}`, change);
+  }
+  deleteGuild(guild: Id) {
+    return this.#send<void>("DELETE", `/guilds/${guild}`);
+  }
+  createEmoji(guild: Id, name: string, image: string) {
+    return this.#send<GuildEmoji>("POST", `/guilds/${guild}/emojis`, { name, image, roles: [] });
+  }
+  deleteEmoji(guild: Id, emoji: Id) {
+    return this.#send<void>("DELETE", `/guilds/${guild}/emojis/${emoji}`);
+  }
+  bans(guild: Id) {
+    return this.#send<Ban[]>("GET", `/guilds/${guild}/bans?limit=1000`);
+  }
+  unban(guild: Id, user: Id) {
+    return this.#send<void>("DELETE", `/guilds/${guild}/bans/${user}`);
+  }
+  auditLog(guild: Id, before: Id | null) {
+    return this.#send<AuditLog>("GET", `/guilds/${guild}/audit-logs?limit=50${before === null ? "" : `&before=${before}`}`);
+  }
+  kick(guild: Id, user: Id, reason: string) {
+    return this.#send<void>("DELETE", `/guilds/${guild}/members/${user}`, undefined, reason);
+  }
+  ban(guild: Id, user: Id, deleteSeconds: number, reason: string) {
+    return this.#send<void>("PUT", `/guilds/${guild}/bans/${user}`, { delete_message_seconds: deleteSeconds }, reason);
+  }
+  timeOut(guild: Id, user: Id, until: string | null, reason: string) {
+    return this.#send<Member>("PATCH", `/guilds/${guild}/members/${user}`, { communication_disabled_until: until }, reason);
+  }
+  setRole(guild: Id, user: Id, role: Id, isGranted: boolean) {
+    return this.#send<void>(isGranted ? "PUT" : "DELETE", `/guilds/${guild}/members/${user}/roles/${role}`);
   }
 
   createGuild(name: string) {
@@ -134,21 +179,22 @@ export class ApiClient {
     return this.#send<void>("POST", `/channels/${channel}/typing`);
   }
 
-  async #send<T>(method: string, path: string, body?: object, attempt = 0): Promise<T> {
+  async #send<T>(method: string, path: string, body?: object, reason = "", attempt = 0): Promise<T> {
     try {
-      return await this.#once<T>(method, path, body);
+      return await this.#once<T>(method, path, body, reason);
     } catch (error) {
       const waitMs = error instanceof ApiError ? error.retryAfterMs : null;
       if (waitMs === null || waitMs > MAX_RATE_LIMIT_WAIT_MS || attempt >= MAX_RATE_LIMIT_RETRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, waitMs));
-      return this.#send<T>(method, path, body, attempt + 1);
+      return this.#send<T>(method, path, body, reason, attempt + 1);
     }
   }
 
-  async #once<T>(method: string, path: string, body?: object): Promise<T> {
+  async #once<T>(method: string, path: string, body: object | undefined, reason: string): Promise<T> {
     const token = this.#token;
     const headers: Record<string, string> = {};
     if (token !== null) headers["Authorization"] = token;
+    if (reason !== "") headers["X-Audit-Log-Reason"] = encodeURIComponent(reason);
     const timeoutMs = body instanceof FormData ? UPLOAD_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
     const init: RequestInit = { method, headers, signal: AbortSignal.timeout(timeoutMs) };
     if (body instanceof FormData) {

@@ -332,3 +332,28 @@ export interface ReadState {
   last_message_id: Id | null;
   mention_count: number;
 }
+
+export interface LoginSession {
+  id_hash: string;
+  approx_last_used_time: string;
+  client_info: { os: string | null; platform: string | null; location?: string | null };
+}
+
+export interface Ban {
+  reason: string | null;
+  user: User;
+}
+
+export interface AuditLogEntry {
+  id: Id;
+  action_type: number;
+  user_id: Id | null;
+  target_id: string | null;
+  reason?: string;
+  changes?: { key: string; old_value?: unknown; new_value?: unknown }[];
+}
+
+export interface AuditLog {
+  audit_log_entries: AuditLogEntry[];
+  users: User[];
+}

@@ -5,15 +5,22 @@ import type { Channel, Guild, Id, Overwrite } from "../api/types";
 
 export const Permission = {
   createInvite: 1n << 0n,
+  kickMembers: 1n << 1n,
+  banMembers: 1n << 2n,
   administrator: 1n << 3n,
   manageChannels: 1n << 4n,
+  manageGuild: 1n << 5n,
+  addReactions: 1n << 6n,
+  viewAuditLog: 1n << 7n,
   viewChannel: 1n << 10n,
   sendMessages: 1n << 11n,
-  addReactions: 1n << 6n,
   manageMessages: 1n << 13n,
   attachFiles: 1n << 15n,
   readHistory: 1n << 16n,
   connect: 1n << 20n,
+  manageRoles: 1n << 28n,
+  manageExpressions: 1n << 30n,
+  moderateMembers: 1n << 40n,
   pinMessages: 1n << 51n,
 } as const;
 

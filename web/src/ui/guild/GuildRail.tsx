@@ -46,6 +46,7 @@ function GuildItem({ id, isOpen }: { id: Id; isOpen: boolean }) {
   const name = useModel((model) => model.guilds[id]?.name ?? null);
   const isUnread = useModel((model) => isGuildUnread(model, id));
   const mentions = useModel((model) => mentionCount(model, id));
+  const icon = useModel((model) => model.guilds[id]?.icon ?? null);
   if (name === null) return <li className={styles.ghost} aria-hidden="true" />;
   return (
     <li className={styles.item} data-open={isOpen} data-unread={isUnread && !isOpen}>
@@ -57,7 +58,7 @@ function GuildItem({ id, isOpen }: { id: Id; isOpen: boolean }) {
         data-testid="guild-item"
         onClick={() => app.openGuild(id)}
       >
-        <GuildBanner id={id} name={name} size={44} />
+        <GuildBanner id={id} name={name} icon={icon} size={44} />
         <span className={styles.count}>
           <Badge count={mentions} />
         </span>

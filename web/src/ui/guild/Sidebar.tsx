@@ -4,11 +4,12 @@ import { Permission } from "../../state/permissions";
 import { channelGroups, firstTextChannel, mayInChannel, mayInGuild } from "../../state/select";
 import { useApp, useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { InviteIcon, LeaveIcon, PlusIcon } from "../parts/icons";
+import { GearIcon, InviteIcon, LeaveIcon, PlusIcon } from "../parts/icons";
 import { ConversationList } from "../people/ConversationList";
 import { VoicePanel } from "../voice/VoicePanel";
 import { ChannelItem, VoiceChannelItem } from "./ChannelItem";
 import { ConfirmDialog, CreateChannelDialog, InviteDialog } from "./dialogs";
+import { GuildSettings, mayRun } from "../settings/GuildSettings";
 import styles from "./Sidebar.module.css";
 import { UserPanel } from "./UserPanel";
 
@@ -29,7 +30,7 @@ export function Sidebar({ guildId, openChannelId, onOpenChannel }: Props) {
   );
 }
 
-type Open = { name: "invite" | "leave" } | { name: "channel"; kind: number; categoryId: Id | null };
+type Open = { name: "invite" | "leave" | "settings" } | { name: "channel"; kind: number; categoryId: Id | null };
 
 function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guildId: Id }) {
   const app = useApp();
@@ -39,6 +40,7 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
   const mayCreate = useModel((model) => mayInGuild(model, guildId, Permission.manageChannels));
   const inviteTo = useModel((model) => openChannelId ?? firstTextChannel(model, guildId));
   const mayInvite = useModel((model) => inviteTo !== null && mayInChannel(model, inviteTo, Permission.createInvite));
+  const mayManage = useModel((model) => mayRun(model, guildId));
   const [dialog, setDialog] = useState<Open | null>(null);
   const close = () => setDialog(null);
   return (
@@ -53,6 +55,11 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
         {mayInvite && (
           <IconButton label="Invite people" data-testid="invite-create" onClick={() => setDialog({ name: "invite" })}>
             <InviteIcon />
+          </IconButton>
+        )}
+        {mayManage && (
+          <IconButton label="Guild settings" data-testid="guild-settings" onClick={() => setDialog({ name: "settings" })}>
+            <GearIcon />
           </IconButton>
         )}
         {!isOwner && (
@@ -91,6 +98,7 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
           </section>
         ))}
       </nav>
+      {dialog?.name === "settings" && <GuildSettings guildId={guildId} onClose={close} />}
       {dialog?.name === "channel" && <CreateChannelDialog guildId={guildId} kind={dialog.kind} categoryId={dialog.categoryId} onClose={close} />}
       {dialog?.name === "invite" && inviteTo !== null && <InviteDialog guildName={guildName} channelId={inviteTo} onClose={close} />}
       {dialog?.name === "leave" && (

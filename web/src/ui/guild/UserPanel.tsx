@@ -1,7 +1,9 @@
+import { useState } from "react";
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
 import { IconButton } from "../parts/Button";
-import { HeadphonesIcon, HeadphonesOffIcon, LogoutIcon, MicrophoneIcon, MicrophoneOffIcon } from "../parts/icons";
+import { GearIcon, HeadphonesIcon, HeadphonesOffIcon, LogoutIcon, MicrophoneIcon, MicrophoneOffIcon } from "../parts/icons";
+import { UserSettings } from "../settings/UserSettings";
 import styles from "./UserPanel.module.css";
 
 /** Who one is, the two switches that hold for every call, and the way out. */
@@ -11,11 +13,12 @@ export function UserPanel() {
   const gateway = useModel((model) => model.gateway);
   const isMuted = useVoice((voice) => voice.isMuted);
   const isDeafened = useVoice((voice) => voice.isDeafened);
+  const [hasSettings, setSettings] = useState(false);
   if (me === null) return null;
   const name = me.global_name ?? me.username;
   return (
     <section className={styles.panel} aria-label="You">
-      <Avatar id={me.id} name={name} size={36} status={gateway === "ready" ? "online" : "offline"} />
+      <Avatar id={me.id} name={name} hash={me.avatar ?? null} size={36} status={gateway === "ready" ? "online" : "offline"} />
       <div className={styles.who} data-testid="user-panel">
         <strong title={name}>{name}</strong>
         <span>{gateway === "ready" ? "Online" : "Offline"}</span>
@@ -26,9 +29,13 @@ export function UserPanel() {
       <IconButton label={isDeafened ? "Undeafen" : "Deafen"} isOn={isDeafened} data-testid="voice-deafen" onClick={() => app.voice.setDeafened(!isDeafened)}>
         {isDeafened ? <HeadphonesOffIcon /> : <HeadphonesIcon />}
       </IconButton>
+      <IconButton label="Your account" data-testid="user-settings" onClick={() => setSettings(true)}>
+        <GearIcon />
+      </IconButton>
       <IconButton label="Log out" data-testid="logout" onClick={() => void app.logout()}>
         <LogoutIcon size={18} />
       </IconButton>
+      {hasSettings && <UserSettings onClose={() => setSettings(false)} />}
     </section>
   );
 }
