@@ -27,9 +27,11 @@ mod messages;
 mod overwrites;
 pub(crate) mod passwords;
 mod pins;
+mod private_channels;
 pub(crate) mod rate_limit;
 mod reactions;
 mod reference;
+mod relationships;
 mod roles;
 mod routes;
 mod search;
@@ -69,8 +71,10 @@ fn routes() -> Routes {
         .merge(messages::routes())
         .merge(overwrites::routes())
         .merge(pins::routes())
+        .merge(private_channels::routes())
         .merge(reactions::routes())
         .merge(reference::routes())
+        .merge(relationships::routes())
         .merge(roles::routes())
         .merge(search::routes())
         .merge(typing::routes())

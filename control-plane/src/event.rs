@@ -4,18 +4,22 @@
 //! topic, and reaches the hub after the commit in that order. An ephemeral event (typing, presence, voice state) has no
 //! sequence and no row: losing one is harmless.
 
-use guildhall_protocol::model::{AuditEntry, Channel, Guild, Invite, Member, Message, ReactionEmoji, Role, User};
+mod people;
+
+pub use people::{Personal, PrivateNews};
+
+use guildhall_protocol::model::{AuditEntry, Channel, Guild, Invite, Member, Message, PrivateChannel, ReactionEmoji, Role, User};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a sequence number counts within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// Messages of one channel.
+    /// Messages of one channel; for a private channel all that happens to it.
     Channel(ChannelId),
     /// Everything else of one guild.
     Guild(GuildId),
-    /// An account: name, memberships gained and lost.
+    /// An account: name, friends, what it has read and set.
     User(UserId),
 }
 
@@ -146,6 +150,15 @@ pub enum Event {
     UserUpdate {
         user: Box<User>,
     },
+    PrivateChannel {
+        /// As it is after the change, with all its recipients.
+        channel: Box<PrivateChannel>,
+        news: PrivateNews,
+    },
+    Personal {
+        user_id: UserId,
+        news: Personal,
+    },
 }
 
 impl Event {
@@ -178,6 +191,8 @@ impl Event {
             | Self::ReactionRemoveAll { channel_id, .. }
             | Self::ChannelPinsUpdate { channel_id, .. } => Topic::Channel(*channel_id),
             Self::UserUpdate { user } => Topic::User(user.id),
+            Self::PrivateChannel { channel, .. } => Topic::Channel(channel.id),
+            Self::Personal { user_id, .. } => Topic::User(*user_id),
         }
     }
 }

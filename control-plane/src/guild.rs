@@ -201,7 +201,9 @@ impl State {
             | Event::ReactionAdd { .. }
             | Event::ReactionRemove { .. }
             | Event::ReactionRemoveEmoji { .. }
-            | Event::ReactionRemoveAll { .. } => {}
+            | Event::ReactionRemoveAll { .. }
+            | Event::PrivateChannel { .. }
+            | Event::Personal { .. } => {}
         }
     }
 

@@ -8,6 +8,7 @@ pub mod core;
 mod events;
 mod greeting;
 mod members;
+pub mod private;
 pub(crate) mod seats;
 #[cfg(test)]
 mod tests;
@@ -23,13 +24,15 @@ use crate::gateway::starts::Remaining;
 use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
 use crate::ids::unix_ms;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::voice::Door;
 use core::{Attached, Core, Missing, Moment};
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::gateway::{CloseCode, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate};
+use guildhall_protocol::model::PrivateChannel;
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
+use private::Belongings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -40,6 +43,8 @@ use tokio::task::JoinHandle;
 const TICK: Duration = Duration::from_millis(500);
 /// Events per read when a gap is filled.
 const RECOVERY: u32 = 256;
+/// How often someone's own things are read anew because they changed meanwhile; after that a stale list must do.
+const READS: u32 = 8;
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -74,6 +79,8 @@ struct Inner {
     core: RwLock<Core>,
     /// Guilds are loaded one after another, so that what is committed meanwhile waits in one place.
     loading: tokio::sync::Mutex<()>,
+    /// The same for private channels, which do not wait for a large guild.
+    loading_private: tokio::sync::Mutex<()>,
     /// Rings when there may be something for the voice node.
     node_bell: Notify,
     is_closing: watch::Sender<bool>,
@@ -107,6 +114,7 @@ impl Hub {
             store,
             core: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
+            loading_private: tokio::sync::Mutex::default(),
             node_bell: Notify::new(),
             is_closing: watch::Sender::new(false),
             sockets: Mutex::new(Some(mpsc::channel(1))),
@@ -159,6 +167,11 @@ impl Hub {
                 Missing::Guild(id) => {
                     // Whoever is online gets the guild by its being loaded. If it cannot be, the event concerns nobody.
                     if self.load(id).await {
+                        waiting.push_front(next);
+                    }
+                }
+                Missing::Private(id) => {
+                    if self.load_private(id).await {
                         waiting.push_front(next);
                     }
                 }
@@ -219,6 +232,40 @@ impl Hub {
         self.core().guild(id).map(ask)
     }
 
+    /// Has the private channel in memory when it returns `true`.
+    async fn load_private(&self, id: ChannelId) -> bool {
+        if self.core().private(id).is_some() {
+            return true;
+        }
+        if self.core().channel_guild(id).is_some() {
+            return false;
+        }
+        // An event that is published meanwhile waits for this read and is applied on top of it.
+        let _turn = self.0.loading_private.lock().await;
+        if self.core().private(id).is_some() {
+            return true;
+        }
+        let found = self.0.store.find_private_channel(id).await.unwrap_or_else(|error| {
+            tracing::error!(%error, channel = %id, "a private channel cannot be loaded");
+            None
+        });
+        found.map(|channel| self.core_mut().insert_private(channel)).is_some()
+    }
+
+    pub async fn is_private(&self, id: ChannelId) -> bool {
+        self.load_private(id).await
+    }
+
+    /// Asks a private channel, loading it on first use. `None`: there is no such private channel, or the store failed (logged).
+    pub async fn with_private<R>(&self, id: ChannelId, ask: impl FnOnce(&PrivateChannel) -> R) -> Option<R> {
+        while self.load_private(id).await {
+            if let Some(channel) = self.core().private(id) {
+                return Some(ask(channel));
+            }
+        }
+        None
+    }
+
     /// The guild that a channel belongs to.
     pub async fn channel_guild(&self, id: ChannelId) -> Option<GuildId> {
         if let Some(guild) = self.core().channel_guild(id) {
@@ -273,7 +320,7 @@ impl Hub {
         if self.0.config.rate_limits && !self.core_mut().starts.take(user, Instant::now()) {
             return Err(Refusal::Invalid);
         }
-        let admission = admit(&caller, identify, origin, version, session_id)?;
+        let mut admission = admit(&caller, identify, origin, version, session_id)?;
         self.core_mut().arrive(user);
         let guilds = self.0.store.guild_ids_of(user).await;
         if let Ok(guilds) = &guilds {
@@ -281,17 +328,40 @@ impl Hub {
                 self.load(*guild).await;
             }
         }
-        let attached = self.change(|core, at| {
-            core.arrived(user);
-            // Without its guilds a session would look as if the user had left them all.
-            if guilds.is_err() { Err(CloseCode::UnknownError) } else { core.attach(admission, at) }
-        })?;
+        let mut tries = 0;
+        let attached = loop {
+            tries += 1;
+            let news = self.core().news_of(user);
+            let belongings = if caller.is_bot() { Ok(Belongings::default()) } else { self.belongings_of(user).await };
+            let is_known = guilds.is_ok() && belongings.is_ok();
+            admission.belongings = belongings.unwrap_or_default();
+            let attached = self.change(|core, at| {
+                // Something changed since it was read, and nobody was there to be told.
+                if core.news_of(user) != news && tries < READS {
+                    return None;
+                }
+                core.arrived(user);
+                // Without its guilds a session would look as if the user had left them all.
+                Some(if is_known { core.attach(admission.clone(), at) } else { Err(CloseCode::UnknownError) })
+            });
+            if let Some(attached) = attached {
+                break attached?;
+            }
+        };
         // A token that was revoked while the guilds were loading has ended all of its sessions but this one.
         if let Err(code) = self.authenticate(&token).await {
             self.change(|core, at| core.detach(&attached, false, at));
             return Err(code.into());
         }
         Ok(attached)
+    }
+
+    async fn belongings_of(&self, user: UserId) -> store::Result<Belongings> {
+        let store = &self.0.store;
+        Ok(Belongings {
+            private_channels: store.private_channels_of(user).await?,
+            relationships: store.relationships_of(user).await?,
+        })
     }
 
     /// Op 6: a client is back, with the number of the last dispatch that it has.

@@ -63,7 +63,9 @@ impl Core {
             return;
         }
         account.shown = shown;
-        for guild in account.guilds.clone() {
+        let guilds = account.guilds.clone();
+        self.tell_friends_presence(user);
+        for guild in guilds {
             self.tell_presence_in(user, guild);
         }
     }

@@ -14,6 +14,8 @@ mod invites;
 mod members;
 mod messages;
 mod outbox;
+mod private_channels;
+mod relationships;
 mod roles;
 mod search;
 #[cfg(test)]
@@ -30,6 +32,8 @@ pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
 pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent};
+pub use private_channels::{RECIPIENTS, Reach};
+pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 pub use tokens::{Caller, TokenHash};
 pub use users::Credentials;

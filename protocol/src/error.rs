@@ -60,6 +60,8 @@ codes! {
 
     TooManyGuilds = 30001, 400, "Maximum number of guilds reached (100)";
     TooManyPins = 30003, 400, "Maximum number of pins reached for the channel (250)";
+    TooManyFriends = 30002, 400, "Maximum number of friends reached (1000)";
+    TooManyRecipients = 30004, 400, "Maximum number of recipients reached (100)";
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
@@ -75,20 +77,30 @@ codes! {
     InteractionAnswered = 40060, 400, "Interaction has already been acknowledged.";
 
     MissingAccess = 50001, 403, "Missing Access";
+    /// An action that needs a guild.
+    NotInDms = 50003, 403, "Cannot execute action on a DM channel";
     CannotEditOthersMessage = 50005, 403, "Cannot edit a message authored by another user";
     EmptyMessage = 50006, 400, "Cannot send an empty message";
+    CannotMessageUser = 50007, 403, "Cannot send messages to this user";
     NotATextChannel = 50008, 400, "Cannot send messages in a non-text channel";
     MissingPermissions = 50013, 403, "You lack permissions to perform that action";
     BulkDeleteCount = 50016, 400, "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages to delete";
     SystemMessage = 50021, 403, "Cannot execute action on a system message";
     WrongChannelType = 50024, 400, "Cannot execute action on this channel type";
     InvalidRole = 50028, 400, "Invalid Role";
+    InvalidRecipients = 50033, 400, "Invalid Recipient(s)";
     TooOldToBulkDelete = 50034, 400, "A message provided was too old to bulk delete";
     InvalidForm = 50035, 400, "Invalid Form Body";
     InvalidApiVersion = 50041, 400, "Invalid API version provided";
     InvalidFile = 50046, 400, "Invalid file uploaded: this server does not store attachments yet";
     OwnerCannotLeave = 50055, 400, "Invalid Guild";
     InvalidJson = 50109, 400, "The request body contains invalid JSON.";
+
+    FriendRequestRefused = 80001, 403, "Friend request blocked";
+    BotsHaveNoFriends = 80002, 400, "Bots cannot have friends";
+    NoFriendOfOneself = 80003, 400, "Cannot send friend request to self";
+    NobodyOfThatName = 80004, 400, "No users with that username exist";
+    AlreadyFriends = 80007, 400, "You are already friends with that user";
 
     ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
 }

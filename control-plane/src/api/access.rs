@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::guild::State;
 use crate::ids::unix_ms;
 use crate::store::Caller;
-use guildhall_protocol::model::{Channel, Member, Role};
+use guildhall_protocol::model::{Channel, Member, PrivateChannel, Role, User};
 use guildhall_protocol::permissions::Rank;
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
 use std::time::Duration;
@@ -109,7 +109,22 @@ pub struct TextAccess<'a> {
 /// The kinds of places that messages are in.
 pub enum Venue<'a> {
     Guild { guild: Access<'a>, channel: &'a Channel },
+    Private { channel: &'a PrivateChannel },
 }
+
+/// What everyone may do in their private channels.
+const IN_PRIVATE: Permissions = Permissions(
+    Permissions::VIEW_CHANNEL.0
+        | Permissions::SEND_MESSAGES.0
+        | Permissions::READ_MESSAGE_HISTORY.0
+        | Permissions::EMBED_LINKS.0
+        | Permissions::ATTACH_FILES.0
+        | Permissions::ADD_REACTIONS.0
+        | Permissions::MENTION_EVERYONE.0
+        | Permissions::PIN_MESSAGES.0
+        | Permissions::USE_EXTERNAL_EMOJIS.0
+        | Permissions::USE_APPLICATION_COMMANDS.0,
+);
 
 impl<'a> TextAccess<'a> {
     pub fn require(&self, bits: Permissions) -> Result<()> {
@@ -124,6 +139,15 @@ impl<'a> TextAccess<'a> {
     pub fn guild(&self) -> Option<&Access<'a>> {
         match &self.venue {
             Venue::Guild { guild, .. } => Some(guild),
+            Venue::Private { .. } => None,
+        }
+    }
+
+    /// The other one, in a DM: whom to write to takes more than being in it.
+    pub fn partner(&self) -> Option<&'a User> {
+        match &self.venue {
+            Venue::Guild { .. } => None,
+            Venue::Private { channel } => channel.partner_of(self.user),
         }
     }
 
@@ -140,7 +164,7 @@ impl<'a> TextAccess<'a> {
     /// What it takes to write here.
     pub fn sending(&self) -> Permissions {
         match &self.venue {
-            Venue::Guild { .. } => Permissions::SEND_MESSAGES,
+            Venue::Guild { .. } | Venue::Private { .. } => Permissions::SEND_MESSAGES,
         }
     }
 
@@ -148,6 +172,7 @@ impl<'a> TextAccess<'a> {
     pub fn slowmode(&self) -> Option<Duration> {
         let seconds = match &self.venue {
             Venue::Guild { channel, .. } => channel.rate_limit_per_user,
+            Venue::Private { .. } => 0,
         };
         let is_exempt = [Permissions::BYPASS_SLOWMODE, Permissions::MANAGE_MESSAGES, Permissions::MANAGE_CHANNELS]
             .into_iter()
@@ -159,6 +184,7 @@ impl<'a> TextAccess<'a> {
     pub fn mentionable(&self) -> Mentionable<'_> {
         match &self.venue {
             Venue::Guild { guild, .. } => Mentionable::Guild(guild.state),
+            Venue::Private { channel } => Mentionable::Private(&channel.recipients),
         }
     }
 }
@@ -179,6 +205,9 @@ impl App {
 
     /// Asks about a channel that the caller may see.
     pub async fn in_channel<R>(&self, caller: &Caller, id: ChannelId, ask: impl FnOnce(ChannelAccess) -> Result<R>) -> Result<R> {
+        if self.hub().is_private(id).await {
+            return self.in_private(caller, id, |_| Err(ErrorCode::NotInDms.into())).await;
+        }
         let guild = self.hub().channel_guild(id).await.ok_or(ErrorCode::UnknownChannel)?;
         self.in_guild(caller, guild, |access| ask(access.channel(id)?)).await
     }
@@ -190,6 +219,15 @@ impl App {
         id: ChannelId,
         ask: impl FnOnce(TextAccess) -> Result<R>,
     ) -> Result<R> {
+        if self.hub().is_private(id).await {
+            let user = caller.id();
+            let permissions = IN_PRIVATE;
+            return self
+                .in_private(caller, id, |channel| {
+                    ask(TextAccess { user, channel_id: id, permissions, venue: Venue::Private { channel } })
+                })
+                .await;
+        }
         self.in_channel(caller, id, |ChannelAccess { guild, channel, permissions }| {
             if !channel.kind.holds_messages() {
                 return Err(ErrorCode::NotATextChannel.into());

@@ -1,10 +1,11 @@
 //! Channels of a guild.
 
 use super::access::Access;
-use super::body::{Body, Caller, Ids, Json as AnyJson};
+use super::body::{Body, Caller, Ids, Json as AnyJson, Query};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape, read_with};
 use super::overwrites::{check_changes, read_overwrites};
+use super::private_channels;
 use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
@@ -12,8 +13,10 @@ use crate::store::Conflict;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use guildhall_protocol::model::{Channel, ChannelType, Overwrite};
+use guildhall_protocol::model::{Channel, ChannelType, Overwrite, PrivateChannel};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 /// The bitrate of a new voice channel, bits per second.
@@ -64,6 +67,18 @@ impl Shape for Settings {
             rtc_region: form.text("rtc_region", 0..=64),
             overwrites: read_overwrites(form, "permission_overwrites"),
         }
+    }
+}
+
+/// The body that edits a channel of any kind.
+struct Edit {
+    settings: Settings,
+    group: private_channels::Edit,
+}
+
+impl Shape for Edit {
+    fn read(form: &Form) -> Self {
+        Self { settings: Settings::read(form), group: private_channels::Edit::read(form) }
     }
 }
 
@@ -213,8 +228,19 @@ async fn reorder(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<Json<Channel>> {
-    Ok(Json(app.in_channel(&caller, id, |access| Ok(access.channel.clone())).await?))
+/// A channel of any kind.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Shown {
+    Guild(Box<Channel>),
+    Private(PrivateChannel),
+}
+
+async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<Json<Shown>> {
+    if app.hub().is_private(id).await {
+        return Ok(Json(Shown::Private(private_channels::show(&app, &caller, id).await?)));
+    }
+    Ok(Json(Shown::Guild(app.in_channel(&caller, id, |access| Ok(Box::new(access.channel.clone()))).await?)))
 }
 
 async fn edit(
@@ -222,8 +248,11 @@ async fn edit(
     caller: Caller,
     by: By,
     Ids(id): Ids<ChannelId>,
-    Body(edit): Body<Settings>,
-) -> Result<Json<Channel>> {
+    Body(Edit { settings: edit, group }): Body<Edit>,
+) -> Result<Json<Shown>> {
+    if app.hub().is_private(id).await {
+        return Ok(Json(Shown::Private(private_channels::edit(&app, &caller, id, group).await?)));
+    }
     app.in_channel(&caller, id, |access| {
         access.require(Permissions::MANAGE_CHANNELS)?;
         if let Patch::Set(parent) = &edit.parent_id {
@@ -265,10 +294,20 @@ async fn edit(
         }
     };
     let meanings = [(Conflict::Missing, ErrorCode::UnknownChannel), (Conflict::Full, ErrorCode::TooManyOverwrites)];
-    Ok(Json(app.store().change_channel(by, id, change).await.refine(&meanings)?))
+    Ok(Json(Shown::Guild(Box::new(app.store().change_channel(by, id, change).await.refine(&meanings)?))))
 }
 
-async fn delete(State(app): State<App>, caller: Caller, by: By, Ids(id): Ids<ChannelId>) -> Result<Json<Channel>> {
+async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(id): Ids<ChannelId>,
+    Query(leave): Query<private_channels::Leave>,
+) -> Result<Json<Shown>> {
+    if app.hub().is_private(id).await {
+        return Ok(Json(Shown::Private(private_channels::leave(&app, &caller, id, leave).await?)));
+    }
     app.in_channel(&caller, id, |access| access.require(Permissions::MANAGE_CHANNELS)).await?;
-    Ok(Json(app.store().delete_channel(by, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?))
+    let deleted = app.store().delete_channel(by, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
+    Ok(Json(Shown::Guild(Box::new(deleted))))
 }

@@ -128,18 +128,22 @@ pub struct Mentions {
 /// Who can be mentioned in a place.
 pub enum Mentionable<'a> {
     Guild(&'a State),
+    /// The recipients of a private channel.
+    Private(&'a [User]),
 }
 
 impl Mentionable<'_> {
     fn user(&self, id: UserId) -> Option<&User> {
         match self {
             Self::Guild(guild) => Some(&guild.member(id)?.user),
+            Self::Private(recipients) => recipients.iter().find(|user| user.id == id),
         }
     }
 
     fn role(&self, id: RoleId) -> Option<&Role> {
         match self {
             Self::Guild(guild) => guild.role(id),
+            Self::Private(_) => None,
         }
     }
 }

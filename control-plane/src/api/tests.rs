@@ -9,6 +9,7 @@ mod model;
 mod moderation;
 mod people;
 mod pins;
+mod private;
 mod reactions;
 mod reference;
 mod search;
@@ -16,9 +17,13 @@ mod shapes;
 mod transport;
 
 use crate::app::{Config, ControlPlane, Registration};
+use crate::gateway::Origin;
+use crate::hub::core::Attached;
+use crate::hub::world::told;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
+use guildhall_protocol::gateway::{Identify, Intents, Shard};
 use guildhall_protocol::voice_token::VoiceKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -170,6 +175,28 @@ impl World {
     }
     async fn delete(&self, who: &Session, path: &str) -> Reply {
         self.call(who, Method::DELETE, path, None).await
+    }
+
+    /// A gateway session, past its greeting, and its READY.
+    async fn listen(&self, who: &Session, intents: Option<Intents>) -> (Attached, Value) {
+        let (token, shard) = (who.token.clone(), Shard::WHOLE);
+        let identify = Identify { token, intents, large_threshold: 50, shard, presence: None };
+        let origin = Origin { host: "hall.example:8080".to_owned(), is_tls: false };
+        let attached = self.control_plane.hub().identify(identify, &origin, 10).await.expect("the session opens");
+        let greeting = told(&attached);
+        assert_eq!(greeting[0].0, "READY");
+        (attached, greeting[0].1.clone())
+    }
+
+    async fn befriend(&self, one: &Session, other: &Session) {
+        self.put(one, &format!("/users/@me/relationships/{}", other.id), json!({})).await.no_content();
+        self.put(other, &format!("/users/@me/relationships/{}", one.id), json!({})).await.no_content();
+    }
+
+    /// The path of the two's DM.
+    async fn dm(&self, one: &Session, other: &Session) -> String {
+        let dm = self.post(one, "/users/@me/channels", json!({ "recipient_id": other.id })).await.ok();
+        format!("/channels/{}", text(&dm["id"]))
     }
 
     async fn register(&self, name: &str) -> Session {

@@ -2,6 +2,7 @@
 
 use super::Origin;
 use crate::hub::core::Admission;
+use crate::hub::private::Belongings;
 use crate::store::Caller;
 use guildhall_protocol::gateway::{CloseCode, Identify, Intents};
 
@@ -37,6 +38,7 @@ pub fn admit(
         resume_url: origin.gateway_url(),
         host: origin.host.clone(),
         session_id,
+        belongings: Belongings::default(),
     })
 }
 

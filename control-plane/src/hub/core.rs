@@ -3,6 +3,7 @@
 //! It is told what happened and what time it is, changes its maps and pushes into mailboxes; it never waits, reads no clock
 //! and no database. What it needs from the store it asks for by returning [`Missing`].
 
+use super::private::{Belongings, Privates};
 use super::seats::{Room, Seat};
 use crate::event::{Committed, Event, Topic};
 use crate::fleet::Outbox;
@@ -15,7 +16,7 @@ use crate::presence::Shown;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::User;
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, UserId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ pub struct Admission {
     pub host: String,
     /// Random; whoever knows it and the token may resume.
     pub session_id: String,
+    /// Empty for bots.
+    pub belongings: Belongings,
 }
 
 /// A session as its connection holds it.
@@ -99,6 +102,7 @@ pub struct Account {
     pub sessions: Vec<SessionKey>,
     /// Loaded guilds that the user is a member of: all of them.
     pub guilds: BTreeSet<GuildId>,
+    pub friends: HashSet<UserId>,
     pub shown: Shown,
     /// The last event of the user's topic.
     pub seq: Option<u64>,
@@ -110,6 +114,7 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     Guild(GuildId),
+    Private(ChannelId),
     /// Events after this number, from the outbox.
     Events(Topic, u64),
 }
@@ -118,6 +123,13 @@ pub enum Missing {
 enum Due {
     Session(SessionKey),
     Account(UserId),
+}
+
+#[derive(Default)]
+struct Arriving {
+    sessions: usize,
+    /// Counts what they would have been told of their own things: what was read before is stale.
+    news: u64,
 }
 
 #[derive(Default)]
@@ -130,8 +142,9 @@ pub struct Core {
     pub(crate) starts: Starts,
     last_key: u64,
     due: BTreeSet<(Instant, Due)>,
+    pub(super) privates: Privates,
     /// Users whose Identify is under way: a guild that they join now must be loaded as if they were online.
-    arriving: HashMap<UserId, usize>,
+    arriving: HashMap<UserId, Arriving>,
     /// The guild that is being read from the store, with its events since the reading began.
     loading: Option<(GuildId, Vec<Committed>)>,
     /// Sessions whose mailbox overflowed during this call.
@@ -154,13 +167,24 @@ impl Core {
 
     /// A user will attach soon.
     pub fn arrive(&mut self, user: UserId) {
-        *self.arriving.entry(user).or_default() += 1;
+        self.arriving.entry(user).or_default().sessions += 1;
+    }
+
+    /// How much has happened to a user's own things since they began to arrive.
+    pub fn news_of(&self, user: UserId) -> u64 {
+        self.arriving.get(&user).map_or(0, |arriving| arriving.news)
+    }
+
+    pub(super) fn note_news(&mut self, user: UserId) {
+        if let Some(arriving) = self.arriving.get_mut(&user) {
+            arriving.news += 1;
+        }
     }
 
     pub fn arrived(&mut self, user: UserId) {
-        if let Some(count) = self.arriving.get_mut(&user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(arriving) = self.arriving.get_mut(&user) {
+            arriving.sessions -= 1;
+            if arriving.sessions == 0 {
                 self.arriving.remove(&user);
             }
         }
@@ -221,7 +245,7 @@ impl Core {
                 if let Some(guild) = self.channel_guild(channel) {
                     guild
                 } else {
-                    return;
+                    return self.give_up_private(channel, at);
                 }
             }
             Topic::User(user) => return self.close_user_sessions(user, at),
@@ -330,7 +354,7 @@ impl Core {
     }
 
     /// Opens a session: READY and the guilds are in its mailbox when this returns. Every guild of the user must be loaded.
-    pub fn attach(&mut self, admission: Admission, at: Moment) -> Result<Attached, CloseCode> {
+    pub fn attach(&mut self, mut admission: Admission, at: Moment) -> Result<Attached, CloseCode> {
         let user_id = admission.user.id;
         let guilds: BTreeSet<GuildId> = match self.accounts.get(&user_id) {
             Some(account) if account.sessions.len() >= MAX_SESSIONS_PER_ACCOUNT => return Err(CloseCode::TooManySessions),
@@ -343,7 +367,11 @@ impl Core {
         self.last_key += 1;
         let key = SessionKey(self.last_key);
         let link = Arc::new(Link::default());
-        let ready = super::greeting::ready(&admission, guilds.iter().copied().filter(|guild| admission.shard.holds(*guild)));
+        admission.belongings.catch_up(&self.privates);
+        let friends = admission.belongings.friends();
+        let presences = self.friend_presences(friends.iter().copied());
+        let guild_ids = guilds.iter().copied().filter(|guild| admission.shard.holds(*guild));
+        let ready = super::greeting::ready(&admission, guild_ids, presences);
         link.push(ready);
 
         let account = self.accounts.entry(user_id).or_insert_with(|| Account {
@@ -351,12 +379,14 @@ impl Core {
             email: None,
             sessions: Vec::new(),
             guilds: guilds.clone(),
+            friends: HashSet::new(),
             shown: Shown::default(),
             seq: None,
             offline_at: None,
         });
         account.user = admission.user;
         account.email = admission.email;
+        account.friends = friends;
         account.sessions.push(key);
         account.offline_at = None;
         let is_bot = account.user.bot;
@@ -484,7 +514,7 @@ impl Core {
         self.sweep(at);
     }
 
-    fn end_session(&mut self, key: SessionKey, at: Moment) {
+    pub(super) fn end_session(&mut self, key: SessionKey, at: Moment) {
         let Some(session) = self.sessions.remove(&key) else { return };
         self.by_id.remove(&session.id);
         let user = session.user_id;

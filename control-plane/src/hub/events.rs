@@ -64,6 +64,9 @@ impl Core {
         if let Some(missing) = self.guild_to_load(&committed.event) {
             return Err((Missing::Guild(missing), committed));
         }
+        if let Some(missing) = self.private_to_load(&committed.event) {
+            return Err((Missing::Private(missing), committed));
+        }
         match self.turn(&committed) {
             Turn::Past => return Ok(()),
             Turn::Gap(known) => return Err((Missing::Events(committed.topic, known), committed)),
@@ -90,11 +93,10 @@ impl Core {
         let last = match committed.topic {
             Topic::Guild(id) => self.rooms.get_mut(&id).map(|room| &mut room.seq),
             // A guild that is loaded later has no last number for its channels yet: the first one seen begins.
-            Topic::Channel(id) => {
-                let guild = self.channel_guild(id);
-                let room = guild.and_then(|guild| self.rooms.get_mut(&guild));
-                room.map(|room| room.channel_seqs.entry(id).or_insert(committed.seq - 1))
-            }
+            Topic::Channel(id) => match self.channel_guild(id) {
+                Some(guild) => self.rooms.get_mut(&guild).map(|room| room.channel_seqs.entry(id).or_insert(committed.seq - 1)),
+                None => self.private_seq(id, committed.seq),
+            },
             Topic::User(id) => self.accounts.get_mut(&id).map(|account| account.seq.get_or_insert(committed.seq - 1)),
         };
         match last {
@@ -208,10 +210,15 @@ impl Core {
                 if let Some(guild) = guild_id {
                     self.apply(guild, &event);
                 }
+                if guild_id.is_none() {
+                    self.set_private_pin(channel_id, last_pin_timestamp.clone());
+                }
                 let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "last_pin_timestamp": last_pin_timestamp });
                 self.tell_readers(guild_id, channel_id, Talk::Pins, "CHANNEL_PINS_UPDATE", &d);
             }
             Event::UserUpdate { ref user } => self.user_update(user, &event),
+            Event::PrivateChannel { channel, news } => self.tell_private_channel(&channel, news),
+            Event::Personal { user_id, news } => self.tell_personal(user_id, news),
         }
     }
 
@@ -287,7 +294,7 @@ impl Core {
 
     /// To everyone who may read the place's messages.
     fn tell_readers(&mut self, guild: Option<GuildId>, channel: ChannelId, talk: Talk, name: &'static str, d: &impl Serialize) {
-        let Some(guild) = guild else { return };
+        let Some(guild) = guild else { return self.tell_recipients(channel, talk, name, d) };
         let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
         self.tell_viewers(guild, channel, needed, talk.in_guild(), name, d);
     }
@@ -430,7 +437,8 @@ impl Core {
     /// A message in up to two forms: bots without MESSAGE_CONTENT get it blanked, unless they wrote it or are mentioned.
     fn tell_message(&mut self, guild: Option<GuildId>, name: &'static str, mut message: Message) {
         message.guild_id = guild;
-        let Some(room) = guild.and_then(|guild| self.rooms.get(&guild)) else { return };
+        let Some(guild) = guild else { return self.tell_private_message(name, &message) };
+        let Some(room) = self.rooms.get(&guild) else { return };
         // A webhook is no member, also if an account has its number.
         let author = Some(message.author.id).filter(|_| message.webhook_id.is_none());
         message.member = author.and_then(|author| room.state.member(author)).map(guildhall_protocol::model::partial_member);

@@ -1,6 +1,7 @@
 //! What a session is told first: READY, and each guild whole.
 
 use super::core::{Account, Admission, Core, Session};
+use super::private::Belongings;
 use super::seats::Room;
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::Viewers;
@@ -13,7 +14,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// READY: who one is, and which guilds follow.
-pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>) -> Arc<Dispatch> {
+pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>, presences: Vec<Value>) -> Arc<Dispatch> {
+    let Belongings { private_channels, relationships } = &admission.belongings;
+    let private_channels = private_channels.iter().map(|channel| channel.seen_by(admission.user.id));
     let guilds: Vec<UnavailableGuild> = guilds.map(|id| UnavailableGuild { id, unavailable: true }).collect();
     let user = CurrentUser::new(admission.user.clone(), admission.email.clone());
     let mut ready = json!({
@@ -25,9 +28,9 @@ pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>) -> Ar
         "resume_gateway_url": admission.resume_url,
         "shard": [admission.shard.id, admission.shard.count],
         "session_type": "normal",
-        "private_channels": [],
-        "relationships": [],
-        "presences": [],
+        "private_channels": private_channels.collect::<Vec<_>>(),
+        "relationships": relationships,
+        "presences": presences,
         "guild_join_requests": [],
         "geo_ordered_rtc_regions": [],
         "_trace": [],

@@ -3,6 +3,7 @@
 //! Everyone sees the hall and the stage of `PARLOR` (voice); the vault and the cellar (voice) are for keepers. Ann keeps.
 
 use super::core::{Admission, Attached, Core, Missing, Moment};
+use super::private::Belongings;
 use crate::event::{Committed, Event, Topic};
 use crate::gateway::link::{Ending, Mail};
 use crate::guild::Snapshot;
@@ -91,6 +92,7 @@ impl World {
             resume_url: "ws://localhost/gateway".to_owned(),
             host: "localhost:8080".to_owned(),
             session_id: format!("session{}", self.sessions),
+            belongings: Belongings::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Sending is one INSERT (and one more with `enforce_nonce`) beside the outbox row: authors and mentioned users come from
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
+use super::private_channels::reopen;
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
@@ -173,6 +174,9 @@ pub(super) async fn find(
 /// Stores the message and its event; answers with the message as REST shows it.
 pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<Message> {
     let NewMessage { guild_id, mut message, member, .. } = new;
+    if guild_id.is_none() {
+        reopen(tx, message.channel_id).await?;
+    }
     message.id = tx.make_id();
     message.timestamp = timestamp(message.id.0.unix_ms());
     let seq = tx.next_seq(Topic::Channel(message.channel_id)).await?;
@@ -184,7 +188,8 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
         "INSERT INTO messages (channel_id, id, seq, author_id, kind, content, flags, is_tts, mention_everyone, mentions, mention_roles, \
          embeds, reference, attachments, components, webhook_id, author_name, author_avatar, application_id, interaction, snapshots) \
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21 \
-         WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1)",
+         WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1) \
+         OR EXISTS (SELECT 1 FROM recipients WHERE channel_id = $1 AND user_id = $4)",
     )
     .bind(message.channel_id.to_sql())
     .bind(message.id.to_sql())
@@ -210,7 +215,7 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     .execute(tx.sql())
     .await?;
     if inserted.rows_affected() == 0 {
-        // The channel was deleted between the permission check and the write.
+        // The channel was deleted, or its author left the group, between the permission check and the write.
         return Err(Conflict::Missing.into());
     }
     let event = Message { guild_id, member, ..message.clone() };

@@ -1,5 +1,7 @@
 //! The store on a real file: order, gaplessness, isolation, durability.
 
+mod people;
+
 use super::{
     Conflict, Left, NewApplication, NewGuild, NewMessage, Page, Publication, Result, Sent, Store, StoreError, StoredInvite,
 };

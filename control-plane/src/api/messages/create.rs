@@ -57,7 +57,11 @@ pub async fn create(
     Ids(channel): Ids<ChannelId>,
     Upload(draft): Upload<Draft>,
 ) -> Result<Json<Message>> {
-    let posting = app.in_text_channel(&caller, channel, |access| Posting::authorize(&draft, &access)).await?;
+    let authorize = |access: TextAccess| Ok((Posting::authorize(&draft, &access)?, access.partner().cloned()));
+    let (posting, partner) = app.in_text_channel(&caller, channel, authorize).await?;
+    if let Some(partner) = partner {
+        app.require_reach(&caller, &partner).await?;
+    }
     if draft.has_files {
         return Err(ErrorCode::InvalidFile.into());
     }

@@ -5,16 +5,16 @@ use super::{Reply, Session, World, text};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-struct Schemas(Value);
+pub(super) struct Schemas(Value);
 
 impl Schemas {
-    fn load() -> Self {
+    pub(super) fn load() -> Self {
         Self(serde_json::from_str(include_str!("discord_schemas.json")).expect("the extract is JSON"))
     }
 
     /// Asserts that the answer fits the operation, as in `GET /users/@me`.
     #[track_caller]
-    fn check(&self, operation: &str, reply: Reply) -> Value {
+    pub(super) fn check(&self, operation: &str, reply: Reply) -> Value {
         let schema = self.0["operations"].get(operation).unwrap_or_else(|| panic!("{operation} is not in the extract"));
         let mut wrong = Vec::new();
         self.validate(schema, &reply.body, "", &mut wrong);

@@ -22,11 +22,11 @@ async fn set_pin(tx: &mut Tx<'_>, guild_id: Option<GuildId>, mut message: Messag
         .execute(tx.sql())
         .await?;
     let last: Option<i64> = newest_pin(tx, channel_id).await?;
-    sqlx::query("UPDATE channels SET last_pin_at = $2 WHERE id = $1")
-        .bind(channel_id.to_sql())
-        .bind(last)
-        .execute(tx.sql())
-        .await?;
+    let set_last = match guild_id {
+        Some(_) => "UPDATE channels SET last_pin_at = $2 WHERE id = $1",
+        None => "UPDATE private_channels SET last_pin_at = $2 WHERE id = $1",
+    };
+    sqlx::query(set_last).bind(channel_id.to_sql()).bind(last).execute(tx.sql()).await?;
     message.pinned = pinned_at.is_some();
     message.guild_id = guild_id;
     tx.emit(Event::MessageUpdate { guild_id, message: Box::new(message) }).await?;

@@ -1,0 +1,42 @@
+//! What happens outside of guilds: to a private channel, or to one account's own things.
+
+use guildhall_protocol::UserId;
+use guildhall_protocol::model::{Relationship, RelationshipKind, User};
+use serde::{Deserialize, Serialize};
+
+/// What happened to a private channel; the event carries the channel as it is afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PrivateNews {
+    /// It came into the lists of these recipients.
+    Opened {
+        users: Vec<UserId>,
+    },
+    Changed,
+    /// It went from one recipient's list.
+    Closed {
+        user_id: UserId,
+    },
+    Joined {
+        user: Box<User>,
+    },
+    /// With the last one the channel is gone.
+    Left {
+        user: Box<User>,
+    },
+}
+
+/// What only the sessions of one account are told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Personal {
+    /// A new one, or one of another kind than before.
+    RelationshipAdd {
+        relationship: Box<Relationship>,
+    },
+    RelationshipUpdate {
+        relationship: Box<Relationship>,
+    },
+    RelationshipRemove {
+        id: UserId,
+        kind: RelationshipKind,
+    },
+}

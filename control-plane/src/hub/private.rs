@@ -1,0 +1,294 @@
+//! What happens outside of guilds, told: private channels to their recipients, personal things to one account's sessions.
+//!
+//! A private channel is read from the store when something happens in it and forgotten when none of its recipients is online:
+//! its rows are the truth, and what is kept here only says who is told. Bots hear of messages in their DMs (on shard 0), not of
+//! the channels themselves, as documented.
+
+use super::core::{Account, Core, Moment, Session, SessionKey};
+use super::events::Talk;
+use crate::event::{Event, Personal, PrivateNews};
+use crate::gateway::link::Ending;
+use crate::gateway::mailbox::Dispatch;
+use guildhall_protocol::gateway::Intents;
+use guildhall_protocol::model::{Message, PrivateChannel, Relationship, RelationshipKind};
+use guildhall_protocol::{ChannelId, UserId};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::cell::LazyCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Private channels in memory before those without anyone online are forgotten: some 5 MB of DMs.
+const TIDY_AT: usize = 4_096;
+/// If so many have someone online, all are forgotten: to read one again costs a query.
+const MOST: usize = 65_536;
+
+/// The private channels in use.
+pub struct Privates {
+    rooms: HashMap<ChannelId, PrivateRoom>,
+    tidy_at: usize,
+}
+
+impl Default for Privates {
+    fn default() -> Self {
+        Self { rooms: HashMap::new(), tidy_at: TIDY_AT }
+    }
+}
+
+struct PrivateRoom {
+    channel: PrivateChannel,
+    /// The last event of the channel's topic that was told here, once there was one.
+    seq: Option<u64>,
+}
+
+/// What is someone's own, for READY: people only.
+#[derive(Clone, Debug, Default)]
+pub struct Belongings {
+    /// Those in the list, with all their recipients.
+    pub private_channels: Vec<PrivateChannel>,
+    pub relationships: Vec<Relationship>,
+}
+
+impl Belongings {
+    /// Messages may have come since the channels were read.
+    pub(super) fn catch_up(&mut self, privates: &Privates) {
+        for channel in &mut self.private_channels {
+            let newer = privates.rooms.get(&channel.id).and_then(|room| room.channel.last_message_id);
+            channel.last_message_id = channel.last_message_id.max(newer);
+        }
+    }
+
+    pub(super) fn friends(&self) -> HashSet<UserId> {
+        let friends = self.relationships.iter().filter(|relationship| relationship.kind == RelationshipKind::Friend);
+        friends.map(|friend| friend.id).collect()
+    }
+}
+
+impl Talk {
+    const fn in_private(self) -> Intents {
+        match self {
+            Self::Messages | Self::Pins => Intents::DIRECT_MESSAGES,
+            Self::Reactions => Intents::DIRECT_MESSAGE_REACTIONS,
+            Self::Typing => Intents::DIRECT_MESSAGE_TYPING,
+        }
+    }
+}
+
+impl Core {
+    pub fn private(&self, id: ChannelId) -> Option<&PrivateChannel> {
+        self.privates.rooms.get(&id).map(|room| &room.channel)
+    }
+
+    /// Takes a private channel in, if it is not known yet.
+    pub fn insert_private(&mut self, channel: PrivateChannel) {
+        if self.privates.rooms.len() >= self.privates.tidy_at {
+            self.tidy_privates();
+        }
+        self.privates.rooms.entry(channel.id).or_insert(PrivateRoom { channel, seq: None });
+    }
+
+    fn tidy_privates(&mut self) {
+        let Self { privates, accounts, .. } = self;
+        privates.rooms.retain(|_, room| room.channel.recipients.iter().any(|user| accounts.contains_key(&user.id)));
+        if privates.rooms.len() >= MOST {
+            privates.rooms.clear();
+        }
+        // Twice what is left: tidying stays cheap however many are in use.
+        privates.tidy_at = (2 * privates.rooms.len()).clamp(TIDY_AT, MOST);
+    }
+
+    /// The last event told of a private channel's topic, which begins with the first one that is seen.
+    pub(super) fn private_seq(&mut self, id: ChannelId, seen: u64) -> Option<&mut u64> {
+        self.privates.rooms.get_mut(&id).map(|room| room.seq.get_or_insert(seen - 1))
+    }
+
+    /// The private channel that must be known before this event can be told. A channel's own event brings it along.
+    pub(super) fn private_to_load(&mut self, event: &Event) -> Option<ChannelId> {
+        if let Event::PrivateChannel { channel, .. } = event {
+            self.insert_private((**channel).clone());
+            return None;
+        }
+        let channel = event.private_channel()?;
+        (!self.privates.rooms.contains_key(&channel)).then_some(channel)
+    }
+
+    /// Events of the channel are lost: its recipients start anew.
+    pub(super) fn give_up_private(&mut self, id: ChannelId, at: Moment) {
+        let Some(room) = self.privates.rooms.remove(&id) else { return };
+        let accounts = room.channel.recipients.iter().filter_map(|user| self.accounts.get(&user.id));
+        let keys: Vec<SessionKey> = accounts.flat_map(|account| account.sessions.iter().copied()).collect();
+        for key in keys {
+            if let Some(session) = self.sessions.get(&key) {
+                session.link.end(Ending::Reconnect);
+            }
+            self.end_session(key, at);
+        }
+        self.sweep(at);
+    }
+
+    /// To the user's sessions of which `is_for` holds.
+    fn tell_user(&mut self, user: UserId, dispatch: &Arc<Dispatch>, is_for: impl Fn(&Session) -> bool) {
+        let Some(account) = self.accounts.get(&user) else { return };
+        for key in &account.sessions {
+            if let Some(session) = self.sessions.get(key).filter(|session| is_for(session))
+                && !session.link.push(dispatch.clone())
+            {
+                self.lost.push(*key);
+            }
+        }
+    }
+
+    fn tell_person(&mut self, user: UserId, name: &'static str, d: &impl Serialize) {
+        self.note_news(user);
+        if self.accounts.contains_key(&user) {
+            self.tell_user(user, &Dispatch::new(name, d), |session| !session.is_bot);
+        }
+    }
+
+    fn recipients_of(&self, id: ChannelId) -> Vec<UserId> {
+        self.private(id).map(|channel| channel.recipients.iter().map(|user| user.id).collect()).unwrap_or_default()
+    }
+
+    pub(super) fn tell_private_channel(&mut self, channel: &PrivateChannel, news: PrivateNews) {
+        if let Some(room) = self.privates.rooms.get_mut(&channel.id) {
+            room.channel = channel.clone();
+        }
+        let id = channel.id;
+        match news {
+            PrivateNews::Opened { users } => {
+                for user in users {
+                    self.tell_person(user, "CHANNEL_CREATE", &channel.seen_by(user));
+                }
+            }
+            PrivateNews::Changed => {
+                for user in self.recipients_of(id) {
+                    self.tell_person(user, "CHANNEL_UPDATE", &channel.seen_by(user));
+                }
+            }
+            PrivateNews::Closed { user_id } => self.tell_person(user_id, "CHANNEL_DELETE", &channel.seen_by(user_id)),
+            PrivateNews::Joined { user } => {
+                self.tell_person(user.id, "CHANNEL_CREATE", &channel.seen_by(user.id));
+                let d = json!({ "channel_id": id, "user": user });
+                for other in self.recipients_of(id).into_iter().filter(|other| *other != user.id) {
+                    self.tell_person(other, "CHANNEL_RECIPIENT_ADD", &d);
+                }
+            }
+            PrivateNews::Left { user } => {
+                self.tell_person(user.id, "CHANNEL_DELETE", &channel.seen_by(user.id));
+                let d = json!({ "channel_id": id, "user": user });
+                for other in self.recipients_of(id) {
+                    self.tell_person(other, "CHANNEL_RECIPIENT_REMOVE", &d);
+                }
+                if channel.recipients.is_empty() {
+                    self.privates.rooms.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// A message was pinned in it, or not any more.
+    pub(super) fn set_private_pin(&mut self, id: ChannelId, last_pin_timestamp: Option<String>) {
+        if let Some(room) = self.privates.rooms.get_mut(&id) {
+            room.channel.last_pin_timestamp = last_pin_timestamp;
+        }
+    }
+
+    /// What is done in a private channel. Keys that only guilds fill are left out, as libraries expect.
+    pub(super) fn tell_recipients(&mut self, id: ChannelId, talk: Talk, name: &'static str, d: &impl Serialize) {
+        let dispatch = LazyCell::new(|| {
+            let mut d = serde_json::to_value(d).expect("wire objects have string keys and serialize without fail");
+            if let Some(d) = d.as_object_mut() {
+                d.retain(|key, value| !(value.is_null() && matches!(key.as_str(), "guild_id" | "member")));
+            }
+            Dispatch::new(name, &d)
+        });
+        for user in self.recipients_of(id) {
+            if self.accounts.contains_key(&user) {
+                let wants = |session: &Session| session.shard.id == 0 && session.intents.contains(talk.in_private());
+                self.tell_user(user, &dispatch, wants);
+            }
+        }
+    }
+
+    /// Bots read the content of their DMs without MESSAGE_CONTENT.
+    pub(super) fn tell_private_message(&mut self, name: &'static str, message: &Message) {
+        if let Some(room) = self.privates.rooms.get_mut(&message.channel_id) {
+            room.channel.last_message_id = room.channel.last_message_id.max(Some(message.id));
+        }
+        self.tell_recipients(message.channel_id, Talk::Messages, name, message);
+    }
+
+    pub(super) fn tell_personal(&mut self, user: UserId, news: Personal) {
+        match news {
+            Personal::RelationshipAdd { relationship } => {
+                self.tell_person(user, "RELATIONSHIP_ADD", &relationship);
+                let is_friend = relationship.kind == RelationshipKind::Friend;
+                self.set_friend(user, relationship.id, is_friend);
+            }
+            Personal::RelationshipUpdate { relationship } => self.tell_person(user, "RELATIONSHIP_UPDATE", &relationship),
+            Personal::RelationshipRemove { id, kind } => {
+                self.tell_person(user, "RELATIONSHIP_REMOVE", &json!({ "id": id, "type": kind }));
+                self.set_friend(user, id, false);
+            }
+        }
+    }
+
+    /// A new friend who is online is seen at once.
+    fn set_friend(&mut self, user: UserId, other: UserId, is_friend: bool) {
+        let Some(account) = self.accounts.get_mut(&user) else { return };
+        if !is_friend {
+            account.friends.remove(&other);
+        } else if account.friends.insert(other)
+            && let Some(presence) = self.friend_presence(other)
+        {
+            self.tell_person(user, "PRESENCE_UPDATE", &presence);
+        }
+    }
+
+    /// What friends see of someone who is online, whether or not they share a guild.
+    fn friend_presence(&self, user: UserId) -> Option<Value> {
+        self.accounts.get(&user).filter(|account| account.shown.is_online()).map(presence)
+    }
+
+    pub(super) fn friend_presences(&self, friends: impl IntoIterator<Item = UserId>) -> Vec<Value> {
+        friends.into_iter().filter_map(|friend| self.friend_presence(friend)).collect()
+    }
+
+    /// PRESENCE_UPDATE to the user's friends.
+    pub(crate) fn tell_friends_presence(&mut self, user: UserId) {
+        let Some(account) = self.accounts.get(&user).filter(|account| !account.friends.is_empty()) else { return };
+        let dispatch = Dispatch::new("PRESENCE_UPDATE", &presence(account));
+        let online: Vec<UserId> = account.friends.iter().copied().filter(|friend| self.accounts.contains_key(friend)).collect();
+        for friend in online {
+            self.tell_user(friend, &dispatch, |session| !session.is_bot && session.intents.contains(Intents::GUILD_PRESENCES));
+        }
+    }
+}
+
+fn presence(account: &Account) -> Value {
+    let mut presence = account.shown.object(guildhall_protocol::GuildId::default(), account.user.id);
+    presence["user"] = json!(account.user);
+    if let Some(presence) = presence.as_object_mut() {
+        presence.remove("guild_id");
+    }
+    presence
+}
+
+impl Event {
+    /// The private channel that it happened in.
+    fn private_channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::MessageCreate { guild_id: None, message } | Self::MessageUpdate { guild_id: None, message } => {
+                Some(message.channel_id)
+            }
+            Self::MessageDelete { guild_id: None, channel_id, .. }
+            | Self::MessageDeleteBulk { guild_id: None, channel_id, .. }
+            | Self::ChannelPinsUpdate { guild_id: None, channel_id, .. }
+            | Self::ReactionAdd { guild_id: None, channel_id, .. }
+            | Self::ReactionRemove { guild_id: None, channel_id, .. }
+            | Self::ReactionRemoveEmoji { guild_id: None, channel_id, .. }
+            | Self::ReactionRemoveAll { guild_id: None, channel_id, .. } => Some(*channel_id),
+            _ => None,
+        }
+    }
+}
