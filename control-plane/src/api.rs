@@ -30,6 +30,7 @@ mod pins;
 mod private_channels;
 pub(crate) mod rate_limit;
 mod reactions;
+mod read_states;
 mod reference;
 mod relationships;
 mod roles;
@@ -73,6 +74,7 @@ fn routes() -> Routes {
         .merge(pins::routes())
         .merge(private_channels::routes())
         .merge(reactions::routes())
+        .merge(read_states::routes())
         .merge(reference::routes())
         .merge(relationships::routes())
         .merge(roles::routes())

@@ -361,6 +361,7 @@ impl Hub {
         Ok(Belongings {
             private_channels: store.private_channels_of(user).await?,
             relationships: store.relationships_of(user).await?,
+            read_states: store.read_states_of(user).await?,
         })
     }
 

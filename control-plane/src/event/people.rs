@@ -1,7 +1,7 @@
 //! What happens outside of guilds: to a private channel, or to one account's own things.
 
-use guildhall_protocol::UserId;
 use guildhall_protocol::model::{Relationship, RelationshipKind, User};
+use guildhall_protocol::{ChannelId, MessageId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What happened to a private channel; the event carries the channel as it is afterwards.
@@ -38,5 +38,12 @@ pub enum Personal {
     RelationshipRemove {
         id: UserId,
         kind: RelationshipKind,
+    },
+    /// A channel was read up to a message. `mention_count`: of those after it.
+    MessageAck {
+        channel_id: ChannelId,
+        message_id: MessageId,
+        mention_count: u32,
+        is_manual: bool,
     },
 }

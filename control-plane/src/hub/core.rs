@@ -367,6 +367,8 @@ impl Core {
         self.last_key += 1;
         let key = SessionKey(self.last_key);
         let link = Arc::new(Link::default());
+        let Belongings { private_channels, read_states, .. } = &mut admission.belongings;
+        read_states.retain(|read| self.may_hear_of(user_id, read.id, private_channels));
         admission.belongings.catch_up(&self.privates);
         let friends = admission.belongings.friends();
         let presences = self.friend_presences(friends.iter().copied());

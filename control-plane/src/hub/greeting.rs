@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// READY: who one is, and which guilds follow.
 pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>, presences: Vec<Value>) -> Arc<Dispatch> {
-    let Belongings { private_channels, relationships } = &admission.belongings;
+    let Belongings { private_channels, relationships, read_states } = &admission.belongings;
     let private_channels = private_channels.iter().map(|channel| channel.seen_by(admission.user.id));
     let guilds: Vec<UnavailableGuild> = guilds.map(|id| UnavailableGuild { id, unavailable: true }).collect();
     let user = CurrentUser::new(admission.user.clone(), admission.email.clone());
@@ -35,9 +35,11 @@ pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>, prese
         "geo_ordered_rtc_regions": [],
         "_trace": [],
     });
-    // People have no application, and their clients do not look for one.
+    // People have no application, and their clients do not look for one; bots have no list of what they read.
     if let Some((id, flags)) = admission.application {
         ready["application"] = json!({ "id": id, "flags": flags });
+    } else {
+        ready["read_state"] = json!({ "entries": read_states, "version": 0, "partial": false });
     }
     Dispatch::new("READY", &ready)
 }

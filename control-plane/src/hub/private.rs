@@ -9,9 +9,11 @@ use super::events::Talk;
 use crate::event::{Event, Personal, PrivateNews};
 use crate::gateway::link::Ending;
 use crate::gateway::mailbox::Dispatch;
+use crate::guild::Viewers;
+use crate::store::ReadState;
 use guildhall_protocol::gateway::Intents;
 use guildhall_protocol::model::{Message, PrivateChannel, Relationship, RelationshipKind};
-use guildhall_protocol::{ChannelId, UserId};
+use guildhall_protocol::{ChannelId, Permissions, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::LazyCell;
@@ -47,6 +49,7 @@ pub struct Belongings {
     /// Those in the list, with all their recipients.
     pub private_channels: Vec<PrivateChannel>,
     pub relationships: Vec<Relationship>,
+    pub read_states: Vec<ReadState>,
 }
 
 impl Belongings {
@@ -226,10 +229,24 @@ impl Core {
                 self.set_friend(user, relationship.id, is_friend);
             }
             Personal::RelationshipUpdate { relationship } => self.tell_person(user, "RELATIONSHIP_UPDATE", &relationship),
+            Personal::MessageAck { channel_id, message_id, mention_count, is_manual } => {
+                let d = json!({
+                    "channel_id": channel_id, "message_id": message_id, "mention_count": mention_count, "manual": is_manual,
+                });
+                self.tell_person(user, "MESSAGE_ACK", &d);
+            }
             Personal::RelationshipRemove { id, kind } => {
                 self.tell_person(user, "RELATIONSHIP_REMOVE", &json!({ "id": id, "type": kind }));
                 self.set_friend(user, id, false);
             }
+        }
+    }
+
+    /// Whether READY may speak of the channel: its existence is not told to those who do not see it.
+    pub(super) fn may_hear_of(&self, user: UserId, channel: ChannelId, own: &[PrivateChannel]) -> bool {
+        match self.channel_guild(channel).and_then(|guild| self.guild(guild)) {
+            Some(state) => Viewers::of(state, channel, Permissions::VIEW_CHANNEL).include(user),
+            None => own.iter().any(|own| own.id == channel),
         }
     }
 

@@ -235,6 +235,13 @@ impl Store {
                     .execute(tx.sql())
                     .await?;
                 let was_member = removed.rows_affected() > 0;
+                sqlx::query(
+                    "DELETE FROM read_states WHERE user_id = $2 AND channel_id IN (SELECT id FROM channels WHERE guild_id = $1)",
+                )
+                .bind(guild_id.to_sql())
+                .bind(user_id.to_sql())
+                .execute(tx.sql())
+                .await?;
                 let mut entry = None;
                 if let Left::Banned { by, delete_message_seconds } = &how {
                     let banned = sqlx::query(

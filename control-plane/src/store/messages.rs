@@ -4,6 +4,7 @@
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
 use super::private_channels::reopen;
+use super::read_states::note_message;
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
@@ -220,6 +221,7 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     }
     let event = Message { guild_id, member, ..message.clone() };
     tx.emit(Event::MessageCreate { guild_id, message: Box::new(event) }).await?;
+    note_message(tx, guild_id, &message).await?;
     Ok(message)
 }
 

@@ -438,7 +438,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Res
     Ok(has_more_graves || is_full(events.rows_affected()) || is_full(nonces.rows_affected()) || is_full(audited))
 }
 
-/// Deletes some messages of a deleted channel, and its grave with the last of them. Whether there was one.
+/// Deletes some messages of a deleted channel and some of what people had read there, and its grave with the last of them. Whether there was one.
 async fn empty_a_grave(connection: &mut SqliteConnection) -> Result<bool> {
     let grave: Option<i64> =
         sqlx::query_scalar("SELECT channel_id FROM graves ORDER BY channel_id LIMIT 1").fetch_optional(&mut *connection).await?;
@@ -450,7 +450,15 @@ async fn empty_a_grave(connection: &mut SqliteConnection) -> Result<bool> {
     .bind(PRUNE_ROWS)
     .execute(&mut *connection)
     .await?;
-    if messages.rows_affected() < PRUNE_ROWS as u64 {
+    let read = sqlx::query(
+        "DELETE FROM read_states WHERE channel_id = $1 AND user_id IN \
+         (SELECT user_id FROM read_states WHERE channel_id = $1 ORDER BY user_id LIMIT $2)",
+    )
+    .bind(channel)
+    .bind(PRUNE_ROWS)
+    .execute(&mut *connection)
+    .await?;
+    if messages.rows_affected().max(read.rows_affected()) < PRUNE_ROWS as u64 {
         sqlx::query("DELETE FROM graves WHERE channel_id = $1").bind(channel).execute(&mut *connection).await?;
     }
     Ok(true)

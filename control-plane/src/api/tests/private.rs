@@ -265,3 +265,65 @@ async fn friends_ask_agree_and_part() {
     world.put(&anna, &path(&bot), json!({})).await.refused(400, 80002);
     world.get(&bot, "/users/@me/relationships").await.refused(403, 20001);
 }
+
+/// What READY says of a channel: how far it was read, and how many mentions wait.
+async fn read_state(world: &World, who: &Session, channel: &str) -> Option<(Option<String>, u64)> {
+    let (_, ready) = world.listen(who, None).await;
+    let entries = ready["read_state"]["entries"].as_array().expect("people have read states").clone();
+    let entry = entries.into_iter().find(|entry| entry["id"] == channel)?;
+    Some((entry["last_message_id"].as_str().map(str::to_owned), entry["mention_count"].as_u64().unwrap()))
+}
+
+#[tokio::test]
+async fn what_was_read_and_what_waits_is_known_to_every_session() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let (bea, role) = world.member_with("bea", 0).await;
+    let channel = world.text.as_str();
+    // Joining said something in her name.
+    let (joined, waiting) = read_state(&world, &bea, channel).await.expect("she joined here");
+    assert_eq!((joined.is_some(), waiting), (true, 0));
+    world.say(&world.owner, "hello").await;
+    let named = world.say(&world.owner, &format!("<@{}> and <@{}>", bea.id, world.owner.id)).await;
+    world.say(&world.owner, &format!("<@&{role}> @everyone <@{}>", bea.id)).await;
+    world.say(&world.owner, &format!("<@{}>", anna.id)).await;
+    assert_eq!(read_state(&world, &bea, channel).await, Some((joined, 2)), "a message counts once");
+    assert_eq!(read_state(&world, &world.owner, channel).await.unwrap().1, 0, "nobody waits for themselves");
+    let late = world.member("late").await;
+    assert_eq!(read_state(&world, &late, channel).await.unwrap().1, 0, "nor for what was said before they came");
+
+    let (to_bea, _) = world.listen(&bea, None).await;
+    let ack = |message: &Value| format!("/channels/{channel}/messages/{}/ack", text(&message["id"]));
+    let answer = world.post(&bea, &ack(&named), json!({ "token": null })).await.ok();
+    assert_eq!(answer, json!({ "token": null }));
+    let heard = told(&to_bea);
+    assert_eq!((heard[0].0, &heard[0].1["message_id"], &heard[0].1["mention_count"]), ("MESSAGE_ACK", &named["id"], &json!(1)));
+    assert_eq!(read_state(&world, &bea, channel).await, Some((Some(text(&named["id"])), 1)));
+    let last = world.say(&world.owner, "last").await;
+    world.post(&bea, &ack(&last), json!({})).await.ok();
+    world.post(&bea, &ack(&named), json!({})).await.ok();
+    assert_eq!(read_state(&world, &bea, channel).await, Some((Some(text(&last["id"])), 0)), "reading goes forward");
+    world.post(&bea, &ack(&named), json!({ "manual": true, "mention_count": 9 })).await.ok();
+    assert_eq!(read_state(&world, &bea, channel).await, Some((Some(text(&named["id"])), 1)), "unless it is meant to go back");
+
+    let dm = world.dm(&anna, &bea).await;
+    let mut sent = Value::Null;
+    for content in ["one", "two", "three"] {
+        sent = world.post(&anna, &format!("{dm}/messages"), json!({ "content": content })).await.ok();
+    }
+    let dm_id = dm.rsplit('/').next().unwrap();
+    assert_eq!(read_state(&world, &bea, dm_id).await, Some((None, 3)), "each message of a DM counts");
+    assert_eq!(read_state(&world, &anna, dm_id).await, Some((Some(text(&sent["id"])), 0)));
+    let bulk = json!({ "read_states": [
+        { "channel_id": dm_id, "message_id": sent["id"] }, { "channel_id": channel, "message_id": last["id"] },
+        { "channel_id": "1", "message_id": "1" },
+    ] });
+    world.post(&bea, "/read-states/ack-bulk", bulk.clone()).await.no_content();
+    assert_eq!(read_state(&world, &bea, dm_id).await, Some((Some(text(&sent["id"])), 0)));
+    assert_eq!(read_state(&world, &bea, channel).await.unwrap().1, 0);
+    world.post(&late, &format!("{dm}/messages/{}/ack", text(&sent["id"])), json!({})).await.refused(403, 50001);
+    let (bot, _) = world.bot("helper", 0).await;
+    world.post(&bot, "/read-states/ack-bulk", bulk).await.refused(403, 20001);
+    world.delete(&bea, &format!("/users/@me/guilds/{}", world.guild)).await.no_content();
+    assert_eq!(read_state(&world, &bea, channel).await, None, "it goes with the membership");
+}
