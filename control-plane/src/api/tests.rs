@@ -3,6 +3,7 @@
 mod audit_log;
 mod bad_input;
 mod commands;
+mod conformance;
 mod guilds;
 mod messages;
 mod model;
@@ -26,6 +27,9 @@ use axum::http::{HeaderMap, Method, Request};
 use guildhall_protocol::gateway::{Identify, Intents, Shard};
 use guildhall_protocol::voice_token::VoiceKey;
 use serde_json::{Value, json};
+use shapes::SCHEMAS;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
@@ -39,6 +43,8 @@ struct World {
     text: String,
     voice: String,
     folder: tempfile::TempDir,
+    /// The described operations that have answered in here, and rightly.
+    validated: Mutex<BTreeSet<String>>,
     /// The other ends of the voice node's channels.
     _node: (mpsc::Receiver<guildhall_protocol::fleet::ToNode>, mpsc::Sender<guildhall_protocol::fleet::FromNode>),
 }
@@ -122,6 +128,7 @@ impl World {
             text: String::new(),
             voice: String::new(),
             folder,
+            validated: Mutex::default(),
             _node: (for_node, of_node),
         };
         let body = json!({ "login": credentials.login, "password": credentials.password });
@@ -139,11 +146,18 @@ impl World {
     }
 
     async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Reply { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned() }
+        let reply = Reply { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned() };
+        // Whatever a test is about: a success has the shape that the world expects of it.
+        let described = path.strip_prefix("/api/v10").filter(|_| (200..300).contains(&status));
+        if let Some(name) = described.and_then(|path| SCHEMAS.check_success(&method, path, &reply)) {
+            self.validated.lock().unwrap().insert(name.to_owned());
+        }
+        reply
     }
 
     fn request(&self, who: &Session, method: Method, path: &str) -> axum::http::request::Builder {

@@ -203,8 +203,8 @@ async fn wrong_types_and_lengths_are_named_field_by_field() {
             Method::POST,
             world.messages_path(),
             json!({ "content": "x", "components": [{ "type": 1 }] }),
-            "/components",
-            "UNSUPPORTED",
+            "/components/0/components",
+            "BASE_TYPE_REQUIRED",
         ),
         (
             Method::POST,
