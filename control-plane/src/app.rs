@@ -134,6 +134,7 @@ impl ControlPlane {
             rate_limits: config.rate_limits,
         };
         let hub = Hub::start(hub, store.clone(), to_node, from_node);
+        hub.take_up_sessions(&config.data_dir).await;
         let publisher = tokio::spawn(publish(publications, hub.clone()));
         let passwords = Passwords::new();
         let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords }));
@@ -160,14 +161,19 @@ impl ControlPlane {
         api::first_start::ensure_owner(&self.app).await
     }
 
-    /// Sends the sessions away, finishes what was accepted, closes the database. Requests that come later are refused.
+    /// Sends the sessions away, finishes what was accepted, keeps the sessions for the next start, closes the database. Requests that come later are refused.
     pub async fn shutdown(self) {
-        self.app.hub().shutdown().await;
-        self.app.store().close().await;
+        let (hub, store) = (self.app.hub(), self.app.store());
+        hub.shutdown().await;
+        store.stop_writing().await;
         // The writer has dropped its end, so the publisher ends when everything is told.
         if let Err(error) = self.publisher.await {
             tracing::error!(%error, "the publisher did not end cleanly");
         }
+        if let Some(last_event) = hub.last_event().await {
+            hub.keep_sessions(&self.app.config().data_dir, last_event).await;
+        }
+        store.close().await;
     }
 }
 

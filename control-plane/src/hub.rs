@@ -7,9 +7,14 @@
 pub mod core;
 mod events;
 mod greeting;
+mod handover;
+#[cfg(test)]
+mod list_tests;
+mod lists;
 mod members;
 pub mod private;
 pub(crate) mod seats;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -19,6 +24,7 @@ pub use members::MemberList;
 
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
+use crate::gateway::link::Ending;
 use crate::gateway::session::Refusal;
 use crate::gateway::starts::Remaining;
 use crate::gateway::{Origin, mailbox::Dispatch};
@@ -28,7 +34,9 @@ use crate::store::{self, Store};
 use crate::voice::Door;
 use core::{Attached, Core, Missing, Moment};
 use guildhall_protocol::fleet::{FromNode, ToNode};
-use guildhall_protocol::gateway::{CloseCode, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate};
+use guildhall_protocol::gateway::{
+    CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
+};
 use guildhall_protocol::model::PrivateChannel;
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
@@ -45,6 +53,11 @@ const TICK: Duration = Duration::from_millis(500);
 const RECOVERY: u32 = 256;
 /// How often someone's own things are read anew because they changed meanwhile; after that a stale list must do.
 const READS: u32 = 8;
+/// Sessions that are sent away together when the server ends, and in how many groups and how long it is done for more of
+/// them: a start that meets thousands of clients at once makes all of them wait for the slowest.
+const TOGETHER: usize = 100;
+const GROUPS: usize = 20;
+const SPREAD: Duration = Duration::from_secs(2);
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -401,6 +414,11 @@ impl Hub {
         self.core().starts.remaining(user, Instant::now())
     }
 
+    /// Ops 14 and 37: what a person's client shows of a guild's member lists.
+    pub fn subscribe(&self, session: &Attached, subscription: GuildSubscription) {
+        self.change(|core, at| core.subscribe(session.key, subscription, at));
+    }
+
     /// Op 8. `None`: it is answered with silence, or (in the mailbox) with RATE_LIMITED.
     pub fn member_list(&self, session: &Attached, request: RequestMembers) -> Option<MemberList> {
         if self.0.config.rate_limits && request.wanted.is_everyone() {
@@ -430,9 +448,21 @@ impl Hub {
         Census { guilds: core.rooms.len(), sessions: core.sessions.len(), connections: self.connections() }
     }
 
-    /// Op 7 to every session, closes every socket, ends the hub's tasks.
+    /// Op 7 to every session, closes every socket, ends the hub's tasks. Many sessions are sent away over some time, so that
+    /// they do not all come back in one moment.
     pub async fn shutdown(&self) {
-        self.core().reconnect_all();
+        let mut links = self.core().links();
+        let groups = links.len().div_ceil(TOGETHER).clamp(1, GROUPS);
+        // A group is a mix of old and new sessions, and of guilds.
+        for group in 0..groups {
+            links.iter().skip(group).step_by(groups).for_each(|link| link.end(Ending::Reconnect));
+            if group + 1 < groups {
+                tokio::time::sleep(SPREAD / GROUPS as u32).await;
+            }
+        }
+        links.clear();
+        // Whoever came meanwhile.
+        self.core().links().iter().for_each(|link| link.end(Ending::Reconnect));
         self.0.is_closing.send_replace(true);
         self.farewell().await;
         for task in self.0.tasks.lock().expect("nothing panics while it holds the tasks").drain(..) {
@@ -454,7 +484,10 @@ impl Hub {
         let mut interval = tokio::time::interval(TICK);
         loop {
             interval.tick().await;
-            let is_due = self.core().next_deadline().is_some_and(|deadline| deadline <= Instant::now());
+            let is_due = {
+                let core = self.core();
+                core.has_stale_lists() || core.next_deadline().is_some_and(|deadline| deadline <= Instant::now())
+            };
             if is_due {
                 self.change(|core, at| core.tick(at));
             }

@@ -1,10 +1,16 @@
 //! Who is online: the sessions of an account combined into what others are shown.
 
 use crate::gateway::mailbox::Dispatch;
-use crate::hub::core::Core;
+use crate::hub::core::{Core, Moment};
+use crate::hub::seats::Seat;
 use guildhall_protocol::gateway::{Intents, PresenceUpdate, Status};
 use guildhall_protocol::{GuildId, UserId};
 use serde_json::{Value, json};
+use std::cell::LazyCell;
+use std::time::Duration;
+
+/// How often others are told of one user's presence: each change goes to everyone who shares a guild with them.
+pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What others see of an account. The default is offline.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +60,18 @@ impl Shown {
 }
 
 impl Core {
-    /// Recomputes what is shown of a user, and tells the guilds if it changed.
-    pub(crate) fn refresh_presence(&mut self, user: UserId) {
+    /// Recomputes what is shown of a user, and tells the guilds if it changed: at once, or later if they were told of this
+    /// user just now. Who flickers is seen once.
+    pub(crate) fn refresh_presence(&mut self, user: UserId, at: Moment) {
+        let Some(account) = self.accounts.get(&user) else { return };
+        match account.presence_told_at.map(|told_at| told_at + INTERVAL) {
+            Some(then) if then > at.now => self.look_at_presence(user, then),
+            _ => self.tell_presence(user, at),
+        }
+    }
+
+    /// Tells the guilds if what is to be shown is not what they know.
+    pub(crate) fn tell_presence(&mut self, user: UserId, at: Moment) {
         let Some(account) = self.accounts.get_mut(&user) else { return };
         let sessions = account.sessions.iter().filter_map(|key| self.sessions.get(key)).map(|session| &session.presence);
         let shown = Shown::combine(sessions);
@@ -63,6 +79,7 @@ impl Core {
             return;
         }
         account.shown = shown;
+        account.presence_told_at = Some(at.now);
         let guilds = account.guilds.clone();
         self.tell_friends_presence(user);
         for guild in guilds {
@@ -71,8 +88,11 @@ impl Core {
     }
 
     pub(crate) fn tell_presence_in(&mut self, user: UserId, guild: GuildId) {
+        self.lists_changed(guild);
         let (Some(account), Some(room)) = (self.accounts.get(&user), self.rooms.get(&guild)) else { return };
-        let dispatch = Dispatch::new("PRESENCE_UPDATE", &account.shown.object(guild, user));
-        room.tell_all(&mut self.lost, Intents::GUILD_PRESENCES, &dispatch);
+        let dispatch = LazyCell::new(|| Dispatch::new("PRESENCE_UPDATE", &account.shown.object(guild, user)));
+        let members = room.state.member_count();
+        let hears = |seat: &Seat| seat.wants(Intents::GUILD_PRESENCES) && members <= seat.lazy_above;
+        room.tell(&mut self.lost, |seat| hears(seat).then(|| &*dispatch));
     }
 }

@@ -173,9 +173,14 @@ impl Store {
         self.0.writer.stats()
     }
 
-    /// Lets the writer finish what is queued, then closes every connection. Later writes fail with `NotCommitted`.
-    pub async fn close(&self) {
+    /// Lets the writer finish what is queued. Later writes fail with `NotCommitted`; reads go on.
+    pub async fn stop_writing(&self) {
         self.0.writer.stop().await;
+    }
+
+    /// Lets the writer finish what is queued, then closes every connection.
+    pub async fn close(&self) {
+        self.stop_writing().await;
         self.0.readers.close().await;
     }
 }

@@ -11,8 +11,8 @@ mod tests;
 
 pub use close::CloseCode;
 pub use frames::{
-    ClientFrame, FrameError, Identify, PresenceUpdate, RequestMembers, Resume, Shard, Status, VoiceStateUpdate, WantedMembers,
-    heartbeat_ack, heartbeat_request, hello, invalid_session, reconnect,
+    ClientFrame, FrameError, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, Shard, Status,
+    VoiceStateUpdate, WantedMembers, heartbeat_ack, heartbeat_request, hello, invalid_session, reconnect,
 };
 pub use intents::Intents;
 
@@ -35,4 +35,7 @@ pub mod op {
     pub const INVALID_SESSION: u8 = 9;
     pub const HELLO: u8 = 10;
     pub const HEARTBEAT_ACK: u8 = 11;
+    /// People's clients only, as is the next: what they look at in a guild, and in several.
+    pub const GUILD_SUBSCRIPTIONS: u8 = 14;
+    pub const GUILD_SUBSCRIPTIONS_BULK: u8 = 37;
 }

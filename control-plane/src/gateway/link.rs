@@ -1,6 +1,6 @@
 //! The one thing that a session and its connections share: the mailbox, and a bell.
 
-use super::mailbox::{Dispatch, Fill, Mailbox, RewindError};
+use super::mailbox::{Dispatch, Fill, KeptMail, Mailbox, Names, RewindError};
 use guildhall_protocol::gateway::CloseCode;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -47,6 +47,16 @@ pub enum Mail {
 }
 
 impl Link {
+    pub fn keep(&self) -> KeptMail {
+        self.lock().mailbox.keep()
+    }
+
+    /// A link that waits for its client.
+    pub fn restore(kept: KeptMail, names: &mut Names) -> Option<Self> {
+        let mailbox = Mailbox::restore(kept, names)?;
+        Some(Self { shared: Mutex::new(Shared { mailbox, ..Shared::default() }), ..Self::default() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().expect("nothing panics while it holds a mailbox")
     }

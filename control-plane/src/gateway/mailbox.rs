@@ -5,8 +5,8 @@
 //! never waits: a mailbox that is too full says so, and the session's connection (or the session) ends.
 
 use bytes::Bytes;
-use serde::Serialize;
-use std::collections::VecDeque;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Dispatches that may wait for a connected socket. A client that is this far behind is not reading; it may resume.
@@ -61,6 +61,44 @@ pub enum RewindError {
     Future,
 }
 
+/// A mailbox that outlives its process: numbers and dispatches as [`Mailbox`] has them.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMail {
+    floor: u64,
+    sent: u64,
+    unkept: u64,
+    /// Names and bodies.
+    ring: Vec<(String, String)>,
+}
+
+impl KeptMail {
+    /// Of names and bodies.
+    pub fn bytes(&self) -> usize {
+        self.ring.iter().map(|(name, body)| name.len() + body.len()).sum()
+    }
+}
+
+/// The names of dispatches that were kept, each made `'static` once. There are some eighty of them.
+#[derive(Default)]
+pub struct Names(HashMap<String, &'static str>);
+
+impl Names {
+    /// More are not ours.
+    const MAX: usize = 500;
+
+    fn of(&mut self, name: String) -> Option<&'static str> {
+        if let Some(known) = self.0.get(&name) {
+            return Some(known);
+        }
+        if self.0.len() >= Self::MAX {
+            return None;
+        }
+        let known: &'static str = Box::leak(name.clone().into_boxed_str());
+        self.0.insert(name, known);
+        Some(known)
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Mailbox {
     ring: VecDeque<Arc<Dispatch>>,
@@ -83,6 +121,28 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    pub fn keep(&self) -> KeptMail {
+        let text = |dispatch: &Arc<Dispatch>| {
+            (dispatch.name.to_owned(), String::from_utf8(dispatch.body.to_vec()).expect("JSON is UTF-8"))
+        };
+        KeptMail { floor: self.floor, sent: self.sent, unkept: self.unkept, ring: self.ring.iter().map(text).collect() }
+    }
+
+    /// `None`: the numbers do not belong together.
+    pub fn restore(kept: KeptMail, names: &mut Names) -> Option<Self> {
+        let KeptMail { floor, sent, unkept, ring } = kept;
+        let ring: Option<VecDeque<_>> =
+            ring.into_iter().map(|(name, body)| Some(Arc::new(Dispatch { name: names.of(name)?, body: body.into() }))).collect();
+        let ring = ring?;
+        let last = floor.checked_add(ring.len() as u64)?;
+        let waiting = usize::try_from(sent.checked_sub(floor)?).ok().filter(|_| sent <= last && unkept <= last)?;
+        let bytes = |from: usize, to: usize| ring.range(from..to.max(from)).map(|dispatch| dispatch.body.len()).sum();
+        let unkept_end = usize::try_from(unkept.saturating_sub(floor)).ok()?;
+        let (sent_bytes, unsent_bytes) = (bytes(0, waiting), bytes(waiting, ring.len()));
+        let unkept_bytes = bytes(waiting, unkept_end);
+        Some(Self { floor, sent, greeted: last, unkept, has_begun: true, unkept_bytes, unsent_bytes, sent_bytes, ring })
+    }
+
     /// The sequence number of the newest dispatch.
     pub fn last(&self) -> u64 {
         self.floor + self.ring.len() as u64

@@ -4,8 +4,8 @@
 //! presence) belongs to the hub; this machine asks for it by effects and hears the outcome as inputs.
 
 use guildhall_protocol::gateway::{
-    ClientFrame, CloseCode, FrameError, Identify, MAX_CLIENT_FRAME, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
-    heartbeat_ack, heartbeat_request, hello, invalid_session,
+    ClientFrame, CloseCode, FrameError, GuildSubscription, Identify, MAX_CLIENT_FRAME, PresenceUpdate, RequestMembers, Resume,
+    VoiceStateUpdate, heartbeat_ack, heartbeat_request, hello, invalid_session,
 };
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -57,6 +57,7 @@ pub enum Output {
     Presence(PresenceUpdate),
     Voice(VoiceStateUpdate),
     RequestMembers(RequestMembers),
+    Subscribe(Vec<GuildSubscription>),
     Close(CloseCode),
 }
 
@@ -170,9 +171,11 @@ impl Session {
             (_, ClientFrame::PresenceUpdate(presence)) => out.push(Output::Presence(presence)),
             (_, ClientFrame::VoiceStateUpdate(update)) => out.push(Output::Voice(update)),
             (_, ClientFrame::RequestMembers(request)) => out.push(Output::RequestMembers(request)),
+            // Bots have their own ways to learn of members, and their libraries send nothing like it.
+            (State::Live { is_bot: false, .. }, ClientFrame::Subscribe(guilds)) => out.push(Output::Subscribe(guilds)),
             // People's clients send opcodes of features that this server does not have.
             (State::Live { is_bot: false, .. }, ClientFrame::Unknown(_)) => {}
-            (_, ClientFrame::Unknown(_)) => self.close(CloseCode::UnknownOpcode, out),
+            (_, ClientFrame::Unknown(_) | ClientFrame::Subscribe(_)) => self.close(CloseCode::UnknownOpcode, out),
         }
     }
 

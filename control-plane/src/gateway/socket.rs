@@ -151,6 +151,7 @@ impl Connection {
                 self.requests.waiting.push_back(request)
             }
             Output::RequestMembers(_) => {}
+            Output::Subscribe(guilds) => guilds.into_iter().for_each(|guild| self.hub.subscribe(attached, guild)),
             Output::Send(_) | Output::Identify(_) | Output::Resume(_) | Output::Close(_) => unreachable!("performed above"),
         }
     }

@@ -35,6 +35,7 @@ fn word(output: &Output) -> String {
         Output::Presence(presence) => format!("presence {}", presence.status.name()),
         Output::Voice(update) => format!("voice {}", update.guild_id),
         Output::RequestMembers(request) => format!("members {}", request.guild_id),
+        Output::Subscribe(guilds) => format!("looks at {} guilds", guilds.len()),
         Output::Close(code) => format!("close {}", code.number()),
     }
 }
@@ -137,6 +138,7 @@ fn what_is_wrong_has_its_close_code() {
         (IDENTIFY, "close 4005"),
         (r#"{"op":6,"d":{"token":"t","session_id":"s","seq":7}}"#, "close 4005"),
         (r#"{"op":99,"d":{}}"#, "close 4001"),
+        (r#"{"op":14,"d":{"guild_id":"5"}}"#, "close 4001"),
         ("{", "close 4002"),
         (r#"{"op":4,"d":{}}"#, "close 4002"),
     ] {
@@ -156,10 +158,11 @@ fn people_may_send_opcodes_that_nobody_knows() {
         &[
             Do::Frame(IDENTIFY),
             Do::Identified { is_bot: false },
-            Do::Frame(r#"{"op":14,"d":{}}"#),
+            Do::Frame(r#"{"op":13,"d":{}}"#),
+            Do::Frame(r#"{"op":14,"d":{"guild_id":"5","channels":{}}}"#),
             Do::Frame(r#"{"op":1,"d":1}"#),
         ],
-        &["hello", "identify t", "has 1", "ack"],
+        &["hello", "identify t", "looks at 1 guilds", "has 1", "ack"],
     );
 }
 

@@ -35,7 +35,7 @@ struct Server {
     address: std::net::SocketAddr,
     token: String,
     _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -43,6 +43,17 @@ impl Server {
     async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
+        let mut server = Self::over(store, publications, directory).await;
+        let store = server.store.clone();
+        server.token =
+            server.run(async move { store.create_person(user(OWNER), None, "x".to_owned()).await.expect("stored") }).await;
+        let store = server.store.clone();
+        server.run(async move { store.create_guild(guild()).await.expect("stored") }).await;
+        server
+    }
+
+    /// The hub and its socket over a store.
+    async fn over(store: Store, publications: mpsc::Receiver<Publication>, directory: TempDir) -> Self {
         let (to_node, from_hub) = mpsc::channel(8);
         let (to_hub, from_node) = mpsc::channel(8);
         let config = Config {
@@ -52,6 +63,7 @@ impl Server {
             rate_limits: true,
         };
         let hub = Hub::start(config, store.clone(), to_node, from_node);
+        hub.take_up_sessions(directory.path()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let router = Router::new().route(
@@ -61,14 +73,26 @@ impl Server {
             }),
         );
         tokio::spawn(axum::serve(listener, router.with_state(hub.clone())).into_future());
-        let mut server =
-            Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), _directory: directory };
-        let store = server.store.clone();
-        server.token =
-            server.run(async move { store.create_person(user(OWNER), None, "x".to_owned()).await.expect("stored") }).await;
-        let store = server.store.clone();
-        server.run(async move { store.create_guild(guild()).await.expect("stored") }).await;
-        server
+        Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), directory }
+    }
+
+    /// Another process on the same folder.
+    async fn restart(self) -> Self {
+        let Self { store, publications, token, directory, .. } = self;
+        drop(publications);
+        store.close().await;
+        let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
+        Self { token, ..Self::over(store, publications, directory).await }
+    }
+
+    /// Comes back to a session that another socket had.
+    async fn resume(&self, before: &Client, ready: &Value) -> Client {
+        let mut client = self.connect("?v=10&encoding=json").await;
+        client.seq = before.seq;
+        assert_eq!(client.next().await["op"], 10);
+        let d = json!({ "token": self.token, "session_id": ready["session_id"], "seq": before.seq });
+        client.say(json!({ "op": 6, "d": d })).await;
+        client
     }
 
     /// Does something to the store, publishing what it causes.
@@ -344,4 +368,44 @@ async fn the_seventeenth_session_in_five_seconds_is_asked_to_try_later() {
     client.say(identify).await;
     assert_eq!(client.next().await, json!({ "t": null, "s": null, "op": 9, "d": false }));
     assert_eq!(server.hub.remaining_starts(OWNER).sessions, super::starts::DAILY - super::starts::AT_ONCE);
+}
+
+#[tokio::test]
+async fn a_planned_restart_loses_no_session() {
+    let mut server = Server::start().await;
+    let (mut client, ready) = server.login().await;
+    server.send("before").await;
+    client.expect("MESSAGE_CREATE").await;
+    let hub = server.hub.clone();
+    let going = tokio::spawn(async move { hub.shutdown().await });
+    assert_eq!(client.next().await["op"], 7);
+    client.socket.close(None).await.ok();
+    going.await.expect("the hub ends");
+    // Accepted before the store closes, told to nobody who is connected.
+    server.send("meanwhile").await;
+    let last_event = server.hub.last_event().await.expect("the store answers");
+    server.hub.keep_sessions(server.directory.path(), last_event).await;
+
+    let mut server = server.restart().await;
+    let mut client = server.resume(&client, &ready).await;
+    assert_eq!(client.expect("MESSAGE_CREATE").await["content"], "meanwhile");
+    client.expect("RESUMED").await;
+    server.send("after").await;
+    assert_eq!(client.expect("MESSAGE_CREATE").await["content"], "after");
+    assert_eq!(server.hub.census().sessions, 1);
+
+    // The file was for one start.
+    let server = server.restart().await;
+    assert_eq!(server.hub.census().sessions, 0);
+}
+
+#[tokio::test]
+async fn sessions_of_another_database_are_not_taken_up() {
+    let mut server = Server::start().await;
+    server.login().await;
+    let last_event = server.hub.last_event().await.expect("the store answers");
+    server.send("told to sessions that were not written down").await;
+    server.hub.keep_sessions(server.directory.path(), last_event).await;
+    let server = server.restart().await;
+    assert_eq!(server.hub.census().sessions, 0);
 }

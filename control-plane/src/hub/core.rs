@@ -3,12 +3,13 @@
 //! It is told what happened and what time it is, changes its maps and pushes into mailboxes; it never waits, reads no clock
 //! and no database. What it needs from the store it asks for by returning [`Missing`].
 
+use super::handover::{Kept, KeptAccount};
 use super::private::{Belongings, Privates};
 use super::seats::{Room, Seat};
 use crate::event::{Committed, Event, Topic};
 use crate::fleet::Outbox;
 use crate::gateway::link::{ConnectionId, Ending, Link};
-use crate::gateway::mailbox::{Dispatch, RewindError};
+use crate::gateway::mailbox::{Dispatch, Names, RewindError};
 use crate::gateway::session::Refusal;
 use crate::gateway::starts::Starts;
 use crate::guild::{self, Snapshot};
@@ -103,7 +104,10 @@ pub struct Account {
     /// Loaded guilds that the user is a member of: all of them.
     pub guilds: BTreeSet<GuildId>,
     pub friends: HashSet<UserId>,
+    /// What others were told.
     pub shown: Shown,
+    /// When they were told last.
+    pub presence_told_at: Option<Instant>,
     /// The last event of the user's topic.
     pub seq: Option<u64>,
     /// Set while there are no sessions.
@@ -123,6 +127,8 @@ pub enum Missing {
 enum Due {
     Session(SessionKey),
     Account(UserId),
+    /// Its presence changed again soon after it was told.
+    Presence(UserId),
 }
 
 #[derive(Default)]
@@ -140,6 +146,8 @@ pub struct Core {
     by_id: HashMap<String, SessionKey>,
     pub(crate) accounts: HashMap<UserId, Account>,
     pub(crate) starts: Starts,
+    /// Guilds in which something changed that a member list shows.
+    pub(super) stale_lists: BTreeSet<GuildId>,
     last_key: u64,
     due: BTreeSet<(Instant, Due)>,
     pub(super) privates: Privates,
@@ -275,7 +283,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.presence = presence;
         let user = session.user_id;
-        self.refresh_presence(user);
+        self.refresh_presence(user, at);
         self.sweep(at);
     }
 
@@ -338,19 +346,31 @@ impl Core {
             }
             seat.user_id != user
         });
+        if let Some(account) = self.accounts.get(&user) {
+            account.sessions.iter().for_each(|key| room.windows.remove(*key));
+        }
     }
 
+    /// Tells a session its guild, and has it hear of what happens there.
     fn seat(&mut self, key: SessionKey, guild: GuildId) {
         let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get(&guild)) else { return };
+        if session.shard.holds(guild) && session.intents.contains(Intents::GUILDS) {
+            let create = self.guild_create(session, room);
+            if !session.link.push(create) {
+                self.lost.push(key);
+            }
+        }
+        self.sit(key, guild);
+    }
+
+    /// Has a session hear of what happens in a guild.
+    fn sit(&mut self, key: SessionKey, guild: GuildId) {
+        let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get_mut(&guild)) else { return };
         if !session.shard.holds(guild) {
             return;
         }
-        let create = session.intents.contains(Intents::GUILDS).then(|| self.guild_create(session, room));
-        let seat = Seat { key, user_id: session.user_id, intents: session.intents, link: session.link.clone() };
-        if let Some(create) = create {
-            seat.push(&create, &mut self.lost);
-        }
-        self.rooms.get_mut(&guild).expect("found above").seats.push(seat);
+        let lazy_above = if session.is_bot { usize::MAX } else { session.large_threshold };
+        room.seats.push(Seat { key, user_id: session.user_id, intents: session.intents, lazy_above, link: session.link.clone() });
     }
 
     /// Opens a session: READY and the guilds are in its mailbox when this returns. Every guild of the user must be loaded.
@@ -383,6 +403,7 @@ impl Core {
             guilds: guilds.clone(),
             friends: HashSet::new(),
             shown: Shown::default(),
+            presence_told_at: None,
             seq: None,
             offline_at: None,
         });
@@ -412,7 +433,7 @@ impl Core {
             },
         );
         // Others hear of it before this session is seated, and it finds itself online in its guilds.
-        self.refresh_presence(user_id);
+        self.refresh_presence(user_id, at);
         for guild in guilds {
             self.seat(key, guild);
         }
@@ -486,11 +507,72 @@ impl Core {
         self.sweep(at);
     }
 
-    /// Op 7 to every connection. Their sessions stay: a resume within this process would find them.
-    pub fn reconnect_all(&self) {
-        for session in self.sessions.values() {
-            session.link.end(Ending::Reconnect);
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        self.sessions.values().map(|session| session.link.clone()).collect()
+    }
+
+    /// Takes up what another process kept. Every guild of these accounts is loaded, and nobody is connected.
+    pub fn take_up(&mut self, kept: Kept, at: Moment) {
+        let mut names = Names::default();
+        for KeptAccount { user, email, friends, status, activities } in kept.accounts {
+            let guilds = self.rooms.values().filter(|room| room.state.is_member(user.id)).map(|room| room.state.id());
+            // Until a session of theirs turns up below.
+            let offline_at = at.now + OFFLINE_GRACE;
+            self.due.insert((offline_at, Due::Account(user.id)));
+            let account = Account {
+                guilds: guilds.collect(),
+                email,
+                friends,
+                sessions: Vec::new(),
+                shown: Shown { status, activities },
+                presence_told_at: None,
+                seq: None,
+                offline_at: Some(offline_at),
+                user,
+            };
+            self.accounts.insert(account.user.id, account);
         }
+        for kept in kept.sessions {
+            let Some(link) = Link::restore(kept.mail, &mut names) else { continue };
+            let Some(account) = self.accounts.get_mut(&kept.user_id) else { continue };
+            self.last_key += 1;
+            let key = SessionKey(self.last_key);
+            account.sessions.push(key);
+            account.offline_at = None;
+            let (is_bot, guilds) = (account.user.bot, account.guilds.clone());
+            let expires_at = at.now + RESUME_WINDOW;
+            self.due.insert((expires_at, Due::Session(key)));
+            self.by_id.insert(kept.id.clone(), key);
+            let session = Session {
+                id: kept.id,
+                user_id: kept.user_id,
+                is_bot,
+                token_hash: kept.token_hash,
+                intents: Intents(kept.intents),
+                shard: Shard { id: kept.shard.0, count: kept.shard.1.max(1) },
+                large_threshold: kept.large_threshold,
+                presence: PresenceUpdate { status: kept.status, activities: kept.activities },
+                host: kept.host,
+                link: Arc::new(link),
+                expires_at: Some(expires_at),
+                resumes: (at.now, 0),
+                listed: BTreeMap::new(),
+            };
+            self.sessions.insert(key, session);
+            for guild in guilds {
+                self.sit(key, guild);
+            }
+        }
+        // Sessions that could not be kept no longer count.
+        let present = self.accounts.values().filter(|account| account.offline_at.is_none()).map(|account| account.user.id);
+        let present: Vec<UserId> = present.collect();
+        present.into_iter().for_each(|user| self.tell_presence(user, at));
+        self.sweep(at);
+    }
+
+    /// Has the user's presence looked at again then.
+    pub(crate) fn look_at_presence(&mut self, user: UserId, then: Instant) {
+        self.due.insert((then, Due::Presence(user)));
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -507,12 +589,15 @@ impl Core {
                     self.end_session(key, at);
                 }
                 Due::Account(user) if self.accounts.get(&user).is_some_and(|account| account.offline_at == Some(deadline)) => {
-                    self.refresh_presence(user);
+                    // Whoever goes is told of at once: nobody would be left to tell of later.
+                    self.tell_presence(user, at);
                     self.accounts.remove(&user);
                 }
+                Due::Presence(user) => self.tell_presence(user, at),
                 Due::Session(_) | Due::Account(_) => {}
             }
         }
+        self.refresh_stale_lists(at);
         self.sweep(at);
     }
 
@@ -531,13 +616,14 @@ impl Core {
         for guild in &guilds {
             if let Some(room) = self.rooms.get_mut(guild) {
                 room.seats.retain(|seat| seat.key != key);
+                room.windows.remove(key);
             }
         }
         for guild in guilds {
             self.leave_voice_of_session(guild, user, &session.id, at);
         }
         if self.accounts.get(&user).is_some_and(|account| !account.sessions.is_empty()) {
-            self.refresh_presence(user);
+            self.refresh_presence(user, at);
         }
     }
 

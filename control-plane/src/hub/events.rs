@@ -72,7 +72,13 @@ impl Core {
             Turn::Gap(known) => return Err((Missing::Events(committed.topic, known), committed)),
             Turn::Next => {}
         }
+        let changes_lists = !matches!(committed.event, Event::AuditEntryCreate { .. });
         self.tell(committed.event, at);
+        if let Topic::Guild(guild) = committed.topic
+            && changes_lists
+        {
+            self.lists_changed(guild);
+        }
         self.sweep(at);
         Ok(())
     }
@@ -471,6 +477,7 @@ impl Core {
             self.rooms.values().filter(|room| room.state.is_member(user.id)).map(|room| room.state.id()).collect();
         for guild in guilds {
             self.apply(guild, event);
+            self.lists_changed(guild);
             if let Some(member) = self.guild(guild).and_then(|state| state.member(user.id)).cloned() {
                 self.tell_member(guild, &member);
             }

@@ -118,7 +118,8 @@ impl Core {
             ids.extend(state.members().map(|member| member.user.id));
         } else {
             ids.extend(state.voice_states().map(|voice| voice.user_id));
-            if asks_for(Intents::GUILD_PRESENCES) {
+            // People's clients ask for the lines of the member list that they show.
+            if asks_for(Intents::GUILD_PRESENCES) && session.is_bot {
                 let online = room.seats.iter().map(|seat| seat.user_id).filter(|user| self.is_online(*user));
                 ids.extend(online.take(session.large_threshold));
             }

@@ -1,6 +1,7 @@
 //! A guild with the sessions that listen to it.
 
 use super::core::SessionKey;
+use super::subscriptions::Windows;
 use crate::gateway::link::Link;
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Snapshot, State};
@@ -17,6 +18,8 @@ pub struct Room {
     pub seq: u64,
     /// The last event of each channel's topic that sessions were told, once there was one.
     pub channel_seqs: HashMap<ChannelId, u64>,
+    /// Parts of member lists that people look at.
+    pub windows: Windows,
     /// The voice node's side of each voice state.
     pub seated: HashMap<UserId, Seated>,
 }
@@ -26,6 +29,8 @@ pub struct Seat {
     pub key: SessionKey,
     pub user_id: UserId,
     pub intents: Intents,
+    /// People's clients follow who is online in a guild of more members than this by its member list.
+    pub lazy_above: usize,
     pub link: Arc<Link>,
 }
 
@@ -45,7 +50,7 @@ impl Room {
     pub fn new(snapshot: Snapshot) -> Self {
         let seq = snapshot.seq;
         let state = State::new(snapshot);
-        Self { state, seats: Vec::new(), seq, channel_seqs: HashMap::new(), seated: HashMap::new() }
+        Self { state, seats: Vec::new(), seq, channel_seqs: HashMap::new(), windows: Windows::default(), seated: HashMap::new() }
     }
 
     /// Gives each session what `pick` chooses for it.

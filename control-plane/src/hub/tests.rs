@@ -8,6 +8,7 @@ use crate::gateway::link::Ending;
 use crate::gateway::mailbox::{MAX_BACKLOG, MAX_DETACHED};
 use crate::gateway::session::Refusal;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, channel, member, role, user};
+use crate::presence;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, RequestMembers, Shard, Status, WantedMembers};
 use guildhall_protocol::model::{AuditAction, AuditEntry, ReactionEmoji};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, Snowflake, UserId};
@@ -197,7 +198,8 @@ fn a_large_guild_comes_without_those_who_are_away() {
         world.session(UserId::new(id), Intents::NONE);
     }
     let mut listed = |intents| {
-        let admission = world.admission(ANN, intents);
+        let mut admission = world.admission(ANN, intents);
+        admission.user.bot = true;
         let ann = world.core.attach(admission, world.at).expect("room for one");
         let told = told(&ann);
         let guild = told.iter().map(|(_, d)| d).find(|d| d["id"] == json!(OTHER)).expect("its GUILD_CREATE").clone();
@@ -428,11 +430,14 @@ fn presence_is_told_when_it_changes() {
     assert_eq!(statuses(), [""; 0], "he is online already");
     set(&mut world, &first, Status::Idle);
     assert_eq!(statuses(), [""; 0], "the more present session decides");
+    world.pass(presence::INTERVAL);
     set(&mut world, &second, Status::Dnd);
     assert_eq!(statuses(), ["dnd"]);
+    world.pass(presence::INTERVAL);
     set(&mut world, &second, Status::Invisible);
     assert_eq!(statuses(), ["idle"]);
     world.core.detach(&first, false, world.at);
+    world.pass(presence::INTERVAL);
     assert_eq!(statuses(), ["offline"], "only an invisible session is left");
     world.core.detach(&second, false, world.at);
     world.pass(OFFLINE_GRACE);
@@ -504,7 +509,7 @@ fn one_account_has_only_so_many_sessions() {
 fn shutdown_sends_everyone_away() {
     let mut world = World::new();
     let bob = world.session(BOB, Intents::ALL);
-    world.core.reconnect_all();
+    world.core.links().iter().for_each(|link| link.end(Ending::Reconnect));
     assert_eq!(ending(&bob), Some(Ending::Reconnect));
 }
 

@@ -18,6 +18,13 @@ impl Topic {
 }
 
 impl Store {
+    /// The last event of all topics; 0 before the first.
+    pub async fn last_event(&self) -> Result<i64> {
+        let id: Option<i64> =
+            sqlx::query_scalar("SELECT id FROM outbox ORDER BY id DESC LIMIT 1").fetch_optional(self.readers()).await?;
+        Ok(id.unwrap_or(0))
+    }
+
     /// The topic's events after `seq` in order, at most `limit`. Starts later than `seq + 1` if those were pruned.
     pub async fn outbox_after(&self, topic: Topic, seq: u64, limit: u32) -> Result<Vec<Committed>> {
         let (kind, id) = topic.to_sql();

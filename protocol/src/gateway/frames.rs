@@ -2,7 +2,7 @@
 
 use super::{Intents, op};
 use crate::{ChannelId, GuildId, Snowflake, UserId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub enum ClientFrame {
     VoiceStateUpdate(VoiceStateUpdate),
     Resume(Resume),
     RequestMembers(RequestMembers),
+    Subscribe(Vec<GuildSubscription>),
     /// A number that this server does not know: people's clients send many.
     Unknown(u64),
 }
@@ -63,7 +64,7 @@ impl Shard {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Status {
     #[default]
     Online,
@@ -146,6 +147,42 @@ pub enum WantedMembers {
     Ids(Vec<UserId>),
 }
 
+/// Lines of a member list, both ends included.
+pub type Ranges = Vec<(usize, usize)>;
+
+/// The parts of a guild's member lists that a person's client shows (ops 14 and 37).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuildSubscription {
+    pub guild_id: GuildId,
+    /// For each channel the lines that are shown. `None`: the frame says nothing of channels.
+    pub channels: Option<Vec<(ChannelId, Ranges)>>,
+}
+
+impl GuildSubscription {
+    /// Clients show one channel's list; some ask for the one before it, too.
+    pub const MAX_CHANNELS: usize = 5;
+    /// What a screen shows, what is above and below it, and the top.
+    pub const MAX_RANGES: usize = 5;
+    /// Lines of a range (documented by what clients send).
+    pub const MAX_LINES: usize = 100;
+
+    /// Never fails as a whole: what is odd in it is left out.
+    fn read(guild_id: GuildId, d: &Value) -> Self {
+        let range = |range: &Value| {
+            let (first, last) = (range[0].as_u64()? as usize, range[1].as_u64()? as usize);
+            (first <= last && last < first.saturating_add(Self::MAX_LINES)).then_some((first, last))
+        };
+        let channel = |(id, ranges): (&String, &Value)| {
+            let ranges = ranges.as_array()?.iter().filter_map(range).take(Self::MAX_RANGES).collect::<Vec<_>>();
+            let id = snowflake(&Value::String(id.clone()))?;
+            (!ranges.is_empty()).then_some((ChannelId(id), ranges))
+        };
+        let channels =
+            d["channels"].as_object().map(|channels| channels.iter().filter_map(channel).take(Self::MAX_CHANNELS).collect());
+        Self { guild_id, channels }
+    }
+}
+
 impl WantedMembers {
     /// Whether it asks for a whole guild.
     pub fn is_everyone(&self) -> bool {
@@ -174,6 +211,16 @@ impl ClientFrame {
             op::VOICE_STATE_UPDATE => read_voice_state(d).map(Self::VoiceStateUpdate),
             op::RESUME => read_resume(d).map(Self::Resume),
             op::REQUEST_GUILD_MEMBERS => read_request(d).map(Self::RequestMembers),
+            op::GUILD_SUBSCRIPTIONS => {
+                let guild = snowflake(&d["guild_id"]).map(GuildId);
+                Some(Self::Subscribe(guild.map(|guild| GuildSubscription::read(guild, d)).into_iter().collect()))
+            }
+            op::GUILD_SUBSCRIPTIONS_BULK => {
+                let guild = |(id, d): (&String, &Value)| {
+                    Some(GuildSubscription::read(GuildId(snowflake(&Value::String(id.clone()))?), d))
+                };
+                Some(Self::Subscribe(d["subscriptions"].as_object().into_iter().flatten().filter_map(guild).collect()))
+            }
             _ => Some(Self::Unknown(u64::from(opcode))),
         };
         read.ok_or(FrameError::BadPayload(opcode))

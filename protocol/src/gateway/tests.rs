@@ -81,11 +81,26 @@ fn member_requests_ask_by_name_or_by_id() {
 }
 
 #[test]
+fn people_look_at_ranges_of_member_lists() {
+    let looks = |channels| GuildSubscription { guild_id: GuildId::new(9), channels };
+    check(
+        r#"{"op":14,"d":{"guild_id":"9","typing":true,"channels":{"5":[[0,99],[100,199]],"x":[[0,99]],"6":[[5,1],[0,100]]}}}"#,
+        Ok(ClientFrame::Subscribe(vec![looks(Some(vec![(ChannelId::new(5), vec![(0, 99), (100, 199)])]))])),
+    );
+    check(r#"{"op":14,"d":{"guild_id":9,"members":["1"]}}"#, Ok(ClientFrame::Subscribe(vec![looks(None)])));
+    check(r#"{"op":14,"d":{}}"#, Ok(ClientFrame::Subscribe(Vec::new())));
+    check(
+        r#"{"op":37,"d":{"subscriptions":{"9":{"channels":{"5":[[0,99]]}},"none":{}}}}"#,
+        Ok(ClientFrame::Subscribe(vec![looks(Some(vec![(ChannelId::new(5), vec![(0, 99)])]))])),
+    );
+}
+
+#[test]
 fn what_is_no_frame_is_an_error_and_an_unknown_opcode_is_not() {
     for text in ["", "null", "[]", "{}", r#"{"op":"1"}"#, r#"{"op":-1}"#, "{\"op\":1"] {
         check(text, Err(FrameError::NotAFrame));
     }
-    check(r#"{"op":14,"d":{}}"#, Ok(ClientFrame::Unknown(14)));
+    check(r#"{"op":13,"d":{}}"#, Ok(ClientFrame::Unknown(13)));
     check(r#"{"op":4000}"#, Ok(ClientFrame::Unknown(4000)));
 }
 
