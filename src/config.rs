@@ -5,6 +5,8 @@
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use guildhall_control_plane::Registration;
+use guildhall_control_plane::files::{self, check_url};
+use guildhall_control_plane::store::Quotas;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -76,6 +78,33 @@ const KEYS: &[Key] = &[
         help: "A PEM certificate chain; without it the server makes its own and puts its authority at DIR/tls/ca.pem",
     },
     Key { name: "tls-key", value: "FILE", default: None, help: "The PEM private key of --tls-cert" },
+    Key {
+        name: "files",
+        value: "URL",
+        default: None,
+        help: "Where files are kept: file:///folder, s3://bucket/prefix, az://container/prefix or gs://bucket/prefix, with \
+               credentials in the usual variables (AWS_…, AZURE_…, GOOGLE_…) [default: DIR/files]",
+    },
+    Key {
+        name: "cdn-url",
+        value: "URL",
+        default: None,
+        help: "The base of links to files: an address that leads to /cdn here, by way of caches for example [default: /cdn on \
+               the host that a client came by]",
+    },
+    Key {
+        name: "max-file",
+        value: "SIZE",
+        default: Some("10M"),
+        help: "The largest file that may be attached: bytes, or with K, M or G",
+    },
+    Key {
+        name: "user-files",
+        value: "SIZE",
+        default: Some("10G"),
+        help: "How much the files that one user attached may take together",
+    },
+    Key { name: "guild-files", value: "SIZE", default: Some("100G"), help: "How much the files in one guild may take together" },
     Key { name: "registration", value: "open|closed", default: Some("open"), help: "Whether anyone may make an account" },
     Key {
         name: "rate-limits",
@@ -102,6 +131,7 @@ pub struct Config {
     pub media_port: u16,
     pub media_workers: usize,
     pub tls: Option<TlsFiles>,
+    pub files: files::Config,
     pub registration: Registration,
     pub has_rate_limits: bool,
     pub log: String,
@@ -209,6 +239,12 @@ impl Config {
             media_ip: raw("media-ip").map(media_ip).transpose()?,
             media_port: first,
             media_workers: workers,
+            files: files::Config {
+                url: raw("files").map(files_url).transpose()?,
+                cdn_url: raw("cdn-url").map(cdn_url).transpose()?,
+                max_file: size(raw("max-file"))?,
+                quotas: Quotas { user: size(raw("user-files"))?, guild: size(raw("guild-files"))? },
+            },
             registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
             has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
             log: log_filter(raw("log").expect("it has a default"))?,
@@ -285,6 +321,39 @@ fn public_host(given: Given) -> Result<String, ConfigError> {
     match given.value.parse::<axum::http::uri::Authority>() {
         Ok(authority) if !authority.as_str().contains('@') && !authority.host().is_empty() => Ok(given.value),
         _ => Err(given.invalid("it must be a host name or address, with a port or without, and without a scheme or path")),
+    }
+}
+
+fn files_url(given: Given) -> Result<String, ConfigError> {
+    match check_url(&given.value) {
+        Ok(()) => Ok(given.value),
+        Err(reason) => Err(given.invalid(reason)),
+    }
+}
+
+/// An absolute address, to which paths are appended.
+fn cdn_url(given: Given) -> Result<String, ConfigError> {
+    let is_web = |uri: &axum::http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.query().is_none()
+    };
+    match given.value.parse::<axum::http::Uri>() {
+        Ok(uri) if is_web(&uri) => Ok(given.value.trim_end_matches('/').to_owned()),
+        _ => Err(given.invalid("it must be an address that begins with http:// or https://, without a query")),
+    }
+}
+
+/// Bytes, with K, M or G for 1024 of the one before.
+fn size(given: Option<Given>) -> Result<u64, ConfigError> {
+    let given = given.expect("it has a default");
+    let (digits, shift) = match given.value.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) => (digits, 10 * (1 + "KMG".find(&given.value[digits.len()..]).unwrap_or(0))),
+        None => (given.value.as_str(), 0),
+    };
+    // Sizes are stored in 63 bits.
+    let most = (i64::MAX >> shift) as u64;
+    match digits.parse::<u64>() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number << shift),
+        _ => Err(given.invalid("it must be a number of bytes, for example 500000, 10M or 2G")),
     }
 }
 

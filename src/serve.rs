@@ -59,6 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     control_config.public_host.clone_from(&config.public_host);
     control_config.registration = config.registration;
     control_config.rate_limits = config.has_rate_limits;
+    control_config.files.clone_from(&config.files);
     if !config.has_rate_limits {
         tracing::warn!("the rate limits are off: anyone may call as often as they like");
     }

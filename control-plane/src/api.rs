@@ -25,6 +25,7 @@ mod members;
 mod mentions;
 mod messages;
 mod overwrites;
+mod parcel;
 pub(crate) mod passwords;
 mod pins;
 mod private_channels;

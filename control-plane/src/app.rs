@@ -3,6 +3,7 @@
 use crate::api;
 use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
+use crate::files::{self, Files, janitor, serve};
 use crate::hub::{self, Census, Hub};
 use crate::store::{self, Publication, Store, WriterStats};
 use anyhow::Context;
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 
 /// The database file below the data folder.
 const DATABASE: &str = "guildhall.db";
+/// The name of the key that signs links to files.
+const FILES_SECRET: &str = "files";
 
 /// Whether strangers may make accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// `false` lets everything pass and is meant for load tests only.
     pub rate_limits: bool,
+    pub files: files::Config,
 }
 
 impl Config {
@@ -48,6 +52,7 @@ impl Config {
             // Discord's own; libraries are tested against it.
             heartbeat_interval: Duration::from_millis(41_250),
             rate_limits: true,
+            files: files::Config::default(),
         }
     }
 }
@@ -69,6 +74,7 @@ struct Inner {
     hub: Hub,
     limiter: Mutex<Limiter>,
     passwords: Passwords,
+    files: Files,
 }
 
 impl App {
@@ -86,6 +92,10 @@ impl App {
 
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    pub fn files(&self) -> &Files {
+        &self.0.files
     }
 
     pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
@@ -115,6 +125,7 @@ impl Vitals {
 pub struct ControlPlane {
     pub(crate) app: App,
     publisher: JoinHandle<()>,
+    janitor: JoinHandle<()>,
 }
 
 impl ControlPlane {
@@ -137,19 +148,27 @@ impl ControlPlane {
         hub.take_up_sessions(&config.data_dir).await;
         let publisher = tokio::spawn(publish(publications, hub.clone()));
         let passwords = Passwords::new();
-        let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords }));
-        Ok(Self { app, publisher })
+        let secret = store.secret(FILES_SECRET).await?;
+        let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
+        let janitor = tokio::spawn(janitor::run(files.clone(), store.clone(), abandoned));
+        let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords, files }));
+        Ok(Self { app, publisher, janitor })
     }
 
-    /// `/api/…`, complete with CORS. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
+    /// `/api/…`, complete with CORS, and `/cdn/…`. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
     /// extensions; without it callers who are not logged in count as one.
     pub fn router(&self) -> axum::Router {
-        api::router(self.app.clone())
+        api::router(self.app.clone()).merge(serve::router(self.app.clone()))
     }
 
     /// For the main gateway's upgrades ([`crate::gateway::upgrade`]), which share a path with the voice gateway's.
     pub fn hub(&self) -> &Hub {
         self.app.hub()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> &App {
+        &self.app
     }
 
     pub fn vitals(&self) -> Vitals {
@@ -166,6 +185,8 @@ impl ControlPlane {
         let (hub, store) = (self.app.hub(), self.app.store());
         hub.shutdown().await;
         store.stop_writing().await;
+        // What it leaves undone is done after the next start.
+        self.janitor.abort();
         // The writer has dropped its end, so the publisher ends when everything is told.
         if let Err(error) = self.publisher.await {
             tracing::error!(%error, "the publisher did not end cleanly");

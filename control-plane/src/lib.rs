@@ -7,6 +7,7 @@ mod api;
 pub mod app;
 pub mod audit;
 pub mod event;
+pub mod files;
 pub mod fleet;
 pub mod gateway;
 pub mod guild;

@@ -5,6 +5,7 @@
 //! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share.
 
 mod applications;
+mod attachments;
 mod audit;
 mod backup;
 mod channels;
@@ -26,6 +27,7 @@ mod users;
 mod writer;
 
 pub use applications::NewApplication;
+pub use attachments::{FileChange, NewAttachment, Quotas, StoredAttachment};
 pub use audit::AuditQuery;
 pub use backup::backup;
 pub use commands::{CommandIndex, Scope, most_commands};
@@ -78,6 +80,8 @@ pub enum Conflict {
     System,
     #[error("a documented maximum is reached")]
     Full,
+    #[error("the user or the guild has no room left for files")]
+    StorageFull,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -65,6 +65,7 @@ codes! {
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
+    TooManyAttachments = 30015, 400, "Maximum number of attachments in a message reached (10)";
     TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
     TooManyCommands = 30032, 400, "Maximum number of application commands reached (100)";
     TooManyCommandCreates = 30034, 429, "Maximum number of daily application command creates reached (200)";
@@ -92,8 +93,13 @@ codes! {
     TooOldToBulkDelete = 50034, 400, "A message provided was too old to bulk delete";
     InvalidForm = 50035, 400, "Invalid Form Body";
     InvalidApiVersion = 50041, 400, "Invalid API version provided";
-    InvalidFile = 50046, 400, "Invalid file uploaded: this server does not store attachments yet";
+    FileTooLarge = 50045, 413, "File uploaded exceeds the maximum size";
+    InvalidFile = 50046, 400, "Invalid file uploaded";
     OwnerCannotLeave = 50055, 400, "Invalid Guild";
+    VoiceMessageWithMore = 50159, 400, "Voice messages do not support additional content.";
+    VoiceMessageWithoutSound = 50160, 400, "Voice messages must have a single audio attachment.";
+    VoiceMessageWithoutMetadata = 50161, 400, "Voice messages must have supporting metadata.";
+    CannotEditVoiceMessage = 50162, 400, "Voice messages cannot be edited.";
     InvalidJson = 50109, 400, "The request body contains invalid JSON.";
 
     FriendRequestRefused = 80001, 403, "Friend request blocked";

@@ -124,6 +124,8 @@ ids! {
     CommandId
     InteractionId
     WebhookId
+    AttachmentId
+    EmojiId
 }
 
 impl GuildId {

@@ -15,5 +15,8 @@ pub mod voice_gateway;
 pub mod voice_token;
 
 pub use error::ErrorCode;
-pub use id::{ApplicationId, ChannelId, CommandId, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId, WebhookId};
+pub use id::{
+    ApplicationId, AttachmentId, ChannelId, CommandId, EmojiId, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId,
+    WebhookId,
+};
 pub use permissions::Permissions;

@@ -4,6 +4,7 @@
 //! (hikari, serenity, twilight). Timestamps are ISO 8601 strings made by [`timestamp`].
 
 mod application;
+mod attachment;
 mod audit;
 mod channel;
 mod command;
@@ -18,6 +19,7 @@ mod user;
 mod voice;
 
 pub use application::Application;
+pub use attachment::Attachment;
 pub use audit::{AuditAction, AuditChange, AuditEntry};
 pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
 pub use command::{Command, CommandKind};

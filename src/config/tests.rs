@@ -46,6 +46,10 @@ fn a_bad_value_is_named_with_its_source() {
         (&[("media-ip", "0.0.0.0")], &[], "", "--media-ip = \"0.0.0.0\" is not valid: clients cannot send to it."),
         (&[("media-ip", "host")], &[], "", "--media-ip = \"host\" is not valid: "),
         (&[("public-host", "https://a.example")], &[], "", "--public-host = \"https://a.example\" is not valid: "),
+        (&[("files", "ftp://x/y")], &[], "", "--files = \"ftp://x/y\" is not valid: it must begin with file:///, s3://, az:// or gs://."),
+        (&[("cdn-url", "cdn.example")], &[], "", "--cdn-url = \"cdn.example\" is not valid: it must be an address"),
+        (&[], &[("GUILDHALL_MAX_FILE", "0")], "", "The environment variable GUILDHALL_MAX_FILE = \"0\" is not valid: it must be a number of bytes"),
+        (&[("user-files", "9999999999G")], &[], "", "--user-files = \"9999999999G\" is not valid: "),
         (&[("log", "loud=very")], &[], "", "--log = \"loud=very\" is not valid: "),
         (&[("tls-cert", "a.pem")], &[], "", "--tls-cert is set but --tls-key is not; a certificate needs both."),
         (&[], &[], "tls_key = 'k.pem'", "tls_key in the configuration file is set but --tls-cert is not; a certificate needs both."),
@@ -56,6 +60,20 @@ fn a_bad_value_is_named_with_its_source() {
     for (flags, env, file, expected) in cases {
         let sentence = resolve(flags, env, file).expect_err(expected).to_string();
         assert!(sentence.starts_with(expected), "expected {expected:?}, got {sentence:?}");
+    }
+}
+
+#[test]
+fn files_may_be_elsewhere_and_sizes_have_units() {
+    let config = resolve(&[], &[], "").unwrap().files;
+    assert_eq!(config, files::Config::default());
+    let file =
+        "files = 's3://bucket/prefix'\ncdn_url = 'https://cdn.example/x/'\nmax_file = 500\nuser_files = '3K'\nguild_files = '2G'";
+    let config = resolve(&[], &[], file).unwrap().files;
+    assert_eq!((config.url.as_deref(), config.cdn_url.as_deref()), (Some("s3://bucket/prefix"), Some("https://cdn.example/x")));
+    assert_eq!((config.max_file, config.quotas), (500, Quotas { user: 3 << 10, guild: 2 << 30 }));
+    for url in ["file:///srv/files", "az://container/x", "gs://bucket"] {
+        assert_eq!(resolve(&[("files", url)], &[], "").unwrap().files.url.as_deref(), Some(url));
     }
 }
 

@@ -3,21 +3,19 @@
 use super::error::{ApiError, Result};
 use super::form::{Errors, Shape, read};
 use crate::audit::By;
+use crate::files::multipart::percent_decoded;
 use crate::store;
 use axum::body::{Body as RawBody, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use guildhall_protocol::{
-    ApplicationId, ChannelId, CommandId, ErrorCode, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId,
+    ApplicationId, ChannelId, CommandId, EmojiId, ErrorCode, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The largest body: ten embeds of the largest size are a tenth of it.
 pub const BODY_BYTES: usize = 512 * 1024;
-/// How deep JSON may nest is `serde_json`'s limit of 128.
-const PAYLOAD_FIELD: &str = "payload_json";
 /// The header that explains a moderator's deed.
 const REASON_HEADER: &str = "x-audit-log-reason";
 const REASON_CHARACTERS: usize = 512;
@@ -75,44 +73,12 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// A JSON body, or the `payload_json` of a multipart form. Files are refused: attachments are not stored yet.
-pub struct Upload<T>(pub T);
-
-impl<S: Send + Sync, T: Shape> FromRequest<S> for Upload<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !content_type.starts_with("multipart/form-data") {
-            return Body::from_request(request, state).await.map(|Body(value)| Self(value));
-        }
-        let malformed = |_| ApiError::from(ErrorCode::InvalidJson);
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, RawBody::from(bytes(body).await?));
-        let mut multipart = Multipart::from_request(request, state).await.map_err(|_| ErrorCode::InvalidJson)?;
-        let mut fields = Map::new();
-        let mut payload = None;
-        while let Some(field) = multipart.next_field().await.map_err(malformed)? {
-            if field.file_name().is_some() {
-                return Err(ErrorCode::InvalidFile.into());
-            }
-            let name = field.name().unwrap_or_default().to_owned();
-            let text = field.text().await.map_err(malformed)?;
-            if name == PAYLOAD_FIELD {
-                payload = Some(parse(text.as_bytes())?);
-            } else {
-                fields.insert(name, Value::String(text));
-            }
-        }
-        Ok(Self(read(&payload.unwrap_or(Value::Object(fields)))?))
-    }
-}
-
 async fn bytes(body: RawBody) -> Result<Bytes> {
     axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| ErrorCode::RequestTooLarge.into())
 }
 
-fn parse(bytes: &[u8]) -> Result<Value> {
+/// How deep JSON may nest is `serde_json`'s limit of 128.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
     }
@@ -157,7 +123,7 @@ macro_rules! path_ids {
     )*};
 }
 
-path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId }
+path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId EmojiId }
 
 impl<A: PathIds, B: PathIds> PathIds for (A, B) {
     fn read(next: &mut dyn FnMut() -> Result<Snowflake>) -> Result<Self> {
@@ -197,6 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let user = parts.extensions.get::<Caller>().map(|caller| caller.id());
         let reason = parts.headers.get(REASON_HEADER).map(|value| percent_decoded(value.as_bytes()));
+        let reason = reason.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
         if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARACTERS) {
             let message = format!("Must be {REASON_CHARACTERS} or fewer in length.");
@@ -206,31 +173,12 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
     }
 }
 
-fn percent_decoded(bytes: &[u8]) -> String {
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                decoded.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn a_reason_is_percent_decoded_and_bad_escapes_stay() {
         for (encoded, expected) in [("spam%20and%20%C3%BC", "spam and ü"), ("100%", "100%"), ("%zz%2", "%zz%2"), ("", "")] {
-            assert_eq!(super::percent_decoded(encoded.as_bytes()), expected);
+            assert_eq!(super::percent_decoded(encoded.as_bytes()), expected.as_bytes());
         }
     }
 }

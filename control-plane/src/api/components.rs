@@ -12,6 +12,7 @@ mod tests;
 use super::form::{Errors, Form, Patch};
 use fields::{put, put_flag, put_text};
 use guildhall_protocol::Snowflake;
+use guildhall_protocol::model::Attachment;
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
 
@@ -349,9 +350,10 @@ pub fn check_alone(has_content: bool, has_embeds: bool) -> Result<(), Errors> {
 /// Refuses a name that no attachment has.
 pub fn resolve_media(
     components: &mut [Value],
-    attachments: &[Value],
+    attachments: &[Attachment],
     mut make_id: impl FnMut() -> Snowflake,
 ) -> Result<(), Errors> {
+    let attachments: Vec<Value> = attachments.iter().map(|attachment| json!(attachment)).collect();
     let mut is_missing = false;
     let mut resolve = |media: &mut Value| -> Option<Value> {
         let url = media["url"].as_str().unwrap_or_default().to_owned();

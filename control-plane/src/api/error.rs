@@ -56,6 +56,10 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Conflict(Conflict::InviteSpent) => ErrorCode::UnknownInvite.into(),
             StoreError::Conflict(Conflict::Banned) => ErrorCode::UserIsBanned.into(),
+            StoreError::Conflict(Conflict::StorageFull) => Self::Other(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "There is no room left for more files: delete some of yours, or ask whoever runs this server for more",
+            ),
             StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::Full) => ErrorCode::NotFound.into(),
             StoreError::Conflict(Conflict::System) => ErrorCode::SystemMessage.into(),
             StoreError::Busy | StoreError::NotCommitted => ErrorCode::Unavailable.into(),

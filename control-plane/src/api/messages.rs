@@ -1,5 +1,6 @@
 //! Messages of a channel: reading and deleting. Sending is in [`create`], editing in [`edit`].
 
+pub mod attachments;
 pub mod create;
 pub mod draft;
 mod edit;
@@ -12,6 +13,7 @@ use super::form::{Form, Patch, Shape};
 use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
+use crate::gateway::Origin;
 use crate::ids::unix_ms;
 use crate::store::{Conflict, Page, REPLY};
 use axum::Json;
@@ -68,6 +70,7 @@ async fn list(
     State(app): State<App>,
     caller: Caller,
     Ids(channel): Ids<ChannelId>,
+    origin: Origin,
     Query(List { page, limit }): Query<List>,
 ) -> Result<Json<Vec<Message>>> {
     let may_read = app
@@ -76,13 +79,20 @@ async fn list(
     // Documented so: without the right to read history there is none, which is no error.
     let mut messages = if may_read { app.store().messages(channel, page, limit).await? } else { Vec::new() };
     app.store().show_reactions(channel, &mut messages, caller.id()).await?;
+    app.files().links(&origin).renew(&mut messages);
     Ok(Json(messages))
 }
 
-async fn read(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<Json<Message>> {
+async fn read(
+    State(app): State<App>,
+    caller: Caller,
+    Ids((channel, id)): Ids<(ChannelId, MessageId)>,
+    origin: Origin,
+) -> Result<Json<Message>> {
     app.in_text_channel(&caller, channel, |access| access.require(Permissions::READ_MESSAGE_HISTORY)).await?;
     let mut message = app.store().find_message(channel, id).await?.ok_or(ErrorCode::UnknownMessage)?;
     app.store().show_reactions(channel, std::slice::from_mut(&mut message), caller.id()).await?;
+    app.files().links(&origin).renew(std::slice::from_mut(&mut message));
     Ok(Json(message))
 }
 

@@ -11,7 +11,7 @@
 //! the handler's arguments ([`Describe`]) and of its answer ([`Answer`]); a new extractor needs an `impl Describe`, which
 //! may be empty, and a new answer `#[derive(JsonSchema)]`. A route without a description does not compile, and a description without a route cannot be written.
 
-use super::body::{self, Body, Caller, Ids, Person, Query, Upload};
+use super::body::{self, Body, Caller, Ids, Person, Query};
 use super::error::ApiError;
 use super::form::{self, Shape};
 use crate::app::App;
@@ -211,12 +211,6 @@ impl<T: Shape> Describe for Query<T> {
 impl<T: Shape> Describe for Body<T> {
     fn describe(facts: &mut Facts) {
         facts.body = Some(Content { schema: form::schema::<T>(), is_multipart: false });
-    }
-}
-
-impl<T: Shape> Describe for Upload<T> {
-    fn describe(facts: &mut Facts) {
-        facts.body = Some(Content { schema: form::schema::<T>(), is_multipart: true });
     }
 }
 

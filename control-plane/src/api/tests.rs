@@ -4,6 +4,7 @@ mod audit_log;
 mod bad_input;
 mod commands;
 mod conformance;
+mod files;
 mod guilds;
 mod messages;
 mod model;

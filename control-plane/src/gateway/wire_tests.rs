@@ -147,7 +147,7 @@ fn message(content: &str) -> NewMessage {
         "attachments": [], "embeds": [], "pinned": false, "type": 0, "flags": 0, "components": [],
     }))
     .expect("a message");
-    NewMessage { guild_id: Some(GUILD), message, member: None, enforced_nonce: None }
+    NewMessage { guild_id: Some(GUILD), message, member: None, files: Vec::new(), enforced_nonce: None }
 }
 
 struct Client {

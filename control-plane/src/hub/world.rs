@@ -161,7 +161,7 @@ pub fn message(channel: ChannelId, author: UserId, mentions: &[UserId]) -> Box<M
     let mentions: Vec<_> = mentions.iter().map(|id| user(*id)).collect();
     let message = json!({
         "id": "900", "channel_id": channel, "author": user(author), "content": "words", "timestamp": "2026-01-01T00:00:00.000000+00:00",
-        "edited_timestamp": null, "tts": false, "mention_everyone": false, "mentions": mentions, "mention_roles": [], "attachments": [{}],
+        "edited_timestamp": null, "tts": false, "mention_everyone": false, "mentions": mentions, "mention_roles": [], "attachments": [{ "id": "901" }],
         "embeds": [{}], "pinned": false, "type": 0, "flags": 0, "components": [],
     });
     Box::new(serde_json::from_value(message).expect("a message"))

@@ -94,7 +94,8 @@ pub(super) async fn join(tx: &mut Tx<'_>, guild_id: GuildId, member: Member) -> 
     if let Some(channel_id) = guild.system_channel_id.filter(|_| guild.system_channel_flags & SUPPRESS_JOINS == 0) {
         let message = Message { kind: MEMBER_JOINED, ..Message::new(channel_id, member.user.clone(), String::new()) };
         let member = Some(partial_member(&member));
-        insert_message(tx, NewMessage { guild_id: Some(guild_id), message, member, enforced_nonce: None }).await?;
+        insert_message(tx, NewMessage { guild_id: Some(guild_id), message, member, files: Vec::new(), enforced_nonce: None })
+            .await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Sending is one INSERT (and one more with `enforce_nonce`) beside the outbox row: authors and mentioned users come from
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
+use super::attachments::{FileChange, claim, release};
 use super::private_channels::reopen;
 use super::read_states::note_message;
 use super::users::{find_user, user_of};
@@ -11,7 +12,7 @@ use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
 use guildhall_protocol::model::{AuditAction, Message, MessageReference, User, timestamp};
-use guildhall_protocol::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
+use guildhall_protocol::{ApplicationId, AttachmentId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -26,6 +27,8 @@ pub struct NewMessage {
     pub message: Message,
     /// The author's membership without its user, for the event.
     pub member: Option<serde_json::Value>,
+    /// Files that were uploaded for it, also those that only its embeds show.
+    pub files: Vec<AttachmentId>,
     /// If set, the same author's message with this key of the last minutes is answered instead of storing another.
     pub enforced_nonce: Option<String>,
 }
@@ -174,7 +177,7 @@ pub(super) async fn find(
 
 /// Stores the message and its event; answers with the message as REST shows it.
 pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<Message> {
-    let NewMessage { guild_id, mut message, member, .. } = new;
+    let NewMessage { guild_id, mut message, member, files, .. } = new;
     if guild_id.is_none() {
         reopen(tx, message.channel_id).await?;
     }
@@ -219,6 +222,7 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
         // The channel was deleted, or its author left the group, between the permission check and the write.
         return Err(Conflict::Missing.into());
     }
+    claim(tx, message.channel_id, message.id, &files).await?;
     let event = Message { guild_id, member, ..message.clone() };
     tx.emit(Event::MessageCreate { guild_id, message: Box::new(event) }).await?;
     note_message(tx, guild_id, &message).await?;
@@ -339,12 +343,15 @@ impl Store {
         guild_id: Option<GuildId>,
         channel: ChannelId,
         id: MessageId,
+        files: FileChange,
         change: impl FnOnce(&mut Message, u64) + Send + 'static,
     ) -> Result<Message> {
         self.write(move |tx| {
             Box::pin(async move {
                 let mut message = find(tx.sql(), channel, id, true).await?.ok_or(Conflict::Missing)?;
                 change(&mut message, tx.now_ms);
+                release(tx, channel, id, &files.removed).await?;
+                claim(tx, channel, id, &files.added).await?;
                 let edited_at = message.edited_timestamp.as_deref().and_then(guildhall_protocol::model::parse_timestamp);
                 let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
                 sqlx::query(

@@ -99,7 +99,7 @@ async fn insert_recipient(tx: &mut Tx<'_>, channel: ChannelId, user: UserId, is_
 /// A message that says what happened.
 async fn say(tx: &mut Tx<'_>, channel: ChannelId, author: User, kind: u8, content: String, about: Option<User>) -> Result<()> {
     let message = Message { kind, mentions: about.into_iter().collect(), ..Message::new(channel, author, content) };
-    insert_message(tx, NewMessage { guild_id: None, message, member: None, enforced_nonce: None }).await?;
+    insert_message(tx, NewMessage { guild_id: None, message, member: None, files: Vec::new(), enforced_nonce: None }).await?;
     Ok(())
 }
 

@@ -92,6 +92,7 @@ impl World {
             guild_id: Some(self.guild),
             message: message(self.text, self.alice.clone(), content),
             member: None,
+            files: Vec::new(),
             enforced_nonce: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Messages.
 
-use super::{Empty, Member, Reaction, User};
+use super::{Attachment, Empty, Member, Reaction, User};
 use crate::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, WebhookId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Message {
     pub mention_everyone: bool,
     pub mentions: Vec<User>,
     pub mention_roles: Vec<RoleId>,
-    pub attachments: Vec<serde_json::Value>,
+    pub attachments: Vec<Attachment>,
     pub embeds: Vec<serde_json::Value>,
     pub pinned: bool,
     /// 0 default, 7 member joined, 19 reply.

@@ -128,7 +128,8 @@ fn pictures_and_files_are_resolved() {
     let attachments = [
         json!({ "id": "7", "filename": "b.png", "url": "u", "proxy_url": "p", "width": 3, "height": 4, "content_type": "image/png" }),
         json!({ "id": "8", "filename": "c.txt", "url": "v", "proxy_url": "q", "size": 9 }),
-    ];
+    ]
+    .map(|attachment| serde_json::from_value(attachment).unwrap());
     resolve_media(&mut read, &attachments, || Snowflake(5)).unwrap();
     let inside = &read[0]["components"];
     assert_eq!((&read[0]["accent_color"], &read[0]["spoiler"]), (&Value::Null, &json!(false)));

@@ -4,13 +4,14 @@
 //! a [`Draft`], a [`Posting`], [`post`].
 
 use super::REPLY;
-use super::draft::{Draft, Reply};
+use super::draft::{Draft, IS_VOICE_MESSAGE, Reply};
 use crate::api::access::TextAccess;
-use crate::api::body::{Caller, Ids, Upload};
+use crate::api::body::{Caller, Ids};
 use crate::api::components;
 use crate::api::error::{ApiError, Refine, Result};
 use crate::api::form::Errors;
 use crate::api::mentions::{self, Allowed, Mentions};
+use crate::api::parcel::{Destination, Parcel};
 use crate::api::rate_limit::{Identity, Limit, SLOWMODE_BUCKET};
 use crate::app::App;
 use crate::store::{Conflict, NewMessage, Sent};
@@ -39,6 +40,9 @@ impl Posting {
         if !draft.embeds.is_empty() {
             access.require(Permissions::EMBED_LINKS)?;
         }
+        if draft.flags & IS_VOICE_MESSAGE != 0 {
+            access.require(Permissions::SEND_VOICE_MESSAGES)?;
+        }
         let held = access.permissions;
         let allowed = draft.allowed.as_ref().unwrap_or(&Allowed::EVERYTHING);
         Ok(Self {
@@ -55,16 +59,15 @@ pub async fn create(
     State(app): State<App>,
     caller: Caller,
     Ids(channel): Ids<ChannelId>,
-    Upload(draft): Upload<Draft>,
+    parcel: Parcel<Draft>,
 ) -> Result<Json<Message>> {
-    let authorize = |access: TextAccess| Ok((Posting::authorize(&draft, &access)?, access.partner().cloned()));
-    let (posting, partner) = app.in_text_channel(&caller, channel, authorize).await?;
+    let reach = |access: TextAccess| Ok((Destination::authorize(&access)?, access.partner().cloned()));
+    let (to, partner) = app.in_text_channel(&caller, channel, reach).await?;
     if let Some(partner) = partner {
         app.require_reach(&caller, &partner).await?;
     }
-    if draft.has_files {
-        return Err(ErrorCode::InvalidFile.into());
-    }
+    let draft = Draft::open(parcel, &app, to).await?;
+    let posting = app.in_text_channel(&caller, channel, |access| Posting::authorize(&draft, &access)).await?;
     if !draft.components.is_empty() && !caller.is_bot() {
         return Err(Errors::of("components", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
     }
@@ -75,9 +78,12 @@ pub async fn create(
     Ok(Json(post(&app, draft, message, posting).await?))
 }
 
-/// Checks the draft's components and stores it. `message` is what the draft does not say: where it goes, and who sends it in which role.
+/// Checks the draft's files and components and stores it. `message` is what the draft does not say: where it goes, and who sends
+/// it in which role.
 pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Posting) -> Result<Message> {
     draft.check_components()?;
+    let (files, attachments) = (draft.files(), draft.attach()?);
+    let message = Message { attachments, ..message };
     components::resolve_media(&mut draft.components, &message.attachments, || app.store().make_id())?;
     let channel = message.channel_id;
     let referenced = match &draft.reply {
@@ -121,7 +127,7 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
         referenced_message: referenced.map(|original| Some(Box::new(original))),
         ..message
     };
-    let new = NewMessage { guild_id: posting.guild_id, message, member: posting.member, enforced_nonce };
+    let new = NewMessage { guild_id: posting.guild_id, message, member: posting.member, files, enforced_nonce };
     let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
     let (Sent::New(message) | Sent::Before(message)) = sent;
     Ok(*message)

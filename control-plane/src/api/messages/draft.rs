@@ -1,13 +1,19 @@
 //! A message as its sender writes it, before anyone has asked whether it may be sent.
 
+use super::attachments::{Listed, Uploads};
 use super::{CONTENT, SETTABLE_FLAGS, embeds};
 use crate::api::components::{self, IS_COMPONENTS_V2};
-use crate::api::form::{Errors, Form, Shape};
+use crate::api::error::Result;
+use crate::api::form::{Form, Shape};
 use crate::api::mentions::Allowed;
-use guildhall_protocol::model::Nonce;
-use guildhall_protocol::{ChannelId, MessageId};
+use crate::api::parcel::{Destination, Parcel};
+use crate::app::App;
+use guildhall_protocol::model::{Attachment, Nonce};
+use guildhall_protocol::{AttachmentId, ChannelId, ErrorCode, MessageId};
 use serde_json::Value;
 
+/// The flag of a recording.
+pub const IS_VOICE_MESSAGE: u32 = 1 << 13;
 const NONCE_CHARACTERS: usize = 25;
 
 /// The body of a new message, whoever sends it: an account, a webhook, the answer to an interaction.
@@ -23,7 +29,10 @@ pub struct Draft {
     /// `None`: not given, which means everything for accounts and users only for the others.
     pub allowed: Option<Allowed>,
     pub flags: u32,
-    pub has_files: bool,
+    /// What is said of the files.
+    pub listed: Vec<Listed>,
+    /// The files themselves, if the body was a form.
+    pub uploads: Option<Uploads>,
 }
 
 /// Which message it replies to.
@@ -35,14 +44,54 @@ pub struct Reply {
 
 impl Draft {
     pub fn is_empty(&self) -> bool {
-        self.content.is_empty() && self.embeds.is_empty() && self.components.is_empty()
+        self.content.is_empty() && self.embeds.is_empty() && self.components.is_empty() && self.files().is_empty()
     }
 
     /// Refuses components that a message with these flags cannot hold, and texts beside a message that is all components.
-    pub fn check_components(&self) -> Result<(), Errors> {
+    pub fn check_components(&self) -> Result<()> {
         let is_v2 = self.flags & IS_COMPONENTS_V2 != 0;
         components::check_kind(&self.components, is_v2)?;
-        if is_v2 { components::check_alone(!self.content.is_empty(), !self.embeds.is_empty()) } else { Ok(()) }
+        if is_v2 {
+            components::check_alone(!self.content.is_empty(), !self.embeds.is_empty())?;
+        }
+        Ok(())
+    }
+
+    /// Reads the body of a request, and stores its files.
+    pub async fn open(parcel: Parcel<Self>, app: &App, to: Destination) -> Result<Self> {
+        let (draft, uploads) = parcel.open(app, to).await?;
+        Ok(Self { uploads: Some(uploads), ..draft })
+    }
+
+    /// What the message has to claim.
+    pub fn files(&self) -> Vec<AttachmentId> {
+        self.uploads.as_ref().map(Uploads::ids).unwrap_or_default()
+    }
+
+    /// The message's attachments; embeds that name one show it from now on.
+    pub fn attach(&mut self) -> Result<Vec<Attachment>> {
+        let attachments = match &self.uploads {
+            Some(uploads) => uploads.dress(&self.listed, &mut self.embeds)?,
+            None if self.listed.is_empty() => Vec::new(),
+            None => return Err(ErrorCode::InvalidFile.into()),
+        };
+        if self.flags & IS_VOICE_MESSAGE != 0 {
+            self.check_voice_message(&attachments)?;
+        }
+        Ok(attachments)
+    }
+
+    /// A recording and nothing else, with what a client needs to draw it.
+    fn check_voice_message(&self, attachments: &[Attachment]) -> Result<()> {
+        if !self.content.is_empty() || !self.embeds.is_empty() {
+            return Err(ErrorCode::VoiceMessageWithMore.into());
+        }
+        let is_sound = |kind: &Option<String>| kind.as_deref().is_some_and(|kind| kind.starts_with("audio/"));
+        match attachments {
+            [only] if is_sound(&only.content_type) && only.duration_secs.is_some() && only.waveform.is_some() => Ok(()),
+            [only] if is_sound(&only.content_type) => Err(ErrorCode::VoiceMessageWithoutMetadata.into()),
+            _ => Err(ErrorCode::VoiceMessageWithoutSound.into()),
+        }
     }
 
     /// The key that makes a retry harmless, if the sender wants that.
@@ -80,8 +129,12 @@ impl Shape for Draft {
             components: components::read(form).value().unwrap_or_default(),
             reply: reply.value(),
             allowed: form.object("allowed_mentions", Allowed::read).value(),
-            flags: form.integer("flags", 0..=i64::MAX).value().map_or(0, |flags| (flags & SETTABLE_FLAGS) as u32),
-            has_files: form.has_content("attachments"),
+            flags: form
+                .integer("flags", 0..=i64::MAX)
+                .value()
+                .map_or(0, |flags| (flags & (SETTABLE_FLAGS | i64::from(IS_VOICE_MESSAGE))) as u32),
+            listed: Listed::read(form).value().unwrap_or_default(),
+            uploads: None,
         }
     }
 }

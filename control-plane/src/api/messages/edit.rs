@@ -2,14 +2,17 @@
 //!
 //! An account edits by [`edit`]. Webhooks and interactions, which authorize in their own way, go on with [`revise`].
 
+use super::attachments::{Listed, Uploads, redress};
+use super::draft::IS_VOICE_MESSAGE;
 use super::{CONTENT, SETTABLE_FLAGS, SUPPRESS_EMBEDS, embeds};
-use crate::api::body::{Caller, Ids, Upload};
+use crate::api::body::{Caller, Ids};
 use crate::api::components::{self, IS_COMPONENTS_V2};
 use crate::api::error::{Refine, Result};
 use crate::api::form::{Errors, Form, Patch, Shape};
 use crate::api::mentions::{self, Allowed, Mentions};
+use crate::api::parcel::{Destination, Parcel};
 use crate::app::App;
-use crate::store::{Conflict, Store};
+use crate::store::{Conflict, FileChange, Store};
 use axum::Json;
 use axum::extract::State;
 use guildhall_protocol::model::{Message, timestamp};
@@ -24,6 +27,10 @@ pub struct Edit {
     /// `None`: not given, which means everything for accounts and users only for the others.
     pub allowed: Option<Allowed>,
     pub flags: Option<u32>,
+    /// Which attachments stay, and what is said of new ones.
+    pub listed: Patch<Vec<Listed>>,
+    /// New ones, if the body was a form.
+    pub uploads: Option<Uploads>,
 }
 
 impl Shape for Edit {
@@ -34,6 +41,8 @@ impl Shape for Edit {
             components: components::read(form),
             allowed: form.object("allowed_mentions", Allowed::read).value(),
             flags: form.integer("flags", 0..=i64::MAX).value().map(|flags| (flags & SETTABLE_FLAGS) as u32),
+            listed: Listed::read(form),
+            uploads: None,
         }
     }
 }
@@ -47,7 +56,14 @@ fn replace<T: Default>(field: &mut T, patch: Patch<T>) {
 impl Edit {
     /// Whether it changes what the message says, and not only how it is shown.
     pub fn changes_text(&self) -> bool {
-        !self.content.is_absent() || !self.embeds.is_absent() || !self.components.is_absent()
+        let changes_files = !self.listed.is_absent() || self.uploads.as_ref().is_some_and(|uploads| !uploads.is_empty());
+        !self.content.is_absent() || !self.embeds.is_absent() || !self.components.is_absent() || changes_files
+    }
+
+    /// Reads the body of a request, and stores its files.
+    pub async fn open(parcel: Parcel<Self>, app: &App, to: Destination) -> Result<Self> {
+        let (edit, uploads) = parcel.open(app, to).await?;
+        Ok(Self { uploads: Some(uploads), ..edit })
     }
 
     pub fn new_content(&self) -> Option<&str> {
@@ -58,11 +74,14 @@ impl Edit {
         }
     }
 
-    /// Writes it over a message. Refuses what would leave the message empty, or with what it cannot hold.
-    pub fn apply(self, store: &Store, message: &mut Message) -> Result<()> {
-        let changes_text = self.changes_text();
+    /// Writes it over a message. Refuses what would leave the message empty, or with what it cannot hold. Answers
+    /// which files come and go.
+    pub fn apply(self, store: &Store, uploads: Option<&Uploads>, message: &mut Message) -> Result<FileChange> {
+        let changes_text = self.changes_text() || uploads.is_some_and(|uploads| !uploads.is_empty());
         replace(&mut message.content, self.content);
         replace(&mut message.embeds, self.embeds);
+        let listed = self.listed.change().map(Option::unwrap_or_default);
+        let files = redress(uploads, listed.as_deref(), &mut message.attachments, &mut message.embeds)?;
         if let Some(flags) = self.flags {
             // A message may become one that is all components, and then stays one.
             message.flags = message.flags & !SUPPRESS_EMBEDS | flags & (SUPPRESS_EMBEDS | IS_COMPONENTS_V2);
@@ -80,7 +99,7 @@ impl Edit {
             && message.embeds.is_empty()
             && message.components.is_empty()
             && message.attachments.is_empty();
-        if changes_text && is_empty { Err(ErrorCode::EmptyMessage.into()) } else { Ok(()) }
+        if changes_text && is_empty { Err(ErrorCode::EmptyMessage.into()) } else { Ok(files) }
     }
 }
 
@@ -93,11 +112,15 @@ pub async fn revise(
     mentions: Option<Mentions>,
 ) -> Result<Message> {
     let changes_text = edit.changes_text();
+    // Held until the message has claimed its files.
+    let mut edit = edit;
+    let uploads = edit.uploads.take();
     let mut revised = known.clone();
-    edit.apply(app.store(), &mut revised)?;
+    let files = edit.apply(app.store(), uploads.as_ref(), &mut revised)?;
     let change = move |message: &mut Message, now_ms: u64| {
         message.content = revised.content;
         message.embeds = revised.embeds;
+        message.attachments = revised.attachments;
         message.components = revised.components;
         message.flags = revised.flags;
         if let Some(mentions) = mentions {
@@ -109,7 +132,7 @@ pub async fn revise(
             message.edited_timestamp = Some(timestamp(now_ms));
         }
     };
-    let changed = app.store().change_message(guild_id, known.channel_id, known.id, change).await;
+    let changed = app.store().change_message(guild_id, known.channel_id, known.id, files, change).await;
     changed.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])
 }
 
@@ -117,8 +140,10 @@ pub async fn edit(
     State(app): State<App>,
     caller: Caller,
     Ids((channel, id)): Ids<(ChannelId, MessageId)>,
-    Upload(edit): Upload<Edit>,
+    parcel: Parcel<Edit>,
 ) -> Result<Json<Message>> {
+    let to = app.in_text_channel(&caller, channel, |access| Ok(Destination::of(&access))).await?;
+    let edit = Edit::open(parcel, &app, to).await?;
     let (guild_id, permissions, mentions) = app
         .in_text_channel(&caller, channel, |access| {
             let found = edit.new_content().map(mentions::find);
@@ -132,6 +157,9 @@ pub async fn edit(
     if known.author.id == caller.id() {
         if !known.is_written() {
             return Err(ErrorCode::SystemMessage.into());
+        }
+        if known.flags & IS_VOICE_MESSAGE != 0 && edit.changes_text() {
+            return Err(ErrorCode::CannotEditVoiceMessage.into());
         }
         let has = |list: &Patch<Vec<Value>>| matches!(list, Patch::Set(list) if !list.is_empty());
         if has(&edit.embeds) && !permissions.contains(Permissions::EMBED_LINKS) {

@@ -74,7 +74,8 @@ impl Store {
                 let reference = MessageReference { kind: 0, message_id: id, channel_id: Some(channel), guild_id };
                 let notice =
                     Message { kind: PINNED, message_reference: Some(reference), ..Message::new(channel, by, String::new()) };
-                insert_message(tx, NewMessage { guild_id, message: notice, member, enforced_nonce: None }).await?;
+                insert_message(tx, NewMessage { guild_id, message: notice, member, files: Vec::new(), enforced_nonce: None })
+                    .await?;
                 Ok(())
             })
         })

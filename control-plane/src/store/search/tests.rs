@@ -2,7 +2,7 @@
 
 use super::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing, index};
 use crate::store::tests::{World, by, channel, person};
-use crate::store::{NewMessage, Store};
+use crate::store::{FileChange, NewMessage, Store};
 use guildhall_protocol::model::{Message, MessageReference};
 use guildhall_protocol::{ChannelId, MessageId};
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn an_edited_or_deleted_message_is_found_as_it_is_now() {
     let world = World::new().await;
     let (first, second) = (world.send("apple").await, world.send("apple").await);
     let change = |message: &mut Message, _| message.content = "pear".to_owned();
-    world.store.change_message(Some(world.guild), world.text, first.id, change).await.unwrap();
+    world.store.change_message(Some(world.guild), world.text, first.id, FileChange::default(), change).await.unwrap();
     assert_eq!((found(&world, "apple").await.len(), found(&world, "pear").await.len()), (1, 1));
     check_index(&world).await;
     world.store.delete_message(by(&world), Some(world.guild), world.text, second.id).await.unwrap();
@@ -127,7 +127,7 @@ async fn filters_narrow_and_their_negations_too() {
     let elsewhere = channel(&world.store, world.guild, "elsewhere");
     world.store.create_channel(by(&world), elsewhere.clone()).await.unwrap();
     let send = async |message: Message| {
-        let new = NewMessage { guild_id: Some(world.guild), message, member: None, enforced_nonce: None };
+        let new = NewMessage { guild_id: Some(world.guild), message, member: None, files: Vec::new(), enforced_nonce: None };
         match world.store.create_message(new).await.unwrap() {
             crate::store::Sent::New(message) | crate::store::Sent::Before(message) => *message,
         }

@@ -6,7 +6,7 @@ use guildhall_protocol::{ChannelId, UserId};
 
 fn note(channel: ChannelId, author: &User, content: &str) -> NewMessage {
     let message = message(channel, author.clone(), content);
-    NewMessage { guild_id: None, message, member: None, enforced_nonce: None }
+    NewMessage { guild_id: None, message, member: None, files: Vec::new(), enforced_nonce: None }
 }
 
 #[tokio::test]
