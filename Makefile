@@ -51,7 +51,7 @@ lint: setup web ## formatting, clippy, the web page's lint and types
 audit: ## licences, sources and duplicate versions of every dependency
 	cargo test --locked --workspace --test dependencies
 
-bench: setup web ## measure: CPU per forwarded packet, durable sends, memory per session
+bench: setup web ## measure: CPU per packet and per delivery, durable sends, sessions, log-ins, a long history and searches
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest bench $(BENCHFLAGS)
 

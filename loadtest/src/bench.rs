@@ -6,6 +6,9 @@
 
 mod fanout;
 mod floor;
+mod history;
+mod hot;
+mod ready;
 mod report;
 mod sends;
 mod sessions;
@@ -34,7 +37,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
     /// What to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Fanout, Part::Sends, Part::Sessions])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
     /// Write the numbers as JSON as well
     #[arg(long, value_name = "FILE")]
@@ -63,6 +66,15 @@ pub struct Options {
     /// Seconds over which idle sessions are watched
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=300))]
     idle_seconds: u64,
+    /// Sessions that listen to one channel
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(10..=9000))]
+    hot_sessions: u32,
+    /// Messages that all of them hear
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    hot_messages: u32,
+    /// Messages of the channel that is paged and searched
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=10_000_000))]
+    messages: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +82,14 @@ enum Part {
     Fanout,
     Sends,
     Sessions,
+    Hot,
+    Ready,
+    /// Needs a private server.
+    History,
+}
+
+impl Part {
+    const ALL: [Self; 6] = [Self::Fanout, Self::Sends, Self::Sessions, Self::Hot, Self::Ready, Self::History];
 }
 
 /// Listeners per transport that a run may ask for: two file descriptors each, and the accounts behind them take a while.
@@ -119,6 +139,20 @@ async fn measure(options: &Options, cores: &Cores, mut server: Server, report: &
         world.members(sessions::ACCOUNTS).await?;
         server = server.restart().await?;
         report.sessions = Some(sessions::measure(options, &server, &mut world).await?);
+    }
+    if options.only.contains(&Part::Hot) {
+        report.hot = Some(hot::measure(options, &server, &mut world).await?);
+    }
+    if options.only.contains(&Part::Ready) {
+        let account = ready::prepare(&mut world).await?;
+        server = server.restart().await?;
+        report.ready = Some(ready::measure(&world, &account).await?);
+    }
+    if options.only.contains(&Part::History) {
+        let past = history::prepare(&world).await?;
+        let count = u64::from(options.messages);
+        server = server.restart_after(async |data| history::fill(&data, &past, count).await).await?;
+        report.history = Some(history::measure(options, &world, &past).await?);
     }
     server.stop().await
 }

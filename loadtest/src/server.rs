@@ -74,9 +74,16 @@ impl Server {
 
     /// Stops our server and starts it again over the same data and port: what it has not touched since is not in its memory.
     /// A running server stays as it is.
-    pub async fn restart(mut self) -> Result<Self> {
-        let (Some(mut owned), Some(data)) = (self.owned.take(), self.data.clone()) else { return Ok(self) };
+    pub async fn restart(self) -> Result<Self> {
+        if self.owned.is_none() { Ok(self) } else { self.restart_after(async |_| Ok(())).await }
+    }
+
+    /// The same, with something done to its data folder in between. Only for a server of ours.
+    pub async fn restart_after(mut self, work: impl AsyncFnOnce(PathBuf) -> Result<()>) -> Result<Self> {
+        let owned_and_data = self.owned.take().zip(self.data.clone());
+        let (mut owned, data) = owned_and_data.context("this part stops the server, so it needs a private one")?;
         owned.child = interrupt(owned.child).await?;
+        work(data.clone()).await?;
         let listen = self.url.rsplit('/').next().context("a URL ends in its address")?;
         let (child, url) = launch(&owned.binary, &data, listen, &owned.cores)?;
         let pid = child.id();

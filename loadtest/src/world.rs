@@ -15,6 +15,8 @@ const AT_ONCE: usize = 8;
 const VOICE_INTENTS: u64 = 1 << 0 | 1 << 7;
 /// GUILDS and GUILD_MESSAGES.
 pub const MESSAGE_INTENTS: u64 = 1 << 0 | 1 << 9;
+/// What needs no switch.
+pub const UNPRIVILEGED: u64 = gateway::UNPRIVILEGED_INTENTS;
 
 pub struct World {
     pub owner: Account,
@@ -65,6 +67,12 @@ impl World {
             .context("registering members")?;
         self.members.extend(made);
         Ok(&self.members[..count])
+    }
+
+    /// An account that is in no guild.
+    pub async fn stranger(&self, name: &str) -> Result<Account> {
+        let name = format!("bench{}{name}", self.run);
+        self.owner.rest.register(&name, &password(&self.run)).await.context("registering an account")
     }
 
     /// A session that only keeps what joining voice needs.

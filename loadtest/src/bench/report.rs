@@ -21,6 +21,9 @@ pub struct Report {
     pub fanout: Vec<FanoutRow>,
     pub sends: Option<Sends>,
     pub sessions: Option<Sessions>,
+    pub hot: Option<Hot>,
+    pub ready: Option<Ready>,
+    pub history: Option<History>,
 }
 
 /// One speaker to `listeners`: medians over the rounds.
@@ -74,6 +77,41 @@ pub struct Sessions {
     pub server_bytes: u64,
 }
 
+/// One channel with many listeners.
+#[derive(Debug, Serialize)]
+pub struct Hot {
+    pub sessions: usize,
+    pub messages: u64,
+    /// By all of the server's threads.
+    pub deliveries_per_cpu_second: f64,
+    /// Until the last had arrived, the generator's own reading included.
+    pub deliveries_per_second: f64,
+}
+
+/// From the first byte of the connection to the last GUILD_CREATE.
+#[derive(Debug, Serialize)]
+pub struct Ready {
+    pub guilds: usize,
+    /// Of JSON.
+    pub bytes: usize,
+    /// The first log-in after the server's start.
+    pub cold_ms: f64,
+    pub warm: Latency,
+}
+
+#[derive(Debug, Serialize)]
+pub struct History {
+    pub messages: u64,
+    /// Pages of 50 at random places.
+    pub pages: Latency,
+    /// Searches by a word that a thousandth of the messages have.
+    pub one_word: Latency,
+    /// By two words that a few have together.
+    pub two_words: Latency,
+    /// By a word that all of them have.
+    pub common_word: Latency,
+}
+
 impl Report {
     pub fn new(cores: &Cores, server: &Server) -> Self {
         Self {
@@ -84,6 +122,9 @@ impl Report {
             fanout: Vec::new(),
             sends: None,
             sessions: None,
+            hot: None,
+            ready: None,
+            history: None,
         }
     }
 }
@@ -134,6 +175,15 @@ impl fmt::Display for Report {
         }
         if let Some(sessions) = &self.sessions {
             sessions.write(f)?;
+        }
+        if let Some(hot) = &self.hot {
+            hot.write(f)?;
+        }
+        if let Some(ready) = &self.ready {
+            ready.write(f)?;
+        }
+        if let Some(history) = &self.history {
+            history.write(f)?;
         }
         Ok(())
     }
@@ -199,6 +249,45 @@ impl Sessions {
             self.cpu_us_per_session_second,
             self.base_cpu_share * 100.0
         )
+    }
+}
+
+impl Hot {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nOne channel with {} listening sessions, {} messages", self.sessions, self.messages)?;
+        writeln!(
+            f,
+            "  {:.0} deliveries per second of CPU, {:.2} µs each; {:.0}/s arrived",
+            self.deliveries_per_cpu_second,
+            1e6 / self.deliveries_per_cpu_second,
+            self.deliveries_per_second
+        )
+    }
+}
+
+impl Ready {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nA log-in with {} guilds ({:.0} KiB of JSON)", self.guilds, self.bytes as f64 / 1024.0)?;
+        writeln!(
+            f,
+            "  everything is there after {:.1} ms (p50), {:.1} ms (p99); {:.1} ms right after the server's start",
+            self.warm.p50_ms, self.warm.p99_ms, self.cold_ms
+        )
+    }
+}
+
+impl History {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nA channel of {} messages (p50 / p99, one request at a time)", self.messages)?;
+        for (what, times) in [
+            ("a page of 50 at a random place", self.pages),
+            ("a search for a rare word", self.one_word),
+            ("a search for two words", self.two_words),
+            ("a search for a word that all have", self.common_word),
+        ] {
+            writeln!(f, "  {what:<34} {:>7.2} / {:.2} ms", times.p50_ms, times.p99_ms)?;
+        }
+        Ok(())
     }
 }
 
