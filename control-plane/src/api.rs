@@ -13,6 +13,7 @@ mod channels;
 mod codes;
 mod commands;
 mod components;
+mod device;
 mod emoji;
 mod error;
 pub(crate) mod first_start;
@@ -37,6 +38,7 @@ mod relationships;
 mod roles;
 mod routes;
 mod search;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod typing;
@@ -80,6 +82,7 @@ fn routes() -> Routes {
         .merge(relationships::routes())
         .merge(roles::routes())
         .merge(search::routes())
+        .merge(sessions::routes())
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())

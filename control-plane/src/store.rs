@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod channels;
 mod commands;
+mod farewell;
 mod guilds;
 mod invites;
 mod members;
@@ -20,6 +21,8 @@ mod read_states;
 mod relationships;
 mod roles;
 mod search;
+mod sessions;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -39,8 +42,9 @@ pub use private_channels::{RECIPIENTS, Reach};
 pub use read_states::ReadState;
 pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
+pub use sessions::{Device, Issued, LogIn};
 pub use tokens::{Caller, TokenHash};
-pub use users::Credentials;
+pub use users::{Credentials, Secrets};
 pub use writer::{Publication, WriterStats};
 
 use crate::ids::Ids;
@@ -78,6 +82,8 @@ pub enum Conflict {
     AlreadyMember,
     #[error("nobody wrote the message: it says that something happened")]
     System,
+    #[error("guilds of its own are in the way")]
+    Owner,
     #[error("a documented maximum is reached")]
     Full,
     #[error("the user or the guild has no room left for files")]
@@ -139,9 +145,10 @@ impl Store {
             .connect_with(options.read_only(true).pragma("query_only", "ON"))
             .await?;
         search::watch(&mut connection).await?;
-        let (writer, publications) = Writer::start(connection, ids.clone());
+        let tokens = tokens::Cache::default();
+        let (writer, publications) = Writer::start(connection, ids.clone(), tokens.uses.clone());
         let searches = Semaphore::new(search::SEARCHES);
-        Ok((Self(Arc::new(Inner { readers, writer, tokens: tokens::Cache::new(), ids, searches })), publications))
+        Ok((Self(Arc::new(Inner { readers, writer, tokens, ids, searches })), publications))
     }
 
     /// An id for a new object. Messages get theirs in the writer, so that their ids are in commit order.

@@ -74,6 +74,7 @@ codes! {
 
     RequestTooLarge = 40005, 413, "Request entity too large. Try sending something smaller in size";
     UserIsBanned = 40007, 403, "The user is banned from this guild";
+    OwnsGuilds = 40011, 400, "You must transfer ownership of any owned guilds before deleting your account";
     NotConnectedToVoice = 40032, 400, "Target user is not connected to voice.";
     InteractionAnswered = 40060, 400, "Interaction has already been acknowledged.";
 

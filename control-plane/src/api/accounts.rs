@@ -1,8 +1,9 @@
 //! Registering, logging in and out.
 
 use super::body::{Body, Person};
+use super::device::From;
 use super::error::{ApiError, Result};
-use super::form::{Errors, Form, Shape};
+use super::form::{Errors, Form, Patch, Shape};
 use super::routes::{Routes, post};
 use crate::app::{App, Registration};
 use axum::Json;
@@ -20,13 +21,14 @@ pub fn routes() -> Routes {
     Routes::new()
         .route("/auth/register", post(register, "Makes an account and logs it in."))
         .route("/auth/login", post(log_in, "Logs in with a user name or e-mail address and a password."))
+        .route("/users/@me/delete", post(delete, "Deletes your account: what you wrote stays, under nobody's name."))
         .route("/auth/logout", post(log_out, "Ends the session of the token that it is called with."))
 }
 
 struct Register {
     username: String,
     global_name: Option<String>,
-    email: Option<String>,
+    email: Patch<String>,
     password: String,
     invite: Option<String>,
 }
@@ -44,9 +46,9 @@ impl Shape for Register {
 }
 
 /// A person's name: letters and digits of any script, `_`, `.` and `-`.
-pub fn username(form: &Form) -> super::form::Patch<String> {
+pub fn username(form: &Form) -> Patch<String> {
     let name = form.text("username", USERNAME);
-    if let super::form::Patch::Set(name) = &name
+    if let Patch::Set(name) = &name
         && !name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c))
     {
         form.refuse("username", "USERNAME_INVALID_CHARACTERS", "Use letters, digits, underscores, hyphens and periods only.");
@@ -54,24 +56,26 @@ pub fn username(form: &Form) -> super::form::Patch<String> {
     name
 }
 
-fn email(form: &Form) -> Option<String> {
-    let email = form.text("email", EMAIL).value()?;
-    let is_address = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace)
+/// An e-mail address.
+pub fn email(form: &Form) -> Patch<String> {
+    let email = form.text("email", EMAIL);
+    let Patch::Set(address) = &email else { return email };
+    let is_address = address.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !address.contains(char::is_whitespace)
     });
     if !is_address {
         form.refuse("email", "EMAIL_TYPE_INVALID_EMAIL", "Not a well formed email address.");
     }
-    Some(email)
+    email
 }
 
-async fn register(State(app): State<App>, Body(new): Body<Register>) -> Result<(StatusCode, Json<Value>)> {
+async fn register(State(app): State<App>, From(device): From, Body(new): Body<Register>) -> Result<(StatusCode, Json<Value>)> {
     if app.config().registration == Registration::Closed {
         return Err(ApiError::Other(StatusCode::FORBIDDEN, "Registration is closed on this server"));
     }
     let password_hash = app.passwords().hash(new.password).await?;
     let user = User::new(app.store().make_id(), new.username, new.global_name, false);
-    let token = app.store().create_person(user.clone(), new.email, password_hash).await?;
+    let token = app.store().register(user.clone(), new.email.value(), password_hash, device).await?;
     if let Some(code) = new.invite {
         // The account exists either way; an invite that went stale meanwhile must not look like a failed registration.
         if let Err(error) = app.store().use_invite(code, user).await {
@@ -95,7 +99,7 @@ impl Shape for LogIn {
     }
 }
 
-async fn log_in(State(app): State<App>, Body(LogIn { login, password }): Body<LogIn>) -> Result<Json<Value>> {
+async fn log_in(State(app): State<App>, From(device): From, Body(LogIn { login, password }): Body<LogIn>) -> Result<Json<Value>> {
     let found = app.store().find_credentials(&login).await?;
     let user_id = found.as_ref().map(|found| found.user_id);
     let fits = app.passwords().verify(password, found.map(|found| found.password_hash)).await?;
@@ -103,7 +107,7 @@ async fn log_in(State(app): State<App>, Body(LogIn { login, password }): Body<Lo
     let Some(user_id) = user_id.filter(|_| fits) else {
         return Err(Errors::of("login", "INVALID_LOGIN", "Login or password is invalid.").into());
     };
-    let token = app.store().issue_token(user_id).await?;
+    let token = app.log_in(user_id, device).await?;
     Ok(Json(json!({
         "user_id": user_id,
         "token": token,
@@ -114,5 +118,24 @@ async fn log_in(State(app): State<App>, Body(LogIn { login, password }): Body<Lo
 async fn log_out(State(app): State<App>, Person(caller): Person) -> Result<StatusCode> {
     app.store().revoke_token(caller.id(), caller.token_hash).await?;
     app.hub().invalidate_token(&caller.token_hash);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+struct Delete {
+    password: Option<String>,
+}
+
+impl Shape for Delete {
+    fn read(form: &Form) -> Self {
+        Self { password: form.secret("password", 1..=*PASSWORD.end()).value() }
+    }
+}
+
+async fn delete(State(app): State<App>, Person(caller): Person, Body(Delete { password }): Body<Delete>) -> Result<StatusCode> {
+    app.require_password(&caller, password).await?;
+    let bots = app.store().delete_account(caller.id()).await?;
+    for user in bots.into_iter().chain([caller.id()]) {
+        app.hub().disconnect_user_sessions(user);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

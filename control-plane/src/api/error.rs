@@ -61,6 +61,7 @@ impl From<StoreError> for ApiError {
                 "There is no room left for more files: delete some of yours, or ask whoever runs this server for more",
             ),
             StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::Full) => ErrorCode::NotFound.into(),
+            StoreError::Conflict(Conflict::Owner) => ErrorCode::OwnsGuilds.into(),
             StoreError::Conflict(Conflict::System) => ErrorCode::SystemMessage.into(),
             StoreError::Busy | StoreError::NotCommitted => ErrorCode::Unavailable.into(),
             StoreError::Database(_) | StoreError::Corrupt(_) => {

@@ -17,7 +17,6 @@ pub async fn ensure_owner(app: &App) -> anyhow::Result<Option<OwnerCredentials>>
     let password = codes::password();
     let hash = app.passwords().hash(password.clone()).await?;
     let owner = User::new(store.make_id(), OWNER_NAME.to_owned(), None, false);
-    // The token is of no use to anyone: the owner logs in.
     store.create_person(owner.clone(), Some(OWNER_EMAIL.to_owned()), hash).await?;
     store.create_guild(new_guild(app, GUILD_NAME.to_owned(), owner)).await?;
     Ok(Some(OwnerCredentials { login: OWNER_EMAIL.to_owned(), password }))

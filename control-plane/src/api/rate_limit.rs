@@ -26,15 +26,21 @@ pub const GLOBAL: Limit = limit(50, 1);
 
 const REACTIONS: Limit = Limit { requests: 1, per: Duration::from_millis(250) };
 
-/// The bucket names of the two limits that belong to no route.
+/// The bucket names of the limits that belong to no route.
 pub const GLOBAL_BUCKET: &str = "global";
 pub const SLOWMODE_BUCKET: &str = "slowmode";
+pub const RENAMES_BUCKET: &str = "renames";
+/// Changes of a username, as documented.
+pub const RENAMES: Limit = limit(2, 3600);
 
 /// Limits that differ from [`of`]'s defaults: method, route, bucket, limit. Routes with the same bucket share its windows.
 const TABLE: &[(&str, &str, &str, Limit)] = &[
     // Hashing a password costs 20 ms of a core, and guessing one should take years.
     ("POST", "/auth/register", "register", limit(20, 10)),
     ("POST", "/auth/login", "login", limit(10, 10)),
+    ("PATCH", "/users/@me", "password", limit(10, 10)),
+    ("POST", "/users/@me/delete", "password", limit(10, 10)),
+    ("POST", "/auth/sessions/logout", "password", limit(10, 10)),
     // A lively conversation, or a bot that answers one, stays below; a flood does not.
     ("POST", "/channels/{channel_id}/messages", "messages-create", limit(25, 5)),
     ("PATCH", "/channels/{channel_id}/messages/{message_id}", "messages-edit", limit(25, 5)),

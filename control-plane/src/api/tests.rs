@@ -1,5 +1,6 @@
 //! The API as a client sees it, without a socket: requests go to the router, and nothing else is looked at.
 
+mod accounts;
 mod audit_log;
 mod bad_input;
 mod commands;

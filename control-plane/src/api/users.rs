@@ -1,12 +1,14 @@
 //! The caller itself, other users, and the guilds that the caller is in.
 
-use super::accounts::{PASSWORD, username};
+use super::accounts::{PASSWORD, email, username};
 use super::body::{Body, Caller, Ids, Query};
+use super::device::From;
 use super::error::Result;
 use super::form::{Errors, Form, Patch, Shape};
+use super::rate_limit::{Identity, RENAMES, RENAMES_BUCKET};
 use super::routes::{Routes, delete, get};
 use crate::app::App;
-use crate::store::Left;
+use crate::store::{Left, Secrets};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,6 +17,7 @@ use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 /// Guilds per page of `GET /users/@me/guilds`.
 const GUILDS: i64 = 200;
@@ -35,6 +38,7 @@ async fn me(caller: Caller) -> Json<CurrentUser> {
 struct EditMe {
     username: Option<String>,
     global_name: Patch<String>,
+    email: Patch<String>,
     password: Option<String>,
     new_password: Option<String>,
 }
@@ -44,40 +48,58 @@ impl Shape for EditMe {
         Self {
             username: username(form).value(),
             global_name: form.text("global_name", 1..=32),
+            email: email(form),
             password: form.secret("password", 1..=*PASSWORD.end()).value(),
             new_password: form.secret("new_password", PASSWORD).value(),
         }
     }
 }
 
-async fn edit_me(State(app): State<App>, caller: Caller, Body(edit): Body<EditMe>) -> Result<Json<Value>> {
+async fn edit_me(State(app): State<App>, caller: Caller, From(device): From, Body(edit): Body<EditMe>) -> Result<Json<Value>> {
     let mut user = caller.user.clone();
+    let is_renamed = edit.username.as_ref().is_some_and(|name| *name != user.username);
     if let Some(name) = edit.username {
         user.username = name;
     }
     if let Some(name) = edit.global_name.change() {
         user.global_name = name;
     }
+    let email = edit.email.change().filter(|email| *email != caller.email);
+    // Bots have neither password nor address, and no more than their token to prove who they are.
+    if caller.is_bot() && (email.is_some() || edit.new_password.is_some()) {
+        return Err(ErrorCode::PeopleOnly.into());
+    }
     // The password is proved before anything changes, so that a refused request changes nothing.
-    let new_hash = match edit.new_password {
-        Some(new_password) => {
-            let known = app.store().password_hash(caller.id()).await?;
-            if !app.passwords().verify(edit.password.unwrap_or_default(), known).await? {
-                return Err(Errors::of("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.").into());
-            }
-            Some(app.passwords().hash(new_password).await?)
-        }
+    if !caller.is_bot() && (is_renamed || email.is_some() || edit.new_password.is_some()) {
+        app.require_password(&caller, edit.password).await?;
+    }
+    if is_renamed {
+        app.count_rename(&caller)?;
+    }
+    let password = match edit.new_password {
+        Some(new_password) => Some((app.passwords().hash(new_password).await?, device)),
         None => None,
     };
-    if user != caller.user {
-        user = app.store().rename_user(user).await?;
-    }
-    let mut answer = json!(CurrentUser::new(user, caller.email.clone()));
-    if let Some(hash) = new_hash {
-        answer["token"] = app.store().change_password(caller.id(), hash).await?.into();
+    let address = email.clone().unwrap_or_else(|| caller.email.clone()).map(|address| address.to_lowercase());
+    let mut answer = json!(CurrentUser::new(user.clone(), address));
+    if let Some(token) = app.store().change_account(user, Secrets { email, password }).await? {
+        answer["token"] = token.into();
         app.hub().disconnect_user_sessions(caller.id());
     }
     Ok(Json(answer))
+}
+
+impl App {
+    /// Names are how people know each other: they do not change all day.
+    fn count_rename(&self, caller: &Caller) -> Result<()> {
+        let identity = Identity::User(caller.id());
+        let verdict = self.limiter().take(Instant::now(), identity, RENAMES_BUCKET, 0, RENAMES);
+        if verdict.is_allowed || !self.config().rate_limits {
+            return Ok(());
+        }
+        let message = "You are changing your username too fast. Try again later.";
+        Err(Errors::of("username", "USERNAME_RATE_LIMIT", message).into())
+    }
 }
 
 async fn user(State(app): State<App>, _: Caller, Ids(id): Ids<UserId>) -> Result<Json<User>> {

@@ -28,6 +28,10 @@ pub enum PrivateNews {
 /// What only the sessions of one account are told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Personal {
+    /// The address that one logs in with.
+    Email {
+        email: Option<String>,
+    },
     /// A new one, or one of another kind than before.
     RelationshipAdd {
         relationship: Box<Relationship>,

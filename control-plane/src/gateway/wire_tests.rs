@@ -4,7 +4,7 @@ use super::{Origin, Parameters, Upgrade, upgrade};
 use crate::guild::fixture::{member, role, user};
 use crate::hub::{Config, Hub};
 use crate::ids::unix_ms;
-use crate::store::{NewGuild, NewMessage, Publication, Store};
+use crate::store::{Device, NewGuild, NewMessage, Publication, Store};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -45,8 +45,9 @@ impl Server {
         let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
         let mut server = Self::over(store, publications, directory).await;
         let store = server.store.clone();
-        server.token =
-            server.run(async move { store.create_person(user(OWNER), None, "x".to_owned()).await.expect("stored") }).await;
+        server.token = server
+            .run(async move { store.register(user(OWNER), None, "x".to_owned(), Device::default()).await.expect("stored") })
+            .await;
         let store = server.store.clone();
         server.run(async move { store.create_guild(guild()).await.expect("stored") }).await;
         server

@@ -462,6 +462,7 @@ impl Core {
     }
 
     fn user_update(&mut self, user: &User, event: &Event) {
+        self.rename_in_privates(user);
         if let Some(account) = self.accounts.get_mut(&user.id) {
             account.user = user.clone();
             let dispatch = super::greeting::user_update(account);

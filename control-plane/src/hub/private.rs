@@ -12,7 +12,7 @@ use crate::gateway::mailbox::Dispatch;
 use crate::guild::Viewers;
 use crate::store::ReadState;
 use guildhall_protocol::gateway::Intents;
-use guildhall_protocol::model::{Message, PrivateChannel, Relationship, RelationshipKind};
+use guildhall_protocol::model::{Message, PrivateChannel, Relationship, RelationshipKind, User};
 use guildhall_protocol::{ChannelId, Permissions, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -189,6 +189,12 @@ impl Core {
         }
     }
 
+    /// Someone has another name or picture.
+    pub(super) fn rename_in_privates(&mut self, user: &User) {
+        let recipients = self.privates.rooms.values_mut().flat_map(|room| &mut room.channel.recipients);
+        recipients.filter(|recipient| recipient.id == user.id).for_each(|recipient| *recipient = user.clone());
+    }
+
     /// A message was pinned in it, or not any more.
     pub(super) fn set_private_pin(&mut self, id: ChannelId, last_pin_timestamp: Option<String>) {
         if let Some(room) = self.privates.rooms.get_mut(&id) {
@@ -223,6 +229,14 @@ impl Core {
 
     pub(super) fn tell_personal(&mut self, user: UserId, news: Personal) {
         match news {
+            Personal::Email { email } => {
+                self.note_news(user);
+                if let Some(account) = self.accounts.get_mut(&user) {
+                    account.email = email;
+                    let dispatch = super::greeting::user_update(account);
+                    self.tell_user(user, &dispatch, |_| true);
+                }
+            }
             Personal::RelationshipAdd { relationship } => {
                 self.tell_person(user, "RELATIONSHIP_ADD", &relationship);
                 let is_friend = relationship.kind == RelationshipKind::Friend;

@@ -2,6 +2,7 @@
 
 use super::messages::delete_recent_of;
 use super::roles::{delete_overwrites_of, roles_of};
+use super::settings::forget_guild_settings;
 use super::users::{find_user, user_of};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -142,6 +143,18 @@ async fn remove_bot_roles(tx: &mut Tx<'_>, guild_id: GuildId, bot: UserId) -> Re
     Ok(())
 }
 
+/// Takes someone out of every guild.
+pub(super) async fn end_memberships(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    let guilds: Vec<i64> = sqlx::query_scalar("DELETE FROM members WHERE user_id = $1 RETURNING guild_id")
+        .bind(user.id.to_sql())
+        .fetch_all(tx.sql())
+        .await?;
+    for guild in guilds {
+        tx.emit(Event::MemberRemove { guild_id: GuildId::from_sql(guild), user: Box::new(user.clone()) }).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn is_banned(tx: &mut Tx<'_>, guild: GuildId, user: UserId) -> Result<bool> {
     let found: Option<i64> = sqlx::query_scalar("SELECT user_id FROM bans WHERE guild_id = $1 AND user_id = $2")
         .bind(guild.to_sql())
@@ -242,6 +255,7 @@ impl Store {
                 .bind(user_id.to_sql())
                 .execute(tx.sql())
                 .await?;
+                forget_guild_settings(tx, guild_id, user_id).await?;
                 let mut entry = None;
                 if let Left::Banned { by, delete_message_seconds } = &how {
                     let banned = sqlx::query(

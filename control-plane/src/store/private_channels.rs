@@ -118,6 +118,60 @@ pub(super) async fn reopen(tx: &mut Tx<'_>, id: ChannelId) -> Result<()> {
     Ok(())
 }
 
+/// Someone leaves a group or is taken out.
+async fn leave(tx: &mut Tx<'_>, id: ChannelId, by: User, user: UserId, is_silent: bool) -> Result<PrivateChannel> {
+    let before = existing(tx, id).await?;
+    let user = before.recipients.iter().find(|recipient| recipient.id == user).ok_or(Conflict::Missing)?.clone();
+    if !is_silent && before.recipients.len() > 1 {
+        // While its author is still in the group.
+        say(tx, id, by, RECIPIENT_REMOVED, String::new(), Some(user.clone())).await?;
+    }
+    sqlx::query("DELETE FROM recipients WHERE channel_id = $1 AND user_id = $2")
+        .bind(id.to_sql())
+        .bind(user.id.to_sql())
+        .execute(tx.sql())
+        .await?;
+    sqlx::query("DELETE FROM read_states WHERE user_id = $1 AND channel_id = $2")
+        .bind(user.id.to_sql())
+        .bind(id.to_sql())
+        .execute(tx.sql())
+        .await?;
+    let mut after = existing(tx, id).await?;
+    let heir = after.recipients.first().map(|heir| heir.id);
+    match (&mut after.group, heir) {
+        (_, None) => {
+            sqlx::query("INSERT INTO graves (channel_id) VALUES ($1)").bind(id.to_sql()).execute(tx.sql()).await?;
+            sqlx::query("DELETE FROM private_channels WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
+        }
+        (Some(group), Some(heir)) if group.owner_id == user.id => {
+            group.owner_id = heir;
+            sqlx::query("UPDATE private_channels SET owner_id = $2 WHERE id = $1")
+                .bind(id.to_sql())
+                .bind(heir.to_sql())
+                .execute(tx.sql())
+                .await?;
+            tell(tx, &after, PrivateNews::Changed).await?;
+        }
+        _ => {}
+    }
+    tell(tx, &after, PrivateNews::Left { user: Box::new(user) }).await?;
+    Ok(after)
+}
+
+/// Takes someone out of all groups. DMs stay: they are the other one's, too.
+pub(super) async fn leave_groups(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    let groups: Vec<i64> = sqlx::query_scalar(
+        "SELECT r.channel_id FROM recipients r JOIN private_channels c ON c.id = r.channel_id WHERE r.user_id = $1 AND c.kind = 3",
+    )
+    .bind(user.id.to_sql())
+    .fetch_all(tx.sql())
+    .await?;
+    for group in groups {
+        leave(tx, ChannelId::from_sql(group), user.clone(), user.id, true).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     pub async fn find_private_channel(&self, id: ChannelId) -> Result<Option<PrivateChannel>> {
         let mut connection = self.snapshot().await?;
@@ -274,47 +328,7 @@ impl Store {
 
     /// Someone leaves a group or is taken out. The last one ends it; an owner leaves it to who came first.
     pub async fn remove_recipient(&self, id: ChannelId, by: User, user: UserId, is_silent: bool) -> Result<PrivateChannel> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let before = existing(tx, id).await?;
-                let user = before.recipients.iter().find(|recipient| recipient.id == user).ok_or(Conflict::Missing)?.clone();
-                if !is_silent && before.recipients.len() > 1 {
-                    // While its author is still in the group.
-                    say(tx, id, by, RECIPIENT_REMOVED, String::new(), Some(user.clone())).await?;
-                }
-                sqlx::query("DELETE FROM recipients WHERE channel_id = $1 AND user_id = $2")
-                    .bind(id.to_sql())
-                    .bind(user.id.to_sql())
-                    .execute(tx.sql())
-                    .await?;
-                sqlx::query("DELETE FROM read_states WHERE user_id = $1 AND channel_id = $2")
-                    .bind(user.id.to_sql())
-                    .bind(id.to_sql())
-                    .execute(tx.sql())
-                    .await?;
-                let mut after = existing(tx, id).await?;
-                let heir = after.recipients.first().map(|heir| heir.id);
-                match (&mut after.group, heir) {
-                    (_, None) => {
-                        sqlx::query("INSERT INTO graves (channel_id) VALUES ($1)").bind(id.to_sql()).execute(tx.sql()).await?;
-                        sqlx::query("DELETE FROM private_channels WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
-                    }
-                    (Some(group), Some(heir)) if group.owner_id == user.id => {
-                        group.owner_id = heir;
-                        sqlx::query("UPDATE private_channels SET owner_id = $2 WHERE id = $1")
-                            .bind(id.to_sql())
-                            .bind(heir.to_sql())
-                            .execute(tx.sql())
-                            .await?;
-                        tell(tx, &after, PrivateNews::Changed).await?;
-                    }
-                    _ => {}
-                }
-                tell(tx, &after, PrivateNews::Left { user: Box::new(user) }).await?;
-                Ok(after)
-            })
-        })
-        .await
+        self.write(move |tx| Box::pin(async move { leave(tx, id, by, user, is_silent).await })).await
     }
 
     /// Takes a DM out of the user's list.

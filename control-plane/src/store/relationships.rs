@@ -81,6 +81,30 @@ async fn remove(tx: &mut Tx<'_>, user_id: UserId, target: UserId) -> Result<bool
     Ok(true)
 }
 
+/// Ends all that the account had with others, and what they had with it.
+pub(super) async fn end_relationships(tx: &mut Tx<'_>, user: UserId) -> Result<()> {
+    let others: Vec<i64> = sqlx::query_scalar(
+        "SELECT target_id FROM relationships WHERE user_id = $1 UNION SELECT user_id FROM relationships WHERE target_id = $1",
+    )
+    .bind(user.to_sql())
+    .fetch_all(tx.sql())
+    .await?;
+    for other in others.into_iter().map(UserId::from_sql) {
+        remove(tx, user, other).await?;
+        remove(tx, other, user).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody could ever answer: bots and deleted accounts have nothing to log in with.
+async fn is_person(tx: &mut Tx<'_>, user: UserId) -> Result<bool> {
+    let known: Option<i64> = sqlx::query_scalar("SELECT user_id FROM credentials WHERE user_id = $1")
+        .bind(user.to_sql())
+        .fetch_optional(tx.sql())
+        .await?;
+    Ok(known.is_some())
+}
+
 impl Store {
     pub async fn relationships_of(&self, user: UserId) -> Result<Vec<Relationship>> {
         let rows = sqlx::query(
@@ -120,6 +144,9 @@ impl Store {
                 let (Some(me), Some(them)) = (find_user(tx.sql(), user).await?, find_user(tx.sql(), target).await?) else {
                     return Err(Conflict::Missing.into());
                 };
+                if !is_person(tx, target).await? {
+                    return Err(Conflict::Missing.into());
+                }
                 let mine = find(tx, user, target).await?.map(|mine| mine.kind);
                 let theirs = find(tx, target, user).await?.map(|theirs| theirs.kind);
                 let (my_side, their_side) = match (mine, theirs) {

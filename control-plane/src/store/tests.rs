@@ -3,7 +3,8 @@
 mod people;
 
 use super::{
-    Conflict, Left, NewApplication, NewGuild, NewMessage, Page, Publication, Result, Sent, Store, StoreError, StoredInvite,
+    Conflict, Device, Left, NewApplication, NewGuild, NewMessage, Page, Publication, Result, Secrets, Sent, Store, StoreError,
+    StoredInvite,
 };
 use crate::audit::By;
 use crate::event::{Committed, Event, Topic};
@@ -282,11 +283,11 @@ async fn pages_of_history_are_exclusive_and_newest_first() {
 #[tokio::test]
 async fn a_token_is_known_until_it_is_revoked_and_a_renamed_user_at_once_by_the_new_name() {
     let world = World::new().await;
-    let token = world.store.issue_token(world.alice.id).await.unwrap();
+    let token = world.store.log_in(world.alice.id, Device::default()).await.unwrap().token;
     let caller = world.store.authenticate(&token).await.unwrap().unwrap();
     assert_eq!(caller.user, world.alice);
     let renamed = User { username: "alicia".to_owned(), ..world.alice.clone() };
-    world.store.rename_user(renamed.clone()).await.unwrap();
+    world.store.change_account(renamed.clone(), Secrets::default()).await.unwrap();
     assert_eq!(world.store.authenticate(&token).await.unwrap().unwrap().user, renamed);
     world.store.revoke_token(world.alice.id, caller.token_hash).await.unwrap();
     assert_eq!(world.store.authenticate(&token).await.unwrap(), None);

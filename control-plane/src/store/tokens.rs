@@ -1,7 +1,9 @@
 //! Tokens: who is calling. The database holds their SHA-256 only; a small cache answers for tokens in use.
 
+use super::sessions::Uses;
 use super::users::user_of;
 use super::{Result, Store};
+use crate::ids::unix_ms;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use guildhall_protocol::model::User;
 use guildhall_protocol::{ApplicationId, UserId};
@@ -57,44 +59,53 @@ pub fn hash_of(token: &str) -> TokenHash {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// A token in use.
+#[derive(Clone)]
+struct Known {
+    caller: Arc<Caller>,
+    /// When its last use was noted, Unix milliseconds.
+    used_at: u64,
+}
+
 /// Two generations: when the young one is full it becomes the old one and the old one is forgotten.
 #[derive(Default)]
 struct Generations {
-    young: HashMap<TokenHash, Arc<Caller>>,
-    old: HashMap<TokenHash, Arc<Caller>>,
+    young: HashMap<TokenHash, Known>,
+    old: HashMap<TokenHash, Known>,
     /// Counts invalidations, so that a read that started before one does not bring back what it removed.
     epoch: u64,
 }
 
-pub(super) struct Cache(Mutex<Generations>);
+#[derive(Default)]
+pub(super) struct Cache {
+    generations: Mutex<Generations>,
+    /// For the writer, which stores them.
+    pub uses: Arc<Uses>,
+}
 
 impl Cache {
-    pub fn new() -> Self {
-        Self(Mutex::default())
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
-        self.0.lock().expect("nothing panics while it holds the token cache")
+        self.generations.lock().expect("nothing panics while it holds the token cache")
     }
 
-    fn find(&self, hash: &TokenHash) -> Result<Arc<Caller>, u64> {
+    /// Whoever is found has used the token now.
+    fn find(&self, hash: &TokenHash, now_ms: u64) -> Result<Arc<Caller>, u64> {
         let mut cache = self.lock();
-        if let Some(caller) = cache.young.get(hash) {
-            return Ok(caller.clone());
+        if let Some(known) = cache.old.remove(hash) {
+            cache.insert(known);
         }
-        match cache.old.remove(hash) {
-            Some(caller) => {
-                cache.insert(caller.clone());
-                Ok(caller)
-            }
-            None => Err(cache.epoch),
+        let epoch = cache.epoch;
+        let known = cache.young.get_mut(hash).ok_or(epoch)?;
+        if self.uses.note(*hash, known.used_at, now_ms) {
+            known.used_at = now_ms;
         }
+        Ok(known.caller.clone())
     }
 
-    fn remember(&self, caller: Arc<Caller>, read_in_epoch: u64) {
+    fn remember(&self, known: Known, read_in_epoch: u64) {
         let mut cache = self.lock();
         if cache.epoch == read_in_epoch {
-            cache.insert(caller);
+            cache.insert(known);
         }
     }
 
@@ -102,17 +113,17 @@ impl Cache {
     pub fn forget(&self, user_id: UserId) {
         let mut cache = self.lock();
         cache.epoch += 1;
-        cache.young.retain(|_, caller| caller.id() != user_id);
-        cache.old.retain(|_, caller| caller.id() != user_id);
+        cache.young.retain(|_, known| known.caller.id() != user_id);
+        cache.old.retain(|_, known| known.caller.id() != user_id);
     }
 }
 
 impl Generations {
-    fn insert(&mut self, caller: Arc<Caller>) {
+    fn insert(&mut self, known: Known) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(caller.token_hash, caller);
+        self.young.insert(known.caller.token_hash, known);
     }
 }
 
@@ -120,12 +131,14 @@ impl Store {
     /// Whom the bare token (without `Bot `) belongs to; `None` if it is unknown or revoked.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Arc<Caller>>> {
         let hash = hash_of(token);
-        let epoch = match self.0.tokens.find(&hash) {
+        let now_ms = unix_ms();
+        let epoch = match self.0.tokens.find(&hash, now_ms) {
             Ok(caller) => return Ok(Some(caller)),
             Err(epoch) => epoch,
         };
         let row = sqlx::query(
-            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, c.email, a.id AS application_id, a.flags AS application_flags \
+            "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags, c.email, a.id AS application_id, a.flags AS application_flags, \
+             COALESCE(t.used_at, t.created_at) AS used_at \
              FROM tokens t JOIN users u ON u.id = t.user_id LEFT JOIN credentials c ON c.user_id = u.id \
              LEFT JOIN applications a ON a.bot_id = u.id WHERE t.hash = $1",
         )
@@ -140,20 +153,12 @@ impl Store {
             application_flags: row.try_get::<Option<i64>, _>("application_flags")?.unwrap_or(0) as u64,
             token_hash: hash,
         });
-        self.0.tokens.remember(caller.clone(), epoch);
+        let mut used_at = row.try_get::<i64, _>("used_at")? as u64;
+        if self.0.tokens.uses.note(hash, used_at, now_ms) {
+            used_at = now_ms;
+        }
+        self.0.tokens.remember(Known { caller: caller.clone(), used_at }, epoch);
         Ok(Some(caller))
-    }
-
-    /// Makes a token for the user and stores its hash.
-    pub async fn issue_token(&self, user_id: UserId) -> Result<String> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let token = make_token(user_id, tx.now_ms);
-                insert_token(tx, user_id, &token).await?;
-                Ok(token)
-            })
-        })
-        .await
     }
 
     /// Makes the token worthless.
@@ -170,6 +175,7 @@ impl Store {
     }
 }
 
+/// A bot's token; people's come with a log-in.
 pub(super) async fn insert_token(tx: &mut super::Tx<'_>, user_id: UserId, token: &str) -> Result<()> {
     sqlx::query("INSERT INTO tokens (hash, user_id, created_at) VALUES ($1, $2, $3)")
         .bind(hash_of(token).to_vec())
@@ -188,19 +194,20 @@ pub(super) async fn delete_tokens(tx: &mut super::Tx<'_>, user_id: UserId) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, Caller, GENERATION, TokenHash, hash_of, make_token};
+    use super::{Cache, Caller, GENERATION, Known, TokenHash, hash_of, make_token};
     use guildhall_protocol::UserId;
     use guildhall_protocol::model::User;
     use std::sync::Arc;
 
-    fn caller(number: u64) -> Arc<Caller> {
-        Arc::new(Caller {
+    fn known(number: u64) -> Known {
+        let caller = Arc::new(Caller {
             user: User::new(UserId::new(number), "someone".to_owned(), None, false),
             email: None,
             application_id: None,
             application_flags: 0,
             token_hash: hash(number),
-        })
+        });
+        Known { caller, used_at: 0 }
     }
 
     fn hash(number: u64) -> TokenHash {
@@ -209,11 +216,11 @@ mod tests {
 
     #[test]
     fn the_cache_stays_bounded_and_keeps_who_keeps_calling() {
-        let cache = Cache::new();
-        cache.remember(caller(0), 0);
+        let cache = Cache::default();
+        cache.remember(known(0), 0);
         for number in 1..=3 * GENERATION as u64 {
-            cache.remember(caller(number), 0);
-            assert!(cache.find(&hash(0)).is_ok());
+            cache.remember(known(number), 0);
+            assert!(cache.find(&hash(0), 0).is_ok());
         }
         let generations = cache.lock();
         assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
@@ -221,17 +228,17 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_revocation_is_not_remembered_after_it() {
-        let cache = Cache::new();
-        let Err(epoch) = cache.find(&hash(1)) else { panic!("nothing is known yet") };
+        let cache = Cache::default();
+        let Err(epoch) = cache.find(&hash(1), 0) else { panic!("nothing is known yet") };
         cache.forget(UserId::new(1));
-        cache.remember(caller(1), epoch);
-        assert!(cache.find(&hash(1)).is_err());
-        cache.remember(caller(1), epoch + 1);
-        assert!(cache.find(&hash(1)).is_ok());
+        cache.remember(known(1), epoch);
+        assert!(cache.find(&hash(1), 0).is_err());
+        cache.remember(known(1), epoch + 1);
+        assert!(cache.find(&hash(1), 0).is_ok());
         cache.forget(UserId::new(2));
-        assert!(cache.find(&hash(1)).is_ok());
+        assert!(cache.find(&hash(1), 0).is_ok());
         cache.forget(UserId::new(1));
-        assert!(cache.find(&hash(1)).is_err());
+        assert!(cache.find(&hash(1), 0).is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Accounts and their credentials.
 
-use super::tokens::{delete_tokens, insert_token, make_token};
+use super::sessions::{Device, open_session};
+use super::tokens::delete_tokens;
 use super::{Conflict, Result, Store, StoreError, Tx};
-use crate::event::Event;
+use crate::event::{Event, Personal};
 use guildhall_protocol::UserId;
 use guildhall_protocol::model::User;
 use sqlx::Row;
@@ -12,6 +13,15 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 pub struct Credentials {
     pub user_id: UserId,
     pub password_hash: String,
+}
+
+/// New ways to log in; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// `Some(None)`: no address any more.
+    pub email: Option<Option<String>>,
+    /// The password's hash, and the program that goes on with the new token.
+    pub password: Option<(String, Device)>,
 }
 
 /// Reads the columns `id, username, global_name, avatar, is_bot, flags`.
@@ -66,6 +76,41 @@ fn unique<T>(outcome: std::result::Result<T, sqlx::Error>, meaning: Conflict) ->
     }
 }
 
+async fn insert_person(tx: &mut Tx<'_>, user: &User, email: Option<String>, password_hash: String) -> Result<()> {
+    insert_user(tx, user).await?;
+    let inserted = sqlx::query("INSERT INTO credentials (user_id, email, password_hash) VALUES ($1, $2, $3)")
+        .bind(user.id.to_sql())
+        .bind(email.as_deref().map(key_of))
+        .bind(password_hash)
+        .execute(tx.sql())
+        .await;
+    unique(inserted, Conflict::EmailTaken)
+}
+
+async fn update_user(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    let updated = sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4 WHERE id = $1")
+        .bind(user.id.to_sql())
+        .bind(&user.username)
+        .bind(key_of(&user.username))
+        .bind(&user.global_name)
+        .execute(tx.sql())
+        .await;
+    unique(updated, Conflict::UsernameTaken)?;
+    tx.emit(Event::UserUpdate { user: Box::new(user.clone()) }).await?;
+    Ok(())
+}
+
+/// Writes what is left of an account. Its key is one that no name has, so that nobody finds or logs in to it.
+pub(super) async fn lock_name(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = NULL, avatar = NULL WHERE id = $1")
+        .bind(user.id.to_sql())
+        .bind(&user.username)
+        .bind(format!("DELETED {}", user.id))
+        .execute(tx.sql())
+        .await?;
+    Ok(())
+}
+
 impl Store {
     pub async fn find_user(&self, id: UserId) -> Result<Option<User>> {
         let mut connection = self.readers().acquire().await.map_err(StoreError::from)?;
@@ -95,68 +140,54 @@ impl Store {
         Ok(hash.fetch_optional(self.readers()).await?)
     }
 
+    /// Creates a person who is logged in nowhere.
+    pub async fn create_person(&self, user: User, email: Option<String>, password_hash: String) -> Result<()> {
+        self.write(move |tx| Box::pin(async move { insert_person(tx, &user, email, password_hash).await })).await
+    }
+
     /// Creates a person and answers with their first token.
-    pub async fn create_person(&self, user: User, email: Option<String>, password_hash: String) -> Result<String> {
+    pub async fn register(&self, user: User, email: Option<String>, password_hash: String, device: Device) -> Result<String> {
         self.write(move |tx| {
             Box::pin(async move {
-                insert_user(tx, &user).await?;
-                let inserted = sqlx::query("INSERT INTO credentials (user_id, email, password_hash) VALUES ($1, $2, $3)")
-                    .bind(user.id.to_sql())
-                    .bind(email.as_deref().map(key_of))
-                    .bind(password_hash)
-                    .execute(tx.sql())
-                    .await;
-                unique(inserted, Conflict::EmailTaken)?;
-                let token = make_token(user.id, tx.now_ms);
-                insert_token(tx, user.id, &token).await?;
-                Ok(token)
+                insert_person(tx, &user, email, password_hash).await?;
+                Ok(open_session(tx, user.id, &device).await?.token)
             })
         })
         .await
     }
 
-    /// Changes names; every guild of the user hears of it through the user's topic.
-    pub async fn rename_user(&self, user: User) -> Result<User> {
+    /// Changes who someone is, and what they log in with; all of it or nothing. Every guild of the user hears of the names
+    /// through the user's topic. With a new password every token ends but the one that is answered.
+    pub async fn change_account(&self, user: User, secrets: Secrets) -> Result<Option<String>> {
         let id = user.id;
         let outcome = self
             .write(move |tx| {
                 Box::pin(async move {
-                    let updated =
-                        sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4 WHERE id = $1")
-                            .bind(user.id.to_sql())
-                            .bind(&user.username)
-                            .bind(key_of(&user.username))
-                            .bind(&user.global_name)
+                    if find_user(tx.sql(), id).await?.ok_or(Conflict::Missing)? != user {
+                        update_user(tx, &user).await?;
+                    }
+                    if let Some(email) = secrets.email {
+                        let email = email.as_deref().map(key_of);
+                        let updated = sqlx::query("UPDATE credentials SET email = $2 WHERE user_id = $1")
+                            .bind(id.to_sql())
+                            .bind(&email)
                             .execute(tx.sql())
                             .await;
-                    unique(updated, Conflict::UsernameTaken)?;
-                    tx.emit(Event::UserUpdate { user: Box::new(user.clone()) }).await?;
-                    Ok(user)
+                        unique(updated, Conflict::EmailTaken)?;
+                        tx.emit(Event::Personal { user_id: id, news: Personal::Email { email } }).await?;
+                    }
+                    let Some((password_hash, device)) = secrets.password else { return Ok(None) };
+                    sqlx::query("UPDATE credentials SET password_hash = $2 WHERE user_id = $1")
+                        .bind(id.to_sql())
+                        .bind(password_hash)
+                        .execute(tx.sql())
+                        .await?;
+                    delete_tokens(tx, id).await?;
+                    Ok(Some(open_session(tx, id, &device).await?.token))
                 })
             })
             .await;
         self.0.tokens.forget(id);
-        outcome
-    }
-
-    /// Sets a password, revokes every token and answers with a new one.
-    pub async fn change_password(&self, user_id: UserId, password_hash: String) -> Result<String> {
-        let outcome = self
-            .write(move |tx| {
-                Box::pin(async move {
-                    sqlx::query("UPDATE credentials SET password_hash = $2 WHERE user_id = $1")
-                        .bind(user_id.to_sql())
-                        .bind(password_hash)
-                        .execute(tx.sql())
-                        .await?;
-                    delete_tokens(tx, user_id).await?;
-                    let token = make_token(user_id, tx.now_ms);
-                    insert_token(tx, user_id, &token).await?;
-                    Ok(token)
-                })
-            })
-            .await;
-        self.0.tokens.forget(user_id);
         outcome
     }
 }

@@ -4,6 +4,7 @@
 //! [`GROUP`] jobs, runs each under a savepoint (one that fails leaves no trace and harms no other), commits once, and hands
 //! each job's events over in order. While a group is being published the next one is already running.
 
+use super::sessions::Uses;
 use super::{Result, StoreError, search};
 use crate::event::{Committed, Event, Topic};
 use crate::ids::{Ids, unix_ms};
@@ -228,12 +229,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: SqliteConnection, ids: Arc<Ids>) -> (Self, mpsc::Receiver<Publication>) {
+    pub fn start(connection: SqliteConnection, ids: Arc<Ids>, uses: Arc<Uses>) -> (Self, mpsc::Receiver<Publication>) {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (publications, published) = mpsc::channel(PUBLICATIONS);
         let (stop, stopped) = oneshot::channel();
         let counters = Arc::<Counters>::default();
-        let task = tokio::spawn(run(connection, ids, waiting, publications, stopped, counters.clone()));
+        let task = tokio::spawn(run(connection, ids, uses, waiting, publications, stopped, counters.clone()));
         (Self { jobs, counters, stop: Mutex::new(Some((stop, task))) }, published)
     }
 
@@ -273,6 +274,7 @@ impl Writer {
 async fn run(
     mut connection: SqliteConnection,
     ids: Arc<Ids>,
+    uses: Arc<Uses>,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     publications: mpsc::Sender<Publication>,
     mut stopped: oneshot::Receiver<()>,
@@ -282,7 +284,7 @@ async fn run(
     let mut prune_at = Instant::now();
     loop {
         if prune_at <= Instant::now() {
-            let pause = tidy(&mut connection).await;
+            let pause = tidy(&mut connection, &uses).await;
             prune_at = Instant::now() + pause;
         }
         let first = tokio::select! {
@@ -393,12 +395,12 @@ async fn run_statement(connection: &mut SqliteConnection, statement: &'static st
     Ok(())
 }
 
-/// What nobody waits for: old rows go, old messages come into the search index. One transaction of its own, so that a failure
+/// What nobody waits for: old rows go, old messages come into the search index, uses of tokens are noted. One transaction of its own, so that a failure
 /// concerns nobody. Answers how long to wait before the next.
-async fn tidy(connection: &mut SqliteConnection) -> Duration {
+async fn tidy(connection: &mut SqliteConnection, uses: &Uses) -> Duration {
     let tidied = async {
         run_statement(connection, "BEGIN IMMEDIATE").await?;
-        let has_more = prune(connection, unix_ms()).await?;
+        let has_more = prune(connection, unix_ms()).await? | uses.write(connection).await?;
         let has_backlog = search::index_backlog(connection).await?;
         search::index_touched(connection).await?;
         run_statement(connection, "COMMIT").await?;

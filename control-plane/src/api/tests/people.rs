@@ -72,14 +72,19 @@ async fn a_password_change_ends_other_tokens_and_gives_a_new_one() {
 async fn a_new_name_is_seen_at_once_by_everyone() {
     let world = World::new().await;
     let anna = world.member("anna").await;
-    let me = world.patch(&anna, "/users/@me", json!({ "username": "anne", "global_name": "Anne" })).await.ok();
+    let me = world
+        .patch(&anna, "/users/@me", json!({ "username": "anne", "global_name": "Anne", "password": "correct horse" }))
+        .await
+        .ok();
     assert_eq!((&me["username"], &me["global_name"]), (&json!("anne"), &json!("Anne")));
     let member = world.get(&world.owner, &format!("/guilds/{}/members/{}", world.guild, anna.id)).await.ok();
     assert_eq!(member["user"]["username"], "anne");
     assert_eq!(world.get(&anna, &format!("/users/@me/guilds/{}/member", world.guild)).await.ok(), member);
     assert_eq!(world.say(&anna, "hello").await["author"]["global_name"], "Anne");
     assert_eq!(world.get(&world.owner, &format!("/users/{}", anna.id)).await.ok()["username"], "anne");
-    world.patch(&anna, "/users/@me", json!({ "username": "OWNER" })).await.form_error("/username", "USERNAME_ALREADY_TAKEN");
+    let taken = json!({ "username": "OWNER", "email": "anne@example.org", "password": "correct horse" });
+    world.patch(&anna, "/users/@me", taken).await.form_error("/username", "USERNAME_ALREADY_TAKEN");
+    assert_eq!(world.get(&anna, "/users/@me").await.ok()["email"], Value::Null, "all of it or nothing");
     let cleared = world.patch(&anna, "/users/@me", json!({ "global_name": null })).await.ok();
     assert_eq!((&cleared["username"], &cleared["global_name"]), (&json!("anne"), &Value::Null));
 }
