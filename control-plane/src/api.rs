@@ -30,6 +30,7 @@ mod parcel;
 pub(crate) mod passwords;
 mod pins;
 mod private_channels;
+mod profiles;
 pub(crate) mod rate_limit;
 mod reactions;
 mod read_states;
@@ -39,6 +40,7 @@ mod roles;
 mod routes;
 mod search;
 mod sessions;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod typing;
@@ -76,6 +78,7 @@ fn routes() -> Routes {
         .merge(overwrites::routes())
         .merge(pins::routes())
         .merge(private_channels::routes())
+        .merge(profiles::routes())
         .merge(reactions::routes())
         .merge(read_states::routes())
         .merge(reference::routes())
@@ -83,6 +86,7 @@ fn routes() -> Routes {
         .merge(roles::routes())
         .merge(search::routes())
         .merge(sessions::routes())
+        .merge(settings::routes())
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())

@@ -375,6 +375,8 @@ impl Hub {
             private_channels: store.private_channels_of(user).await?,
             relationships: store.relationships_of(user).await?,
             read_states: store.read_states_of(user).await?,
+            settings: store.settings_of(user).await?,
+            guild_settings: store.guild_settings_of(user).await?,
         })
     }
 

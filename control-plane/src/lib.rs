@@ -14,6 +14,7 @@ pub mod guild;
 pub mod hub;
 pub mod ids;
 pub mod presence;
+mod settings;
 pub mod store;
 pub mod voice;
 

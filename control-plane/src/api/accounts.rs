@@ -108,10 +108,11 @@ async fn log_in(State(app): State<App>, From(device): From, Body(LogIn { login, 
         return Err(Errors::of("login", "INVALID_LOGIN", "Login or password is invalid.").into());
     };
     let token = app.log_in(user_id, device).await?;
+    let settings = app.store().settings_of(user_id).await?;
     Ok(Json(json!({
         "user_id": user_id,
         "token": token,
-        "user_settings": { "locale": "en-US", "theme": "dark" },
+        "user_settings": { "locale": settings["locale"], "theme": settings["theme"] },
     })))
 }
 

@@ -306,7 +306,44 @@ impl<'a> Form<'a> {
         self.note_list(key, most, || self.draw(|form| drop(read(form))));
         self.field(key, |value| {
             let list = self.array(key, value, most)?;
-            Some(list.iter().enumerate().map(|(index, value)| read(&self.child(key, Some(index), value))).collect())
+            Some(list.iter().enumerate().map(|(index, value)| read(&self.child(key, Some(index.to_string()), value))).collect())
+        })
+    }
+
+    /// Objects by id: an object whose keys are ids, or a list in which each names its own in the field `name`.
+    pub fn by_id<T, I: From<Snowflake>>(
+        &self,
+        key: &str,
+        most: usize,
+        name: &str,
+        read: impl Fn(&Form) -> T,
+    ) -> Patch<Vec<(I, T)>> {
+        self.note(key, || json!({ "type": "object", "additionalProperties": self.draw(|form| drop(read(form))) }));
+        self.field(key, |value| {
+            let Some(objects) = value.as_object() else {
+                let list = self.array(key, value, most)?.iter().enumerate();
+                let object = |(index, value): (usize, &'a Value)| {
+                    let form = self.child(key, Some(index.to_string()), value);
+                    let id = form.id::<I>(name);
+                    if let Patch::Absent | Patch::Null = id {
+                        form.refuse(name, "BASE_TYPE_REQUIRED", "This field is required");
+                    }
+                    let object = read(&form);
+                    id.value().map(|id| (id, object))
+                };
+                return Some(list.filter_map(object).collect());
+            };
+            if objects.len() > most {
+                self.refuse(key, "BASE_TYPE_MAX_LENGTH", &format!("Must be {most} or fewer in length."));
+                return None;
+            }
+            let object = |(id, value): (&String, &'a Value)| {
+                let form = self.child(key, Some(id.clone()), value);
+                let id = Value::String(id.clone());
+                let id = self.id_of(&id, || form.refuse_whole("NUMBER_TYPE_COERCE", &not_a_snowflake(&id)))?;
+                Some((id, read(&form)))
+            };
+            Some(objects.iter().filter_map(object).collect())
         })
     }
 
@@ -385,8 +422,8 @@ impl<'a> Form<'a> {
         self.field(key, |value| Some(read(&self.child(key, None, value))))
     }
 
-    fn child(&self, key: &str, index: Option<usize>, value: &'a Value) -> Form<'a> {
-        let steps = [Some(key.to_owned()), index.map(|index| index.to_string())];
+    fn child(&self, key: &str, index: Option<String>, value: &'a Value) -> Form<'a> {
+        let steps = [Some(key.to_owned()), index];
         Form::new(value, self.path.iter().cloned().chain(steps.into_iter().flatten()).collect(), self.errors)
     }
 

@@ -16,6 +16,7 @@ mod private;
 mod reactions;
 mod reference;
 mod search;
+mod settings;
 mod shapes;
 mod transport;
 

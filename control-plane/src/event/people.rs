@@ -3,6 +3,7 @@
 use guildhall_protocol::model::{Relationship, RelationshipKind, User};
 use guildhall_protocol::{ChannelId, MessageId, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What happened to a private channel; the event carries the channel as it is afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,19 @@ pub enum Personal {
     /// The address that one logs in with.
     Email {
         email: Option<String>,
+    },
+    /// All settings as they are now.
+    Settings {
+        settings: Value,
+    },
+    /// What is set about one guild, or about private channels, as it is now.
+    GuildSettings {
+        settings: Value,
+    },
+    /// What was noted about someone; empty: nothing any more.
+    Note {
+        id: UserId,
+        note: String,
     },
     /// A new one, or one of another kind than before.
     RelationshipAdd {

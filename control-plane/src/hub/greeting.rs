@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// READY: who one is, and which guilds follow.
 pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>, presences: Vec<Value>) -> Arc<Dispatch> {
-    let Belongings { private_channels, relationships, read_states } = &admission.belongings;
+    let Belongings { private_channels, relationships, read_states, settings, guild_settings } = &admission.belongings;
     let private_channels = private_channels.iter().map(|channel| channel.seen_by(admission.user.id));
     let guilds: Vec<UnavailableGuild> = guilds.map(|id| UnavailableGuild { id, unavailable: true }).collect();
     let user = CurrentUser::new(admission.user.clone(), admission.email.clone());
@@ -39,6 +39,8 @@ pub fn ready(admission: &Admission, guilds: impl Iterator<Item = GuildId>, prese
     if let Some((id, flags)) = admission.application {
         ready["application"] = json!({ "id": id, "flags": flags });
     } else {
+        ready["user_settings"] = settings.clone();
+        ready["user_guild_settings"] = json!({ "entries": guild_settings, "version": 0, "partial": false });
         ready["read_state"] = json!({ "entries": read_states, "version": 0, "partial": false });
     }
     Dispatch::new("READY", &ready)

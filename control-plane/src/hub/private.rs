@@ -50,6 +50,9 @@ pub struct Belongings {
     pub private_channels: Vec<PrivateChannel>,
     pub relationships: Vec<Relationship>,
     pub read_states: Vec<ReadState>,
+    /// As clients see them; `null` for bots.
+    pub settings: Value,
+    pub guild_settings: Vec<Value>,
 }
 
 impl Belongings {
@@ -237,6 +240,9 @@ impl Core {
                     self.tell_user(user, &dispatch, |_| true);
                 }
             }
+            Personal::Settings { settings } => self.tell_person(user, "USER_SETTINGS_UPDATE", &settings),
+            Personal::GuildSettings { settings } => self.tell_person(user, "USER_GUILD_SETTINGS_UPDATE", &settings),
+            Personal::Note { id, note } => self.tell_person(user, "USER_NOTE_UPDATE", &json!({ "id": id, "note": note })),
             Personal::RelationshipAdd { relationship } => {
                 self.tell_person(user, "RELATIONSHIP_ADD", &relationship);
                 let is_friend = relationship.kind == RelationshipKind::Friend;

@@ -202,6 +202,7 @@ impl Store {
                 if deleted.rows_affected() == 0 {
                     return Err(Conflict::Missing.into());
                 }
+                sqlx::query("DELETE FROM guild_settings WHERE guild_id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 tx.emit(Event::GuildDelete { guild_id: id }).await?;
                 Ok(())
             })

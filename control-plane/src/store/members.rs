@@ -2,7 +2,7 @@
 
 use super::messages::delete_recent_of;
 use super::roles::{delete_overwrites_of, roles_of};
-use super::settings::forget_guild_settings;
+use super::settings::{forget_guild_settings, restrict_new_guild};
 use super::users::{find_user, user_of};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -106,7 +106,8 @@ pub(super) async fn insert_member(tx: &mut Tx<'_>, guild: GuildId, member: &Memb
     if inserted.rows_affected() == 0 {
         return Err(Conflict::AlreadyMember.into());
     }
-    replace_roles(tx, guild, member.user.id, &member.roles).await
+    replace_roles(tx, guild, member.user.id, &member.roles).await?;
+    restrict_new_guild(tx, guild, member.user.id).await
 }
 
 async fn replace_roles(tx: &mut Tx<'_>, guild: GuildId, user: UserId, roles: &[RoleId]) -> Result<()> {
