@@ -54,14 +54,14 @@ async fn read(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(G
 }
 
 struct Create {
-    delete_message_seconds: u64,
+    delete_message_seconds: Option<u64>,
 }
 
 impl Shape for Create {
     fn read(form: &Form) -> Self {
         let seconds = form.integer("delete_message_seconds", 0..=DELETE_SECONDS).value();
         let days = form.integer("delete_message_days", 0..=7).value().map(|days| days * 86_400);
-        Self { delete_message_seconds: seconds.or(days).unwrap_or(0) as u64 }
+        Self { delete_message_seconds: seconds.or(days).map(|seconds| seconds as u64) }
     }
 }
 
@@ -70,6 +70,8 @@ async fn create(
     caller: Caller,
     Ids((guild, user)): Ids<(GuildId, UserId)>,
     by: By,
+    // discord.py 2.7 says in the query what is documented for the body.
+    Query(asked): Query<Create>,
     Body(ban): Body<Create>,
 ) -> Result<StatusCode> {
     app.in_guild(&caller, guild, |access| {
@@ -77,7 +79,8 @@ async fn create(
         access.require_above(user)
     })
     .await?;
-    let how = Left::Banned { by, delete_message_seconds: ban.delete_message_seconds };
+    let delete_message_seconds = ban.delete_message_seconds.or(asked.delete_message_seconds).unwrap_or(0);
+    let how = Left::Banned { by, delete_message_seconds };
     app.store().remove_member(guild, user, how).await.refine(&[(Conflict::Missing, ErrorCode::UnknownUser)])?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -97,6 +97,18 @@ async fn kicks_and_bans_go_down_only() {
     assert_eq!(world.get(&upper, &format!("/guilds/{}/bans", world.guild)).await.ok().as_array().unwrap().len(), 1);
     world.delete(&upper, &ban(&anna)).await.no_content();
     world.post(&anna, &format!("/invites/{code}"), json!({})).await.ok();
+    // discord.py asks for it in the query; what the body says goes first.
+    world.say(&anna, "kept").await;
+    world
+        .put(&upper, &format!("{}?delete_message_seconds=60", ban(&anna)), json!({ "delete_message_seconds": 0 }))
+        .await
+        .no_content();
+    assert_eq!(world.said().await, ["kept"]);
+    world.put(&upper, &format!("{}?delete_message_seconds=604801", ban(&anna)), json!({})).await.refused(400, 50035);
+    world.delete(&upper, &ban(&anna)).await.no_content();
+    world.post(&anna, &format!("/invites/{code}"), json!({})).await.ok();
+    world.put(&upper, &format!("{}?delete_message_seconds=60", ban(&anna)), json!({})).await.no_content();
+    assert_eq!(world.said().await, Vec::<String>::new());
     // A stranger can be kept out before they come.
     let stranger = world.register("stranger").await;
     world.put(&upper, &ban(&stranger), json!({})).await.no_content();
