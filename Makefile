@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test lint audit bench setup clean
+.PHONY: help run build web test compatibility lint audit bench setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -26,7 +26,7 @@ TEST_PYTHON := tests/clients/python
 WEB_SOURCES := $(shell find web -mindepth 1 \( -name node_modules -o -name dist -o -name docs \) -prune -o -print)
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server with its data in ./data; Ctrl-C stops it (ARGS="--help" lists its flags)
 	@exec target/release/guildhall serve --data $(DATA) $(ARGS)
@@ -41,6 +41,11 @@ test: setup web ## set up and run every test, real client libraries and browsers
 	cd web && npm test
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast $(TESTFLAGS)
+
+compatibility: setup web ## run the end-to-end tests and write the README's table of clients from what they proved
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --package guildhall-tests --test e2e
+	GUILDHALL_WRITE_DOCS=1 cargo test --locked --package guildhall-tests --test matrix
 
 lint: setup web ## formatting, clippy, the web page's lint and types
 	cargo fmt --all --check
@@ -72,7 +77,7 @@ web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
 	cd $* && $(NPM_CI)
 	@touch $@
 
-# discord.py and what it needs, in a virtual environment of its own.
+# discord.py, hikari and what they need, in a virtual environment of its own.
 .venv/.installed: $(TEST_PYTHON)/requirements.txt
 	@.ci/setup.sh python
 	$(if $(wildcard .venv/bin/python),,python3 -m venv .venv)

@@ -127,6 +127,11 @@ impl Rest {
         self.send(self.request(method, path).header(CONTENT_TYPE, content_type).body(body)).await
     }
 
+    /// What lies at an address from an answer (a file's, an avatar's), asked for without a token, as a browser does.
+    pub async fn download(&self, url: &str) -> Result<Vec<u8>> {
+        Ok(self.http.get(url).send().await?.error_for_status()?.bytes().await?.to_vec())
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let prefix = if path.starts_with("/api") { "" } else { "/api/v10" };
         let request = self.http.request(method, format!("{}{prefix}{path}", self.base));

@@ -90,6 +90,14 @@ impl World {
         script.event("ready", json!({"user": bot.user.id})).await;
         script
     }
+
+    /// The same with hikari.
+    pub async fn hikari(&self, bot: &Account, base: &str) -> Script {
+        let given = json!({"base": base, "token": bot.token});
+        let script = Script::python("hikari_bot.py", &given, &self.server.ca());
+        script.event("ready", json!({"user": bot.user.id})).await;
+        script
+    }
 }
 
 /// The id of an API object.

@@ -16,6 +16,7 @@ import {
 } from '@discordjs/voice';
 import { ChannelType, Client, Events, GatewayIntentBits, Partials, PermissionFlagsBits } from 'discord.js';
 
+import { community } from './community.mjs';
 import { frameStream, readFrames } from './frames.mjs';
 import { given, report, serve } from './script.mjs';
 
@@ -29,6 +30,7 @@ const client = new Client({
         GatewayIntentBits.GuildMembers,
         GatewayIntentBits.GuildModeration,
         GatewayIntentBits.GuildMessages,
+        GatewayIntentBits.GuildMessageReactions,
         GatewayIntentBits.GuildMessageTyping,
         GatewayIntentBits.GuildPresences,
         GatewayIntentBits.GuildVoiceStates,
@@ -161,6 +163,7 @@ serve(
         delete: async ({ channel, message: id }) => (await channelOf(channel)).messages.delete(id),
         history: async ({ channel, limit }) => (await (await channelOf(channel)).messages.fetch({ limit })).map(message),
         typing: async ({ channel }) => (await channelOf(channel)).sendTyping(),
+        ...community(client),
         manage: ({ guild, member }) => manage(client.guilds.cache.get(guild), member),
         join_voice: async ({ guild, channel, self_mute = false, self_deaf = false }) => {
             const joined = joinVoiceChannel({

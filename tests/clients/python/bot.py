@@ -5,6 +5,7 @@ Given: {"base": "http://host:port", "gateway": "ws://host:port/gateway", "token"
 
 import asyncio
 import datetime
+import functools
 import logging
 import struct
 import sys
@@ -14,6 +15,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+import community
 from script import given, report, serve
 
 # The two places where discord.py names its server.
@@ -60,7 +62,8 @@ class Bot(discord.Client):
         self.commands = asyncio.create_task(self.serve())
 
     async def serve(self):
-        await serve({name[3:]: getattr(self, name) for name in dir(self) if name.startswith("do_")})
+        own = {name[3:]: getattr(self, name) for name in dir(self) if name.startswith("do_")}
+        await serve(own | {name: functools.partial(act, self) for name, act in community.COMMANDS.items()})
         await self.close()
 
     # What the library tells its user.

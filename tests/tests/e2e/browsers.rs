@@ -7,7 +7,9 @@ use guildhall_loadtest::{
 };
 use guildhall_protocol::{GuildId, Permissions};
 use guildhall_tests::{
-    artifacts, eventually,
+    artifacts,
+    compatibility::{Client, Feature, Report},
+    eventually,
     frames::write,
     proxy::Proxy,
     room::{GCM, Participant, WEBRTC},
@@ -165,6 +167,10 @@ fn assert_no_page_failed(browser: &Script) {
 
 #[tokio::test]
 async fn two_people_meet_write_and_talk_with_a_bot_beside_them() {
+    let report = Report::of(Client::Page, "talk")
+        .noted(Feature::Messages, "written and read")
+        .noted(Feature::VoiceUp, "heard and measured")
+        .noted(Feature::VoiceDown, "heard and measured");
     let server = Server::start();
     let browser = Script::browser().await;
 
@@ -263,6 +269,7 @@ async fn two_people_meet_write_and_talk_with_a_bot_beside_them() {
     ann.click("voice-leave").await;
     owner.sees_no_more("participant-ann").await;
     assert_no_page_failed(&browser);
+    report.proves(&[Feature::Login]);
 }
 
 /// An application's bot that may come in and speak.
@@ -304,6 +311,7 @@ async fn a_page_over_tls_hears_and_is_heard_over_tls() {
 
 #[tokio::test]
 async fn a_page_survives_a_cut_wire_and_a_reload() {
+    let report = Report::of(Client::Page, "cut").noted(Feature::VoiceCut, "comes back");
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
     let mut talker = world.participant("tom", GCM).await;
@@ -346,6 +354,7 @@ async fn a_page_survives_a_cut_wire_and_a_reload() {
     talker.session.next_named("VOICE_STATE_UPDATE", left).await.expect("the others see her leave the call");
     page.shoot("reloaded").await;
     assert_no_page_failed(&browser);
+    report.proves(&[Feature::Resume]);
 }
 
 #[tokio::test]

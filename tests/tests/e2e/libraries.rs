@@ -1,9 +1,10 @@
-//! discord.js and discord.py, as released: they log in, fill their caches, and talk to each other in text.
+//! discord.js, discord.py and hikari, as released: they log in, fill their caches, and talk to each other in text.
 
 use guildhall_loadtest::rest::Account;
 use guildhall_protocol::{Permissions, model::ChannelType};
 use guildhall_tests::{
     api::{delete, get, patch, put},
+    compatibility::{Client, Feature, Report},
     script::Script,
     world::{World, id},
 };
@@ -17,20 +18,35 @@ const TALK: Permissions = Permissions::VIEW_CHANNEL
 
 #[tokio::test]
 async fn discord_js_fills_its_caches() {
+    let report = Report::of(Client::DiscordJs, "caches");
     let world = World::start().await;
     let ann = world.member("ann").await;
     let bot = world.bot("jester", TALK).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
     check_caches(&world, &script, &bot, &ann).await;
+    report.proves(&[Feature::Login, Feature::Members]);
 }
 
 #[tokio::test]
 async fn discord_py_fills_its_caches() {
+    let report = Report::of(Client::DiscordPy, "caches");
     let world = World::start().await;
     let ann = world.member("ann").await;
     let bot = world.bot("python", TALK).await;
     let script = world.discord_py(&bot, &world.server.base()).await;
     check_caches(&world, &script, &bot, &ann).await;
+    report.proves(&[Feature::Login, Feature::Members]);
+}
+
+#[tokio::test]
+async fn hikari_fills_its_caches() {
+    let report = Report::of(Client::Hikari, "caches");
+    let world = World::start().await;
+    let ann = world.member("ann").await;
+    let bot = world.bot("lantern", TALK).await;
+    let script = world.hikari(&bot, &world.server.base()).await;
+    check_caches(&world, &script, &bot, &ann).await;
+    report.proves(&[Feature::Login, Feature::Members]);
 }
 
 async fn check_caches(world: &World, script: &Script, bot: &Account, ann: &Account) {
@@ -73,18 +89,32 @@ async fn check_caches(world: &World, script: &Script, bot: &Account, ann: &Accou
 
 #[tokio::test]
 async fn discord_js_keeps_a_guild() {
+    let report = Report::of(Client::DiscordJs, "guild");
     let world = World::start().await;
     let bot = world.bot("jester", Permissions::ADMINISTRATOR).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
     keeps_a_guild(&world, &script).await;
+    report.proves(&[Feature::Administration, Feature::Moderation]);
 }
 
 #[tokio::test]
 async fn discord_py_keeps_a_guild() {
+    let report = Report::of(Client::DiscordPy, "guild");
     let world = World::start().await;
     let bot = world.bot("python", Permissions::ADMINISTRATOR).await;
     let script = world.discord_py(&bot, &world.server.base()).await;
     keeps_a_guild(&world, &script).await;
+    report.proves(&[Feature::Administration, Feature::Moderation]);
+}
+
+#[tokio::test]
+async fn hikari_keeps_a_guild() {
+    let report = Report::of(Client::Hikari, "guild");
+    let world = World::start().await;
+    let bot = world.bot("lantern", Permissions::ADMINISTRATOR).await;
+    let script = world.hikari(&bot, &world.server.base()).await;
+    keeps_a_guild(&world, &script).await;
+    report.proves(&[Feature::Administration, Feature::Moderation]);
 }
 
 /// Roles, channels, overwrites, invites, members, bans, bulk deletion: through the library's own objects.
@@ -118,33 +148,43 @@ async fn keeps_a_guild(world: &World, script: &Script) {
 
 #[tokio::test]
 async fn presence_comes_and_goes_with_the_session() {
+    let reports = [Client::DiscordJs, Client::DiscordPy, Client::Hikari].map(|client| Report::of(client, "presence"));
     let world = World::start().await;
     let ann = world.member("ann").await;
-    let (js_bot, py_bot) = (world.bot("jester", TALK).await, world.bot("python", TALK).await);
+    let [js_bot, py_bot, hikari_bot] = bots(&world).await;
     let base = world.server.base();
-    let (js, py) = tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base));
+    let (js, py, hikari) =
+        tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base), world.hikari(&hikari_bot, &base));
+    let scripts = [&js, &py, &hikari];
     let session = world.session(&ann).await;
     for status in ["online", "idle", "dnd"] {
         session.set_status(status).await.expect("op 3 goes out");
-        for script in [&js, &py] {
+        for script in scripts {
             script.event("presence_update", json!({"user": ann.user.id, "status": status})).await;
         }
     }
     session.close(1000).await;
-    for script in [&js, &py] {
+    for script in scripts {
         script.event("presence_update", json!({"user": ann.user.id, "status": "offline"})).await;
     }
+    reports.into_iter().for_each(|report| report.proves(&[Feature::Presence]));
+}
+
+async fn bots(world: &World) -> [Account; 3] {
+    [world.bot("jester", TALK).await, world.bot("python", TALK).await, world.bot("lantern", TALK).await]
 }
 
 #[tokio::test]
-async fn two_libraries_and_a_person_talk_in_text() {
+async fn three_libraries_and_a_person_talk_in_text() {
+    let reports = [Client::DiscordJs, Client::DiscordPy, Client::Hikari].map(|client| Report::of(client, "text"));
     let world = World::start().await;
-    let (js_bot, py_bot) = (world.bot("jester", TALK).await, world.bot("python", TALK).await);
+    let [js_bot, py_bot, hikari_bot] = bots(&world).await;
     let ann = world.member("ann").await;
     let base = world.server.base();
-    let (js, py) = tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base));
+    let (js, py, hikari) =
+        tokio::join!(world.discord_js(&js_bot, &base), world.discord_py(&py_bot, &base), world.hikari(&hikari_bot, &base));
 
-    for (from, from_bot, to) in [(&js, &js_bot, &py), (&py, &py_bot, &js)] {
+    for (from, from_bot, to) in [(&js, &js_bot, &py), (&py, &py_bot, &hikari), (&hikari, &hikari_bot, &js)] {
         let words = format!("hello from {} — ünïcödé 🏰", from_bot.user.username);
         let sent = from.ask("send", json!({"channel": world.text, "content": words})).await;
         let message = sent["id"].as_str().expect("a message has an id");
@@ -167,28 +207,33 @@ async fn two_libraries_and_a_person_talk_in_text() {
         to.event("message_delete", json!({"id": message, "channel": world.text})).await;
     }
 
-    // A person writes, types, and both libraries notice.
+    // A person writes, types, and every library notices.
     ann.rest.typing(world.text).await.expect("a member may type");
     let said = ann.rest.send_message(world.text, "good evening").await.expect("a member may write");
-    for script in [&js, &py] {
+    for script in [&js, &py, &hikari] {
         script.event("typing_start", json!({"channel": world.text, "user": ann.user.id})).await;
         script.event("message_create", json!({"id": said.id, "author": ann.user.id, "content": "good evening"})).await;
         let history = script.ask("history", json!({"channel": world.text, "limit": 10})).await;
         let history = history.as_array().expect("a list");
-        assert_eq!(history.len(), 3, "two replies and the greeting are left: {history:?}");
+        assert_eq!(history.len(), 4, "three replies and the greeting are left: {history:?}");
         assert_eq!(history[0]["id"], json!(said.id), "the newest comes first");
     }
-    js.ask("typing", json!({"channel": world.text})).await;
-    py.event("typing_start", json!({"channel": world.text, "user": js_bot.user.id})).await;
+    for (from, from_bot, to) in [(&js, &js_bot, &py), (&py, &py_bot, &hikari), (&hikari, &hikari_bot, &js)] {
+        from.ask("typing", json!({"channel": world.text})).await;
+        to.event("typing_start", json!({"channel": world.text, "user": from_bot.user.id})).await;
+    }
 
     // What a library may not do it is told in its own terms.
     let keep = world.owner.rest.create_channel(world.guild, "keep", ChannelType::Text).await.expect("a channel").id;
     let deny = json!({"type": 0, "allow": "0", "deny": "2048"});
     put(&world.owner.rest, &format!("/channels/{keep}/permissions/{}", world.guild), deny).await;
-    let refusal = js.try_ask("send", json!({"channel": keep, "content": "let me in"})).await.expect_err("sending is denied");
-    assert!(refusal.contains("DiscordAPIError") && refusal.contains("50013"), "{refusal}");
-    let refusal = py.try_ask("send", json!({"channel": keep, "content": "let me in"})).await.expect_err("sending is denied");
-    assert!(refusal.contains("Forbidden") && refusal.contains("50013"), "{refusal}");
+    for (script, name) in [(&js, "DiscordAPIError"), (&py, "Forbidden"), (&hikari, "ForbiddenError")] {
+        let refusal = script.try_ask("send", json!({"channel": keep, "content": "let me in"})).await;
+        let refusal = refusal.expect_err("sending is denied");
+        assert!(refusal.contains(name) && refusal.contains("50013"), "{refusal}");
+    }
+    assert!(hikari.events("error").is_empty(), "{:?}", hikari.events("error"));
+    reports.into_iter().for_each(|report| report.proves(&[Feature::Messages]));
 }
 
 fn holds(list: &Value, item: &Value) -> bool {

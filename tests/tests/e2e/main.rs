@@ -3,9 +3,12 @@
 mod bad_input;
 mod bad_voice;
 mod browsers;
+mod community;
 mod crash;
 mod libraries;
+mod moderation;
 mod process;
 mod resume;
 mod room;
+mod twilight;
 mod voice;

@@ -1,7 +1,14 @@
 //! A socket is cut under a library that stays logged in: it resumes, and sees every event once and in order.
 
 use guildhall_protocol::Permissions;
-use guildhall_tests::{proxy::Proxy, script::Script, server::Server, wire::Wire, world::World};
+use guildhall_tests::{
+    compatibility::{Client, Feature, Report},
+    proxy::Proxy,
+    script::Script,
+    server::Server,
+    wire::Wire,
+    world::World,
+};
 use serde_json::json;
 
 const READ: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
@@ -14,22 +21,26 @@ const BATCH: usize = 2;
 
 #[tokio::test]
 async fn discord_js_resumes_and_misses_nothing() {
+    let report = Report::of(Client::DiscordJs, "resume");
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
     let bot = world.bot("jester", READ).await;
     let script = world.discord_js(&bot, &proxy.base()).await;
     cut_and_compare(&world, &proxy, &script).await;
     assert_eq!(script.events("identified").len(), 1, "the session of the start is still the session");
+    report.proves(&[Feature::Resume]);
 }
 
 #[tokio::test]
 async fn discord_py_resumes_and_misses_nothing() {
+    let report = Report::of(Client::DiscordPy, "resume");
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
     let bot = world.bot("python", READ).await;
     let script = world.discord_py(&bot, &proxy.base()).await;
     cut_and_compare(&world, &proxy, &script).await;
     assert_eq!(script.events("ready").len(), 1, "the session of the start is still the session");
+    report.proves(&[Feature::Resume]);
 }
 
 async fn cut_and_compare(world: &World, proxy: &Proxy, script: &Script) {

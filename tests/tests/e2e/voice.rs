@@ -5,6 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use guildhall_loadtest::voice::Signal;
 use guildhall_protocol::{Permissions, UserId, model::ChannelType};
 use guildhall_tests::{
+    compatibility::{Client, Feature, Report},
     eventually,
     frames::{distinct, write},
     proxy::Proxy,
@@ -21,20 +22,24 @@ const SPEAK: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::CONNECT)
 
 #[tokio::test]
 async fn discord_js_is_heard_bit_for_bit_over_every_transport() {
+    let report = Report::of(Client::DiscordJs, "voice up").noted(Feature::VoiceUp, "bit for bit (AES-256-GCM)");
     let world = World::start().await;
     let bot = world.bot("jester", SPEAK).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
     let mode = is_heard_by_everyone(&world, &script, bot.user.id).await;
     assert_eq!(mode, "aead_aes256_gcm_rtpsize");
+    report.proves(&[]);
 }
 
 #[tokio::test]
 async fn discord_py_is_heard_bit_for_bit_over_every_transport() {
+    let report = Report::of(Client::DiscordPy, "voice up").noted(Feature::VoiceUp, "bit for bit (XChaCha20-Poly1305)");
     let world = World::start().await;
     let bot = world.bot("python", SPEAK).await;
     let script = world.discord_py(&bot, &world.server.base()).await;
     let mode = is_heard_by_everyone(&world, &script, bot.user.id).await;
     assert_eq!(mode, "aead_xchacha20_poly1305_rtpsize");
+    report.proves(&[]);
 }
 
 /// The library joins a channel with a listener of each transport and plays a file; answers with its encryption mode.
@@ -67,6 +72,7 @@ async fn is_heard_by_everyone(world: &World, script: &Script, bot: UserId) -> Va
 
 #[tokio::test]
 async fn discord_js_hears_every_transport_bit_for_bit() {
+    let report = Report::of(Client::DiscordJs, "voice down").noted(Feature::VoiceDown, "bit for bit");
     let world = World::start().await;
     let bot = world.bot("jester", SPEAK).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
@@ -93,6 +99,7 @@ async fn discord_js_hears_every_transport_bit_for_bit() {
     let heard = heard_by(&script, gail.id(), PACKETS + 1).await;
     assert!(heard[PACKETS] == more[0], "the extension's body was stripped");
     assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
+    report.proves(&[]);
 }
 
 async fn heard_by(script: &Script, user: UserId, count: usize) -> Vec<Vec<u8>> {
@@ -151,6 +158,7 @@ async fn is_moved_and_put_out(world: &World, script: &Script, bot: UserId) {
 
 #[tokio::test]
 async fn discord_js_resumes_its_voice_socket_and_is_heard_again() {
+    let report = Report::of(Client::DiscordJs, "voice cut").noted(Feature::VoiceCut, "resumes");
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
     let bot = world.bot("jester", SPEAK).await;
@@ -169,10 +177,12 @@ async fn discord_js_resumes_its_voice_socket_and_is_heard_again() {
     let seen = listener.session.events_until(|event| event.name == "VOICE_STATE_UPDATE" && event.data["user_id"] == id).await;
     let come = seen.expect("the bot was seen to come");
     assert_eq!(come.last().expect("one event").data["channel_id"], json!(world.voice));
+    report.proves(&[]);
 }
 
 #[tokio::test]
 async fn discord_py_comes_back_after_a_cut_and_is_heard_again() {
+    let report = Report::of(Client::DiscordPy, "voice cut").noted(Feature::VoiceCut, "joins again");
     let world = World::start().await;
     let proxy = Proxy::start(world.server.address()).await;
     let bot = world.bot("python", SPEAK).await;
@@ -192,6 +202,7 @@ async fn discord_py_comes_back_after_a_cut_and_is_heard_again() {
     let packets = distinct(PACKETS, 6);
     script.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
     listener.hears_exactly(bot.user.id, &packets).await;
+    report.proves(&[]);
 }
 
 #[tokio::test]
