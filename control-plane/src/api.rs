@@ -31,6 +31,7 @@ pub(crate) mod passwords;
 mod pins;
 mod private_channels;
 mod profiles;
+mod prune;
 pub(crate) mod rate_limit;
 mod reactions;
 mod read_states;
@@ -46,6 +47,7 @@ mod tests;
 mod typing;
 mod users;
 mod voice;
+mod voice_states;
 
 use crate::app::App;
 use axum::Router;
@@ -83,6 +85,7 @@ fn routes() -> Routes {
         .merge(read_states::routes())
         .merge(reference::routes())
         .merge(relationships::routes())
+        .merge(prune::routes())
         .merge(roles::routes())
         .merge(search::routes())
         .merge(sessions::routes())
@@ -90,6 +93,7 @@ fn routes() -> Routes {
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())
+        .merge(voice_states::routes())
 }
 
 pub fn router(app: App) -> Router {

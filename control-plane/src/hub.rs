@@ -37,7 +37,7 @@ use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
-use guildhall_protocol::model::PrivateChannel;
+use guildhall_protocol::model::{PrivateChannel, VoiceState};
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use private::Belongings;
@@ -58,6 +58,8 @@ const READS: u32 = 8;
 const TOGETHER: usize = 100;
 const GROUPS: usize = 20;
 const SPREAD: Duration = Duration::from_secs(2);
+/// After this long, who was online before a restart is back, or is not coming.
+const SETTLING: Duration = Duration::from_secs(300);
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -308,6 +310,12 @@ impl Hub {
         self.change(|core, at| core.close_user_sessions(user, at));
     }
 
+    /// Which of the users have a session, or had one a moment ago.
+    pub fn present(&self, users: &[UserId]) -> Vec<UserId> {
+        let core = self.core();
+        users.iter().copied().filter(|user| core.accounts.contains_key(user)).collect()
+    }
+
     /// Members that are online now, for invites and guild counts.
     pub async fn online_count(&self, guild: GuildId) -> usize {
         self.core().online_count(guild)
@@ -317,6 +325,12 @@ impl Hub {
     /// `false`: the user is not connected to voice in this guild, or the target is no voice channel of it.
     pub async fn move_member(&self, guild: GuildId, user: UserId, channel: Option<ChannelId>) -> bool {
         self.change(|core, at| core.move_member(guild, user, channel, &self.door(), at))
+    }
+
+    /// Changes `suppress` or the request to speak of someone on a stage. The caller has authorized it. `false`: the user is not
+    /// connected to voice in this guild.
+    pub fn change_voice_state(&self, guild: GuildId, user: UserId, change: impl FnOnce(&mut VoiceState)) -> bool {
+        self.change(|core, at| core.change_voice_state(guild, user, change, at))
     }
 
     fn door(&self) -> Door<'_> {
@@ -484,6 +498,7 @@ impl Hub {
 
     async fn tick(self) {
         let mut interval = tokio::time::interval(TICK);
+        let (started, mut is_settled) = (Instant::now(), false);
         loop {
             interval.tick().await;
             let is_due = {
@@ -491,7 +506,31 @@ impl Hub {
                 core.has_stale_lists() || core.next_deadline().is_some_and(|deadline| deadline <= Instant::now())
             };
             if is_due {
-                self.change(|core, at| core.tick(at));
+                let departed = self.change(|core, at| {
+                    core.tick(at);
+                    std::mem::take(&mut core.departed)
+                });
+                self.end_temporary_memberships(departed).await;
+            }
+            // Whoever was online when the server stopped has had time to come back.
+            if !is_settled && started.elapsed() > SETTLING {
+                is_settled = true;
+                match self.0.store.temporary_members().await {
+                    Ok(users) => self.end_temporary_memberships(users).await,
+                    Err(error) => tracing::error!(%error, "temporary members cannot be looked up"),
+                }
+            }
+        }
+    }
+
+    /// For accounts that are away: they leave where they were members only while online.
+    async fn end_temporary_memberships(&self, users: Vec<UserId>) {
+        for user in users {
+            if self.core().accounts.contains_key(&user) {
+                continue;
+            }
+            if let Err(error) = self.0.store.end_temporary_memberships(user).await {
+                tracing::error!(%error, "a temporary membership did not end");
             }
         }
     }

@@ -16,6 +16,7 @@ mod invites;
 mod members;
 mod messages;
 mod outbox;
+mod presence;
 mod private_channels;
 mod profiles;
 mod read_states;
@@ -120,6 +121,7 @@ struct Inner {
     readers: SqlitePool,
     writer: Writer,
     tokens: tokens::Cache,
+    seen: presence::Seen,
     ids: Arc<Ids>,
     searches: Semaphore,
 }
@@ -150,7 +152,7 @@ impl Store {
         let tokens = tokens::Cache::default();
         let (writer, publications) = Writer::start(connection, ids.clone(), tokens.uses.clone());
         let searches = Semaphore::new(search::SEARCHES);
-        Ok((Self(Arc::new(Inner { readers, writer, tokens, ids, searches })), publications))
+        Ok((Self(Arc::new(Inner { readers, writer, tokens, seen: presence::Seen::default(), ids, searches })), publications))
     }
 
     /// An id for a new object. Messages get theirs in the writer, so that their ids are in commit order.

@@ -117,6 +117,15 @@ impl Core {
         true
     }
 
+    /// On a stage: who speaks and who would like to. `false`: the user is not connected here.
+    pub fn change_voice_state(&mut self, guild: GuildId, user: UserId, change: impl FnOnce(&mut VoiceState), at: Moment) -> bool {
+        let Some(mut state) = self.guild(guild).and_then(|state| state.voice_state(user)).cloned() else { return false };
+        change(&mut state);
+        self.set_voice(state, at);
+        self.sweep(at);
+        true
+    }
+
     /// What the voice node reports.
     pub fn from_node(&mut self, message: FromNode, at: Moment) {
         match message {
@@ -177,10 +186,19 @@ impl Core {
         let Some(room) = self.rooms.get_mut(&guild) else { return };
         let Some(channel) = next.channel_id.and_then(|id| room.state.channel(id)) else { return };
         let held = room.state.channel_permissions(next.user_id, channel.id, at.unix_ms);
-        let must_be_let_speak = channel.kind == ChannelType::Stage && !held.contains(Permissions::MUTE_MEMBERS);
-        next.suppress = must_be_let_speak || !held.contains(Permissions::SPEAK);
-        let policy = policy(&next, held);
         let before = room.state.voice_state(next.user_id).cloned();
+        let has_come = before.as_ref().and_then(|before| before.channel_id) != next.channel_id;
+        if has_come {
+            next.request_to_speak_timestamp = None;
+        }
+        // On a stage one listens until one is let speak, and then may speak until one is sent back or goes.
+        let is_audience = match channel.kind {
+            ChannelType::Stage if has_come => !held.contains(Permissions::MUTE_MEMBERS),
+            ChannelType::Stage => next.suppress,
+            _ => false,
+        };
+        next.suppress = is_audience || !held.contains(Permissions::SPEAK);
+        let policy = policy(&next, held);
         let participant = participant(&next);
         let known = room.seated.get(&next.user_id).copied();
         let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);

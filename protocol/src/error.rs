@@ -49,6 +49,7 @@ codes! {
     UnknownUser = 10013, 404, "Unknown User";
     UnknownEmoji = 10014, 404, "Unknown Emoji";
     UnknownBan = 10026, 404, "Unknown Ban";
+    UnknownVoiceState = 10065, 404, "Unknown Voice State";
     /// Also: it was not answered in time, or its token has expired.
     UnknownInteraction = 10062, 404, "Unknown interaction";
     UnknownCommand = 10063, 404, "Unknown application command";
@@ -89,6 +90,7 @@ codes! {
     BulkDeleteCount = 50016, 400, "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages to delete";
     SystemMessage = 50021, 403, "Cannot execute action on a system message";
     WrongChannelType = 50024, 400, "Cannot execute action on this channel type";
+    InvalidOauthToken = 50025, 403, "Invalid OAuth2 access token provided";
     InvalidRole = 50028, 400, "Invalid Role";
     InvalidRecipients = 50033, 400, "Invalid Recipient(s)";
     TooOldToBulkDelete = 50034, 400, "A message provided was too old to bulk delete";
@@ -108,8 +110,9 @@ codes! {
     NoFriendOfOneself = 80003, 400, "Cannot send friend request to self";
     NobodyOfThatName = 80004, 400, "No users with that username exist";
     AlreadyFriends = 80007, 400, "You are already friends with that user";
-
     ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
+
+    FailedToBan = 500000, 400, "Failed to ban users";
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .route("/guilds/{guild_id}/members", get(list, "Lists members, by id."))
         .route("/guilds/{guild_id}/members/@me", patch(edit_me, "Changes your own membership: CHANGE_NICKNAME for the nickname."))
-        .route("/guilds/{guild_id}/members/{user_id}", get(read, "One member.").patch(edit, "Changes a member: MANAGE_NICKNAMES, MANAGE_ROLES, MUTE_MEMBERS, DEAFEN_MEMBERS, MOVE_MEMBERS or MODERATE_MEMBERS, by what changes.").delete(kick, "Removes a member: KICK_MEMBERS."))
+        .route("/guilds/{guild_id}/members/{user_id}", get(read, "One member.").put(add, "Adds somebody by their OAuth2 token; this server grants none, so only for who is a member already does it succeed: bots with CREATE_INSTANT_INVITE.").patch(edit, "Changes a member: MANAGE_NICKNAMES, MANAGE_ROLES, MUTE_MEMBERS, DEAFEN_MEMBERS, MOVE_MEMBERS or MODERATE_MEMBERS, by what changes.").delete(kick, "Removes a member: KICK_MEMBERS."))
         .route("/guilds/{guild_id}/members/{user_id}/roles/{role_id}", put(give_role, "Gives a member a role: MANAGE_ROLES.").delete(take_role, "Takes a role from a member: MANAGE_ROLES."))
         .route("/guilds/{guild_id}/members/search", get(search, "Finds members by the beginning of their name."))
 }
@@ -95,6 +95,35 @@ async fn search(
 
 async fn read(State(app): State<App>, caller: Caller, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<Json<Member>> {
     Ok(Json(app.in_guild(&caller, guild, |access| access.member(user).cloned()).await?))
+}
+
+struct Add;
+
+impl Shape for Add {
+    fn read(form: &Form) -> Self {
+        form.required("access_token", form.text("access_token", 1..=10_240));
+        Self
+    }
+}
+
+/// Adds someone who consented to it with an OAuth2 token of the scope `guilds.join`. This server grants no such tokens to
+/// anyone, so none is valid; who is a member already stays one.
+async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    Ids((guild, user)): Ids<(GuildId, UserId)>,
+    Body(Add): Body<Add>,
+) -> Result<StatusCode> {
+    if !caller.is_bot() {
+        return Err(ErrorCode::BotsOnly.into());
+    }
+    let is_member = app
+        .in_guild(&caller, guild, |access| {
+            access.require(Permissions::CREATE_INSTANT_INVITE)?;
+            Ok(access.state.is_member(user))
+        })
+        .await?;
+    if is_member { Ok(StatusCode::NO_CONTENT) } else { Err(ErrorCode::InvalidOauthToken.into()) }
 }
 
 struct Edit {

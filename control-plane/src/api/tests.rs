@@ -7,6 +7,7 @@ mod commands;
 mod conformance;
 mod files;
 mod guilds;
+mod member_care;
 mod messages;
 mod model;
 mod moderation;
@@ -19,6 +20,7 @@ mod search;
 mod settings;
 mod shapes;
 mod transport;
+mod voice_states;
 
 use crate::app::{Config, ControlPlane, Registration};
 use crate::gateway::Origin;

@@ -155,6 +155,8 @@ pub struct Core {
     arriving: HashMap<UserId, Arriving>,
     /// The guild that is being read from the store, with its events since the reading began.
     loading: Option<(GuildId, Vec<Committed>)>,
+    /// Accounts whose last session has ended and that stayed away; the shell takes them.
+    pub(super) departed: Vec<UserId>,
     /// Sessions whose mailbox overflowed during this call.
     pub(crate) lost: Vec<SessionKey>,
     pub(crate) node: Outbox,
@@ -592,6 +594,7 @@ impl Core {
                     // Whoever goes is told of at once: nobody would be left to tell of later.
                     self.tell_presence(user, at);
                     self.accounts.remove(&user);
+                    self.departed.push(user);
                 }
                 Due::Presence(user) => self.tell_presence(user, at),
                 Due::Session(_) | Due::Account(_) => {}

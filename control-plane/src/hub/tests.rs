@@ -160,6 +160,21 @@ fn a_new_line_of_the_audit_log_is_told_to_who_may_read_the_log() {
 }
 
 #[test]
+fn an_account_that_stays_away_is_reported_once() {
+    let mut world = World::new();
+    let (bob, second) = (world.session(BOB, Intents::ALL), world.session(BOB, Intents::ALL));
+    world.core.detach(&bob, false, world.at);
+    world.pass(OFFLINE_GRACE);
+    assert_eq!(world.core.departed, [], "another session is open");
+    world.core.detach(&second, false, world.at);
+    assert_eq!(world.core.departed, [], "a page that is being reloaded comes back");
+    world.pass(OFFLINE_GRACE);
+    assert_eq!(std::mem::take(&mut world.core.departed), [BOB]);
+    world.pass(OFFLINE_GRACE);
+    assert_eq!(world.core.departed, []);
+}
+
+#[test]
 fn ready_comes_first_and_then_each_guild_with_what_is_visible() {
     let mut world = World::new();
     world.session(ANN, Intents::ALL);

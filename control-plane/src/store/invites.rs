@@ -212,7 +212,15 @@ impl Store {
                 if known.is_some() {
                     return Ok(false);
                 }
+                let user_id = user.id;
                 join(tx, invite.guild_id, Member::new(user, timestamp(tx.now_ms))).await?;
+                if invite.temporary {
+                    sqlx::query("UPDATE members SET is_temporary = 1 WHERE guild_id = $1 AND user_id = $2")
+                        .bind(invite.guild_id.to_sql())
+                        .bind(user_id.to_sql())
+                        .execute(tx.sql())
+                        .await?;
+                }
                 let (guild_id, channel_id) = (invite.guild_id, invite.channel_id);
                 if invite.max_uses > 0 && invite.uses + 1 >= invite.max_uses {
                     sqlx::query("DELETE FROM invites WHERE code = $1").bind(&code).execute(tx.sql()).await?;

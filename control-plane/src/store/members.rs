@@ -110,6 +110,16 @@ pub(super) async fn insert_member(tx: &mut Tx<'_>, guild: GuildId, member: &Memb
     restrict_new_guild(tx, guild, member.user.id).await
 }
 
+/// Whoever joins by a temporary invite stays once they are given a role.
+async fn make_permanent(tx: &mut Tx<'_>, guild: GuildId, user: UserId) -> Result<()> {
+    sqlx::query("UPDATE members SET is_temporary = 0 WHERE guild_id = $1 AND user_id = $2 AND is_temporary = 1")
+        .bind(guild.to_sql())
+        .bind(user.to_sql())
+        .execute(tx.sql())
+        .await?;
+    Ok(())
+}
+
 async fn replace_roles(tx: &mut Tx<'_>, guild: GuildId, user: UserId, roles: &[RoleId]) -> Result<()> {
     sqlx::query("DELETE FROM member_roles WHERE guild_id = $1 AND user_id = $2")
         .bind(guild.to_sql())
@@ -194,6 +204,44 @@ async fn audit_change(tx: &mut Tx<'_>, by: &By, guild: GuildId, before: &Member,
     tx.audit(guild, by, Entry::changed(AuditAction::MEMBER_ROLE_UPDATE, user, Value::Null, facts)).await
 }
 
+/// Whether the ban is new.
+async fn ban(tx: &mut Tx<'_>, guild_id: GuildId, user: &User, reason: Option<&str>) -> Result<bool> {
+    let banned =
+        sqlx::query("INSERT INTO bans (guild_id, user_id, reason, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+            .bind(guild_id.to_sql())
+            .bind(user.id.to_sql())
+            .bind(reason)
+            .bind(tx.now_ms as i64)
+            .execute(tx.sql())
+            .await?;
+    let is_new = banned.rows_affected() > 0;
+    if is_new {
+        tx.emit(Event::BanAdd { guild_id, user: Box::new(user.clone()) }).await?;
+    }
+    Ok(is_new)
+}
+
+/// Whether there was a membership to end.
+pub(super) async fn end_membership(tx: &mut Tx<'_>, guild_id: GuildId, user: &User) -> Result<bool> {
+    let removed = sqlx::query("DELETE FROM members WHERE guild_id = $1 AND user_id = $2")
+        .bind(guild_id.to_sql())
+        .bind(user.id.to_sql())
+        .execute(tx.sql())
+        .await?;
+    let was_member = removed.rows_affected() > 0;
+    sqlx::query("DELETE FROM read_states WHERE user_id = $2 AND channel_id IN (SELECT id FROM channels WHERE guild_id = $1)")
+        .bind(guild_id.to_sql())
+        .bind(user.id.to_sql())
+        .execute(tx.sql())
+        .await?;
+    forget_guild_settings(tx, guild_id, user.id).await?;
+    if was_member {
+        remove_bot_roles(tx, guild_id, user.id).await?;
+        tx.emit(Event::MemberRemove { guild_id, user: Box::new(user.clone()) }).await?;
+    }
+    Ok(was_member)
+}
+
 impl Store {
     /// `change` sees the stored member; roles are written as a set.
     pub async fn change_member(
@@ -228,6 +276,9 @@ impl Store {
                 .await?;
                 if member.roles != before.roles {
                     replace_roles(tx, guild_id, user, &member.roles).await?;
+                    if !member.roles.is_empty() {
+                        make_permanent(tx, guild_id, user).await?;
+                    }
                     member = find_member(tx.sql(), guild_id, user).await?.ok_or(Conflict::Missing)?;
                 }
                 tx.emit(Event::MemberUpdate { guild_id, member: Box::new(member.clone()) }).await?;
@@ -243,51 +294,22 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let user = find_user(tx.sql(), user_id).await?.ok_or(Conflict::Missing)?;
-                let removed = sqlx::query("DELETE FROM members WHERE guild_id = $1 AND user_id = $2")
-                    .bind(guild_id.to_sql())
-                    .bind(user_id.to_sql())
-                    .execute(tx.sql())
-                    .await?;
-                let was_member = removed.rows_affected() > 0;
-                sqlx::query(
-                    "DELETE FROM read_states WHERE user_id = $2 AND channel_id IN (SELECT id FROM channels WHERE guild_id = $1)",
-                )
-                .bind(guild_id.to_sql())
-                .bind(user_id.to_sql())
-                .execute(tx.sql())
-                .await?;
-                forget_guild_settings(tx, guild_id, user_id).await?;
-                let mut entry = None;
-                if let Left::Banned { by, delete_message_seconds } = &how {
-                    let banned = sqlx::query(
-                        "INSERT INTO bans (guild_id, user_id, reason, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(guild_id.to_sql())
-                    .bind(user_id.to_sql())
-                    .bind(&by.reason)
-                    .bind(tx.now_ms as i64)
-                    .execute(tx.sql())
-                    .await?;
-                    if banned.rows_affected() > 0 {
-                        tx.emit(Event::BanAdd { guild_id, user: Box::new(user.clone()) }).await?;
-                        entry = Some(Entry::new(AuditAction::MEMBER_BAN_ADD, user_id));
+                let (by, entry) = match how {
+                    Left::Banned { by, delete_message_seconds } => {
+                        let is_new = ban(tx, guild_id, &user, by.reason.as_deref()).await?;
+                        if delete_message_seconds > 0 {
+                            delete_recent_of(tx, guild_id, user_id, delete_message_seconds).await?;
+                        }
+                        end_membership(tx, guild_id, &user).await?;
+                        (by, is_new.then(|| Entry::new(AuditAction::MEMBER_BAN_ADD, user_id)))
                     }
-                    if *delete_message_seconds > 0 {
-                        delete_recent_of(tx, guild_id, user_id, *delete_message_seconds).await?;
+                    Left::Freely | Left::Kicked(_) if !end_membership(tx, guild_id, &user).await? => {
+                        return Err(Conflict::Missing.into());
                     }
-                } else if !was_member {
-                    return Err(Conflict::Missing.into());
-                } else {
-                    entry = Some(Entry::new(AuditAction::MEMBER_KICK, user_id));
-                }
-                if was_member {
-                    remove_bot_roles(tx, guild_id, user_id).await?;
-                    tx.emit(Event::MemberRemove { guild_id, user: Box::new(user) }).await?;
-                }
-                match how {
-                    Left::Freely => Ok(()),
-                    Left::Kicked(by) | Left::Banned { by, .. } => tx.audit(guild_id, &by, entry).await,
-                }
+                    Left::Freely => return Ok(()),
+                    Left::Kicked(by) => (by, Some(Entry::new(AuditAction::MEMBER_KICK, user_id))),
+                };
+                tx.audit(guild_id, &by, entry).await
             })
         })
         .await

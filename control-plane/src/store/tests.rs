@@ -627,3 +627,30 @@ async fn the_audit_log_is_never_rewritten_and_forgotten_after_45_days() {
         assert_eq!(log().await.len(), left);
     }
 }
+
+#[tokio::test]
+async fn a_temporary_membership_ends_with_the_visit_unless_there_is_a_role() {
+    let world = World::new().await;
+    let mut temporary = invite(&world, "visit", 0);
+    temporary.temporary = true;
+    world.store.create_invite(by(&world), temporary).await.unwrap();
+    let (guest, friend) = (person(&world.store, "guest").await, person(&world.store, "friend").await);
+    for user in [&guest, &friend] {
+        world.store.use_invite("visit".to_owned(), user.clone()).await.unwrap();
+    }
+    let role =
+        world.store.create_role(by(&world), world.guild, Role::new(world.store.make_id(), "r".to_owned(), Permissions::NONE, 1));
+    let role = role.await.unwrap().id;
+    let give = move |member: &mut Member| member.roles.push(role);
+    world.store.change_member(by(&world), world.guild, friend.id, give).await.unwrap();
+    let take = |member: &mut Member| member.roles.clear();
+    world.store.change_member(by(&world), world.guild, friend.id, take).await.unwrap();
+    assert_eq!(world.store.temporary_members().await.unwrap(), [guest.id]);
+    for user in [guest.id, friend.id, world.alice.id] {
+        world.store.end_temporary_memberships(user).await.unwrap();
+    }
+    assert_eq!(world.store.guild_ids_of(guest.id).await.unwrap(), []);
+    assert_eq!(world.store.guild_ids_of(friend.id).await.unwrap(), [world.guild]);
+    assert_eq!(world.store.guild_ids_of(world.alice.id).await.unwrap(), [world.guild]);
+    assert_eq!(world.store.temporary_members().await.unwrap(), []);
+}

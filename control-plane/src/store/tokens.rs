@@ -130,6 +130,14 @@ impl Generations {
 impl Store {
     /// Whom the bare token (without `Bot `) belongs to; `None` if it is unknown or revoked.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Arc<Caller>>> {
+        let caller = self.find_caller(token).await?;
+        if let Some(caller) = &caller {
+            self.saw(caller.id());
+        }
+        Ok(caller)
+    }
+
+    async fn find_caller(&self, token: &str) -> Result<Option<Arc<Caller>>> {
         let hash = hash_of(token);
         let now_ms = unix_ms();
         let epoch = match self.0.tokens.find(&hash, now_ms) {
