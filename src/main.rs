@@ -15,9 +15,11 @@ fn main() -> ExitCode {
         .arg_required_else_help(true)
         .subcommand(config::command())
         .subcommand(backup::command())
+        .subcommand(backup::restore_command())
         .get_matches();
     match matches.subcommand().expect("clap asks for one") {
         ("backup", matches) => run(backup::run(matches)),
+        ("restore", matches) => run(backup::run_restore(matches)),
         (_, matches) => serve(matches),
     }
 }

@@ -203,6 +203,12 @@ pub async fn backup(data_dir: &Path, target: &Path) -> anyhow::Result<()> {
     store::backup(&data_dir.join(DATABASE), target).await
 }
 
+/// Puts a backup in the place of a data folder's database, on which no server may run. A database that is there already is
+/// replaced only if `may_replace`.
+pub async fn restore(file: &Path, data_dir: &Path, may_replace: bool) -> anyhow::Result<()> {
+    store::restore(file, &data_dir.join(DATABASE), may_replace).await
+}
+
 /// Hands committed events to the hub, one job's after another's, and answers each job when they have been applied.
 async fn publish(mut publications: mpsc::Receiver<Publication>, hub: Hub) {
     while let Some(mut publication) = publications.recv().await {

@@ -18,4 +18,4 @@ mod settings;
 pub mod store;
 pub mod voice;
 
-pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, backup};
+pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, backup, restore};

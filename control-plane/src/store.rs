@@ -34,7 +34,7 @@ mod writer;
 pub use applications::NewApplication;
 pub use attachments::{FileChange, NewAttachment, Quotas, StoredAttachment};
 pub use audit::AuditQuery;
-pub use backup::backup;
+pub use backup::{backup, restore};
 pub use commands::{CommandIndex, Scope, most_commands};
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
