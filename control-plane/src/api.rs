@@ -48,6 +48,7 @@ mod typing;
 mod users;
 mod voice;
 mod voice_states;
+mod webhooks;
 
 use crate::app::App;
 use axum::Router;
@@ -94,6 +95,7 @@ fn routes() -> Routes {
         .merge(users::routes())
         .merge(voice::routes())
         .merge(voice_states::routes())
+        .merge(webhooks::routes())
 }
 
 pub fn router(app: App) -> Router {

@@ -88,6 +88,11 @@ pub enum Event {
         channel_id: ChannelId,
         code: String,
     },
+    /// A webhook of the channel was made, changed or deleted, or moved from or to it.
+    WebhooksUpdate {
+        guild_id: GuildId,
+        channel_id: ChannelId,
+    },
     MessageCreate {
         /// `None`: in a private channel.
         guild_id: Option<GuildId>,
@@ -177,6 +182,7 @@ impl Event {
             | Self::BanRemove { guild_id, .. }
             | Self::InviteCreate { guild_id, .. }
             | Self::InviteDelete { guild_id, .. }
+            | Self::WebhooksUpdate { guild_id, .. }
             | Self::AuditEntryCreate { guild_id, .. } => Topic::Guild(*guild_id),
             Self::GuildUpdate { guild } => Topic::Guild(guild.id),
             Self::ChannelCreate { channel } | Self::ChannelUpdate { channel } | Self::ChannelDelete { channel } => {

@@ -194,6 +194,7 @@ impl State {
             | Event::BanRemove { .. }
             | Event::InviteCreate { .. }
             | Event::InviteDelete { .. }
+            | Event::WebhooksUpdate { .. }
             | Event::AuditEntryCreate { .. }
             | Event::MessageUpdate { .. }
             | Event::MessageDelete { .. }

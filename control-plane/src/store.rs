@@ -29,6 +29,7 @@ mod settings;
 mod tests;
 mod tokens;
 mod users;
+mod webhooks;
 mod writer;
 
 pub use applications::NewApplication;
@@ -39,7 +40,7 @@ pub use commands::{CommandIndex, Scope, most_commands};
 pub use guilds::NewGuild;
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
-pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent};
+pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent, WEBHOOK_DISCRIMINATOR};
 pub use private_channels::{RECIPIENTS, Reach};
 pub use profiles::{MutualGuild, Profile};
 pub use read_states::ReadState;

@@ -48,6 +48,7 @@ codes! {
     UnknownRole = 10011, 404, "Unknown Role";
     UnknownUser = 10013, 404, "Unknown User";
     UnknownEmoji = 10014, 404, "Unknown Emoji";
+    UnknownWebhook = 10015, 404, "Unknown Webhook";
     UnknownBan = 10026, 404, "Unknown Ban";
     UnknownVoiceState = 10065, 404, "Unknown Voice State";
     /// Also: it was not answered in time, or its token has expired.
@@ -64,6 +65,7 @@ codes! {
     TooManyFriends = 30002, 400, "Maximum number of friends reached (1000)";
     TooManyRecipients = 30004, 400, "Maximum number of recipients reached (100)";
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
+    TooManyWebhooks = 30007, 400, "Maximum number of webhooks reached (15)";
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
     TooManyAttachments = 30015, 400, "Maximum number of attachments in a message reached (10)";
@@ -91,6 +93,7 @@ codes! {
     SystemMessage = 50021, 403, "Cannot execute action on a system message";
     WrongChannelType = 50024, 400, "Cannot execute action on this channel type";
     InvalidOauthToken = 50025, 403, "Invalid OAuth2 access token provided";
+    InvalidWebhookToken = 50027, 401, "Invalid Webhook Token";
     InvalidRole = 50028, 400, "Invalid Role";
     InvalidRecipients = 50033, 400, "Invalid Recipient(s)";
     TooOldToBulkDelete = 50034, 400, "A message provided was too old to bulk delete";
@@ -113,6 +116,7 @@ codes! {
     ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
 
     FailedToBan = 500000, 400, "Failed to ban users";
+    WebhookThreadsInForums = 220003, 400, "Webhooks can only create threads in forum channels";
 }
 
 #[cfg(test)]

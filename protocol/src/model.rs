@@ -17,6 +17,7 @@ mod relationship;
 mod timestamp;
 mod user;
 mod voice;
+mod webhook;
 
 pub use application::Application;
 pub use attachment::Attachment;
@@ -32,6 +33,7 @@ pub use relationship::{Relationship, RelationshipKind};
 pub use timestamp::{parse_timestamp, timestamp};
 pub use user::{CurrentUser, User};
 pub use voice::{VoiceRegion, VoiceState};
+pub use webhook::Webhook;
 
 /// Arrays that this version never fills but libraries require: serialized as `[]`.
 pub type Empty = [(); 0];

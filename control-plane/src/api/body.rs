@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use guildhall_protocol::{
     ApplicationId, ChannelId, CommandId, EmojiId, ErrorCode, GuildId, InteractionId, MessageId, RoleId, Snowflake, UserId,
+    WebhookId,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -123,7 +124,7 @@ macro_rules! path_ids {
     )*};
 }
 
-path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId EmojiId }
+path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId EmojiId WebhookId }
 
 impl<A: PathIds, B: PathIds> PathIds for (A, B) {
     fn read(next: &mut dyn FnMut() -> Result<Snowflake>) -> Result<Self> {

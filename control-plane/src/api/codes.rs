@@ -1,4 +1,4 @@
-//! Random texts that people read and type: invite codes and the first password.
+//! Random texts that people read and type: invite codes, the first password and the tokens of webhooks.
 
 /// Eight of 62 characters: 47 bits, so that guessing at the rate limit takes longer than any invite lives.
 const INVITE_ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -6,6 +6,9 @@ const INVITE_CHARACTERS: usize = 8;
 /// Without letters and digits that look alike; 20 of these are 99 bits.
 const PASSWORD_ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 const PASSWORD_CHARACTERS: usize = 20;
+/// 68 characters, and just these: libraries recognize the address of a webhook by that.
+const WEBHOOK_ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+const WEBHOOK_CHARACTERS: usize = 68;
 
 pub fn invite_code() -> String {
     random_text(INVITE_ALPHABET, INVITE_CHARACTERS)
@@ -13,6 +16,10 @@ pub fn invite_code() -> String {
 
 pub fn password() -> String {
     random_text(PASSWORD_ALPHABET, PASSWORD_CHARACTERS)
+}
+
+pub fn webhook_token() -> String {
+    random_text(WEBHOOK_ALPHABET, WEBHOOK_CHARACTERS)
 }
 
 /// Draws characters uniformly.

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use guildhall_protocol::ErrorCode;
 use guildhall_protocol::connection::Connection;
 use serde_json::json;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -39,11 +40,12 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
     let route = route.strip_prefix(PREFIX).unwrap_or(route);
     let (bucket, limit) = rate_limit::of(request.method().as_str(), route);
     let major = major_parameter(route, request.uri().path());
+    let counted = webhook_address(route, request.uri().path()).map_or(identity, Identity::Webhook);
     let (all, own) = {
         let now = Instant::now();
         let mut limiter = app.limiter();
         let all = limiter.take(now, identity, GLOBAL_BUCKET, 0, GLOBAL);
-        (all, if all.is_allowed { limiter.take(now, identity, bucket, major, limit) } else { all })
+        (all, if all.is_allowed { limiter.take(now, counted, bucket, major, limit) } else { all })
     };
     let mut response = if own.is_allowed || !app.config().rate_limits {
         if let Some(caller) = caller {
@@ -71,6 +73,17 @@ fn major_parameter(route: &str, path: &str) -> u64 {
         return 0;
     }
     path.split('/').nth(2).and_then(|id| id.parse().ok()).unwrap_or(0)
+}
+
+/// A webhook and its token, if that is what the path names: whoever uses it, from wherever, shares its limit. Someone who only
+/// guesses the token uses up nothing of it.
+fn webhook_address(route: &str, path: &str) -> Option<u64> {
+    if !route.starts_with("/webhooks/{webhook_id}/{webhook_token}") {
+        return None;
+    }
+    let mut hasher = DefaultHasher::new();
+    path.split('/').skip(2).take(2).for_each(|part| part.hash(&mut hasher));
+    Some(hasher.finish())
 }
 
 fn too_many(verdict: Verdict, is_global: bool) -> Response {
@@ -120,7 +133,7 @@ pub async fn version(mut request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::major_parameter;
+    use super::{major_parameter, webhook_address};
 
     #[test]
     fn the_major_parameter_is_the_channel_or_guild_that_leads_the_path() {
@@ -128,5 +141,9 @@ mod tests {
         assert_eq!(major_parameter("/guilds/{guild_id}", "/guilds/7"), 7);
         assert_eq!(major_parameter("/users/{user_id}", "/users/7"), 0);
         assert_eq!(major_parameter("/channels/{channel_id}", "/channels/x"), 0);
+        let address = |path: &str| webhook_address("/webhooks/{webhook_id}/{webhook_token}", path);
+        assert_eq!(address("/webhooks/7/x/messages/1"), address("/webhooks/7/x"));
+        assert_ne!(address("/webhooks/7/x"), address("/webhooks/7/y"));
+        assert_eq!(webhook_address("/webhooks/{webhook_id}", "/webhooks/7"), None);
     }
 }

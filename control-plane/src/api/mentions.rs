@@ -97,6 +97,8 @@ impl<T: PartialEq> Rule<T> {
 }
 
 impl Allowed {
+    /// What webhooks and applications mention without saying so: nobody but users.
+    pub const USERS: Self = Self { users: Rule::All, roles: Rule::Only(Vec::new()), everyone: false, replied_user: true };
     pub const EVERYTHING: Self = Self { users: Rule::All, roles: Rule::All, everyone: true, replied_user: true };
 
     pub fn read(form: &Form) -> Self {

@@ -3,7 +3,7 @@
 pub mod attachments;
 pub mod create;
 pub mod draft;
-mod edit;
+pub mod edit;
 pub mod embeds;
 
 use super::body::{Body, Caller, Ids, Query};

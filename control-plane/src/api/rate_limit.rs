@@ -52,6 +52,8 @@ const TABLE: &[(&str, &str, &str, Limit)] = &[
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/{user_id}", "reactions", REACTIONS),
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}", "reactions", REACTIONS),
     ("DELETE", "/channels/{channel_id}/messages/{message_id}/reactions", "reactions", REACTIONS),
+    // As documented: libraries pace what they post by it.
+    ("POST", "/webhooks/{webhook_id}/{webhook_token}", "webhook-execute", limit(5, 2)),
     // Two searches run at a time; someone who types and reads needs no more.
     ("GET", "/guilds/{guild_id}/messages/search", "search", limit(20, 10)),
     ("GET", "/channels/{channel_id}/messages/search", "search", limit(20, 10)),
@@ -76,6 +78,8 @@ pub fn of(method: &str, route: &str) -> (&'static str, Limit) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     User(UserId),
+    /// A webhook together with its token, whoever uses it: a hash of both.
+    Webhook(u64),
     /// Without a valid token. IPv6 callers own a /64, so they are counted by it.
     Address(IpAddr),
 }

@@ -21,6 +21,7 @@ mod settings;
 mod shapes;
 mod transport;
 mod voice_states;
+mod webhooks;
 
 use crate::app::{Config, ControlPlane, Registration};
 use crate::gateway::Origin;

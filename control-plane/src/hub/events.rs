@@ -150,6 +150,11 @@ impl Core {
             Event::BanRemove { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_REMOVE", &user, at),
             Event::AuditEntryCreate { guild_id, entry } => self.tell_audit_entry(guild_id, &entry, at),
             Event::InviteCreate { guild_id, channel_id, invite } => self.invite_create(guild_id, channel_id, &invite),
+            Event::WebhooksUpdate { guild_id, channel_id } => {
+                let d = json!({ "guild_id": guild_id, "channel_id": channel_id });
+                let needed = Permissions::VIEW_CHANNEL | Permissions::MANAGE_WEBHOOKS;
+                self.tell_viewers(guild_id, channel_id, needed, Intents::GUILD_WEBHOOKS, "WEBHOOKS_UPDATE", &d);
+            }
             Event::InviteDelete { guild_id, channel_id, code } => {
                 let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "code": code });
                 self.tell_viewers(

@@ -89,6 +89,7 @@ fn events_reach_who_asked_for_them_and_may_know() {
         // Nobody here may ban or read the audit log, or manage the channel that an invite leads to.
         (Intents::GUILD_MODERATION, ban(), &[], &[]),
         (Intents::GUILD_INVITES, Event::InviteDelete { guild_id: GUILD, channel_id: HALL, code: "c".to_owned() }, &[], &[]),
+        (Intents::GUILD_WEBHOOKS, Event::WebhooksUpdate { guild_id: GUILD, channel_id: HALL }, &[], &[]),
     ] {
         check(intent, event.clone(), ann, bob);
         check(everything_but(intent), event, &[], &[]);
@@ -129,13 +130,14 @@ fn reactions_are_told_with_who_what_and_where() {
 }
 
 #[test]
-fn who_may_ban_hears_of_bans_and_who_manages_a_channel_of_its_invites() {
+fn who_may_ban_hears_of_bans_and_who_manages_a_channel_of_its_invites_and_webhooks() {
     let mut world = World::new();
-    let owner = world.session(OWNER, Intents::GUILD_MODERATION | Intents::GUILD_INVITES);
+    let owner = world.session(OWNER, Intents::GUILD_MODERATION | Intents::GUILD_INVITES | Intents::GUILD_WEBHOOKS);
     world.publish(Event::BanAdd { guild_id: GUILD, user: Box::new(user(STRANGER)) });
     world.publish(Event::BanRemove { guild_id: GUILD, user: Box::new(user(STRANGER)) });
     world.publish(Event::InviteDelete { guild_id: GUILD, channel_id: HALL, code: "c".to_owned() });
-    assert_eq!(names(&owner), ["GUILD_BAN_ADD 9", "GUILD_BAN_REMOVE 9", "INVITE_DELETE 200"]);
+    world.publish(Event::WebhooksUpdate { guild_id: GUILD, channel_id: HALL });
+    assert_eq!(names(&owner), ["GUILD_BAN_ADD 9", "GUILD_BAN_REMOVE 9", "INVITE_DELETE 200", "WEBHOOKS_UPDATE 200"]);
 }
 
 #[test]

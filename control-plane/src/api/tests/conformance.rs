@@ -137,6 +137,7 @@ async fn every_route_of_the_published_description_answers_as_described_and_the_t
         shapes::people,
         shapes::commands,
         shapes::components,
+        shapes::webhooks,
         shapes::messages_and_errors,
         quiet_answers,
         conversations

@@ -289,6 +289,33 @@ pub async fn components(world: &World) {
     schemas.check("GET /channels/{channel_id}/messages", world.get(&bot, &world.messages_path()).await);
 }
 
+pub async fn webhooks(world: &World) {
+    let schemas = &SCHEMAS;
+    let (owner, nobody) = (&world.owner, &world.nobody());
+    let path = format!("/channels/{}/webhooks", world.text);
+    let made = schemas.check("POST /channels/{channel_id}/webhooks", world.post(owner, &path, json!({ "name": "w" })).await);
+    schemas.check("GET /channels/{channel_id}/webhooks", world.get(owner, &path).await);
+    schemas.check("GET /guilds/{guild_id}/webhooks", world.get(owner, &format!("/guilds/{}/webhooks", world.guild)).await);
+    let path = format!("/webhooks/{}", text(&made["id"]));
+    schemas.check("GET /webhooks/{webhook_id}", world.get(owner, &path).await);
+    schemas.check("PATCH /webhooks/{webhook_id}", world.patch(owner, &path, json!({ "name": "v" })).await);
+    let open = format!("{path}/{}", text(&made["token"]));
+    schemas.check("GET /webhooks/{webhook_id}/{webhook_token}", world.get(nobody, &open).await);
+    schemas.check("PATCH /webhooks/{webhook_id}/{webhook_token}", world.patch(nobody, &open, json!({ "name": "u" })).await);
+    let body = json!({ "content": "hi", "username": "x", "embeds": [{ "title": "t" }] });
+    let sent = world.post(nobody, &format!("{open}?wait=true"), body).await;
+    let sent = schemas.check("POST /webhooks/{webhook_id}/{webhook_token}", sent);
+    let one = format!("{open}/messages/{}", text(&sent["id"]));
+    let read = world.get(nobody, &one).await;
+    schemas.check("GET /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", read);
+    let edited = world.patch(nobody, &one, json!({ "content": "ho" })).await;
+    schemas.check("PATCH /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", edited);
+    schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &world.messages_path()).await);
+    let log = world.get(owner, &format!("/guilds/{}/audit-logs", world.guild)).await;
+    assert_eq!(log.body["webhooks"].as_array().map(Vec::len), Some(1));
+    schemas.check("GET /guilds/{guild_id}/audit-logs", log);
+}
+
 pub async fn messages_and_errors(world: &World) {
     let schemas = &SCHEMAS;
     let (owner, path) = (&world.owner, world.messages_path());

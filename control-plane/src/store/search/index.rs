@@ -44,7 +44,7 @@ macro_rules! select_indexed {
     ($tail:literal) => {
         concat!(
             "SELECT t.id, t.is_new, m.channel_id, m.kind, m.content, m.embeds, m.mentions, m.mention_roles, m.mention_everyone, ",
-            "m.reference, m.attachments, m.snapshots, m.webhook_id, m.author_id, m.pinned_at, u.is_bot, c.kind AS channel_kind, ",
+            "m.reference, m.attachments, m.snapshots, m.webhook_id, m.application_id, m.author_id, m.pinned_at, u.is_bot, c.kind AS channel_kind, ",
             "c.parent_id, ",
             "(SELECT o.author_id FROM messages o WHERE o.channel_id = CAST(m.reference ->> 'channel_id' AS INTEGER) ",
             "AND o.id = CAST(m.reference ->> 'message_id' AS INTEGER)) AS original_author_id ",
@@ -174,7 +174,9 @@ impl Indexed {
         let channel = ChannelId::from_sql(row.try_get("channel_id")?);
         let is_public_thread = row.try_get::<Option<u8>, _>("channel_kind")?.is_some_and(|kind| PUBLIC_THREADS.contains(&kind));
         let parent: Option<i64> = row.try_get("parent_id")?;
-        let is_webhook = row.try_get::<Option<i64>, _>("webhook_id")?.is_some();
+        // What an application answers comes through a webhook with its own number: a bot said it.
+        let webhook: Option<i64> = row.try_get("webhook_id")?;
+        let is_webhook = webhook.is_some() && webhook != row.try_get("application_id")?;
         let reference: Option<&str> = row.try_get("reference")?;
         Ok(Self {
             channel,

@@ -1,0 +1,199 @@
+//! What comes in through a webhook: messages, and what their sender does with them later. The token is all that is asked for.
+
+use super::{name, opened};
+use crate::api::body::Query;
+use crate::api::error::{Refine, Result};
+use crate::api::form::{Errors, Form, Shape};
+use crate::api::mentions::{self, Allowed, Mentionable, Mentions};
+use crate::api::messages::create::{Posting, post};
+use crate::api::messages::draft::Draft;
+use crate::api::messages::edit::{Edit, revise};
+use crate::api::parcel::{Destination, Parcel};
+use crate::app::App;
+use crate::audit::By;
+use crate::store::{Conflict, WEBHOOK_DISCRIMINATOR};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use guildhall_protocol::model::{Message, User, Webhook};
+use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, UserId};
+use serde_json::Value;
+
+/// The address of a picture.
+const AVATAR_URL: std::ops::RangeInclusive<usize> = 0..=2048;
+
+/// A path's last part.
+type Address = Path<(String, String, String)>;
+
+pub struct How {
+    /// Answer with the message, and not before it is stored.
+    wait: bool,
+    thread_id: Option<ChannelId>,
+    /// Components count, also those of a webhook that no application owns.
+    with_components: bool,
+}
+
+impl Shape for How {
+    fn read(form: &Form) -> Self {
+        Self {
+            wait: form.flag("wait").value().unwrap_or(false),
+            thread_id: form.id("thread_id").value(),
+            with_components: form.flag("with_components").value().unwrap_or(false),
+        }
+    }
+}
+
+pub struct Execute {
+    draft: Draft,
+    username: Option<String>,
+    thread_name: Option<String>,
+}
+
+impl Shape for Execute {
+    fn read(form: &Form) -> Self {
+        // Nobody answers through a webhook, and a retry of one sends again.
+        let draft = Draft { reply: None, nonce: None, ..Draft::read(form) };
+        // Checked and left out: the page would have to show each reader's address to the picture's host.
+        if let Some(url) = form.text("avatar_url", AVATAR_URL).value()
+            && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
+            && !url.is_empty()
+        {
+            form.refuse("avatar_url", "URL_TYPE_INVALID_SCHEME", "Scheme must be one of ('http', 'https').");
+        }
+        Self {
+            draft,
+            username: name(form, "username").value(),
+            thread_name: form.text("thread_name", 0..=100).value().filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+/// What may be done with components: whoever presses one is answered by its application, so without one nothing can be pressed.
+fn check_components(webhook: &Webhook, with_components: bool, components: &mut Vec<Value>) -> Result<()> {
+    if webhook.application_id.is_some() {
+        return Ok(());
+    }
+    if !with_components {
+        components.clear();
+    }
+    if components.iter().any(is_interactive) {
+        let message = "Only webhooks of applications may send components that can be used";
+        return Err(Errors::of("components", "COMPONENTS_APPLICATION_ONLY", message).into());
+    }
+    Ok(())
+}
+
+fn is_interactive(component: &Value) -> bool {
+    match component {
+        Value::Object(fields) => fields.contains_key("custom_id") || fields.values().any(is_interactive),
+        Value::Array(list) => list.iter().any(is_interactive),
+        _ => false,
+    }
+}
+
+/// Whom a text mentions. Unless it says so, nobody but users; if it says so, everyone: that was its maker's to give away.
+async fn mentioned(app: &App, webhook: &Webhook, text: &str, allowed: Option<&Allowed>) -> Result<Mentions> {
+    let (found, users) = (mentions::find(text), Allowed::USERS);
+    let answer = app.hub().with_guild(webhook.guild_id, |state| {
+        let allowed = allowed.unwrap_or(&users);
+        state.channel(webhook.channel_id).map(|_| mentions::resolve(found, allowed, Permissions::ALL, &Mentionable::Guild(state)))
+    });
+    answer.await.flatten().ok_or(ErrorCode::UnknownChannel.into())
+}
+
+/// Files that come in through a webhook are its maker's: it was theirs to give the token away.
+fn destination(webhook: &Webhook) -> Destination {
+    Destination {
+        user_id: webhook.user.as_ref().map_or(UserId(webhook.id.0), |user| user.id),
+        channel_id: webhook.channel_id,
+        guild_id: Some(webhook.guild_id),
+        may_attach: true,
+    }
+}
+
+/// There are no threads that a webhook could post into.
+fn check_thread(thread: Option<ChannelId>) -> Result<()> {
+    if thread.is_some() { Err(ErrorCode::UnknownChannel.into()) } else { Ok(()) }
+}
+
+pub async fn create(
+    State(app): State<App>,
+    Path((id, token)): Path<(String, String)>,
+    Query(how): Query<How>,
+    parcel: Parcel<Execute>,
+) -> Result<Response> {
+    let webhook = opened(&app, &id, &token).await?;
+    let (Execute { mut draft, username, thread_name }, uploads) = parcel.open(&app, destination(&webhook)).await?;
+    draft.uploads = Some(uploads);
+    check_thread(how.thread_id)?;
+    if thread_name.is_some() {
+        return Err(ErrorCode::WebhookThreadsInForums.into());
+    }
+    check_components(&webhook, how.with_components, &mut draft.components)?;
+    if draft.is_empty() {
+        return Err(ErrorCode::EmptyMessage.into());
+    }
+    let posting = Posting {
+        guild_id: Some(webhook.guild_id),
+        member: None,
+        mentions: mentioned(&app, &webhook, &draft.content, draft.allowed.as_ref()).await?,
+        may_read_history: true,
+        slowmode: None,
+    };
+    let author = User {
+        discriminator: WEBHOOK_DISCRIMINATOR.to_owned(),
+        avatar: webhook.avatar.clone(),
+        ..User::new(UserId(webhook.id.0), username.unwrap_or(webhook.name), None, true)
+    };
+    let message = Message {
+        webhook_id: Some(webhook.id),
+        application_id: webhook.application_id,
+        ..Message::new(webhook.channel_id, author, String::new())
+    };
+    let sent = post(&app, draft, message, posting).await?;
+    Ok(if how.wait { Json(sent).into_response() } else { StatusCode::NO_CONTENT.into_response() })
+}
+
+/// A message that came in through the webhook.
+async fn posted(app: &App, webhook: &Webhook, message: &str, how: &How) -> Result<Message> {
+    check_thread(how.thread_id)?;
+    let id: MessageId = message.parse().map_err(|_| ErrorCode::UnknownMessage)?;
+    let found = app.store().find_message(webhook.channel_id, id).await?;
+    found.filter(|message| message.webhook_id == Some(webhook.id)).ok_or(ErrorCode::UnknownMessage.into())
+}
+
+pub async fn read(State(app): State<App>, Path((id, token, message)): Address, Query(how): Query<How>) -> Result<Json<Message>> {
+    let webhook = opened(&app, &id, &token).await?;
+    let mut message = posted(&app, &webhook, &message, &how).await?;
+    let reader = message.author.id;
+    app.store().show_reactions(webhook.channel_id, std::slice::from_mut(&mut message), reader).await?;
+    Ok(Json(message))
+}
+
+pub async fn edit(
+    State(app): State<App>,
+    Path((id, token, message)): Address,
+    Query(how): Query<How>,
+    parcel: Parcel<Edit>,
+) -> Result<Json<Message>> {
+    let webhook = opened(&app, &id, &token).await?;
+    let known = posted(&app, &webhook, &message, &how).await?;
+    let mut edit = Edit::open(parcel, &app, destination(&webhook)).await?;
+    if let crate::api::form::Patch::Set(components) = &mut edit.components {
+        check_components(&webhook, how.with_components, components)?;
+    }
+    let mentions = match edit.new_content() {
+        Some(content) => Some(mentioned(&app, &webhook, content, edit.allowed.as_ref()).await?),
+        None => None,
+    };
+    Ok(Json(revise(&app, Some(webhook.guild_id), &known, edit, mentions).await?))
+}
+
+pub async fn delete(State(app): State<App>, Path((id, token, message)): Address, Query(how): Query<How>) -> Result<StatusCode> {
+    let webhook = opened(&app, &id, &token).await?;
+    let known = posted(&app, &webhook, &message, &how).await?;
+    let deleted = app.store().delete_message(By::nobody(), Some(webhook.guild_id), known.channel_id, known.id).await;
+    deleted.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
+    Ok(StatusCode::NO_CONTENT)
+}
