@@ -21,6 +21,7 @@ mod form;
 mod gate;
 mod gateway;
 mod guilds;
+mod interactions;
 mod invites;
 mod members;
 mod mentions;
@@ -75,6 +76,7 @@ fn routes() -> Routes {
         .merge(commands::routes())
         .merge(gateway::routes())
         .merge(guilds::routes())
+        .merge(interactions::routes())
         .merge(invites::routes())
         .merge(members::routes())
         .merge(messages::routes())

@@ -5,6 +5,7 @@
 //! waits for a client: a session's mailbox takes an event, or its connection ends.
 
 pub mod core;
+mod direct;
 mod events;
 mod greeting;
 mod handover;

@@ -12,6 +12,7 @@ mod channels;
 mod commands;
 mod farewell;
 mod guilds;
+mod interactions;
 mod invites;
 mod members;
 mod messages;
@@ -38,6 +39,7 @@ pub use audit::AuditQuery;
 pub use backup::{backup, restore};
 pub use commands::{CommandIndex, Scope, most_commands};
 pub use guilds::NewGuild;
+pub use interactions::{ANSWER_MS, Context, Interaction, InteractionKind, InteractionState};
 pub use invites::StoredInvite;
 pub use members::{Ban, Left};
 pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent, WEBHOOK_DISCRIMINATOR};
@@ -76,6 +78,8 @@ pub enum Conflict {
     EmailTaken,
     #[error("another object of the same scope has the name")]
     NameTaken,
+    #[error("there was an answer already")]
+    AlreadyAnswered,
     #[error("no such object")]
     Missing,
     #[error("the invite is unknown, used up or has expired")]

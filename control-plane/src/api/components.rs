@@ -3,13 +3,12 @@
 //! [`read`] checks the tree as documented and writes every component in the form that is answered: defaults filled in, ids
 //! given. Who may send components at all is their sender's matter.
 
-#![cfg_attr(not(test), allow(dead_code))] // modals come with interactions
-
 mod fields;
 #[cfg(test)]
 mod tests;
 
 use super::form::{Errors, Form, Patch};
+pub use fields::INPUT;
 use fields::{put, put_flag, put_text};
 use guildhall_protocol::Snowflake;
 use guildhall_protocol::model::Attachment;
@@ -43,10 +42,10 @@ const FILE: i64 = 13;
 const SEPARATOR: i64 = 14;
 const CONTAINER: i64 = 17;
 const LABEL: i64 = 18;
-const FILE_UPLOAD: i64 = 19;
-const RADIO_GROUP: i64 = 21;
-const CHECKBOX_GROUP: i64 = 22;
-const CHECKBOX: i64 = 23;
+pub const FILE_UPLOAD: i64 = 19;
+pub const RADIO_GROUP: i64 = 21;
+pub const CHECKBOX_GROUP: i64 = 22;
+pub const CHECKBOX: i64 = 23;
 
 /// What holds a component, and so which may be there.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -54,6 +54,7 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(Conflict::NameTaken) => {
                 Errors::of("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique").into()
             }
+            StoreError::Conflict(Conflict::AlreadyAnswered) => ErrorCode::InteractionAnswered.into(),
             StoreError::Conflict(Conflict::InviteSpent) => ErrorCode::UnknownInvite.into(),
             StoreError::Conflict(Conflict::Banned) => ErrorCode::UserIsBanned.into(),
             StoreError::Conflict(Conflict::StorageFull) => Self::Other(

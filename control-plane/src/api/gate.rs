@@ -2,7 +2,7 @@
 
 use super::body::Caller;
 use super::error::ApiError;
-use super::rate_limit::{self, GLOBAL, GLOBAL_BUCKET, Identity, Verdict};
+use super::rate_limit::{self, Identity, Verdict};
 use crate::app::App;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
@@ -44,7 +44,8 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
     let (all, own) = {
         let now = Instant::now();
         let mut limiter = app.limiter();
-        let all = limiter.take(now, identity, GLOBAL_BUCKET, 0, GLOBAL);
+        let (all_bucket, all_limit) = rate_limit::all_of(route);
+        let all = limiter.take(now, identity, all_bucket, 0, all_limit);
         (all, if all.is_allowed { limiter.take(now, counted, bucket, major, limit) } else { all })
     };
     let mut response = if own.is_allowed || !app.config().rate_limits {
@@ -67,12 +68,13 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, 
     Ok(caller.filter(|caller| caller.is_bot() == says_bot).map(Caller))
 }
 
-/// The channel or guild that the path begins with: limits count for each on its own.
+/// The channel, guild or interaction that the path begins with: limits count for each on its own.
 fn major_parameter(route: &str, path: &str) -> u64 {
-    if !(route.starts_with("/channels/{") || route.starts_with("/guilds/{")) {
+    let mut steps = path.split('/').skip(2);
+    if !["/channels/{", "/guilds/{", "/interactions/{"].iter().any(|prefix| route.starts_with(prefix)) {
         return 0;
     }
-    path.split('/').nth(2).and_then(|id| id.parse().ok()).unwrap_or(0)
+    steps.next().and_then(|id| id.parse().ok()).unwrap_or(0)
 }
 
 /// A webhook and its token, if that is what the path names: whoever uses it, from wherever, shares its limit. Someone who only
@@ -141,6 +143,10 @@ mod tests {
         assert_eq!(major_parameter("/guilds/{guild_id}", "/guilds/7"), 7);
         assert_eq!(major_parameter("/users/{user_id}", "/users/7"), 0);
         assert_eq!(major_parameter("/channels/{channel_id}", "/channels/x"), 0);
+        assert_eq!(
+            major_parameter("/interactions/{interaction_id}/{interaction_token}/callback", "/interactions/7/x/callback"),
+            7
+        );
         let address = |path: &str| webhook_address("/webhooks/{webhook_id}/{webhook_token}", path);
         assert_eq!(address("/webhooks/7/x/messages/1"), address("/webhooks/7/x"));
         assert_ne!(address("/webhooks/7/x"), address("/webhooks/7/y"));

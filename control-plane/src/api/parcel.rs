@@ -84,6 +84,13 @@ impl Destination {
     }
 }
 
+impl<T> Parcel<T> {
+    /// The same request, to be read as something else.
+    pub fn read_as<U>(self) -> Parcel<U> {
+        Parcel { request: self.request, origin: self.origin, content: PhantomData }
+    }
+}
+
 impl<T: Shape> Parcel<T> {
     /// Reads the body, and stores the files that are in it.
     pub async fn open(self, app: &App, to: Destination) -> Result<(T, Uploads)> {

@@ -24,6 +24,10 @@ const fn limit(requests: u32, seconds: u64) -> Limit {
 /// All requests of one caller together, as documented: 50 a second.
 pub const GLOBAL: Limit = limit(50, 1);
 
+/// All answers of one caller to interactions: more than people press, less than a flood.
+const ANSWERS: Limit = limit(500, 1);
+const ANSWERS_BUCKET: &str = "answers";
+
 const REACTIONS: Limit = Limit { requests: 1, per: Duration::from_millis(250) };
 
 /// The bucket names of the limits that belong to no route.
@@ -62,6 +66,8 @@ const TABLE: &[(&str, &str, &str, Limit)] = &[
     ("POST", "/guilds", "guilds-create", limit(10, 10)),
     ("POST", "/applications", "applications-create", limit(10, 10)),
     ("POST", "/invites/{code}", "invites-use", limit(20, 10)),
+    // Somebody who presses a button as fast as they can.
+    ("POST", "/interactions", "interactions-create", limit(25, 5)),
 ];
 
 /// The bucket and the limit of a route: from the table, else reading is cheap and changing is not.
@@ -72,6 +78,13 @@ pub fn of(method: &str, route: &str) -> (&'static str, Limit) {
         (None, "GET" | "HEAD" | "OPTIONS") => ("read", GLOBAL),
         (None, _) => ("change", limit(60, 10)),
     }
+}
+
+/// The limit of all of a caller's requests that a route counts towards. Documented: answers to interactions do not count towards
+/// the usual one. They come without a name, and a bot with many users gives them all from one address.
+pub fn all_of(route: &str) -> (&'static str, Limit) {
+    let is_answer = route.starts_with("/interactions/{") || route.starts_with("/webhooks/{webhook_id}/{webhook_token}");
+    if is_answer { (ANSWERS_BUCKET, ANSWERS) } else { (GLOBAL_BUCKET, GLOBAL) }
 }
 
 /// Whom requests are counted for.
@@ -147,7 +160,7 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
-    use super::{GENERATION, Identity, Limiter, limit, of};
+    use super::{GENERATION, Identity, Limiter, all_of, limit, of};
     use guildhall_protocol::UserId;
     use std::time::{Duration, Instant};
 
@@ -199,5 +212,7 @@ mod tests {
         assert_eq!(of("PUT", reaction), of("DELETE", reaction));
         assert_eq!((of("PUT", reaction).0, of("PUT", reaction).1.per), ("reactions", Duration::from_millis(250)));
         assert_eq!(of("PUT", "/guilds/{guild_id}/bans/{user_id}").0, "change");
+        assert_eq!(all_of("/guilds").0, all_of("/interactions").0);
+        assert_ne!(all_of("/guilds").0, all_of("/interactions/{interaction_id}/{interaction_token}/callback").0);
     }
 }

@@ -7,6 +7,7 @@ mod commands;
 mod conformance;
 mod files;
 mod guilds;
+mod interactions;
 mod member_care;
 mod messages;
 mod model;

@@ -49,6 +49,12 @@ pub fn routes() -> Routes {
                 .patch(execute::edit, "Edits such a message.")
                 .delete(execute::delete, "Deletes such a message."),
         )
+        .route(
+            "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
+            get(execute::read_original, "Shows the first answer to an interaction.")
+                .patch(execute::edit_original, "Changes the first answer to an interaction.")
+                .delete(execute::delete_original, "Deletes the first answer to an interaction."),
+        )
 }
 
 /// A name that a webhook may bear, or call itself for one message.

@@ -86,7 +86,9 @@ struct Interaction {
 /// Who sent it; a webhook by the name and the picture that it used then.
 fn author_of(row: &SqliteRow) -> Result<User> {
     let mut author = user_of(row)?;
-    if row.try_get::<Option<i64>, _>("webhook_id")?.is_some() {
+    let webhook: Option<i64> = row.try_get("webhook_id")?;
+    // An answer to an interaction bears its application's number, and its author is the application's own account.
+    if webhook.is_some() && webhook != row.try_get("application_id")? {
         author.username = row.try_get::<Option<String>, _>("author_name")?.unwrap_or(author.username);
         author.avatar = row.try_get::<Option<String>, _>("author_avatar")?.or(author.avatar);
         author.discriminator = WEBHOOK_DISCRIMINATOR.to_owned();
@@ -187,7 +189,8 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
     let interaction = Interaction { metadata: message.interaction_metadata.clone(), deprecated: message.interaction.clone() };
     let has_interaction = interaction.metadata.is_some() || interaction.deprecated.is_some();
-    let webhook_author = message.webhook_id.map(|_| &message.author);
+    let is_answer = message.webhook_id.map(|id| id.0) == message.application_id.map(|id| id.0);
+    let webhook_author = message.webhook_id.filter(|_| !is_answer).map(|_| &message.author);
     let inserted = sqlx::query(
         "INSERT INTO messages (channel_id, id, seq, author_id, kind, content, flags, is_tts, mention_everyone, mentions, mention_roles, \
          embeds, reference, attachments, components, webhook_id, author_name, author_avatar, application_id, interaction, snapshots) \

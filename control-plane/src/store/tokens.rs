@@ -42,15 +42,20 @@ impl Caller {
     }
 }
 
-/// Makes a token: the user's id, the moment, and the secret part. Tools read the id from the first part, so it is there.
-pub fn make_token(user_id: UserId, unix_ms: u64) -> String {
+/// A secret that cannot be guessed, in characters that fit into a path.
+pub fn random_text() -> String {
     let mut random = [0; RANDOM_BYTES];
     aws_lc_rs::rand::fill(&mut random).expect("the system has randomness");
+    URL_SAFE_NO_PAD.encode(random)
+}
+
+/// Makes a token: the user's id, the moment, and the secret part. Tools read the id from the first part, so it is there.
+pub fn make_token(user_id: UserId, unix_ms: u64) -> String {
     format!(
         "{}.{}.{}",
         URL_SAFE_NO_PAD.encode(user_id.to_string()),
         URL_SAFE_NO_PAD.encode((unix_ms / 1000).to_be_bytes()),
-        URL_SAFE_NO_PAD.encode(random)
+        random_text()
     )
 }
 

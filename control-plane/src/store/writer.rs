@@ -435,9 +435,11 @@ pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Res
     .execute(&mut *connection)
     .await?;
     let audited = super::audit::prune(connection, now_ms, PRUNE_ROWS).await?;
+    let interactions = super::interactions::prune(connection, now_ms, PRUNE_ROWS).await?;
     let has_more_graves = empty_a_grave(connection).await?;
     let is_full = |rows: u64| rows >= PRUNE_ROWS as u64;
-    Ok(has_more_graves || is_full(events.rows_affected()) || is_full(nonces.rows_affected()) || is_full(audited))
+    let pruned = [events.rows_affected(), nonces.rows_affected(), audited, interactions];
+    Ok(has_more_graves || pruned.into_iter().any(is_full))
 }
 
 /// Deletes some messages of a deleted channel and some of what people had read there, and its grave with the last of them. Whether there was one.

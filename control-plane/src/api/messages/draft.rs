@@ -17,6 +17,7 @@ pub const IS_VOICE_MESSAGE: u32 = 1 << 13;
 const NONCE_CHARACTERS: usize = 25;
 
 /// The body of a new message, whoever sends it: an account, a webhook, the answer to an interaction.
+#[derive(Default)]
 pub struct Draft {
     pub content: String,
     pub nonce: Option<Nonce>,

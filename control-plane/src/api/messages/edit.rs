@@ -3,6 +3,7 @@
 //! An account edits by [`edit`]. Webhooks and interactions, which authorize in their own way, go on with [`revise`].
 
 use super::attachments::{Listed, Uploads, redress};
+use super::draft::Draft;
 use super::draft::IS_VOICE_MESSAGE;
 use super::{CONTENT, SETTABLE_FLAGS, SUPPRESS_EMBEDS, embeds};
 use crate::api::body::{Caller, Ids};
@@ -47,6 +48,21 @@ impl Shape for Edit {
     }
 }
 
+/// A promised message becomes this draft.
+impl From<Draft> for Edit {
+    fn from(draft: Draft) -> Self {
+        Self {
+            content: Patch::Set(draft.content),
+            embeds: Patch::Set(draft.embeds),
+            components: Patch::Set(draft.components),
+            allowed: draft.allowed,
+            flags: Some(draft.flags),
+            listed: if draft.listed.is_empty() { Patch::Absent } else { Patch::Set(draft.listed) },
+            uploads: draft.uploads,
+        }
+    }
+}
+
 fn replace<T: Default>(field: &mut T, patch: Patch<T>) {
     if let Some(change) = patch.change() {
         *field = change.unwrap_or_default();
@@ -72,6 +88,20 @@ impl Edit {
             Patch::Null => Some(""),
             Patch::Absent => None,
         }
+    }
+
+    /// Whether it can be written over a message, without doing it.
+    pub fn rehearse(&self, store: &Store, message: &Message) -> Result<()> {
+        let copy = Self {
+            content: self.content.clone(),
+            embeds: self.embeds.clone(),
+            components: self.components.clone(),
+            allowed: self.allowed.clone(),
+            flags: self.flags,
+            listed: self.listed.clone(),
+            uploads: None,
+        };
+        copy.apply(store, self.uploads.as_ref(), &mut message.clone()).map(drop)
     }
 
     /// Writes it over a message. Refuses what would leave the message empty, or with what it cannot hold. Answers

@@ -5,7 +5,7 @@
 //! guildhall-control-plane --lib conformance` writes it.
 
 use super::shapes::{self, SCHEMAS};
-use super::{World, text};
+use super::{World, interactions, text};
 use crate::api::routes;
 use axum::http::Method;
 use serde_json::json;
@@ -140,7 +140,8 @@ async fn every_route_of_the_published_description_answers_as_described_and_the_t
         shapes::webhooks,
         shapes::messages_and_errors,
         quiet_answers,
-        conversations
+        conversations,
+        interactions::answers
     );
 
     let (_, operations) = routes().into_parts();

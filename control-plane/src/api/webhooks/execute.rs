@@ -1,9 +1,12 @@
 //! What comes in through a webhook: messages, and what their sender does with them later. The token is all that is asked for.
+//!
+//! The answers to an interaction come in by the same routes, under the application's id and the interaction's token.
 
 use super::{name, opened};
 use crate::api::body::Query;
 use crate::api::error::{Refine, Result};
 use crate::api::form::{Errors, Form, Shape};
+use crate::api::interactions::follow_up;
 use crate::api::mentions::{self, Allowed, Mentionable, Mentions};
 use crate::api::messages::create::{Posting, post};
 use crate::api::messages::draft::Draft;
@@ -123,6 +126,9 @@ pub async fn create(
     Query(how): Query<How>,
     parcel: Parcel<Execute>,
 ) -> Result<Response> {
+    if let Some(interaction) = follow_up::find(&app, &id, &token).await? {
+        return Ok(Json(follow_up::create(&app, &interaction, parcel.read_as()).await?).into_response());
+    }
     let webhook = opened(&app, &id, &token).await?;
     let (Execute { mut draft, username, thread_name }, uploads) = parcel.open(&app, destination(&webhook)).await?;
     draft.uploads = Some(uploads);
@@ -164,6 +170,9 @@ async fn posted(app: &App, webhook: &Webhook, message: &str, how: &How) -> Resul
 }
 
 pub async fn read(State(app): State<App>, Path((id, token, message)): Address, Query(how): Query<How>) -> Result<Json<Message>> {
+    if let Some(interaction) = follow_up::find(&app, &id, &token).await? {
+        return Ok(Json(follow_up::read(&app, &interaction, &message).await?));
+    }
     let webhook = opened(&app, &id, &token).await?;
     let mut message = posted(&app, &webhook, &message, &how).await?;
     let reader = message.author.id;
@@ -177,6 +186,9 @@ pub async fn edit(
     Query(how): Query<How>,
     parcel: Parcel<Edit>,
 ) -> Result<Json<Message>> {
+    if let Some(interaction) = follow_up::find(&app, &id, &token).await? {
+        return Ok(Json(follow_up::edit(&app, &interaction, &message, parcel).await?));
+    }
     let webhook = opened(&app, &id, &token).await?;
     let known = posted(&app, &webhook, &message, &how).await?;
     let mut edit = Edit::open(parcel, &app, destination(&webhook)).await?;
@@ -191,9 +203,31 @@ pub async fn edit(
 }
 
 pub async fn delete(State(app): State<App>, Path((id, token, message)): Address, Query(how): Query<How>) -> Result<StatusCode> {
+    if let Some(interaction) = follow_up::find(&app, &id, &token).await? {
+        follow_up::delete(&app, &interaction, &message).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let webhook = opened(&app, &id, &token).await?;
     let known = posted(&app, &webhook, &message, &how).await?;
     let deleted = app.store().delete_message(By::nobody(), Some(webhook.guild_id), known.channel_id, known.id).await;
     deleted.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The first answer to an interaction, whose message has this name instead of an id.
+pub async fn read_original(app: State<App>, Path((id, token)): Path<(String, String)>, how: Query<How>) -> Result<Json<Message>> {
+    read(app, Path((id, token, follow_up::ORIGINAL.to_owned())), how).await
+}
+
+pub async fn edit_original(
+    app: State<App>,
+    Path((id, token)): Path<(String, String)>,
+    how: Query<How>,
+    parcel: Parcel<Edit>,
+) -> Result<Json<Message>> {
+    edit(app, Path((id, token, follow_up::ORIGINAL.to_owned())), how, parcel).await
+}
+
+pub async fn delete_original(app: State<App>, Path((id, token)): Path<(String, String)>, how: Query<How>) -> Result<StatusCode> {
+    delete(app, Path((id, token, follow_up::ORIGINAL.to_owned())), how).await
 }

@@ -1,0 +1,102 @@
+//! The objects behind the ids that a user picked, as the bot is sent them.
+
+use crate::api::access::Access;
+use crate::api::error::Result;
+use crate::app::App;
+use guildhall_protocol::model::partial_member;
+use guildhall_protocol::{ChannelId, Permissions, RoleId, Snowflake, UserId};
+use serde_json::{Map, Value, json};
+
+/// What an id must be the id of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    User,
+    Role,
+    Channel,
+    /// A user or a role.
+    Mentionable,
+}
+
+/// `resolved`, kind by kind and id by id.
+#[derive(Default)]
+pub struct Resolved {
+    kinds: Map<String, Value>,
+    /// Who is no member, and has to be looked up elsewhere.
+    strangers: Vec<UserId>,
+    /// An id that nothing has.
+    pub unknown: Option<Snowflake>,
+}
+
+impl Resolved {
+    pub fn put(&mut self, kind: &str, id: impl std::fmt::Display, object: Value) {
+        let kind = self.kinds.entry(kind).or_insert_with(|| json!({}));
+        kind[id.to_string()] = object;
+    }
+
+    /// Finds what the user may see of a guild. Channels are those that they see themselves.
+    pub fn find(wanted: &[(Wanted, Snowflake)], guild: &Access, channel: ChannelId) -> Self {
+        let mut resolved = Self::default();
+        for (kind, id) in wanted {
+            let is_found = match kind {
+                Wanted::User => resolved.find_user(UserId(*id), guild, channel),
+                Wanted::Role => resolved.find_role(RoleId(*id), guild),
+                Wanted::Channel => resolved.find_channel(ChannelId(*id), guild),
+                Wanted::Mentionable => resolved.find_role(RoleId(*id), guild) || resolved.find_user(UserId(*id), guild, channel),
+            };
+            if !is_found {
+                resolved.unknown = Some(*id);
+            }
+        }
+        resolved
+    }
+
+    fn find_user(&mut self, id: UserId, guild: &Access, channel: ChannelId) -> bool {
+        let Some(member) = guild.state.member(id) else {
+            self.strangers.push(id);
+            return true;
+        };
+        self.put("users", id, json!(member.user));
+        let mut partial = partial_member(member);
+        if let Some(member) = partial.as_object_mut() {
+            member.remove("deaf");
+            member.remove("mute");
+        }
+        partial["permissions"] = json!(guild.state.channel_permissions(id, channel, guild.now_ms));
+        self.put("members", id, partial);
+        true
+    }
+
+    fn find_role(&mut self, id: RoleId, guild: &Access) -> bool {
+        let Some(role) = guild.state.role(id) else { return false };
+        self.put("roles", id, json!(role));
+        true
+    }
+
+    fn find_channel(&mut self, id: ChannelId, guild: &Access) -> bool {
+        let held = guild.state.channel_permissions(guild.user, id, guild.now_ms);
+        let Some(channel) = guild.state.channel(id).filter(|_| held.contains(Permissions::VIEW_CHANNEL)) else { return false };
+        let mut object = json!(channel);
+        object["permissions"] = json!(held);
+        if let Some(object) = object.as_object_mut() {
+            object.remove("permission_overwrites");
+        }
+        self.put("channels", id, object);
+        true
+    }
+
+    /// Looks up who is no member.
+    pub async fn complete(&mut self, app: &App) -> Result<()> {
+        for id in std::mem::take(&mut self.strangers) {
+            match app.store().find_user(id).await? {
+                Some(user) => self.put("users", id, json!(user)),
+                None => self.unknown = Some(id.0),
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: there is nothing to resolve.
+    pub fn into_value(self) -> Option<Value> {
+        (!self.kinds.is_empty()).then_some(Value::Object(self.kinds))
+    }
+}

@@ -1,0 +1,36 @@
+//! Dispatches for one account: what only it is to know. Ephemeral: a session that is not there misses them.
+
+use super::Hub;
+use super::core::{Core, Moment};
+use crate::gateway::mailbox::Dispatch;
+use guildhall_protocol::{GuildId, UserId};
+use serde::Serialize;
+use std::sync::Arc;
+
+impl Core {
+    /// To the account's sessions whose shard holds the guild; what belongs to no guild goes to the first shard. `false`: there
+    /// is no such session.
+    pub fn tell_account(&mut self, user: UserId, guild: Option<GuildId>, dispatch: &Arc<Dispatch>, at: Moment) -> bool {
+        let keys = self.accounts.get(&user).map(|account| account.sessions.clone()).unwrap_or_default();
+        let mut has_told = false;
+        for key in keys {
+            let Some(session) = self.sessions.get(&key) else { continue };
+            if guild.map_or(session.shard.id == 0, |guild| session.shard.holds(guild)) {
+                has_told = true;
+                if !session.link.push(dispatch.clone()) {
+                    self.lost.push(key);
+                }
+            }
+        }
+        self.sweep(at);
+        has_told
+    }
+}
+
+impl Hub {
+    /// Tells one account something in a guild, or in private. `false`: no session of it is there to hear it.
+    pub fn tell_account(&self, user: UserId, guild: Option<GuildId>, name: &'static str, d: &impl Serialize) -> bool {
+        let dispatch = Dispatch::new(name, d);
+        self.change(|core, at| core.tell_account(user, guild, &dispatch, at))
+    }
+}
