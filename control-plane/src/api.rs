@@ -15,6 +15,7 @@ mod commands;
 mod components;
 mod device;
 mod emoji;
+mod emojis;
 mod error;
 pub(crate) mod first_start;
 mod form;
@@ -29,6 +30,7 @@ mod messages;
 mod overwrites;
 mod parcel;
 pub(crate) mod passwords;
+mod pictures;
 mod pins;
 mod private_channels;
 mod profiles;
@@ -74,6 +76,7 @@ fn routes() -> Routes {
         .merge(bans::routes())
         .merge(channels::routes())
         .merge(commands::routes())
+        .merge(emojis::routes())
         .merge(gateway::routes())
         .merge(guilds::routes())
         .merge(interactions::routes())

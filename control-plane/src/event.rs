@@ -8,7 +8,7 @@ mod people;
 
 pub use people::{Personal, PrivateNews};
 
-use guildhall_protocol::model::{AuditEntry, Channel, Guild, Invite, Member, Message, PrivateChannel, ReactionEmoji, Role, User};
+use guildhall_protocol::model::{AuditEntry, Channel, Emoji, Guild, Invite, Member, Message, PrivateChannel, ReactionEmoji, Role, User};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,11 @@ pub enum Event {
     MemberRemove {
         guild_id: GuildId,
         user: Box<User>,
+    },
+    EmojisUpdate {
+        guild_id: GuildId,
+        /// All that there are now.
+        emojis: Vec<Emoji>,
     },
     BanAdd {
         guild_id: GuildId,
@@ -178,6 +183,7 @@ impl Event {
             | Self::MemberAdd { guild_id, .. }
             | Self::MemberUpdate { guild_id, .. }
             | Self::MemberRemove { guild_id, .. }
+            | Self::EmojisUpdate { guild_id, .. }
             | Self::BanAdd { guild_id, .. }
             | Self::BanRemove { guild_id, .. }
             | Self::InviteCreate { guild_id, .. }

@@ -17,7 +17,7 @@ mod strip;
 use crate::store::Quotas;
 use anyhow::{Context, bail};
 use aws_lc_rs::hmac;
-use guildhall_protocol::{AttachmentId, ChannelId, UserId};
+use guildhall_protocol::{AttachmentId, ChannelId, EmojiId, Snowflake, UserId};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -47,7 +47,7 @@ const ABANDONED: usize = 1024;
 /// How long a file waits for the message or the change that shows it. No upload takes so long.
 pub const PATIENCE_MS: u64 = 3_600_000;
 /// How long a picture stays that was replaced: clients that know the old one may still be showing it.
-pub const FAREWELL_MS: u64 = 86_400_000;
+pub const FAREWELL_MS: u64 = 600_000;
 /// What a request may hold beside its largest file.
 const REQUEST_REST: u64 = 1024 * 1024;
 /// What a request may hold in any case (COMPAT §10.6).
@@ -157,6 +157,10 @@ impl Files {
         self.0.uploads_of.lock().expect("nothing panics while it counts")
     }
 
+    pub fn workshop(&self) -> &pictures::Workshop {
+        &self.0.workshop
+    }
+
     /// `None`: too many run already, of this user or of all.
     pub fn upload_place(&self, user: UserId) -> Option<UploadPlace> {
         let permit = self.0.places.clone().try_acquire_owned().ok()?;
@@ -180,6 +184,16 @@ impl Files {
 /// Where an attachment is in the store. Without its name, which may have any length and letters.
 pub fn attachment_key(channel: ChannelId, id: AttachmentId) -> Key {
     Key::from_iter(["attachments".to_owned(), channel.to_string(), id.to_string()])
+}
+
+/// Where the picture of a user, a guild or another is.
+pub fn picture_path(folder: &str, owner: Snowflake, hash: &str) -> String {
+    format!("{folder}/{owner}/{hash}")
+}
+
+/// Where an emoji's picture is.
+pub fn emoji_path(id: EmojiId) -> String {
+    format!("emojis/{id}")
 }
 
 /// Below it is what was made of a file, in other sizes and formats.

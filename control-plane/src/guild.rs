@@ -186,6 +186,7 @@ impl State {
                     channel.last_pin_timestamp.clone_from(last_pin_timestamp);
                 }
             }
+            Event::EmojisUpdate { emojis, .. } => self.guild.emojis.clone_from(emojis),
             Event::UserUpdate { user } => self.update_user(user),
             // The hub makes and drops whole guilds; the rest changes nothing that is kept here.
             Event::GuildCreate { .. }

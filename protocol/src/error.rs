@@ -66,9 +66,11 @@ codes! {
     TooManyRecipients = 30004, 400, "Maximum number of recipients reached (100)";
     TooManyRoles = 30005, 400, "Maximum number of guild roles reached (250)";
     TooManyWebhooks = 30007, 400, "Maximum number of webhooks reached (15)";
+    TooManyEmojis = 30008, 400, "Maximum number of emojis reached (50)";
     TooManyReactions = 30010, 400, "Maximum number of reactions reached (20)";
     TooManyChannels = 30013, 400, "Maximum number of guild channels reached (500)";
     TooManyAttachments = 30015, 400, "Maximum number of attachments in a message reached (10)";
+    TooManyAnimatedEmojis = 30018, 400, "Maximum number of animated emojis reached (50)";
     TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
     TooManyCommands = 30032, 400, "Maximum number of application commands reached (100)";
     TooManyCommandCreates = 30034, 429, "Maximum number of daily application command creates reached (200)";

@@ -15,7 +15,7 @@ use guildhall_protocol::{
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The largest body: ten embeds of the largest size are a tenth of it.
+/// The largest body of most kinds ([`Shape::BODY_BYTES`]).
 pub const BODY_BYTES: usize = 512 * 1024;
 /// The header that explains a moderator's deed.
 const REASON_HEADER: &str = "x-audit-log-reason";
@@ -59,7 +59,7 @@ impl<S: Send + Sync, T: Shape> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        Ok(Self(read(&parse(&bytes(request.into_body()).await?)?)?))
+        Ok(Self(read(&parse(&bytes(request.into_body(), T::BODY_BYTES).await?)?)?))
     }
 }
 
@@ -70,12 +70,12 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        Ok(Self(parse(&bytes(request.into_body()).await?)?))
+        Ok(Self(parse(&bytes(request.into_body(), BODY_BYTES).await?)?))
     }
 }
 
-async fn bytes(body: RawBody) -> Result<Bytes> {
-    axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| ErrorCode::RequestTooLarge.into())
+async fn bytes(body: RawBody, most: usize) -> Result<Bytes> {
+    axum::body::to_bytes(body, most).await.map_err(|_| ErrorCode::RequestTooLarge.into())
 }
 
 /// How deep JSON may nest is `serde_json`'s limit of 128.

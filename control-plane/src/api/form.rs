@@ -24,6 +24,9 @@ pub struct Form<'a> {
 
 /// A type that can be read from a body or a query.
 pub trait Shape: Sized {
+    /// The largest body: ten embeds of the largest size are a tenth of it.
+    const BODY_BYTES: usize = super::body::BODY_BYTES;
+
     /// Records what is wrong in the form and fills in anything; the result is dropped then.
     fn read(form: &Form) -> Self;
 }

@@ -3,6 +3,7 @@
 use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
+use super::pictures::{self, PICTURE_BODY_BYTES, PICTURE_BYTES, Picture};
 use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
@@ -143,6 +144,9 @@ struct Edit {
     name: Option<String>,
     description: Patch<String>,
     owner_id: Option<UserId>,
+    icon: Patch<Picture>,
+    banner: Patch<Picture>,
+    splash: Patch<Picture>,
     afk_channel_id: Patch<ChannelId>,
     afk_timeout: Option<u32>,
     system_channel_id: Patch<ChannelId>,
@@ -157,11 +161,16 @@ struct Edit {
 }
 
 impl Shape for Edit {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
         let level = |key, most| form.integer(key, 0..=most).value().map(|level| level as u8);
         Self {
             name: form.text("name", NAME).value(),
             description: form.text("description", 0..=300),
+            icon: pictures::read(form, "icon", PICTURE_BYTES),
+            banner: pictures::read(form, "banner", PICTURE_BYTES),
+            splash: pictures::read(form, "splash", PICTURE_BYTES),
             owner_id: form.id("owner_id").value(),
             afk_channel_id: form.id("afk_channel_id"),
             afk_timeout: form.choice("afk_timeout", &[60, 300, 900, 1800, 3600]).value().map(|seconds| seconds as u32),
@@ -210,12 +219,25 @@ async fn edit(
         Ok(())
     })
     .await?;
+    let mut hashes = [None, None, None];
+    let pictures = [("icons", edit.icon), ("banners", edit.banner), ("splashes", edit.splash)];
+    for ((folder, picture), hash) in pictures.into_iter().zip(&mut hashes) {
+        *hash = match picture {
+            Patch::Set(picture) => Some(Some(app.keep_picture(folder, id, picture).await?)),
+            Patch::Null => Some(None),
+            Patch::Absent => None,
+        };
+    }
     let change = move |guild: &mut Guild| {
         fn set<T>(place: &mut T, value: Option<T>) {
             if let Some(value) = value {
                 *place = value;
             }
         }
+        let [icon, banner, splash] = hashes;
+        set(&mut guild.icon, icon);
+        set(&mut guild.banner, banner);
+        set(&mut guild.splash, splash);
         set(&mut guild.name, edit.name);
         set(&mut guild.description, edit.description.change());
         set(&mut guild.owner_id, edit.owner_id);

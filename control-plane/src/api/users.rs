@@ -6,6 +6,7 @@ use super::device::From;
 use super::error::Result;
 use super::form::{Errors, Form, Patch, Shape};
 use super::rate_limit::{Identity, RENAMES, RENAMES_BUCKET};
+use super::pictures::{self, PICTURE_BODY_BYTES, PICTURE_BYTES, Picture};
 use super::routes::{Routes, delete, get};
 use crate::app::App;
 use crate::store::{Left, Secrets};
@@ -39,16 +40,20 @@ struct EditMe {
     username: Option<String>,
     global_name: Patch<String>,
     email: Patch<String>,
+    avatar: Patch<Picture>,
     password: Option<String>,
     new_password: Option<String>,
 }
 
 impl Shape for EditMe {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
         Self {
             username: username(form).value(),
             global_name: form.text("global_name", 1..=32),
             email: email(form),
+            avatar: pictures::read(form, "avatar", PICTURE_BYTES),
             password: form.secret("password", 1..=*PASSWORD.end()).value(),
             new_password: form.secret("new_password", PASSWORD).value(),
         }
@@ -80,6 +85,11 @@ async fn edit_me(State(app): State<App>, caller: Caller, From(device): From, Bod
         Some(new_password) => Some((app.passwords().hash(new_password).await?, device)),
         None => None,
     };
+    match edit.avatar {
+        Patch::Set(picture) => user.avatar = Some(app.keep_picture("avatars", user.id, picture).await?),
+        Patch::Null => user.avatar = None,
+        Patch::Absent => {}
+    }
     let address = email.clone().unwrap_or_else(|| caller.email.clone()).map(|address| address.to_lowercase());
     let mut answer = json!(CurrentUser::new(user.clone(), address));
     if let Some(token) = app.store().change_account(user, Secrets { email, password }).await? {

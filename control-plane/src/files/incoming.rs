@@ -5,6 +5,7 @@ use super::strip::Stripper;
 use super::{Files, attachment_key};
 use bytes::Bytes;
 use guildhall_protocol::{AttachmentId, ChannelId};
+use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path as Key;
 use std::io::Cursor;
@@ -49,6 +50,15 @@ impl Files {
     /// Begins to write an attachment. [`crate::store::Store::reserve_attachment`] comes before.
     pub fn receive(&self, channel: ChannelId, id: AttachmentId) -> Incoming {
         self.receive_at(attachment_key(channel, id), self.max_file())
+    }
+
+    /// Writes a picture that was sent in one piece. [`crate::store::Store::reserve_file`] comes before.
+    pub async fn put_picture(&self, path: &str, picture: &[u8], kind: &str) -> Result<(), IncomingError> {
+        let (mut stripper, mut out) = (Stripper::new(kind), Vec::with_capacity(picture.len()));
+        stripper.push(picture, &mut out);
+        stripper.finish(&mut out);
+        self.store().put(&Key::from(path), Bytes::from(out).into()).await?;
+        Ok(())
     }
 
     fn receive_at(&self, key: Key, limit: u64) -> Incoming {

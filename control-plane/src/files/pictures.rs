@@ -1,6 +1,6 @@
 //! Pictures in other sizes and formats, made where they cannot hold up anything else.
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
@@ -144,6 +144,17 @@ fn decode(file: &[u8]) -> Option<DynamicImage> {
 /// Whether the bytes are a whole picture with sides of at most `side`: it is decoded to find out.
 pub fn is_sound(file: &[u8], side: u32) -> bool {
     decode(file).is_some_and(|picture| (1..=side).contains(&picture.width()) && (1..=side).contains(&picture.height()))
+}
+
+/// Whether a GIF has more than one picture. Only the first two are looked at.
+pub fn is_moving(gif: &[u8]) -> bool {
+    let decoder = image::codecs::gif::GifDecoder::new(Cursor::new(gif));
+    let Ok(mut decoder) = decoder else { return false };
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE);
+    limits.max_image_height = Some(SIDE);
+    limits.max_alloc = Some(ALLOCATION);
+    decoder.set_limits(limits).is_ok() && decoder.into_frames().take(2).filter(Result::is_ok).count() == 2
 }
 
 /// Those who have no picture of their own get one of six colours; red, green, blue.

@@ -146,6 +146,12 @@ impl Core {
             Event::MemberAdd { guild_id, ref member } => self.member_add(guild_id, member, &event),
             Event::MemberUpdate { guild_id, ref member } => self.member_update(guild_id, member, &event, at),
             Event::MemberRemove { guild_id, ref user } => self.member_remove(guild_id, user, &event, at),
+            Event::EmojisUpdate { guild_id, ref emojis } => {
+                self.apply(guild_id, &event);
+                let Some(room) = self.rooms.get(&guild_id) else { return };
+                let dispatch = Dispatch::new("GUILD_EMOJIS_UPDATE", &json!({ "guild_id": guild_id, "emojis": emojis }));
+                room.tell_all(&mut self.lost, Intents::GUILD_EXPRESSIONS, &dispatch);
+            }
             Event::BanAdd { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_ADD", &user, at),
             Event::BanRemove { guild_id, user } => self.tell_ban(guild_id, "GUILD_BAN_REMOVE", &user, at),
             Event::AuditEntryCreate { guild_id, entry } => self.tell_audit_entry(guild_id, &entry, at),

@@ -3,7 +3,8 @@
 //! A row is there before its file and goes after it, so that whatever happens in between leaves no file that nobody knows.
 
 use super::{Conflict, Result, Store, Tx};
-use guildhall_protocol::{AttachmentId, ChannelId, GuildId, MessageId, UserId};
+use crate::files::{FAREWELL_MS, picture_path};
+use guildhall_protocol::{AttachmentId, ChannelId, GuildId, MessageId, Snowflake, UserId};
 use sqlx::Row;
 
 /// An attachment whose file is about to be written.
@@ -110,6 +111,37 @@ pub(super) async fn doom_file(tx: &mut Tx<'_>, path: &str, at_ms: u64) -> Result
         .bind(at_ms as i64)
         .execute(tx.sql())
         .await?;
+    Ok(())
+}
+
+/// Says that the file is shown now. Fails if that comes too late.
+pub(super) async fn spare_file(tx: &mut Tx<'_>, path: &str) -> Result<()> {
+    let spared = sqlx::query("DELETE FROM doomed_files WHERE path = $1 AND at > $2")
+        .bind(path)
+        .bind(tx.now_ms as i64)
+        .execute(tx.sql())
+        .await?;
+    if spared.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(()) }
+}
+
+/// When the hash of a picture changes: the new one stays, and the old one goes in a while.
+pub(super) async fn replace_picture(
+    tx: &mut Tx<'_>,
+    folder: &str,
+    owner: Snowflake,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> Result<()> {
+    if old == new {
+        return Ok(());
+    }
+    if let Some(hash) = new {
+        spare_file(tx, &picture_path(folder, owner, hash)).await?;
+    }
+    if let Some(hash) = old {
+        let at = tx.now_ms + FAREWELL_MS;
+        doom_file(tx, &picture_path(folder, owner, hash), at).await?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Guilds as wholes: loading one into memory, creating, changing and deleting it.
 
+use super::attachments::replace_picture;
 use super::channels::{channels_of, insert_channel};
+use super::emojis::emojis_of;
 use super::members::{insert_member, members_of};
 use super::roles::{insert_role, roles_of};
 use super::{Conflict, Result, Store, Tx};
@@ -29,6 +31,8 @@ fn guild_of(row: &SqliteRow) -> Result<Guild> {
     let mut guild =
         Guild::new(GuildId::from_sql(row.try_get("id")?), row.try_get("name")?, UserId::from_sql(row.try_get("owner_id")?));
     guild.icon = row.try_get("icon")?;
+    guild.banner = row.try_get("banner")?;
+    guild.splash = row.try_get("splash")?;
     guild.description = row.try_get("description")?;
     guild.afk_channel_id = channel("afk_channel_id")?;
     guild.afk_timeout = row.try_get("afk_timeout")?;
@@ -50,6 +54,7 @@ pub(super) async fn find_guild(connection: &mut SqliteConnection, id: GuildId) -
     let Some(row) = row else { return Ok(None) };
     let mut guild = guild_of(&row)?;
     guild.roles = roles_of(connection, id).await?;
+    guild.emojis = emojis_of(connection, id).await?;
     Ok(Some(guild))
 }
 
@@ -59,7 +64,7 @@ pub(super) async fn update_guild(tx: &mut Tx<'_>, guild: &Guild) -> Result<()> {
         "UPDATE guilds SET name = $2, owner_id = $3, icon = $4, description = $5, afk_channel_id = $6, afk_timeout = $7, \
          system_channel_id = $8, system_channel_flags = $9, rules_channel_id = $10, public_updates_channel_id = $11, \
          verification_level = $12, default_message_notifications = $13, explicit_content_filter = $14, preferred_locale = $15, \
-         premium_progress_bar_enabled = $16 WHERE id = $1",
+         premium_progress_bar_enabled = $16, banner = $17, splash = $18 WHERE id = $1",
     )
     .bind(guild.id.to_sql())
     .bind(&guild.name)
@@ -77,6 +82,8 @@ pub(super) async fn update_guild(tx: &mut Tx<'_>, guild: &Guild) -> Result<()> {
     .bind(guild.explicit_content_filter)
     .bind(&guild.preferred_locale)
     .bind(guild.premium_progress_bar_enabled)
+    .bind(&guild.banner)
+    .bind(&guild.splash)
     .execute(tx.sql())
     .await?;
     tx.emit(Event::GuildUpdate { guild: Box::new(guild.clone()) }).await?;
@@ -181,7 +188,12 @@ impl Store {
             Box::pin(async move {
                 let mut guild = find_guild(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
                 let before = facts(&guild);
+                let pictures = |guild: &Guild| [guild.icon.clone(), guild.banner.clone(), guild.splash.clone()];
+                let old = pictures(&guild);
                 change(&mut guild);
+                for ((folder, old), new) in ["icons", "banners", "splashes"].into_iter().zip(old).zip(pictures(&guild)) {
+                    replace_picture(tx, folder, id.into(), old.as_deref(), new.as_deref()).await?;
+                }
                 update_guild(tx, &guild).await?;
                 tx.audit(id, &by, Entry::changed(AuditAction::GUILD_UPDATE, id, before, facts(&guild))).await?;
                 Ok(guild)

@@ -1,5 +1,6 @@
 //! Accounts and their credentials.
 
+use super::attachments::replace_picture;
 use super::sessions::{Device, open_session};
 use super::tokens::delete_tokens;
 use super::{Conflict, Result, Store, StoreError, Tx};
@@ -88,11 +89,16 @@ async fn insert_person(tx: &mut Tx<'_>, user: &User, email: Option<String>, pass
 }
 
 async fn update_user(tx: &mut Tx<'_>, user: &User) -> Result<()> {
-    let updated = sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4 WHERE id = $1")
+    let before: Option<String> =
+        sqlx::query_scalar("SELECT avatar FROM users WHERE id = $1").bind(user.id.to_sql()).fetch_one(tx.sql()).await?;
+    replace_picture(tx, "avatars", user.id.into(), before.as_deref(), user.avatar.as_deref()).await?;
+    let updated =
+        sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4, avatar = $5 WHERE id = $1")
         .bind(user.id.to_sql())
         .bind(&user.username)
         .bind(key_of(&user.username))
         .bind(&user.global_name)
+        .bind(&user.avatar)
         .execute(tx.sql())
         .await;
     unique(updated, Conflict::UsernameTaken)?;

@@ -1,6 +1,6 @@
 //! Guilds, their roles and members.
 
-use super::{Channel, Empty, User, VoiceState};
+use super::{Channel, Emoji, Empty, User, VoiceState};
 use crate::{ApplicationId, ChannelId, GuildId, Permissions, RoleId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub struct Guild {
     pub premium_progress_bar_enabled: bool,
     pub nsfw: bool,
     pub nsfw_level: u8,
-    pub emojis: Vec<serde_json::Value>,
+    pub emojis: Vec<Emoji>,
     pub stickers: Vec<serde_json::Value>,
     pub incidents_data: Option<serde_json::Value>,
 }
