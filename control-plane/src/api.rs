@@ -47,6 +47,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod typing;
 mod users;
 mod voice;
@@ -96,6 +97,7 @@ fn routes() -> Routes {
         .merge(search::routes())
         .merge(sessions::routes())
         .merge(settings::routes())
+        .merge(threads::routes())
         .merge(typing::routes())
         .merge(users::routes())
         .merge(voice::routes())

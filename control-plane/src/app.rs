@@ -5,6 +5,7 @@ use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
 use crate::files::{self, Files, janitor, serve};
 use crate::hub::{self, Census, Hub};
+use crate::ids::unix_ms;
 use crate::store::{self, Publication, Store, WriterStats};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
@@ -19,6 +20,9 @@ use tokio::task::JoinHandle;
 const DATABASE: &str = "guildhall.db";
 /// The name of the key that signs links to files.
 const FILES_SECRET: &str = "files";
+
+/// How often idle threads are looked for: they say hours, and a hundred at a time keep up with any guild.
+const ARCHIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Whether strangers may make accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +130,7 @@ pub struct ControlPlane {
     pub(crate) app: App,
     publisher: JoinHandle<()>,
     janitor: JoinHandle<()>,
+    archivist: JoinHandle<()>,
 }
 
 impl ControlPlane {
@@ -152,7 +157,8 @@ impl ControlPlane {
         let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
         let janitor = tokio::spawn(janitor::run(files.clone(), store.clone(), abandoned));
         let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords, files }));
-        Ok(Self { app, publisher, janitor })
+        let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
+        Ok(Self { app, publisher, janitor, archivist })
     }
 
     /// `/api/…`, complete with CORS, and `/cdn/…`. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
@@ -182,6 +188,7 @@ impl ControlPlane {
 
     /// Sends the sessions away, finishes what was accepted, keeps the sessions for the next start, closes the database. Requests that come later are refused.
     pub async fn shutdown(self) {
+        self.archivist.abort();
         let (hub, store) = (self.app.hub(), self.app.store());
         hub.shutdown().await;
         store.stop_writing().await;
@@ -217,5 +224,17 @@ async fn publish(mut publications: mpsc::Receiver<Publication>, hub: Hub) {
             hub.publish(events).await;
         }
         publication.complete();
+    }
+}
+
+/// Archives threads that nobody writes in, a hundred at a time.
+async fn archive_idle_threads(store: Store) {
+    let mut interval = tokio::time::interval(ARCHIVE_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = store.archive_idle_threads(unix_ms()).await {
+            tracing::error!(%error, "idle threads cannot be archived");
+        }
     }
 }

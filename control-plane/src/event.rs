@@ -8,7 +8,9 @@ mod people;
 
 pub use people::{Personal, PrivateNews};
 
-use guildhall_protocol::model::{AuditEntry, Channel, Emoji, Guild, Invite, Member, Message, PrivateChannel, ReactionEmoji, Role, User};
+use guildhall_protocol::model::{
+    AuditEntry, Channel, Emoji, Guild, Invite, Member, Message, PrivateChannel, ReactionEmoji, Role, Thread, ThreadMember, User,
+};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,26 @@ pub enum Event {
     },
     ChannelDelete {
         channel: Box<Channel>,
+    },
+    ThreadCreate {
+        thread: Box<Thread>,
+        members: Vec<ThreadMember>,
+    },
+    ThreadUpdate {
+        /// As it is after the change.
+        thread: Box<Thread>,
+        /// Who is in a thread that was archived and is not any more.
+        woken: Option<Vec<ThreadMember>>,
+    },
+    ThreadDelete {
+        thread: Box<Thread>,
+    },
+    ThreadMembersUpdate {
+        guild_id: GuildId,
+        thread_id: ChannelId,
+        member_count: u32,
+        added: Vec<ThreadMember>,
+        removed: Vec<UserId>,
     },
     RoleCreate {
         guild_id: GuildId,
@@ -191,6 +213,10 @@ impl Event {
             | Self::WebhooksUpdate { guild_id, .. }
             | Self::AuditEntryCreate { guild_id, .. } => Topic::Guild(*guild_id),
             Self::GuildUpdate { guild } => Topic::Guild(guild.id),
+            Self::ThreadCreate { thread, .. } | Self::ThreadUpdate { thread, .. } | Self::ThreadDelete { thread } => {
+                Topic::Guild(thread.guild_id)
+            }
+            Self::ThreadMembersUpdate { guild_id, .. } => Topic::Guild(*guild_id),
             Self::ChannelCreate { channel } | Self::ChannelUpdate { channel } | Self::ChannelDelete { channel } => {
                 Topic::Guild(channel.guild_id)
             }

@@ -9,8 +9,10 @@ mod classes;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod views;
 
+pub use threads::Active;
 pub use views::{Viewers, Views};
 
 use crate::event::Event;
@@ -26,6 +28,8 @@ pub struct Snapshot {
     /// With its roles, `@everyone` among them.
     pub guild: Guild,
     pub channels: Vec<Channel>,
+    /// Those that are not archived.
+    pub threads: Vec<Active>,
     pub members: Vec<Member>,
     pub seq: u64,
 }
@@ -35,6 +39,7 @@ pub struct State {
     guild: Guild,
     /// In id order, so that what clients are sent does not depend on a hash.
     channels: BTreeMap<ChannelId, Channel>,
+    threads: BTreeMap<ChannelId, Active>,
     members: HashMap<UserId, Seat>,
     classes: Classes,
     voice_states: BTreeMap<UserId, VoiceState>,
@@ -52,6 +57,7 @@ impl State {
         let mut state = Self {
             guild: snapshot.guild,
             channels: snapshot.channels.into_iter().map(|channel| (channel.id, channel)).collect(),
+            threads: snapshot.threads.into_iter().map(|active| (active.thread.id, active)).collect(),
             members: HashMap::with_capacity(snapshot.members.len()),
             classes: Classes::default(),
             voice_states: BTreeMap::new(),
@@ -160,6 +166,7 @@ impl State {
 
     /// Moves on by one committed event of this guild. Applying an event twice is harmless.
     pub fn apply(&mut self, event: &Event) {
+        self.apply_to_threads(event);
         match event {
             Event::GuildUpdate { guild } => {
                 // Roles have events of their own; an update that carries none must not lose them.
@@ -188,11 +195,15 @@ impl State {
             }
             Event::EmojisUpdate { emojis, .. } => self.guild.emojis.clone_from(emojis),
             Event::UserUpdate { user } => self.update_user(user),
-            // The hub makes and drops whole guilds; the rest changes nothing that is kept here.
+            // The hub makes and drops whole guilds, threads are moved on by themselves; the rest changes nothing that is kept here.
             Event::GuildCreate { .. }
             | Event::GuildDelete { .. }
             | Event::BanAdd { .. }
             | Event::BanRemove { .. }
+            | Event::ThreadCreate { .. }
+            | Event::ThreadUpdate { .. }
+            | Event::ThreadDelete { .. }
+            | Event::ThreadMembersUpdate { .. }
             | Event::InviteCreate { .. }
             | Event::InviteDelete { .. }
             | Event::WebhooksUpdate { .. }
@@ -243,6 +254,7 @@ impl State {
     }
 
     fn remove_member(&mut self, id: UserId) {
+        self.leave_threads(id);
         if let Some(seat) = self.members.remove(&id) {
             self.classes.leave(seat.class);
         }

@@ -18,6 +18,7 @@ pub(crate) mod seats;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod threads;
 #[cfg(test)]
 pub(crate) mod world;
 

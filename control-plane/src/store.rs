@@ -10,8 +10,8 @@ mod audit;
 mod backup;
 mod channels;
 mod commands;
-mod farewell;
 mod emojis;
+mod farewell;
 mod guilds;
 mod interactions;
 mod invites;
@@ -29,6 +29,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tokens;
 mod users;
 mod webhooks;
@@ -51,6 +52,7 @@ pub use read_states::ReadState;
 pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 pub use sessions::{Device, Issued, LogIn};
+pub use threads::{Archive, FoundThread, NewThread, Start, ThreadPage};
 pub use tokens::{Caller, TokenHash};
 pub use users::{Credentials, Secrets};
 pub use writer::{Publication, WriterStats};
@@ -94,6 +96,12 @@ pub enum Conflict {
     System,
     #[error("guilds of its own are in the way")]
     Owner,
+    #[error("the thread is archived")]
+    Archived,
+    #[error("there is one already")]
+    AlreadyThere,
+    #[error("as many threads as may be are active")]
+    TooManyThreads,
     #[error("a documented maximum is reached")]
     Full,
     #[error("the user or the guild has no room left for files")]

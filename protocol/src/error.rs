@@ -74,6 +74,7 @@ codes! {
     TooManyInvites = 30016, 400, "Maximum number of invites reached (1000)";
     TooManyCommands = 30032, 400, "Maximum number of application commands reached (100)";
     TooManyCommandCreates = 30034, 429, "Maximum number of daily application command creates reached (200)";
+    TooManyThreadMembers = 30033, 400, "Maximum number of thread participants reached (1000)";
     TooManyOverwrites = 30060, 400, "Maximum number of channel permission overwrites reached (1000)";
     TooManyApplications = 30090, 400, "Maximum number of applications reached (50)";
 
@@ -104,6 +105,7 @@ codes! {
     FileTooLarge = 50045, 413, "File uploaded exceeds the maximum size";
     InvalidFile = 50046, 400, "Invalid file uploaded";
     OwnerCannotLeave = 50055, 400, "Invalid Guild";
+    ArchivedThread = 50083, 400, "Thread is archived";
     VoiceMessageWithMore = 50159, 400, "Voice messages do not support additional content.";
     VoiceMessageWithoutSound = 50160, 400, "Voice messages must have a single audio attachment.";
     VoiceMessageWithoutMetadata = 50161, 400, "Voice messages must have supporting metadata.";
@@ -119,6 +121,9 @@ codes! {
 
     FailedToBan = 500000, 400, "Failed to ban users";
     WebhookThreadsInForums = 220003, 400, "Webhooks can only create threads in forum channels";
+    ThreadExists = 160004, 400, "A thread has already been created for this message";
+    ThreadLocked = 160005, 400, "Thread is locked";
+    TooManyThreads = 160006, 400, "Maximum number of active threads reached";
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::mentions::Mentionable;
 use crate::app::App;
 use crate::guild::State;
 use crate::ids::unix_ms;
-use crate::store::Caller;
-use guildhall_protocol::model::{Channel, Member, PrivateChannel, Role, User};
+use crate::store::{Caller, FoundThread};
+use guildhall_protocol::model::{Channel, Member, PrivateChannel, Role, Thread, ThreadMember, User};
 use guildhall_protocol::permissions::Rank;
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
 use std::time::Duration;
@@ -43,6 +43,10 @@ impl<'a> Access<'a> {
 
     pub fn is_owner(&self) -> bool {
         self.state.guild().owner_id == self.user
+    }
+
+    pub fn is_timed_out(&self) -> bool {
+        self.state.standing(self.user, self.now_ms).is_some_and(|standing| standing.is_timed_out)
     }
 
     pub fn require_owner(&self) -> Result<()> {
@@ -85,6 +89,21 @@ impl<'a> Access<'a> {
         }
         Ok(ChannelAccess { guild: self, channel, permissions })
     }
+
+    /// A thread of this guild that the caller may see; `found` is it if it is not in memory.
+    pub fn thread(self, id: ChannelId, found: Option<&'a FoundThread>) -> Result<ThreadAccess<'a>> {
+        let (thread, own) = match (self.state.thread(id), found) {
+            (Some(active), _) => (&active.thread, active.members.get(&self.user)),
+            (None, Some(found)) => (&found.thread, found.own.as_ref()),
+            (None, None) => return Err(ErrorCode::UnknownChannel.into()),
+        };
+        let parent = self.state.channel(thread.parent_id).ok_or(ErrorCode::UnknownChannel)?;
+        let permissions = self.state.thread_permissions(self.user, thread, own.is_some(), self.now_ms);
+        if !permissions.contains(Permissions::VIEW_CHANNEL) {
+            return Err(ErrorCode::MissingAccess.into());
+        }
+        Ok(ThreadAccess { guild: self, parent, thread, own, permissions })
+    }
 }
 
 impl ChannelAccess<'_> {
@@ -110,6 +129,38 @@ pub struct TextAccess<'a> {
 pub enum Venue<'a> {
     Guild { guild: Access<'a>, channel: &'a Channel },
     Private { channel: &'a PrivateChannel },
+    Thread { guild: Access<'a>, thread: &'a Thread },
+}
+
+/// A member's view of a thread that they may see.
+pub struct ThreadAccess<'a> {
+    pub guild: Access<'a>,
+    pub parent: &'a Channel,
+    pub thread: &'a Thread,
+    /// The caller's membership of it.
+    pub own: Option<&'a ThreadMember>,
+    /// What the caller may do in it.
+    pub permissions: Permissions,
+}
+
+impl ThreadAccess<'_> {
+    pub fn require(&self, bits: Permissions) -> Result<()> {
+        if self.permissions.contains(bits) { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    pub fn manages(&self) -> bool {
+        self.permissions.contains(Permissions::MANAGE_THREADS)
+    }
+
+    /// For what its owner may do, and whoever manages threads.
+    pub fn require_owner(&self) -> Result<()> {
+        let owns = self.thread.owner_id == self.guild.user && !self.guild.is_timed_out();
+        if owns || self.manages() { Ok(()) } else { Err(ErrorCode::MissingPermissions.into()) }
+    }
+
+    pub fn require_awake(&self) -> Result<()> {
+        if self.thread.thread_metadata.archived { Err(ErrorCode::ArchivedThread.into()) } else { Ok(()) }
+    }
 }
 
 /// What everyone may do in their private channels.
@@ -138,7 +189,7 @@ impl<'a> TextAccess<'a> {
 
     pub fn guild(&self) -> Option<&Access<'a>> {
         match &self.venue {
-            Venue::Guild { guild, .. } => Some(guild),
+            Venue::Guild { guild, .. } | Venue::Thread { guild, .. } => Some(guild),
             Venue::Private { .. } => None,
         }
     }
@@ -146,7 +197,7 @@ impl<'a> TextAccess<'a> {
     /// The other one, in a DM: whom to write to takes more than being in it.
     pub fn partner(&self) -> Option<&'a User> {
         match &self.venue {
-            Venue::Guild { .. } => None,
+            Venue::Guild { .. } | Venue::Thread { .. } => None,
             Venue::Private { channel } => channel.partner_of(self.user),
         }
     }
@@ -157,14 +208,35 @@ impl<'a> TextAccess<'a> {
     }
 
     pub fn is_timed_out(&self) -> bool {
-        let standing = self.guild().and_then(|guild| guild.state.standing(guild.user, guild.now_ms));
-        standing.is_some_and(|standing| standing.is_timed_out)
+        self.guild().is_some_and(Access::is_timed_out)
     }
 
     /// What it takes to write here.
     pub fn sending(&self) -> Permissions {
         match &self.venue {
             Venue::Guild { .. } | Venue::Private { .. } => Permissions::SEND_MESSAGES,
+            Venue::Thread { .. } => Permissions::SEND_MESSAGES_IN_THREADS,
+        }
+    }
+
+    /// Refuses to write in a thread that is locked, unless the caller manages threads. An archived one wakes up by a message.
+    pub fn require_unlocked(&self) -> Result<()> {
+        match &self.venue {
+            Venue::Thread { thread, .. }
+                if thread.thread_metadata.locked && !self.permissions.contains(Permissions::MANAGE_THREADS) =>
+            {
+                let is_archived = thread.thread_metadata.archived;
+                Err(if is_archived { ErrorCode::ArchivedThread } else { ErrorCode::ThreadLocked }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to change what is in an archived thread.
+    pub fn require_awake(&self) -> Result<()> {
+        match &self.venue {
+            Venue::Thread { thread, .. } if thread.thread_metadata.archived => Err(ErrorCode::ArchivedThread.into()),
+            _ => Ok(()),
         }
     }
 
@@ -173,6 +245,7 @@ impl<'a> TextAccess<'a> {
         let seconds = match &self.venue {
             Venue::Guild { channel, .. } => channel.rate_limit_per_user,
             Venue::Private { .. } => 0,
+            Venue::Thread { thread, .. } => thread.rate_limit_per_user,
         };
         let is_exempt = [Permissions::BYPASS_SLOWMODE, Permissions::MANAGE_MESSAGES, Permissions::MANAGE_CHANNELS]
             .into_iter()
@@ -185,6 +258,7 @@ impl<'a> TextAccess<'a> {
         match &self.venue {
             Venue::Guild { guild, .. } => Mentionable::Guild(guild.state),
             Venue::Private { channel } => Mentionable::Private(&channel.recipients),
+            Venue::Thread { guild, thread, .. } => Mentionable::Thread(guild.state, thread.parent_id),
         }
     }
 }
@@ -228,12 +302,48 @@ impl App {
                 })
                 .await;
         }
-        self.in_channel(caller, id, |ChannelAccess { guild, channel, permissions }| {
+        let guild = self.hub().channel_guild(id).await.ok_or(ErrorCode::UnknownChannel)?;
+        let asleep = self.archived_thread(caller, guild, id).await?;
+        self.in_guild(caller, guild, |access| {
+            let user = access.user;
+            if access.state.channel(id).is_none() {
+                let ThreadAccess { guild, thread, permissions, .. } = access.thread(id, asleep.as_ref())?;
+                return ask(TextAccess { user, channel_id: id, permissions, venue: Venue::Thread { guild, thread } });
+            }
+            let ChannelAccess { guild, channel, permissions } = access.channel(id)?;
             if !channel.kind.holds_messages() {
                 return Err(ErrorCode::NotATextChannel.into());
             }
-            ask(TextAccess { user: guild.user, channel_id: id, permissions, venue: Venue::Guild { guild, channel } })
+            ask(TextAccess { user, channel_id: id, permissions, venue: Venue::Guild { guild, channel } })
         })
         .await
+    }
+
+    /// Asks about a thread that the caller may see.
+    pub async fn in_thread<R>(&self, caller: &Caller, id: ChannelId, ask: impl FnOnce(ThreadAccess) -> Result<R>) -> Result<R> {
+        let guild = self.hub().channel_guild(id).await.ok_or(ErrorCode::UnknownChannel)?;
+        let asleep = self.archived_thread(caller, guild, id).await?;
+        self.in_guild(caller, guild, |access| {
+            if access.state.channel(id).is_some() {
+                access.channel(id)?;
+                return Err(ErrorCode::WrongChannelType.into());
+            }
+            ask(access.thread(id, asleep.as_ref())?)
+        })
+        .await
+    }
+
+    /// Whether it is a thread, archived or not.
+    pub async fn is_thread(&self, id: ChannelId) -> bool {
+        match self.hub().channel_guild(id).await {
+            Some(guild) => !self.hub().with_guild(guild, |state| state.channel(id).is_some()).await.unwrap_or(true),
+            None => false,
+        }
+    }
+
+    /// What the store knows of a channel of the guild that is not in memory.
+    async fn archived_thread(&self, caller: &Caller, guild: GuildId, id: ChannelId) -> Result<Option<FoundThread>> {
+        let is_known = self.hub().with_guild(guild, |state| state.channel(id).is_some() || state.thread(id).is_some()).await;
+        if is_known.unwrap_or(true) { Ok(None) } else { Ok(self.store().find_thread(id, caller.id()).await?) }
     }
 }

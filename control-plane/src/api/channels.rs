@@ -1,4 +1,4 @@
-//! Channels of a guild.
+//! Channels of a guild. Threads are reached by the same paths, and leave for [`threads`].
 
 use super::access::Access;
 use super::body::{Body, Caller, Ids, Json as AnyJson, Query};
@@ -7,13 +7,14 @@ use super::form::{Errors, Form, Patch, Shape, read_with};
 use super::overwrites::{check_changes, read_overwrites};
 use super::private_channels;
 use super::routes::{Routes, get};
+use super::threads;
 use crate::app::App;
 use crate::audit::By;
 use crate::store::Conflict;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use guildhall_protocol::model::{Channel, ChannelType, Overwrite, PrivateChannel};
+use guildhall_protocol::model::{Channel, ChannelType, Overwrite, PrivateChannel, Thread};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,10 +24,10 @@ use serde_json::json;
 pub const BITRATE: u32 = 64_000;
 /// The highest bitrate that a channel may ask its clients for; Opus gains nothing above.
 const MOST_BITRATE: i64 = 384_000;
-const NAME: std::ops::RangeInclusive<usize> = 1..=100;
+pub const NAME: std::ops::RangeInclusive<usize> = 1..=100;
 const TOPIC: std::ops::RangeInclusive<usize> = 0..=1024;
 /// Slowmode, seconds: up to six hours.
-const SLOWMODE: std::ops::RangeInclusive<i64> = 0..=21_600;
+pub const SLOWMODE: std::ops::RangeInclusive<i64> = 0..=21_600;
 /// Positions are small numbers; one as large as this is a mistake.
 const POSITION: std::ops::RangeInclusive<i64> = 0..=10_000;
 
@@ -56,7 +57,7 @@ impl Shape for Settings {
         let number = |key, range| form.integer(key, range).value().map(|number| number as u32);
         Self {
             name: form.text("name", NAME),
-            kind: form.choice("type", &[0, 2, 4, 5, 13]).value().and_then(|number| ChannelType::from_number(number as u8)),
+            kind: form.choice("type", &[0, 2, 4, 5, 13, 15]).value().and_then(|number| ChannelType::from_number(number as u8)),
             topic: form.text("topic", TOPIC),
             position: form.integer("position", POSITION).value().map(|position| position as i32),
             parent_id: form.id("parent_id"),
@@ -74,11 +75,12 @@ impl Shape for Settings {
 struct Edit {
     settings: Settings,
     group: private_channels::Edit,
+    thread: threads::Edit,
 }
 
 impl Shape for Edit {
     fn read(form: &Form) -> Self {
-        Self { settings: Settings::read(form), group: private_channels::Edit::read(form) }
+        Self { settings: Settings::read(form), group: private_channels::Edit::read(form), thread: threads::Edit::read(form) }
     }
 }
 
@@ -234,11 +236,15 @@ async fn reorder(
 enum Shown {
     Guild(Box<Channel>),
     Private(PrivateChannel),
+    Thread(Box<Thread>),
 }
 
 async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ChannelId>) -> Result<Json<Shown>> {
     if app.hub().is_private(id).await {
         return Ok(Json(Shown::Private(private_channels::show(&app, &caller, id).await?)));
+    }
+    if app.is_thread(id).await {
+        return Ok(Json(Shown::Thread(threads::show(&app, &caller, id).await?)));
     }
     Ok(Json(Shown::Guild(app.in_channel(&caller, id, |access| Ok(Box::new(access.channel.clone()))).await?)))
 }
@@ -248,10 +254,13 @@ async fn edit(
     caller: Caller,
     by: By,
     Ids(id): Ids<ChannelId>,
-    Body(Edit { settings: edit, group }): Body<Edit>,
+    Body(Edit { settings: edit, group, thread }): Body<Edit>,
 ) -> Result<Json<Shown>> {
     if app.hub().is_private(id).await {
         return Ok(Json(Shown::Private(private_channels::edit(&app, &caller, id, group).await?)));
+    }
+    if app.is_thread(id).await {
+        return Ok(Json(Shown::Thread(threads::edit(&app, &caller, by, id, thread).await?)));
     }
     app.in_channel(&caller, id, |access| {
         access.require(Permissions::MANAGE_CHANNELS)?;
@@ -306,6 +315,9 @@ async fn delete(
 ) -> Result<Json<Shown>> {
     if app.hub().is_private(id).await {
         return Ok(Json(Shown::Private(private_channels::leave(&app, &caller, id, leave).await?)));
+    }
+    if app.is_thread(id).await {
+        return Ok(Json(Shown::Thread(threads::delete(&app, &caller, by, id).await?)));
     }
     app.in_channel(&caller, id, |access| access.require(Permissions::MANAGE_CHANNELS)).await?;
     let deleted = app.store().delete_channel(by, id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;

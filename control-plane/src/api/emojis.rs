@@ -163,12 +163,7 @@ async fn edit(
     Ok(Json(app.store().change_emoji(by, guild, id, change).await.refine(GONE)?))
 }
 
-async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    by: By,
-    Ids((guild, id)): Ids<(GuildId, EmojiId)>,
-) -> Result<StatusCode> {
+async fn delete(State(app): State<App>, caller: Caller, by: By, Ids((guild, id)): Ids<(GuildId, EmojiId)>) -> Result<StatusCode> {
     require(&app, &caller, guild, id, &[]).await?;
     app.store().delete_emoji(by, guild, id).await.refine(GONE)?;
     Ok(StatusCode::NO_CONTENT)

@@ -61,7 +61,11 @@ impl From<StoreError> for ApiError {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "There is no room left for more files: delete some of yours, or ask whoever runs this server for more",
             ),
-            StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::Full) => ErrorCode::NotFound.into(),
+            StoreError::Conflict(Conflict::Missing | Conflict::AlreadyMember | Conflict::AlreadyThere | Conflict::Full) => {
+                ErrorCode::NotFound.into()
+            }
+            StoreError::Conflict(Conflict::Archived) => ErrorCode::ArchivedThread.into(),
+            StoreError::Conflict(Conflict::TooManyThreads) => ErrorCode::TooManyThreads.into(),
             StoreError::Conflict(Conflict::Owner) => ErrorCode::OwnsGuilds.into(),
             StoreError::Conflict(Conflict::System) => ErrorCode::SystemMessage.into(),
             StoreError::Busy | StoreError::NotCommitted => ErrorCode::Unavailable.into(),

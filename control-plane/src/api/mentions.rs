@@ -3,7 +3,7 @@
 use super::form::{Form, Patch};
 use crate::guild::State;
 use guildhall_protocol::model::{Role, User};
-use guildhall_protocol::{Permissions, RoleId, UserId};
+use guildhall_protocol::{ChannelId, Permissions, RoleId, UserId};
 
 /// Ids in each list of `allowed_mentions` (COMPAT §10.6). A text of 2000 characters holds no more mentions than that.
 const MOST: usize = 100;
@@ -132,6 +132,8 @@ pub enum Mentionable<'a> {
     Guild(&'a State),
     /// The recipients of a private channel.
     Private(&'a [User]),
+    /// Those who may see the channel that a thread is in: a mention makes them members of it.
+    Thread(&'a State, ChannelId),
 }
 
 impl Mentionable<'_> {
@@ -139,12 +141,17 @@ impl Mentionable<'_> {
         match self {
             Self::Guild(guild) => Some(&guild.member(id)?.user),
             Self::Private(recipients) => recipients.iter().find(|user| user.id == id),
+            Self::Thread(guild, parent) => {
+                // A timeout takes no right to see, so the time does not matter.
+                let may_see = guild.channel_permissions(id, *parent, 0).contains(Permissions::VIEW_CHANNEL);
+                may_see.then_some(&guild.member(id)?.user)
+            }
         }
     }
 
     fn role(&self, id: RoleId) -> Option<&Role> {
         match self {
-            Self::Guild(guild) => guild.role(id),
+            Self::Guild(guild) | Self::Thread(guild, _) => guild.role(id),
             Self::Private(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use super::error::Result;
 use super::form::{Errors, Form, Patch};
 use crate::app::App;
 use crate::files::data_uri::{self, DataUriError};
-use crate::files::{PATIENCE_MS, pictures, picture_path};
+use crate::files::{PATIENCE_MS, picture_path, pictures};
 use guildhall_protocol::{ErrorCode, Snowflake};
 
 /// Bytes of a picture.

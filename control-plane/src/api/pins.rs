@@ -5,6 +5,7 @@ use super::error::{Refine, Result};
 use super::form::{Form, Shape};
 use super::routes::{Routes, get, put};
 use crate::app::App;
+use crate::audit::By;
 use crate::store::Conflict;
 use axum::Json;
 use axum::extract::State;
@@ -47,7 +48,7 @@ impl Shape for List {
 }
 
 /// A moment as Unix milliseconds.
-fn moment(form: &Form, key: &str) -> Option<u64> {
+pub fn moment(form: &Form, key: &str) -> Option<u64> {
     let text = form.text(key, 0..=64).value()?;
     let moment = parse_timestamp(&text);
     if moment.is_none() {
@@ -87,24 +88,36 @@ async fn read(app: &App, caller: &Caller, channel: ChannelId, before: Option<u64
     if may_read { Ok(app.store().pins(channel, before, limit).await?) } else { Ok((Vec::new(), false)) }
 }
 
-async fn pin(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<StatusCode> {
+async fn pin(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids((channel, id)): Ids<(ChannelId, MessageId)>,
+) -> Result<StatusCode> {
     let (guild, member) = app
         .in_text_channel(&caller, channel, |access| {
             access.require(Permissions::PIN_MESSAGES | Permissions::READ_MESSAGE_HISTORY)?;
+            access.require_awake()?;
             Ok((access.guild_id(), access.member().map(partial_member)))
         })
         .await?;
-    app.store().pin_message(guild, channel, id, caller.user.clone(), member).await.refine(MEANINGS)?;
+    app.store().pin_message(by, guild, channel, id, caller.user.clone(), member).await.refine(MEANINGS)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn unpin(State(app): State<App>, caller: Caller, Ids((channel, id)): Ids<(ChannelId, MessageId)>) -> Result<StatusCode> {
+async fn unpin(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids((channel, id)): Ids<(ChannelId, MessageId)>,
+) -> Result<StatusCode> {
     let guild = app
         .in_text_channel(&caller, channel, |access| {
             access.require(Permissions::PIN_MESSAGES | Permissions::READ_MESSAGE_HISTORY)?;
+            access.require_awake()?;
             Ok(access.guild_id())
         })
         .await?;
-    app.store().unpin_message(guild, channel, id).await.refine(MEANINGS)?;
+    app.store().unpin_message(by, guild, channel, id).await.refine(MEANINGS)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -92,6 +92,7 @@ async fn add(
 ) -> Result<StatusCode> {
     let (key, may_begin) = key_of(&app, &caller, message, emoji, |access| {
         access.require(Permissions::READ_MESSAGE_HISTORY)?;
+        access.require_awake()?;
         // Joining in takes no permission that a timeout could take away, so a timeout is asked for by itself.
         if access.is_timed_out() && !access.permissions.contains(Permissions::ADD_REACTIONS) {
             return Err(ErrorCode::MissingPermissions.into());

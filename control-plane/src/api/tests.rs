@@ -20,6 +20,7 @@ mod reference;
 mod search;
 mod settings;
 mod shapes;
+mod threads;
 mod transport;
 mod voice_states;
 mod webhooks;

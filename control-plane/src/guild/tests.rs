@@ -19,6 +19,7 @@ fn state() -> State {
     ];
     State::new(Snapshot {
         guild,
+        threads: Vec::new(),
         channels: vec![channel(HALL, Vec::new()), channel(VAULT, vault)],
         members: vec![member(OWNER, &[]), member(ANN, &[KEEPER]), member(BOB, &[])],
         seq: 7,

@@ -1,7 +1,7 @@
 //! Who sees a channel, and which channels someone sees: resolved once per class of equal roles.
 
-use super::State;
-use guildhall_protocol::model::{Channel, Overwrite, OverwriteKind};
+use super::{Active, State};
+use guildhall_protocol::model::{Channel, Overwrite, OverwriteKind, Thread};
 use guildhall_protocol::{ChannelId, Permissions, UserId};
 use std::sync::Arc;
 
@@ -9,7 +9,10 @@ use std::sync::Arc;
 /// outlive a role or overwrite change.
 pub struct Viewers<'a> {
     state: &'a State,
+    /// A thread is viewed with the rights in its parent.
     channel: Option<&'a Channel>,
+    /// Set for a private thread: who is in it. `None` inside: nobody is known to be.
+    insiders: Option<Option<&'a Active>>,
     needed: Permissions,
     by_class: Vec<Option<bool>>,
 }
@@ -17,10 +20,30 @@ pub struct Viewers<'a> {
 impl<'a> Viewers<'a> {
     /// Nobody views a channel that does not exist.
     pub fn of(state: &'a State, channel: ChannelId, needed: Permissions) -> Self {
-        Self { state, channel: state.channel(channel), needed, by_class: vec![None; state.classes.len()] }
+        match state.thread(channel) {
+            Some(active) => Self::of_thread(state, &active.thread, needed),
+            None => {
+                Self { state, channel: state.channel(channel), insiders: None, needed, by_class: vec![None; state.classes.len()] }
+            }
+        }
+    }
+
+    /// Also of a thread that is archived.
+    pub fn of_thread(state: &'a State, thread: &Thread, needed: Permissions) -> Self {
+        let insiders = thread.is_private().then(|| state.thread(thread.id));
+        Self { state, channel: state.channel(thread.parent_id), insiders, needed, by_class: vec![None; state.classes.len()] }
     }
 
     pub fn include(&mut self, user: UserId) -> bool {
+        self.include_in_channel(user) && self.insiders.is_none_or(|insiders| self.is_inside(user, insiders))
+    }
+
+    fn is_inside(&self, user: UserId, insiders: Option<&Active>) -> bool {
+        insiders.is_some_and(|active| active.members.contains_key(&user))
+            || self.channel.is_some_and(|parent| self.state.manages_threads(user, parent.id))
+    }
+
+    fn include_in_channel(&mut self, user: UserId) -> bool {
         let (Some(channel), Some(seat)) = (self.channel, self.state.members.get(&user)) else {
             return false;
         };

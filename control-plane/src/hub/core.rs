@@ -297,6 +297,7 @@ impl Core {
         }
         let room = Room::new(snapshot);
         self.channels.extend(room.state.channels().map(|channel| (channel.id, id)));
+        self.channels.extend(room.state.threads().map(|active| (active.thread.id, id)));
         let online: Vec<UserId> = self.accounts.keys().copied().filter(|user| room.state.is_member(*user)).collect();
         self.rooms.insert(id, room);
         for user in online {

@@ -5,6 +5,7 @@
 
 use super::core::{Core, Missing, Moment};
 use super::seats::{Room, Seat};
+use super::threads;
 use crate::event::{Committed, Event, Topic};
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Viewers, Views};
@@ -17,8 +18,15 @@ use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The channels that each user with a session here sees.
-type Seen = HashMap<UserId, Arc<[ChannelId]>>;
+/// What each user with a session here sees.
+type Seen = HashMap<UserId, Sight>;
+
+#[derive(PartialEq)]
+struct Sight {
+    channels: Arc<[ChannelId]>,
+    /// Private threads; the others are seen with their channels.
+    private: Vec<ChannelId>,
+}
 
 /// An object with the guild it belongs to, as member and message events nest it.
 #[derive(Serialize)]
@@ -137,6 +145,10 @@ impl Core {
             }
             Event::ChannelUpdate { ref channel } => self.channel_update(channel, &event, at),
             Event::ChannelDelete { ref channel } => self.channel_delete(channel, &event, at),
+            Event::ThreadCreate { ref thread, .. } => self.thread_create(thread, &event),
+            Event::ThreadUpdate { ref thread, .. } => self.thread_update(thread, &event),
+            Event::ThreadDelete { ref thread } => self.thread_delete(thread, &event),
+            Event::ThreadMembersUpdate { .. } => self.thread_members_update(&event),
             Event::RoleCreate { guild_id, ref role } => {
                 self.apply(guild_id, &event);
                 self.tell_role(guild_id, "GUILD_ROLE_CREATE", role);
@@ -181,11 +193,17 @@ impl Core {
             }
             Event::MessageUpdate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_UPDATE", *message),
             Event::MessageDelete { guild_id, channel_id, message_id } => {
+                if let Some(guild) = guild_id {
+                    self.apply(guild, &event);
+                }
                 let d = json!({ "id": message_id, "channel_id": channel_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE", &d);
             }
-            Event::MessageDeleteBulk { guild_id, channel_id, message_ids } => {
-                let d = json!({ "ids": message_ids as Vec<MessageId>, "channel_id": channel_id, "guild_id": guild_id });
+            Event::MessageDeleteBulk { guild_id, channel_id, ref message_ids } => {
+                if let Some(guild) = guild_id {
+                    self.apply(guild, &event);
+                }
+                let d = json!({ "ids": message_ids as &Vec<MessageId>, "channel_id": channel_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE_BULK", &d);
             }
             Event::ReactionAdd { guild_id, channel_id, message_id, user_id, author_id, emoji } => {
@@ -239,7 +257,7 @@ impl Core {
         }
     }
 
-    fn apply(&mut self, guild: GuildId, event: &Event) {
+    pub(super) fn apply(&mut self, guild: GuildId, event: &Event) {
         if let Some(room) = self.rooms.get_mut(&guild) {
             room.state.apply(event);
         }
@@ -260,12 +278,19 @@ impl Core {
         let mut views = Views::of(&room.state);
         let mut seen = Seen::with_capacity(room.seats.len());
         for seat in &room.seats {
-            seen.entry(seat.user_id).or_insert_with(|| views.seen_by(seat.user_id));
+            seen.entry(seat.user_id).or_insert_with(|| {
+                let channels = views.seen_by(seat.user_id);
+                let threads = room.state.threads_seen_by(seat.user_id, |parent| channels.contains(&parent));
+                let private = threads.iter().map(|active| &active.thread).filter(|thread| thread.is_private());
+                let private = private.map(|thread| thread.id).collect();
+                Sight { channels, private }
+            });
         }
         seen
     }
 
-    /// CHANNEL_CREATE for what a user sees now and did not before (with who is in it), CHANNEL_DELETE for the reverse. A
+    /// CHANNEL_CREATE for what a user sees now and did not before (with who is in it and its threads), CHANNEL_DELETE for the
+    /// reverse; the same for private threads of channels that stay. A
     /// channel that is gone altogether has told so itself.
     fn tell_flips(&mut self, guild: GuildId, before: &Seen) {
         let after = self.seen_in(guild);
@@ -277,7 +302,8 @@ impl Core {
             if before == after {
                 continue;
             }
-            for channel in after.iter().filter(|id| !before.contains(id)).filter_map(|id| room.state.channel(*id)) {
+            let gained: Vec<ChannelId> = after.channels.iter().filter(|id| !before.channels.contains(id)).copied().collect();
+            for channel in gained.iter().filter_map(|id| room.state.channel(*id)) {
                 for (index, dispatch) in
                     appeared.entry(channel.id).or_insert_with(|| appearance(room, channel)).iter().enumerate()
                 {
@@ -286,7 +312,21 @@ impl Core {
                     }
                 }
             }
-            for channel in before.iter().filter(|id| !after.contains(id)).filter_map(|id| room.state.channel(*id)) {
+            if let Some(sync) = (!gained.is_empty()).then(|| threads::list_sync(room, seat, &gained)).flatten() {
+                seat.push(&sync, &mut self.lost);
+            }
+            for active in after.private.iter().filter(|id| !before.private.contains(id)).filter_map(|id| room.state.thread(*id)) {
+                if !gained.contains(&active.thread.parent_id) {
+                    seat.push(&threads::appeared(seat.user_id, active), &mut self.lost);
+                }
+            }
+            for active in before.private.iter().filter(|id| !after.private.contains(id)).filter_map(|id| room.state.thread(*id)) {
+                if after.channels.contains(&active.thread.parent_id) {
+                    seat.push(&threads::gone(&active.thread), &mut self.lost);
+                }
+            }
+            let missed = before.channels.iter().filter(|id| !after.channels.contains(id));
+            for channel in missed.filter_map(|id| room.state.channel(*id)) {
                 let dispatch = vanished.entry(channel.id).or_insert_with(|| Dispatch::new("CHANNEL_DELETE", channel));
                 seat.push(dispatch, &mut self.lost);
             }

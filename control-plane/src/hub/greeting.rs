@@ -3,6 +3,7 @@
 use super::core::{Account, Admission, Core, Session};
 use super::private::Belongings;
 use super::seats::Room;
+use super::threads::Told;
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::Viewers;
 use guildhall_protocol::gateway::Intents;
@@ -68,7 +69,7 @@ struct GuildCreate<'a> {
     voice_states: Vec<&'a VoiceState>,
     members: Vec<&'a Member>,
     channels: Vec<&'a Channel>,
-    threads: Empty,
+    threads: Vec<Told<'a>>,
     presences: Vec<Value>,
     stage_instances: Empty,
     guild_scheduled_events: Empty,
@@ -85,6 +86,8 @@ impl Core {
         let is_listed = |voice: &&VoiceState| channels.iter().any(|channel| Some(channel.id) == voice.channel_id);
         let wants_voice = session.intents.contains(Intents::GUILD_VOICE_STATES);
         let voice_states: Vec<&VoiceState> = state.voice_states().filter(|_| wants_voice).filter(is_listed).collect();
+        let threads = state.threads_seen_by(user, |parent| channels.iter().any(|channel| channel.id == parent));
+        let threads = threads.into_iter().map(|active| Told::to(user, active)).collect();
         let members = self.listed_members(session, room);
         let wants_presences = session.intents.contains(Intents::GUILD_PRESENCES);
         let presences =
@@ -101,7 +104,7 @@ impl Core {
                 presences: presences.collect(),
                 members,
                 channels,
-                threads: [],
+                threads,
                 stage_instances: [],
                 guild_scheduled_events: [],
                 soundboard_sounds: [],

@@ -55,7 +55,7 @@ pub fn snapshot(id: GuildId, members: Vec<Member>) -> Snapshot {
     } else {
         Vec::new()
     };
-    Snapshot { guild, channels, members, seq: 0 }
+    Snapshot { guild, channels, threads: Vec::new(), members, seq: 0 }
 }
 
 impl World {

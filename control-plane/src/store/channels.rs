@@ -2,6 +2,7 @@
 
 use super::guilds::{find_guild, update_guild};
 use super::roles::roles_of;
+use super::threads::delete_threads_of;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::Event;
@@ -47,10 +48,10 @@ fn overwrite_of(row: &SqliteRow) -> Result<Overwrite> {
     })
 }
 
-/// The guild's channels with their overwrites, in id order.
+/// The guild's channels with their overwrites, in id order. Threads are not among them.
 pub(super) async fn channels_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Channel>> {
     let overwrites = sqlx::query(
-        "SELECT o.* FROM channels c JOIN overwrites o ON o.channel_id = c.id WHERE c.guild_id = $1 ORDER BY o.channel_id, o.target_id",
+        "SELECT o.* FROM channels c JOIN overwrites o ON o.channel_id = c.id WHERE c.guild_id = $1 AND c.kind NOT IN (10, 11, 12) ORDER BY o.channel_id, o.target_id",
     )
     .bind(guild.to_sql())
     .fetch_all(&mut *connection)
@@ -61,7 +62,7 @@ pub(super) async fn channels_of(connection: &mut SqliteConnection, guild: GuildI
     }
     let rows = sqlx::query(
         "SELECT c.*, (SELECT max(m.id) FROM messages m WHERE m.channel_id = c.id) AS last_message_id \
-         FROM channels c WHERE c.guild_id = $1 ORDER BY c.id",
+         FROM channels c WHERE c.guild_id = $1 AND c.kind NOT IN (10, 11, 12) ORDER BY c.id",
     )
     .bind(guild.to_sql())
     .fetch_all(connection)
@@ -77,7 +78,7 @@ pub(super) async fn channels_of(connection: &mut SqliteConnection, guild: GuildI
 
 async fn find_channel(connection: &mut SqliteConnection, id: ChannelId) -> Result<Option<Channel>> {
     let row = sqlx::query(
-        "SELECT c.*, (SELECT max(m.id) FROM messages m WHERE m.channel_id = c.id) AS last_message_id FROM channels c WHERE c.id = $1",
+        "SELECT c.*, (SELECT max(m.id) FROM messages m WHERE m.channel_id = c.id) AS last_message_id FROM channels c WHERE c.id = $1 AND c.kind NOT IN (10, 11, 12)",
     )
     .bind(id.to_sql())
     .fetch_optional(&mut *connection)
@@ -227,10 +228,11 @@ impl Store {
     pub async fn create_channel(&self, by: By, channel: Channel) -> Result<Channel> {
         self.write(move |tx| {
             Box::pin(async move {
-                let count: i64 = sqlx::query_scalar("SELECT count(*) FROM channels WHERE guild_id = $1")
-                    .bind(channel.guild_id.to_sql())
-                    .fetch_one(tx.sql())
-                    .await?;
+                let count: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM channels WHERE guild_id = $1 AND kind NOT IN (10, 11, 12)")
+                        .bind(channel.guild_id.to_sql())
+                        .fetch_one(tx.sql())
+                        .await?;
                 if count >= CHANNELS as i64 {
                     return Err(Conflict::Full.into());
                 }
@@ -296,6 +298,7 @@ impl Store {
                 {
                     update_channel(tx, &child, &Channel { parent_id: None, ..child.clone() }).await?;
                 }
+                delete_threads_of(tx, id).await?;
                 sqlx::query("INSERT INTO graves (channel_id) VALUES ($1)").bind(id.to_sql()).execute(tx.sql()).await?;
                 sqlx::query("DELETE FROM channels WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 tx.emit(Event::ChannelDelete { channel: Box::new(channel.clone()) }).await?;

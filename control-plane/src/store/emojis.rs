@@ -36,10 +36,8 @@ fn emoji_of(row: &SqliteRow) -> Result<StoredEmoji> {
 
 /// The guild's emojis, oldest first.
 pub(super) async fn emojis_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Emoji>> {
-    let rows = sqlx::query("SELECT * FROM emojis WHERE guild_id = $1 ORDER BY id")
-        .bind(guild.to_sql())
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query("SELECT * FROM emojis WHERE guild_id = $1 ORDER BY id").bind(guild.to_sql()).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(emoji_of(row)?.emoji)).collect()
 }
 

@@ -5,6 +5,7 @@ use super::channels::{channels_of, insert_channel};
 use super::emojis::emojis_of;
 use super::members::{insert_member, members_of};
 use super::roles::{insert_role, roles_of};
+use super::threads::active_threads_of;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
@@ -126,6 +127,7 @@ impl Store {
         let mut connection = self.snapshot().await?;
         let Some(guild) = find_guild(&mut connection, id).await? else { return Ok(None) };
         let channels = channels_of(&mut connection, id).await?;
+        let threads = active_threads_of(&mut connection, id).await?;
         let members = members_of(&mut connection, id).await?;
         let (kind, topic) = Topic::Guild(id).to_sql();
         let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM topics WHERE kind = $1 AND id = $2")
@@ -133,7 +135,7 @@ impl Store {
             .bind(topic)
             .fetch_optional(&mut *connection)
             .await?;
-        Ok(Some(Snapshot { guild, channels, members, seq: seq.unwrap_or(0) as u64 }))
+        Ok(Some(Snapshot { guild, channels, threads, members, seq: seq.unwrap_or(0) as u64 }))
     }
 
     /// The guilds that the user is a member of, oldest first.

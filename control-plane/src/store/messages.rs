@@ -6,12 +6,13 @@
 use super::attachments::{FileChange, claim, release};
 use super::private_channels::reopen;
 use super::read_states::note_message;
+use super::threads::{self, THREAD_STARTER, find_thread};
 use super::users::{find_user, user_of};
 use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
-use guildhall_protocol::model::{AuditAction, Message, MessageReference, User, timestamp};
+use guildhall_protocol::model::{AuditAction, HAS_THREAD, Message, MessageReference, User, timestamp};
 use guildhall_protocol::{ApplicationId, AttachmentId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,7 @@ fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
         interaction_metadata: interaction.metadata,
         interaction: interaction.deprecated,
         message_snapshots: from_json(row, "snapshots")?,
+        thread: None,
         reactions: Vec::new(),
     };
     Ok((message, from_json(row, "mentions")?))
@@ -147,12 +149,15 @@ async fn complete(connection: &mut SqliteConnection, rows: &[SqliteRow], with_re
             message.mentions.extend(users[&id].clone());
         }
         if with_referenced
-            && message.kind == REPLY
+            && matches!(message.kind, REPLY | THREAD_STARTER)
             && let Some(reference) = message.message_reference
+            && let Some(original) = reference.message_id
         {
             let channel = reference.channel_id.unwrap_or(message.channel_id);
-            message.referenced_message =
-                Some(Box::pin(find(connection, channel, reference.message_id, false)).await?.map(Box::new));
+            message.referenced_message = Some(Box::pin(find(connection, channel, original, false)).await?.map(Box::new));
+        }
+        if message.flags & HAS_THREAD != 0 {
+            message.thread = find_thread(connection, ChannelId(message.id.0)).await?.map(Box::new);
         }
         messages.push(message);
     }
@@ -183,7 +188,10 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     if guild_id.is_none() {
         reopen(tx, message.channel_id).await?;
     }
-    message.id = tx.make_id();
+    // The first message of a post has its thread's id.
+    if message.id == MessageId::default() {
+        message.id = tx.make_id();
+    }
     message.timestamp = timestamp(message.id.0.unix_ms());
     let seq = tx.next_seq(Topic::Channel(message.channel_id)).await?;
     let mentions: Vec<UserId> = message.mentions.iter().map(|user| user.id).collect();
@@ -196,7 +204,8 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
          embeds, reference, attachments, components, webhook_id, author_name, author_avatar, application_id, interaction, snapshots) \
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21 \
          WHERE EXISTS (SELECT 1 FROM channels WHERE id = $1) \
-         OR EXISTS (SELECT 1 FROM recipients WHERE channel_id = $1 AND user_id = $4)",
+         OR EXISTS (SELECT 1 FROM recipients WHERE channel_id = $1 AND user_id = $4) \
+         RETURNING (SELECT t.is_archived FROM threads t WHERE t.id = channel_id) AS in_archived_thread",
     )
     .bind(message.channel_id.to_sql())
     .bind(message.id.to_sql())
@@ -219,11 +228,12 @@ pub(super) async fn insert_message(tx: &mut Tx<'_>, new: NewMessage) -> Result<M
     .bind(message.application_id.map(ApplicationId::to_sql))
     .bind(has_interaction.then(|| serde_json::to_string(&interaction)).transpose()?)
     .bind(to_json(&message.message_snapshots)?)
-    .execute(tx.sql())
+    .fetch_optional(tx.sql())
     .await?;
-    if inserted.rows_affected() == 0 {
-        // The channel was deleted, or its author left the group, between the permission check and the write.
-        return Err(Conflict::Missing.into());
+    // The channel was deleted, or its author left the group, between the permission check and the write.
+    let inserted = inserted.ok_or(Conflict::Missing)?;
+    if let Some(is_archived) = inserted.try_get::<Option<bool>, _>("in_archived_thread")? {
+        threads::on_message(tx, &message, is_archived).await?;
     }
     claim(tx, message.channel_id, message.id, &files).await?;
     let event = Message { guild_id, member, ..message.clone() };
@@ -259,22 +269,58 @@ async fn claim_nonce(tx: &mut Tx<'_>, message: &Message, nonce: &str) -> Result<
     Ok(Some(MessageId::from_sql(before)))
 }
 
+/// Deletes those of the messages that exist; which these were, and whose. A thread's first message stays as long as the thread.
+async fn delete_existing(tx: &mut Tx<'_>, channel: ChannelId, ids: Vec<MessageId>) -> Result<Vec<(MessageId, UserId)>> {
+    let mut deleted = Vec::with_capacity(ids.len());
+    let mut is_thread = false;
+    for id in ids {
+        let row = sqlx::query(
+            "DELETE FROM messages WHERE channel_id = $1 AND id = $2 AND kind <> $3 \
+             RETURNING author_id, EXISTS (SELECT 1 FROM threads t WHERE t.id = channel_id) AS is_in_thread",
+        )
+        .bind(channel.to_sql())
+        .bind(id.to_sql())
+        .bind(THREAD_STARTER)
+        .fetch_optional(tx.sql())
+        .await?;
+        if let Some(row) = row {
+            is_thread = row.try_get("is_in_thread")?;
+            deleted.push((id, UserId::from_sql(row.try_get("author_id")?)));
+        }
+    }
+    if is_thread {
+        threads::on_deleted(tx, channel, &ids_of(&deleted)).await?;
+    }
+    Ok(deleted)
+}
+
+fn ids_of(messages: &[(MessageId, UserId)]) -> Vec<MessageId> {
+    messages.iter().map(|(id, _)| *id).collect()
+}
+
 /// The author's messages of the last seconds, in every channel of the guild: what a ban may take along.
 pub(super) async fn delete_recent_of(tx: &mut Tx<'_>, guild_id: GuildId, author: UserId, seconds: u64) -> Result<()> {
-    let channels: Vec<i64> =
-        sqlx::query_scalar("SELECT id FROM channels WHERE guild_id = $1").bind(guild_id.to_sql()).fetch_all(tx.sql()).await?;
-    let since = Snowflake::at(tx.now_ms.saturating_sub(seconds * 1000));
+    let since = Snowflake::at(tx.now_ms.saturating_sub(seconds * 1000)).0 as i64;
+    let channels: Vec<i64> = sqlx::query_scalar(
+        "SELECT c.id FROM channels c LEFT JOIN threads t ON t.id = c.id \
+         WHERE c.guild_id = $1 AND (t.id IS NULL OR t.last_message_id >= $2)",
+    )
+    .bind(guild_id.to_sql())
+    .bind(since)
+    .fetch_all(tx.sql())
+    .await?;
     for channel in channels {
-        let deleted: Vec<i64> =
-            sqlx::query_scalar("DELETE FROM messages WHERE channel_id = $1 AND id >= $2 AND author_id = $3 RETURNING id")
+        let theirs: Vec<i64> =
+            sqlx::query_scalar("SELECT id FROM messages WHERE channel_id = $1 AND id >= $2 AND author_id = $3")
                 .bind(channel)
-                .bind(since.0 as i64)
+                .bind(since)
                 .bind(author.to_sql())
                 .fetch_all(tx.sql())
                 .await?;
-        if !deleted.is_empty() {
-            let message_ids = deleted.into_iter().map(MessageId::from_sql).collect();
-            let channel_id = ChannelId::from_sql(channel);
+        let channel_id = ChannelId::from_sql(channel);
+        let deleted = delete_existing(tx, channel_id, theirs.into_iter().map(MessageId::from_sql).collect()).await?;
+        let message_ids = ids_of(&deleted);
+        if !message_ids.is_empty() {
             tx.emit(Event::MessageDeleteBulk { guild_id: Some(guild_id), channel_id, message_ids }).await?;
         }
     }
@@ -392,13 +438,11 @@ impl Store {
     ) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
-                let author: Option<i64> =
-                    sqlx::query_scalar("DELETE FROM messages WHERE channel_id = $1 AND id = $2 RETURNING author_id")
-                        .bind(channel_id.to_sql())
-                        .bind(message_id.to_sql())
-                        .fetch_optional(tx.sql())
-                        .await?;
-                let author = UserId::from_sql(author.ok_or(Conflict::Missing)?);
+                let deleted = delete_existing(tx, channel_id, vec![message_id]).await?;
+                let Some(&(_, author)) = deleted.first() else {
+                    let is_there = find(tx.sql(), channel_id, message_id, false).await?.is_some();
+                    return Err(if is_there { Conflict::System } else { Conflict::Missing }.into());
+                };
                 tx.emit(Event::MessageDelete { guild_id, channel_id, message_id }).await?;
                 if let Some(guild) = guild_id.filter(|_| by.user.is_some_and(|user| user != author)) {
                     let entry = Entry::new(AuditAction::MESSAGE_DELETE, author).option("channel_id", channel_id);
@@ -420,22 +464,12 @@ impl Store {
     ) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
-                let mut message_ids = Vec::with_capacity(ids.len());
-                for id in ids {
-                    let deleted = sqlx::query("DELETE FROM messages WHERE channel_id = $1 AND id = $2")
-                        .bind(channel_id.to_sql())
-                        .bind(id.to_sql())
-                        .execute(tx.sql())
-                        .await?;
-                    if deleted.rows_affected() > 0 {
-                        message_ids.push(id);
-                    }
-                }
-                let count = message_ids.len();
+                let deleted = delete_existing(tx, channel_id, ids).await?;
+                let count = deleted.len();
                 if count == 0 {
                     return Ok(());
                 }
-                tx.emit(Event::MessageDeleteBulk { guild_id, channel_id, message_ids }).await?;
+                tx.emit(Event::MessageDeleteBulk { guild_id, channel_id, message_ids: ids_of(&deleted) }).await?;
                 if let Some(guild) = guild_id {
                     let entry = Entry::new(AuditAction::MESSAGE_BULK_DELETE, channel_id).option("count", count);
                     tx.audit(guild, &by, entry).await?;

@@ -92,8 +92,7 @@ async fn update_user(tx: &mut Tx<'_>, user: &User) -> Result<()> {
     let before: Option<String> =
         sqlx::query_scalar("SELECT avatar FROM users WHERE id = $1").bind(user.id.to_sql()).fetch_one(tx.sql()).await?;
     replace_picture(tx, "avatars", user.id.into(), before.as_deref(), user.avatar.as_deref()).await?;
-    let updated =
-        sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4, avatar = $5 WHERE id = $1")
+    let updated = sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = $4, avatar = $5 WHERE id = $1")
         .bind(user.id.to_sql())
         .bind(&user.username)
         .bind(key_of(&user.username))

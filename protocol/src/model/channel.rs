@@ -13,6 +13,9 @@ pub enum ChannelType {
     GroupDm,
     Category,
     Announcement,
+    AnnouncementThread,
+    PublicThread,
+    PrivateThread,
     Stage,
     Forum,
 }
@@ -26,6 +29,9 @@ impl ChannelType {
             Self::GroupDm => 3,
             Self::Category => 4,
             Self::Announcement => 5,
+            Self::AnnouncementThread => 10,
+            Self::PublicThread => 11,
+            Self::PrivateThread => 12,
             Self::Stage => 13,
             Self::Forum => 15,
         }
@@ -39,6 +45,9 @@ impl ChannelType {
             3 => Self::GroupDm,
             4 => Self::Category,
             5 => Self::Announcement,
+            10 => Self::AnnouncementThread,
+            11 => Self::PublicThread,
+            12 => Self::PrivateThread,
             13 => Self::Stage,
             15 => Self::Forum,
             _ => return None,
@@ -48,6 +57,10 @@ impl ChannelType {
     /// Whether people connect to it: CONNECT gates everything in it.
     pub const fn is_voice(self) -> bool {
         matches!(self, Self::Voice | Self::Stage)
+    }
+
+    pub const fn is_thread(self) -> bool {
+        matches!(self, Self::AnnouncementThread | Self::PublicThread | Self::PrivateThread)
     }
 
     /// Whether messages can be sent to it (voice and stage channels have a text chat).

@@ -1,6 +1,6 @@
 //! Messages.
 
-use super::{Attachment, Empty, Member, Reaction, User};
+use super::{Attachment, Empty, Member, Reaction, Thread, User};
 use crate::{ApplicationId, ChannelId, GuildId, MessageId, RoleId, WebhookId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ pub enum Nonce {
     Number(i64),
     Text(String),
 }
+
+/// The flag of a message that a thread was started from.
+pub const HAS_THREAD: u32 = 1 << 5;
 
 /// A message as REST and MESSAGE_CREATE / MESSAGE_UPDATE write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +67,9 @@ pub struct Message {
     /// What a forward shows of its original, unchanged by later edits of that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_snapshots: Vec<serde_json::Value>,
+    /// The thread that was started from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Box<Thread>>,
     /// REST reads only: whose `me` would an event say?
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
@@ -74,7 +80,9 @@ pub struct MessageReference {
     /// 0 reply, 1 forward.
     #[serde(default, rename = "type")]
     pub kind: u8,
-    pub message_id: MessageId,
+    /// `None`: a channel as such, as in the news that a thread was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_id: Option<ChannelId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +126,7 @@ impl Message {
             interaction_metadata: None,
             interaction: None,
             message_snapshots: Vec::new(),
+            thread: None,
             reactions: Vec::new(),
         }
     }

@@ -62,7 +62,7 @@ pub fn guild_permissions(standing: &Standing, role_permissions: impl Fn(RoleId) 
     if standing.is_timed_out && !base.contains(Permissions::ADMINISTRATOR) { base & DURING_TIMEOUT } else { base }
 }
 
-/// What the member may do in one channel, with everything that a missing permission takes along.
+/// What the member may do in one channel (in a thread: with the overwrites of its parent), with everything that a missing permission takes along.
 pub fn channel_permissions(
     standing: &Standing,
     role_permissions: impl Fn(RoleId) -> Option<Permissions>,
@@ -121,5 +121,6 @@ fn without_implicit_denials(granted: Permissions, kind: ChannelType) -> Permissi
         // The channel is listed, and that is all: its chat, its settings and its members' moderation need CONNECT.
         return Permissions::VIEW_CHANNEL;
     }
-    if granted.contains(Permissions::SEND_MESSAGES) { granted } else { granted.without(NEEDS_SENDING) }
+    let sending = if kind.is_thread() { Permissions::SEND_MESSAGES_IN_THREADS } else { Permissions::SEND_MESSAGES };
+    if granted.contains(sending) { granted } else { granted.without(NEEDS_SENDING) }
 }

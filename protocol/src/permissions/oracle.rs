@@ -68,7 +68,9 @@ pub fn channel(standing: &Standing, roles: &BTreeMap<RoleId, Permissions>, kind:
         .collect();
 
     // "Denying Send Messages also denies mentioning everyone, TTS, attaching and embedding."
-    if !held.contains("SEND_MESSAGES") {
+    // In a thread that is Send Messages in Threads.
+    let sending = if matches!(kind.number(), 10..=12) { "SEND_MESSAGES_IN_THREADS" } else { "SEND_MESSAGES" };
+    if !held.contains(sending) {
         for name in ["MENTION_EVERYONE", "SEND_TTS_MESSAGES", "ATTACH_FILES", "EMBED_LINKS"] {
             held.remove(name);
         }

@@ -18,7 +18,7 @@ use crate::store::{Conflict, NewMessage, Sent};
 use axum::Json;
 use axum::extract::State;
 use guildhall_protocol::model::{Message, MessageReference, partial_member};
-use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions};
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, UserId};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ impl Posting {
     /// For an account that is in the place; refuses what it may not send there.
     pub fn authorize(draft: &Draft, access: &TextAccess) -> Result<Self> {
         access.require(access.sending())?;
+        access.require_unlocked()?;
         if !draft.embeds.is_empty() {
             access.require(Permissions::EMBED_LINKS)?;
         }
@@ -98,17 +99,12 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
         posting.mentions.users.push(original.author.clone());
     }
     if let Some(per) = posting.slowmode {
-        let limit = Limit { requests: 1, per };
-        let sender = Identity::User(message.author.id);
-        let verdict = app.limiter().take(Instant::now(), sender, SLOWMODE_BUCKET, channel.get(), limit);
-        if !verdict.is_allowed {
-            return Err(ApiError::SlowMode(verdict.reset_after));
-        }
+        check_slowmode(app, message.author.id, channel, per)?;
     }
     let enforced_nonce = draft.enforced_nonce();
     let message_reference = referenced.as_ref().map(|original| MessageReference {
         kind: 0,
-        message_id: original.id,
+        message_id: Some(original.id),
         channel_id: Some(channel),
         guild_id: posting.guild_id,
     });
@@ -131,6 +127,13 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
     let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
     let (Sent::New(message) | Sent::Before(message)) = sent;
     Ok(*message)
+}
+
+/// Counts one more message of the sender's, and refuses it if it comes too soon.
+pub fn check_slowmode(app: &App, sender: UserId, channel: ChannelId, per: Duration) -> Result<()> {
+    let limit = Limit { requests: 1, per };
+    let verdict = app.limiter().take(Instant::now(), Identity::User(sender), SLOWMODE_BUCKET, channel.get(), limit);
+    if verdict.is_allowed { Ok(()) } else { Err(ApiError::SlowMode(verdict.reset_after)) }
 }
 
 /// The message that is replied to. `None`: it is gone, and the sender does not mind.

@@ -176,6 +176,7 @@ pub async fn edit(
     let edit = Edit::open(parcel, &app, to).await?;
     let (guild_id, permissions, mentions) = app
         .in_text_channel(&caller, channel, |access| {
+            access.require_awake()?;
             let found = edit.new_content().map(mentions::find);
             let place = access.mentionable();
             let allowed = edit.allowed.as_ref().unwrap_or(&Allowed::EVERYTHING);

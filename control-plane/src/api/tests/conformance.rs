@@ -139,6 +139,7 @@ async fn every_route_of_the_published_description_answers_as_described_and_the_t
         shapes::components,
         shapes::webhooks,
         shapes::messages_and_errors,
+        shapes::threads,
         quiet_answers,
         conversations,
         interactions::answers

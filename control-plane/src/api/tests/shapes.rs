@@ -351,3 +351,43 @@ pub async fn messages_and_errors(world: &World) {
     let crowd = futures_util::future::join_all((0..120).map(|_| limited.get(&limited.owner, "/users/@me"))).await;
     schemas.check("RatelimitedResponse", crowd.into_iter().find(|reply| reply.status == 429).expect("120 are more than 50"));
 }
+
+pub async fn threads(world: &World) {
+    let schemas = &SCHEMAS;
+    let (owner, channel) = (&world.owner, format!("/channels/{}", world.text));
+    let message = text(&world.say(owner, "about this").await["id"]);
+    let from = world.post(owner, &format!("{channel}/messages/{message}/threads"), json!({ "name": "t" })).await;
+    let thread = schemas.check("POST /channels/{channel_id}/messages/{message_id}/threads", from);
+    let path = format!("/channels/{}", text(&thread["id"]));
+    for kind in [11, 12] {
+        let started = world.post(owner, &format!("{channel}/threads"), json!({ "name": "t", "type": kind })).await;
+        schemas.check("POST /channels/{channel_id}/threads", started);
+    }
+    let shown = world.get(owner, &format!("{channel}/messages/{message}")).await;
+    assert!(schemas.check("GET /channels/{channel_id}/messages/{message_id}", shown)["thread"].is_object());
+    schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &format!("{channel}/messages")).await);
+    schemas.check("GET /channels/{channel_id}/messages", world.get(owner, &format!("{path}/messages")).await);
+    schemas.check("GET /channels/{channel_id}", world.get(owner, &path).await);
+    let listed = world.get(owner, &format!("{path}/thread-members?with_member=1")).await;
+    assert_eq!(schemas.check("GET /channels/{channel_id}/thread-members", listed).as_array().map(Vec::len), Some(1));
+    let anna = world.member("anna").await;
+    for (who, whom) in [(&anna, "@me"), (owner, anna.id.as_str())] {
+        world.put(who, &format!("{path}/thread-members/{whom}"), json!({})).await.no_content();
+        world.delete(who, &format!("{path}/thread-members/{whom}")).await.no_content();
+    }
+    let one = world.get(owner, &format!("{path}/thread-members/{}", owner.id)).await;
+    schemas.check("GET /channels/{channel_id}/thread-members/{user_id}", one);
+    let active = world.get(owner, &format!("/guilds/{}/threads/active", world.guild)).await;
+    let active = schemas.check("GET /guilds/{guild_id}/threads/active", active);
+    assert_eq!(active["threads"].as_array().map(Vec::len), Some(3));
+    for thread in active["threads"].as_array().unwrap() {
+        let path = format!("/channels/{}", text(&thread["id"]));
+        schemas.check("PATCH /channels/{channel_id}", world.patch(owner, &path, json!({ "archived": true })).await);
+    }
+    for list in ["threads/archived/public", "threads/archived/private", "users/@me/threads/archived/private"] {
+        let page = world.get(owner, &format!("{channel}/{list}")).await;
+        let page = schemas.check(&format!("GET /channels/{{channel_id}}/{list}"), page);
+        assert!(!page["threads"].as_array().unwrap().is_empty(), "{list}");
+    }
+    schemas.check("DELETE /channels/{channel_id}", world.delete(owner, &path).await);
+}

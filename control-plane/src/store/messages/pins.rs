@@ -1,9 +1,10 @@
 //! Pinned messages.
 
 use super::{NewMessage, complete, find, insert_message};
+use crate::audit::{By, Entry};
 use crate::event::Event;
 use crate::store::{Conflict, Result, Store, Tx};
-use guildhall_protocol::model::{Message, MessageReference, Pin, User, timestamp};
+use guildhall_protocol::model::{AuditAction, Message, MessageReference, Pin, User, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId};
 use sqlx::Row;
 
@@ -40,15 +41,21 @@ async fn newest_pin(tx: &mut Tx<'_>, channel: ChannelId) -> Result<Option<i64>> 
     Ok(newest.bind(channel.to_sql()).fetch_one(tx.sql()).await?)
 }
 
+fn audited(action: AuditAction, message: &Message) -> Entry {
+    Entry::new(action, message.author.id).option("channel_id", message.channel_id).option("message_id", message.id)
+}
+
 impl Store {
     /// Pins the message and says so in the channel; a repetition does nothing. Fails with `System` on a message that nobody
-    /// wrote and with `Full` at [`PINS`]. `member`: the membership of `by` without its user.
+    /// wrote and with `Full` at [`PINS`]. It is `author` who says so, with
+    /// `member`: their membership without its user.
     pub async fn pin_message(
         &self,
+        by: By,
         guild_id: Option<GuildId>,
         channel: ChannelId,
         id: MessageId,
-        by: User,
+        author: User,
         member: Option<serde_json::Value>,
     ) -> Result<()> {
         self.write(move |tx| {
@@ -70,10 +77,14 @@ impl Store {
                 }
                 // Pages go by this moment, so that each pin of a channel needs one of its own.
                 let pinned_at = newest_pin(tx, channel).await?.map_or(0, |newest| newest + 1).max(tx.now_ms as i64);
+                let entry = audited(AuditAction::MESSAGE_PIN, &message);
                 set_pin(tx, guild_id, message, Some(pinned_at)).await?;
-                let reference = MessageReference { kind: 0, message_id: id, channel_id: Some(channel), guild_id };
+                if let Some(guild) = guild_id {
+                    tx.audit(guild, &by, entry).await?;
+                }
+                let reference = MessageReference { kind: 0, message_id: Some(id), channel_id: Some(channel), guild_id };
                 let notice =
-                    Message { kind: PINNED, message_reference: Some(reference), ..Message::new(channel, by, String::new()) };
+                    Message { kind: PINNED, message_reference: Some(reference), ..Message::new(channel, author, String::new()) };
                 insert_message(tx, NewMessage { guild_id, message: notice, member, files: Vec::new(), enforced_nonce: None })
                     .await?;
                 Ok(())
@@ -83,12 +94,16 @@ impl Store {
     }
 
     /// A message that is not pinned stays so.
-    pub async fn unpin_message(&self, guild_id: Option<GuildId>, channel: ChannelId, id: MessageId) -> Result<()> {
+    pub async fn unpin_message(&self, by: By, guild_id: Option<GuildId>, channel: ChannelId, id: MessageId) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
                 let message = find(tx.sql(), channel, id, true).await?.ok_or(Conflict::Missing)?;
                 if message.pinned {
+                    let entry = audited(AuditAction::MESSAGE_UNPIN, &message);
                     set_pin(tx, guild_id, message, None).await?;
+                    if let Some(guild) = guild_id {
+                        tx.audit(guild, &by, entry).await?;
+                    }
                 }
                 Ok(())
             })

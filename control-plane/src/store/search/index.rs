@@ -235,7 +235,7 @@ impl Indexed {
         if self.is_forward {
             facets.push(Facet::Has(Thing::Snapshot));
         } else if let Some(original) = self.reference {
-            facets.push(Facet::RepliesTo(original.message_id));
+            facets.extend(original.message_id.map(Facet::RepliesTo));
             facets.extend(self.original_author.map(Facet::RepliesToUser));
         }
         let hosts = link_hosts(&self.content);

@@ -146,7 +146,7 @@ async fn filters_narrow_and_their_negations_too() {
         ..world.message("news").message
     };
     let mention = send(mention).await;
-    let reference = MessageReference { kind: 0, message_id: plain.id, channel_id: Some(world.text), guild_id: None };
+    let reference = MessageReference { kind: 0, message_id: Some(plain.id), channel_id: Some(world.text), guild_id: None };
     let reply = Message { kind: 19, message_reference: Some(reference), ..world.message("re").message };
     let reply = send(reply).await;
     let in_both = || vec![Facet::SeenWith(world.text), Facet::SeenWith(elsewhere.id)];
