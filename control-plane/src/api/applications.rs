@@ -11,9 +11,11 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use guildhall_protocol::model::Application;
+use guildhall_protocol::model::{Application, User};
 use guildhall_protocol::permissions::may_change_role;
 use guildhall_protocol::{ApplicationId, ErrorCode, GuildId, Permissions};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The flags that say which privileged intents the bot may ask for: GUILD_PRESENCES, GUILD_MEMBERS and MESSAGE_CONTENT, each
@@ -46,6 +48,7 @@ pub fn routes() -> Routes {
             ),
         )
         .route("/oauth2/applications/@me", get(me, "The application that the bot belongs to. Bots only."))
+        .route("/oauth2/@me", get(authorization, "What the bot's token stands for. Bots only: people's tokens are no grants."))
         .route(
             "/oauth2/authorize",
             post(authorize, "Adds an application's bot to a guild, with a role of its own: MANAGE_GUILD."),
@@ -59,6 +62,24 @@ async fn list(State(app): State<App>, Person(caller): Person) -> Result<Json<Vec
 async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Application>> {
     let id = caller.application_id.ok_or(ErrorCode::BotsOnly)?;
     Ok(Json(app.store().find_application(id).await?.ok_or(ErrorCode::UnknownApplication)?))
+}
+
+/// What a token was granted.
+#[derive(Serialize, JsonSchema)]
+struct Authorization {
+    application: Application,
+    scopes: [&'static str; 2],
+    expires: &'static str,
+    user: User,
+}
+
+/// A bot's token stays good until another one is made, and there is no later moment that can be written.
+const NEVER: &str = "9999-12-31T23:59:59.000000+00:00";
+
+async fn authorization(app: State<App>, caller: Caller) -> Result<Json<Authorization>> {
+    let user = caller.user.clone();
+    let Json(application) = me(app, caller).await?;
+    Ok(Json(Authorization { application, scopes: ["bot", "applications.commands"], expires: NEVER, user }))
 }
 
 struct Create {

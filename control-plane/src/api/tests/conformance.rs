@@ -79,6 +79,58 @@ async fn conversations(world: &World) {
     world.put(&anna, &third, json!({})).await.ok();
 }
 
+/// A red dot.
+const PICTURE: &str =
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
+async fn expressions(world: &World) {
+    let emojis = format!("/guilds/{}/emojis", world.guild);
+    let made = world.post(&world.owner, &emojis, json!({ "name": "dot", "image": PICTURE, "roles": [] })).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let one = format!("{emojis}/{}", text(&made.body["id"]));
+    world.get(&world.owner, &emojis).await.ok();
+    world.get(&world.owner, &one).await.ok();
+    world.patch(&world.owner, &one, json!({ "name": "point" })).await.ok();
+    world.delete(&world.owner, &one).await.no_content();
+}
+
+async fn webhooks_end(world: &World) {
+    let path = format!("/channels/{}/webhooks", world.text);
+    for by_token in [false, true] {
+        let made = world.post(&world.owner, &path, json!({ "name": "w" })).await.ok();
+        let (id, token) = (text(&made["id"]), text(&made["token"]));
+        if by_token {
+            world.delete(&world.nobody(), &format!("/webhooks/{id}/{token}")).await.no_content();
+        } else {
+            world.delete(&world.owner, &format!("/webhooks/{id}")).await.no_content();
+        }
+    }
+}
+
+async fn member_care(world: &World) {
+    let g = |rest: &str| format!("/guilds/{}{rest}", world.guild);
+    let (owner, anna, bea) = (&world.owner, world.member("anna").await, world.member("bea").await);
+    let (bot, _) = world.bot("helper", 8).await;
+    world.put(&bot, &g(&format!("/members/{}", anna.id)), json!({ "access_token": "none" })).await.no_content();
+    world.get(&bot, "/oauth2/@me").await.ok();
+    world.get(owner, &g("/prune?days=7")).await.ok();
+    world.post(owner, &g("/prune"), json!({ "days": 7 })).await.ok();
+    world.post(owner, &g("/bulk-ban"), json!({ "user_ids": [bea.id] })).await.ok();
+}
+
+async fn voice_states(world: &World) {
+    let stage = json!({ "name": "stage", "type": 13 });
+    let stage = text(&world.post(&world.owner, &format!("/guilds/{}/channels", world.guild), stage).await.ok()["id"]);
+    let anna = world.member("anna").await;
+    let session = world.connect(&anna).await;
+    world.join_voice(&session, &stage);
+    let path = |who: &str| format!("/guilds/{}/voice-states/{who}", world.guild);
+    world.get(&anna, &path("@me")).await.ok();
+    world.get(&world.owner, &path(&anna.id)).await.ok();
+    world.patch(&world.owner, &path(&anna.id), json!({ "channel_id": stage, "suppress": false })).await.no_content();
+    world.patch(&anna, &path("@me"), json!({ "channel_id": stage, "suppress": true })).await.no_content();
+}
+
 /// Parameters may have other names here than there.
 fn nameless(operation: &str) -> String {
     let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
@@ -141,6 +193,10 @@ async fn every_route_of_the_published_description_answers_as_described_and_the_t
         shapes::messages_and_errors,
         shapes::threads,
         quiet_answers,
+        expressions,
+        webhooks_end,
+        member_care,
+        voice_states,
         conversations,
         interactions::answers
     );

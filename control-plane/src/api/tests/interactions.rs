@@ -82,6 +82,10 @@ pub async fn answers(world: &World) {
     let nobody = world.nobody();
     world.post(&nobody, &callback, json!({ "type": 4, "data": { "content": "x" } })).await.ok();
     let hook = format!("/webhooks/{application}/{token}");
+    let original = format!("{hook}/messages/@original");
+    world.get(&nobody, &original).await.ok();
+    world.patch(&nobody, &original, json!({ "content": "w" })).await.ok();
+    world.delete(&nobody, &original).await.no_content();
     let followed = world.post(&nobody, &format!("{hook}?wait=true"), json!({ "content": "y" })).await.ok();
     let one = format!("{hook}/messages/{}", text(&followed["id"]));
     world.get(&nobody, &one).await.ok();
