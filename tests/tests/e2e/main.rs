@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_voice;
 mod browsers;
 mod community;
+mod commands;
 mod crash;
 mod libraries;
 mod moderation;

@@ -1,0 +1,171 @@
+// A discord.js bot with commands, buttons, menus and modals, as released, pointed at the server under test.
+//
+// Given: {base: "http://host:port", token: "…"}. See script.mjs for how it is driven.
+
+import {
+    ActionRowBuilder,
+    ApplicationCommandType,
+    ButtonBuilder,
+    ButtonStyle,
+    Client,
+    ContextMenuCommandBuilder,
+    Events,
+    GatewayIntentBits,
+    LabelBuilder,
+    MessageFlags,
+    ModalBuilder,
+    SlashCommandBuilder,
+    StringSelectMenuBuilder,
+    TextInputBuilder,
+    TextInputStyle,
+} from 'discord.js';
+
+import { given, report, serve } from './script.mjs';
+
+const client = new Client({
+    rest: { api: `${given.base}/api`, version: '10' },
+    intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildMessages],
+});
+
+client.on(Events.ClientReady, () => report('ready', { user: client.user.id }));
+client.on(Events.Error, (error) => report('error', { message: String(error) }));
+
+const commands = [
+    new SlashCommandBuilder()
+        .setName('greet')
+        .setDescription('Greets someone')
+        .addUserOption((option) => option.setName('whom').setDescription('Whom').setRequired(true))
+        .addIntegerOption((option) => option.setName('times').setDescription('How often').setMinValue(1).setMaxValue(3))
+        .addStringOption((option) => option.setName('how').setDescription('How').addChoices({ name: 'Loudly', value: 'loud' })),
+    new SlashCommandBuilder()
+        .setName('find')
+        .setDescription('Finds things')
+        .addSubcommand((sub) =>
+            sub
+                .setName('book')
+                .setDescription('A book')
+                .addStringOption((option) => option.setName('title').setDescription('Its title').setRequired(true).setAutocomplete(true)),
+        ),
+    new SlashCommandBuilder().setName('game').setDescription('Buttons, a menu and a form'),
+    new SlashCommandBuilder().setName('slow').setDescription('Takes its time'),
+    new SlashCommandBuilder().setName('secret').setDescription('Between you and me'),
+    new SlashCommandBuilder().setName('silent').setDescription('Never answers'),
+    new ContextMenuCommandBuilder().setName('Wave').setType(ApplicationCommandType.User),
+    new ContextMenuCommandBuilder().setName('Quote').setType(ApplicationCommandType.Message),
+];
+
+const row = (...components) => new ActionRowBuilder().addComponents(...components);
+const button = (id, label) => new ButtonBuilder().setCustomId(id).setLabel(label).setStyle(ButtonStyle.Primary);
+
+const form = () =>
+    new ModalBuilder()
+        .setCustomId('form')
+        .setTitle('Tell me')
+        .addLabelComponents(
+            new LabelBuilder()
+                .setLabel('Your name')
+                .setTextInputComponent(new TextInputBuilder().setCustomId('name').setStyle(TextInputStyle.Short)),
+        );
+
+/** One message lives through a button that updates it, a menu, and a button that opens a form. */
+async function game(interaction) {
+    const pick = new StringSelectMenuBuilder()
+        .setCustomId('pick')
+        .setMaxValues(2)
+        .addOptions({ label: 'Red', value: 'red' }, { label: 'Blue', value: 'blue' }, { label: 'Green', value: 'green' });
+    const components = [row(button('next', 'Next'), button('ask', 'Ask')), row(pick)];
+    const { resource } = await interaction.reply({ content: 'round 1', components, withResponse: true });
+    const { message } = resource;
+    const mine = (id) => (used) => used.customId === id && used.user.id === interaction.user.id;
+
+    const pressed = await message.awaitMessageComponent({ filter: mine('next'), time: 20_000 });
+    await pressed.update({ content: 'round 2' });
+
+    const picked = await message.awaitMessageComponent({ filter: mine('pick'), time: 20_000 });
+    await picked.deferUpdate();
+    await picked.editReply({ content: `picked ${picked.values.join(' and ')}` });
+
+    const asked = await message.awaitMessageComponent({ filter: mine('ask'), time: 20_000 });
+    await asked.showModal(form());
+    const submitted = await asked.awaitModalSubmit({ time: 20_000 });
+    await submitted.update({ content: `hello ${submitted.fields.getTextInputValue('name')}`, components: [] });
+    const more = await submitted.followUp({ content: 'well played' });
+    report('played', { message: message.id, followed: more.id, from: submitted.isFromMessage() });
+}
+
+const handlers = {
+    greet: async (interaction) => {
+        const { options } = interaction;
+        const [whom, member] = [options.getUser('whom'), options.getMember('whom')];
+        report('greeted', {
+            whom: whom.id,
+            member: member.id,
+            times: options.getInteger('times'),
+            how: options.getString('how'),
+            by: interaction.member.id,
+            channel: interaction.channel.id,
+            may: interaction.memberPermissions.has('SendMessages'),
+            app: interaction.appPermissions.has('ViewChannel'),
+        });
+        await interaction.reply(`Hello <@${whom.id}>`);
+        const reply = await interaction.fetchReply();
+        report('replied', { id: reply.id, content: reply.content, command: reply.interactionMetadata.user.id });
+        await interaction.reply('again').catch((error) => report('refused', { code: error.code }));
+        await interaction.deleteReply();
+    },
+    find: (interaction) => interaction.reply(`found ${interaction.options.getSubcommand()} ${interaction.options.getString('title')}`),
+    game,
+    slow: async (interaction) => {
+        await interaction.deferReply();
+        await interaction.editReply('done at last');
+        const more = await interaction.followUp('and more');
+        await interaction.webhook.editMessage(more.id, 'and even more');
+        report('slow', { replied: interaction.replied, followed: more.id });
+    },
+    secret: async (interaction) => {
+        const flags = MessageFlags.Ephemeral;
+        await interaction.reply({ content: 'psst', flags });
+        await interaction.editReply({ content: 'psst!', components: [row(button('hush', 'Hush'))] });
+        const message = await interaction.fetchReply();
+        const pressed = await message.awaitMessageComponent({ time: 20_000 });
+        await pressed.update({ content: 'hushed', components: [] });
+        await pressed.followUp({ content: 'not a word', flags });
+        await interaction.deleteReply();
+        report('hushed', { ephemeral: message.flags.has(flags) });
+    },
+    silent: () => {},
+    Wave: (interaction) => interaction.reply(`${interaction.user.username} waves at ${interaction.targetUser.username}`),
+    Quote: (interaction) => interaction.reply(`> ${interaction.targetMessage.content}`),
+};
+
+client.on(Events.InteractionCreate, async (interaction) => {
+    try {
+        if (interaction.isAutocomplete()) {
+            const { name, value } = interaction.options.getFocused(true);
+            await interaction.respond([{ name: `${value}menghast`, value: `${name}:${value}` }]);
+        } else if (interaction.isCommand()) {
+            await handlers[interaction.commandName](interaction);
+        }
+    } catch (error) {
+        report('error', { message: String(error?.stack ?? error) });
+    }
+});
+
+serve(
+    {
+        register: async ({ guild }) => {
+            const everywhere = await client.application.commands.set(commands);
+            const here = await client.guilds.cache.get(guild).commands.create(new SlashCommandBuilder().setName('here').setDescription('Only here'));
+            const renamed = await here.edit({ description: 'Only in this guild' });
+            await here.delete();
+            return {
+                names: everywhere.map(({ name }) => name),
+                renamed: renamed.description,
+                left: (await client.guilds.cache.get(guild).commands.fetch()).size,
+            };
+        },
+    },
+    () => client.destroy(),
+);
+
+await client.login(given.token);
