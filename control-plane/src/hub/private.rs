@@ -12,7 +12,7 @@ use crate::gateway::mailbox::Dispatch;
 use crate::guild::Viewers;
 use crate::store::ReadState;
 use guildhall_protocol::gateway::Intents;
-use guildhall_protocol::model::{Message, PrivateChannel, Relationship, RelationshipKind, User};
+use guildhall_protocol::model::{ChannelType, Message, PrivateChannel, Relationship, RelationshipKind, User};
 use guildhall_protocol::{ChannelId, Permissions, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -227,7 +227,15 @@ impl Core {
         if let Some(room) = self.privates.rooms.get_mut(&message.channel_id) {
             room.channel.last_message_id = room.channel.last_message_id.max(Some(message.id));
         }
-        self.tell_recipients(message.channel_id, Talk::Messages, name, message);
+        /// With the channel's type: by it libraries know what to make of a channel that they never saw.
+        #[derive(Serialize)]
+        struct InPrivate<'a> {
+            channel_type: Option<ChannelType>,
+            #[serde(flatten)]
+            message: &'a Message,
+        }
+        let channel_type = self.private(message.channel_id).map(|channel| channel.kind);
+        self.tell_recipients(message.channel_id, Talk::Messages, name, &InPrivate { channel_type, message });
     }
 
     pub(super) fn tell_personal(&mut self, user: UserId, news: Personal) {

@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod libraries;
 mod moderation;
+mod private;
 mod process;
 mod resume;
 mod room;
