@@ -120,6 +120,8 @@ pub const RUNS: &[(Client, &str)] = &[
     (Client::DiscordJs, "presence"),
     (Client::DiscordJs, "text"),
     (Client::DiscordJs, "community"),
+    (Client::DiscordJs, "commands"),
+    (Client::DiscordJs, "direct messages"),
     (Client::DiscordJs, "resume"),
     (Client::DiscordJs, "voice up"),
     (Client::DiscordJs, "voice down"),

@@ -1,9 +1,10 @@
 //! A discord.js bot's commands, as released, run by a person: what the page does, done by the synthetic client.
 
-use guildhall_loadtest::{Gateway, rest::Account};
+use guildhall_loadtest::{Gateway, gateway, rest::Account};
 use guildhall_protocol::{Permissions, model::ChannelType};
 use guildhall_tests::{
     api::{get, post},
+    compatibility::{Client, Feature, Report},
     script::Script,
     world::{World, id},
 };
@@ -29,7 +30,7 @@ impl Scene {
         let given = json!({"base": world.server.base(), "token": bot.token});
         let script = Script::node("commands.mjs", &given, Some(&world.server.ca()));
         script.event("ready", json!({"user": bot.user.id})).await;
-        let at_ann = world.session(&ann).await;
+        let at_ann = listen(&world, &ann).await;
         let registered = script.ask("register", json!({"guild": world.guild})).await;
         let names = json!(["greet", "find", "game", "slow", "secret", "silent", "Wave", "Quote"]);
         assert_eq!(registered, json!({"names": names, "renamed": "Only in this guild", "left": 0}));
@@ -94,6 +95,12 @@ impl Scene {
     }
 }
 
+/// A session like the page's: with everything that a person may read.
+async fn listen(world: &World, who: &Account) -> Gateway {
+    let connect = gateway::Connect { intents: gateway::ALL_INTENTS, ..world.connect(who).await };
+    Gateway::connect(&connect).await.expect("a session")
+}
+
 #[tokio::test]
 async fn a_person_runs_a_bots_commands() {
     let mut scene = Scene::start().await;
@@ -139,6 +146,7 @@ async fn a_person_runs_a_bots_commands() {
 
 #[tokio::test]
 async fn buttons_menus_and_forms_go_back_and_forth() {
+    let report = Report::of(Client::DiscordJs, "commands");
     let mut scene = Scene::start().await;
     scene.run("game", json!({})).await;
     let message = scene.see("MESSAGE_CREATE", "round 1").await;
@@ -162,6 +170,7 @@ async fn buttons_menus_and_forms_go_back_and_forth() {
     let more = scene.see("MESSAGE_CREATE", "well played").await;
     scene.script.event("played", json!({"message": message["id"], "followed": more["id"], "from": true})).await;
     scene.check();
+    report.proves(&[Feature::Commands, Feature::Components]);
 }
 
 #[tokio::test]
@@ -175,7 +184,7 @@ async fn answers_may_take_their_time_or_be_for_one_person() {
     scene.see("MESSAGE_UPDATE", "and even more").await;
     scene.script.event("slow", json!({"replied": true, "followed": more["id"]})).await;
 
-    let mut at_owner = scene.world.session(&scene.world.owner).await;
+    let mut at_owner = listen(&scene.world, &scene.world.owner).await;
     scene.run("secret", json!({})).await;
     let secret = scene.see("MESSAGE_CREATE", "psst").await;
     assert_eq!(secret["flags"], 64);

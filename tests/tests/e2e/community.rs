@@ -48,7 +48,15 @@ async fn hikari_serves_a_community() {
     report.proves(&PROVEN);
 }
 
-const PROVEN: [Feature; 5] = [Feature::Reactions, Feature::Collectors, Feature::Pins, Feature::Files, Feature::AuditLog];
+const PROVEN: [Feature; 7] = [
+    Feature::Reactions,
+    Feature::Collectors,
+    Feature::Pins,
+    Feature::Files,
+    Feature::AuditLog,
+    Feature::Webhooks,
+    Feature::Threads,
+];
 
 /// `description` is what the library can say about a file.
 async fn serves_a_community(world: &World, script: &Script, bot: &Account, description: impl Into<Option<&str>>) {
@@ -91,6 +99,31 @@ async fn serves_a_community(world: &World, script: &Script, bot: &Account, descr
             "color": 0x336699,
             "fields": [{"name": "scale", "value": "1:100"}],
         },
+    });
+    assert_eq!(seen, expected);
+
+    let seen = script.ask("webhook", here.clone()).await;
+    let expected = json!({
+        "name": "courier",
+        "listed": ["courier"],
+        "author": "Town crier",
+        "by_webhook": true,
+        "edited": "hear ye all",
+        "fetched": "hear ye all",
+        "left": 0,
+    });
+    assert_eq!(seen, expected);
+
+    let seen = script.ask("thread", here.clone()).await;
+    let expected = json!({
+        "name": "the feast",
+        "parent": true,
+        "members": users,
+        "active": ["the feast"],
+        "said": ["bread"],
+        "archived": true,
+        "listed": ["the feast"],
+        "left": 0,
     });
     assert_eq!(seen, expected);
 

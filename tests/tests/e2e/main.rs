@@ -3,8 +3,8 @@
 mod bad_input;
 mod bad_voice;
 mod browsers;
-mod community;
 mod commands;
+mod community;
 mod crash;
 mod libraries;
 mod moderation;

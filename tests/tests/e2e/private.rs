@@ -3,6 +3,7 @@
 use guildhall_protocol::Permissions;
 use guildhall_tests::{
     api::{get, post, put},
+    compatibility::{Client, Feature, Report},
     script::Script,
     world::{World, id},
 };
@@ -10,6 +11,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn discord_js_answers_in_private() {
+    let report = Report::of(Client::DiscordJs, "direct messages");
     let world = World::start().await;
     let ann = world.member("ann").await;
     let bot = world.bot("jester", Permissions::VIEW_CHANNEL).await;
@@ -50,4 +52,5 @@ async fn discord_js_answers_in_private() {
         (first["channel"].as_str().unwrap_or_default().to_string(), &first["id"])
     );
     assert!(script.events("error").is_empty(), "{:?}", script.events("error"));
+    report.proves(&[Feature::DirectMessages]);
 }
