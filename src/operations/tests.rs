@@ -81,10 +81,11 @@ async fn what_does_not_answer_is_named() {
 async fn metrics_count_what_was_written_and_are_for_this_machine_only() {
     let World { router, control_plane, sfu, _node, _folder } = world().await;
     let before = control_plane.vitals().writer();
-    assert_eq!((before.commits, before.jobs, before.failures), (0, 0, 0));
+    assert_eq!(before.failures, 0);
     control_plane.ensure_owner().await.unwrap().expect("a first start");
     let after = control_plane.vitals().writer();
-    assert!(after.commits > 0 && after.jobs >= after.commits && after.failures == 0 && after.waiting == 0, "{after:?}");
+    assert!(after.commits > before.commits && after.jobs > before.jobs, "{before:?} {after:?}");
+    assert!(after.failures == 0 && after.waiting == 0, "{after:?}");
 
     let (status, page) = ask(&router, "/metrics", HERE, &[LOCAL]).await;
     assert_eq!(status, StatusCode::OK);

@@ -127,7 +127,9 @@ const handlers = {
         await interaction.reply({ content: 'psst', flags });
         await interaction.editReply({ content: 'psst!', components: [row(button('hush', 'Hush'))] });
         const message = await interaction.fetchReply();
-        const pressed = await message.awaitMessageComponent({ time: 20_000 });
+        const waiting = message.awaitMessageComponent({ time: 20_000 });
+        report('waiting', {});
+        const pressed = await waiting;
         await pressed.update({ content: 'hushed', components: [] });
         await pressed.followUp({ content: 'not a word', flags });
         await interaction.deleteReply();

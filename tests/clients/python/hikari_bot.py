@@ -28,6 +28,8 @@ logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 strict = Strict(logging.WARNING)
 strict.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 logging.getLogger().addHandler(strict)
+# It guesses the length of a limit from what is left of it, and warns of its own guess at the end of one.
+logging.getLogger("hikari.ratelimits").setLevel(logging.ERROR)
 
 intents = hikari.Intents.ALL_UNPRIVILEGED | hikari.Intents.GUILD_MEMBERS | hikari.Intents.GUILD_PRESENCES | hikari.Intents.MESSAGE_CONTENT
 bot = hikari.GatewayBot(

@@ -189,6 +189,7 @@ async fn answers_may_take_their_time_or_be_for_one_person() {
     let secret = scene.see("MESSAGE_CREATE", "psst").await;
     assert_eq!(secret["flags"], 64);
     let with_button = scene.see("MESSAGE_UPDATE", "psst!").await;
+    scene.script.event("waiting", json!({})).await;
     scene.press(&with_button, 2, "hush", None).await;
     scene.see("MESSAGE_UPDATE", "hushed").await;
     scene.see("MESSAGE_CREATE", "not a word").await;
