@@ -2,8 +2,9 @@ import react from "@vitejs/plugin-react";
 import { defineConfig, loadEnv } from "vite";
 
 export default defineConfig(({ mode }) => {
-  // `npm run dev` serves the page on its own port and hands the API and the gateway to a running server.
+  // `npm run dev` and `npm run preview` serve the page on their own port and hand API, files and sockets to a running server.
   const server = loadEnv(mode, ".", "GUILDHALL_")["GUILDHALL_URL"] ?? "http://localhost:8080";
+  const proxy = { "/api": server, "/cdn": server, "/gateway": { target: server, ws: true } };
   return {
     plugins: [react()],
     build: {
@@ -12,6 +13,7 @@ export default defineConfig(({ mode }) => {
       // The page's content security policy forbids inline data, and a few more requests cost little.
       assetsInlineLimit: 0,
     },
-    server: { proxy: { "/api": server, "/gateway": { target: server, ws: true } } },
+    server: { proxy },
+    preview: { proxy },
   };
 });

@@ -4,15 +4,16 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType, type Thread } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
-import type { Dispatch } from "./gateway/protocol";
+import { type Dispatch, Op } from "./gateway/protocol";
 import { Interactions } from "./interactions";
 import { emptyModel, type Model } from "./state/model";
 import { reduce } from "./state/reduce";
 import { formatRoute, parseRoute, type Route } from "./state/route";
 import { firstTextChannel, usualCategory } from "./state/select";
 import { isNewer, nonce } from "./state/snowflake";
+import { putThread } from "./state/threads";
 import { begin, discard, edit, emptyTimeline, fail, type Pending, receive, receivePage, remove, sameEmoji, type Timeline } from "./state/timeline";
 import { VoiceEngine } from "./voice/engine";
 
@@ -61,6 +62,8 @@ export class App {
   /** Where each guild was left, so that coming back opens the same channel. */
   readonly #lastChannel = new Map<Id, Id>();
   readonly #ackTimers = new Map<Id, ReturnType<typeof setTimeout>>();
+  /** What of a member list is on the screen: said to the gateway, and said again after a new session. */
+  #watched: { guildId: Id; channelId: Id; ranges: readonly [number, number][] } | null = null;
   #typingSaid: { channel: Id; atMs: number } | null = null;
   #noticeId = 0;
 
@@ -68,8 +71,7 @@ export class App {
     this.#api.onUnauthorized = () => this.#forgetToken();
     // What came while the page was in the background is read when it is looked at.
     document.addEventListener("visibilitychange", () => {
-      const open = openIn(this.page.getState().route);
-      if (open !== null && document.visibilityState === "visible") this.#markRead(open);
+      if (document.visibilityState === "visible") openIn(this.page.getState().route).forEach((open) => this.#markRead(open));
     });
     window.addEventListener("popstate", () => this.#enter(parseRoute(location.pathname)));
     const { token } = this.page.getState();
@@ -126,11 +128,91 @@ export class App {
     const channels = this.store.getState().channels;
     const last = this.#lastChannel.get(guildId);
     const channelId = last !== undefined && channels[last] !== undefined ? last : firstTextChannel(this.store.getState(), guildId);
-    this.go({ name: "guild", guildId, channelId });
+    this.go({ name: "guild", guildId, channelId, threadId: null });
   }
 
   openChannel(guildId: Id, channelId: Id): void {
-    this.go({ name: "guild", guildId, channelId });
+    this.go({ name: "guild", guildId, channelId, threadId: null });
+  }
+
+  /** Opens a thread beside its channel; one that is not known here (an archived one) is fetched. */
+  async openThread(guildId: Id, threadId: Id): Promise<void> {
+    let thread = this.store.getState().threads[threadId];
+    if (thread === undefined) {
+      try {
+        thread = await this.#api.thread(threadId);
+        this.learnThread(thread);
+      } catch (error) {
+        this.notify(`The thread was not opened. ${sentence(error)}`);
+        return;
+      }
+    }
+    this.go({ name: "guild", guildId, channelId: thread.parent_id, threadId });
+  }
+
+  closeThread(): void {
+    const { route } = this.page.getState();
+    if (route.name === "guild") this.go({ ...route, threadId: null });
+  }
+
+  /** A thread that a request answered with. */
+  learnThread(thread: Thread): void {
+    this.store.setState(({ threads }) => ({ threads: putThread(threads, thread) }));
+  }
+
+  /** Starts a thread, from a message or by itself, and opens it. */
+  async startThread(guildId: Id, channelId: Id, from: Message | null, name: string, type: number): Promise<void> {
+    const thread = await (from === null ? this.#api.startFreeThread(channelId, name, type) : this.#api.startThread(channelId, from.id, name));
+    this.learnThread(thread);
+    await this.openThread(guildId, thread.id);
+  }
+
+  async changeThread(thread: Thread, change: { name?: string; archived?: boolean; locked?: boolean }): Promise<void> {
+    await this.#attempt("The thread was not changed.", async () => this.learnThread(await this.#api.changeThread(thread.id, change)));
+  }
+
+  async deleteThread(thread: Thread): Promise<void> {
+    await this.#attempt("The thread was not deleted.", () => this.#api.deleteThread(thread.id));
+  }
+
+  async joinThread(thread: Thread): Promise<void> {
+    await this.#attempt("You did not join.", () => this.#api.joinThread(thread.id));
+  }
+
+  async leaveThread(thread: Thread): Promise<void> {
+    await this.#attempt("You did not leave.", () => this.#api.leaveThread(thread.id));
+  }
+
+  get threads(): Pick<ApiClient, "threadMembers" | "addToThread" | "removeFromThread"> {
+    return this.#api;
+  }
+
+  /** A page of the archive of a channel, public threads and the private ones that one is in. */
+  async archivedThreads(channelId: Id, before: string | null): Promise<{ threads: readonly Thread[]; hasMore: boolean }> {
+    const open = await this.#api.archivedThreads(channelId, "public", before);
+    // Private ones are few: their one page comes with the first of the others.
+    const own = before === null ? await this.#api.archivedThreads(channelId, "joined", null) : { threads: [] };
+    const threads = [...open.threads, ...own.threads].toSorted((a, b) => b.thread_metadata.archive_timestamp.localeCompare(a.thread_metadata.archive_timestamp));
+    return { threads, hasMore: open.has_more };
+  }
+
+  // Member lists.
+
+  /** Says which lines of the member list of a channel are on the screen; the gateway keeps them up to date. */
+  watchMembers(guildId: Id, channelId: Id, ranges: readonly [number, number][]): void {
+    this.#watched = { guildId, channelId, ranges };
+    this.#sayWatched();
+  }
+
+  unwatchMembers(): void {
+    if (this.#watched !== null) this.#gateway.send(Op.guildSubscription, { guild_id: this.#watched.guildId, channels: {} });
+    this.#watched = null;
+  }
+
+  #sayWatched(): void {
+    if (this.#watched === null) return;
+    const { guildId, channelId, ranges } = this.#watched;
+    this.#gateway.send(Op.guildSubscription, { guild_id: guildId, channels: { [channelId]: ranges } });
   }
 
   async createGuild(name: string): Promise<void> {
@@ -313,7 +395,8 @@ export class App {
   async showMessage(guildId: Id | null, message: Message): Promise<void> {
     const { channel_id, id } = message;
     if (guildId === null) this.openPrivate(channel_id);
-    else this.openChannel(guildId, channel_id);
+    else if (this.store.getState().channels[channel_id] !== undefined) this.openChannel(guildId, channel_id);
+    else await this.openThread(guildId, channel_id);
     await this.loadTimeline(channel_id);
     for (let page = 0; page < MAX_PAGES_BACK; page += 1) {
       const timeline = this.store.getState().timelines[channel_id];
@@ -372,15 +455,18 @@ export class App {
 
   #onDispatch(dispatch: Dispatch): void {
     const { route } = this.page.getState();
-    const openChannel = document.visibilityState === "visible" ? openIn(route) : null;
-    this.store.setState((model) => reduce(model, dispatch, { nowMs: Date.now(), openChannel }), true);
+    const openChannels = document.visibilityState === "visible" ? openIn(route) : [];
+    this.store.setState((model) => reduce(model, dispatch, { nowMs: Date.now(), openChannels }), true);
     this.voice.onDispatch(dispatch);
     this.interactions.onDispatch(dispatch);
     // What is on the screen may have come, or gone, with this event.
     const isLeft = dispatch.t === "GUILD_DELETE" && dispatch.d.unavailable !== true && route.name === "guild" && route.guildId === dispatch.d.id;
     if (isLeft) this.#enter({ name: "home" });
-    else if (dispatch.t === "GUILD_CREATE" || dispatch.t === "CHANNEL_DELETE" || dispatch.t === "READY") this.#enter(route);
-    if (dispatch.t === "MESSAGE_CREATE" && dispatch.d.channel_id === openChannel && dispatch.d.author.id !== this.store.getState().me?.id) this.#ackSoon(openChannel);
+    else if (dispatch.t === "GUILD_CREATE" || dispatch.t === "CHANNEL_DELETE" || dispatch.t === "THREAD_DELETE" || dispatch.t === "READY") this.#enter(route);
+    if (dispatch.t === "MESSAGE_CREATE" && openChannels.includes(dispatch.d.channel_id) && dispatch.d.author.id !== this.store.getState().me?.id) this.#ackSoon(dispatch.d.channel_id);
+    if (dispatch.t === "RESUMED" || (dispatch.t === "GUILD_CREATE" && dispatch.d.id === this.#watched?.guildId)) this.#sayWatched();
+    // The list is not what it was: it is asked for anew.
+    if (dispatch.t === "GUILD_MEMBER_LIST_UPDATE" && dispatch.d.ops.some((op) => op.op === "INVALIDATE")) this.#sayWatched();
   }
 
   /** Shows a route, or the nearest place to it that exists. */
@@ -391,15 +477,29 @@ export class App {
       const { channelId } = route;
       this.#lastChannel.set(route.guildId, channelId);
       this.#markRead(channelId);
+      if (route.threadId !== null) this.#enterThread(route.threadId);
     }
     if (route.name === "private") this.#markRead(route.channelId);
     if (formatRoute(route) !== formatRoute(this.page.getState().route) || route.name !== this.page.getState().route.name) this.page.setState({ route });
   }
 
+  /** A thread of the address bar that is not known here is archived, or gone. */
+  #enterThread(threadId: Id): void {
+    if (this.store.getState().threads[threadId] !== undefined) {
+      this.#markRead(threadId);
+      return;
+    }
+    if (!this.store.getState().isLoaded) return;
+    this.#api.thread(threadId).then(
+      (thread) => this.learnThread(thread),
+      () => this.closeThread(),
+    );
+  }
+
   /** What is on the screen is read: here at once, at the server when the reading goes on for a moment. */
   #markRead(channelId: Id): void {
-    const { channels, privateChannels, readStates } = this.store.getState();
-    const newest = (channels[channelId] ?? privateChannels[channelId])?.last_message_id ?? null;
+    const { channels, threads, privateChannels, readStates } = this.store.getState();
+    const newest = (channels[channelId] ?? threads[channelId] ?? privateChannels[channelId])?.last_message_id ?? null;
     const mark = readStates[channelId];
     if (newest === null || (mark?.lastRead === newest && mark.mentions === 0)) return;
     this.store.setState({ readStates: { ...readStates, [channelId]: { lastRead: newest, mentions: 0 } } });
@@ -418,12 +518,15 @@ export class App {
   }
 
   #resolve(route: Route): Route {
-    const { isLoaded, guilds, channels, privateChannels } = this.store.getState();
+    const { isLoaded, guilds, channels, threads, privateChannels } = this.store.getState();
     if (route.name === "private" && isLoaded && privateChannels[route.channelId] === undefined) return { name: "friends" };
     if (route.name !== "guild" || !isLoaded) return route;
     // A guild that was just joined arrives by its GUILD_CREATE a moment after the answer; until then the route waits.
     if (guilds[route.guildId] === undefined || (route.channelId !== null && channels[route.channelId] !== undefined)) return route;
-    return { ...route, channelId: firstTextChannel(this.store.getState(), route.guildId) };
+    // A link to a thread as if it were a channel.
+    const thread = route.channelId === null ? undefined : threads[route.channelId];
+    if (thread !== undefined) return { ...route, channelId: thread.parent_id, threadId: thread.id };
+    return { ...route, channelId: firstTextChannel(this.store.getState(), route.guildId), threadId: null };
   }
 
   #useToken(token: string): void {
@@ -445,9 +548,10 @@ export class App {
   }
 }
 
-/** The channel that a route shows. */
-function openIn(route: Route): Id | null {
-  return route.name === "guild" || route.name === "private" ? route.channelId : null;
+/** The channels and threads that a route shows. */
+function openIn(route: Route): readonly Id[] {
+  if (route.name === "private") return [route.channelId];
+  return route.name === "guild" ? [route.channelId, route.threadId].filter((id) => id !== null) : [];
 }
 
 /** Whether an error says that the invite is not (or no longer) good. */

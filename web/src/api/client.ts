@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, PrivateChannel } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, PrivateChannel, Thread, ThreadMember } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -168,6 +168,43 @@ export class ApiClient {
   }
   unpin(channel: Id, message: Id) {
     return this.#send<void>("DELETE", `/channels/${channel}/messages/pins/${message}`);
+  }
+  /** A thread that the gateway did not tell of: an archived one. */
+  thread(thread: Id) {
+    return this.#send<Thread>("GET", `/channels/${thread}`);
+  }
+  startThread(channel: Id, message: Id, name: string) {
+    return this.#send<Thread>("POST", `/channels/${channel}/messages/${message}/threads`, { name });
+  }
+  /** Without a message. */
+  startFreeThread(channel: Id, name: string, type: number) {
+    return this.#send<Thread>("POST", `/channels/${channel}/threads`, { name, type });
+  }
+  changeThread(thread: Id, change: { name?: string; archived?: boolean; locked?: boolean }) {
+    return this.#send<Thread>("PATCH", `/channels/${thread}`, change);
+  }
+  deleteThread(thread: Id) {
+    return this.#send<unknown>("DELETE", `/channels/${thread}`);
+  }
+  joinThread(thread: Id) {
+    return this.#send<void>("PUT", `/channels/${thread}/thread-members/@me`);
+  }
+  leaveThread(thread: Id) {
+    return this.#send<void>("DELETE", `/channels/${thread}/thread-members/@me`);
+  }
+  addToThread(thread: Id, user: Id) {
+    return this.#send<void>("PUT", `/channels/${thread}/thread-members/${user}`);
+  }
+  removeFromThread(thread: Id, user: Id) {
+    return this.#send<void>("DELETE", `/channels/${thread}/thread-members/${user}`);
+  }
+  threadMembers(thread: Id) {
+    return this.#send<ThreadMember[]>("GET", `/channels/${thread}/thread-members?with_member=true&limit=100`);
+  }
+  /** The last archived first. `joined`: the private ones that one is in. */
+  archivedThreads(channel: Id, which: "public" | "joined", before: string | null) {
+    const path = which === "public" ? "threads/archived/public" : "users/@me/threads/archived/private";
+    return this.#send<{ threads: Thread[]; has_more: boolean }>("GET", `/channels/${channel}/${path}?limit=50${before === null ? "" : `&before=${encodeURIComponent(before)}`}`);
   }
   commandIndex(guild: Id) {
     return this.#send<CommandIndex>("GET", `/guilds/${guild}/application-command-index`);

@@ -33,7 +33,7 @@ export interface Role {
   hoist: boolean;
 }
 
-export const ChannelType = { text: 0, private: 1, voice: 2, group: 3, category: 4 } as const;
+export const ChannelType = { text: 0, private: 1, voice: 2, group: 3, category: 4, announcement: 5, announcementThread: 10, publicThread: 11, privateThread: 12, stage: 13, forum: 15 } as const;
 
 export interface Overwrite {
   id: Id;
@@ -53,6 +53,32 @@ export interface Channel {
   topic: string | null;
   last_message_id: Id | null;
   permission_overwrites: Overwrite[];
+}
+
+/** One's own membership of a thread. */
+export interface ThreadMember {
+  user_id: Id;
+  join_timestamp: string;
+  flags: number;
+  /** Where it was asked for. */
+  member?: Member;
+}
+
+/** A conversation beside a channel's. */
+export interface Thread {
+  id: Id;
+  type: number;
+  guild_id: Id;
+  parent_id: Id;
+  owner_id: Id;
+  name: string;
+  last_message_id: Id | null;
+  /** Without the first one. */
+  message_count: number;
+  member_count: number;
+  thread_metadata: { archived: boolean; archive_timestamp: string; auto_archive_duration: number; locked: boolean; invitable?: boolean };
+  /** Absent: this user is not in it. */
+  member?: ThreadMember;
 }
 
 export interface VoiceState {
@@ -86,6 +112,27 @@ export interface Guild {
   emojis?: GuildEmoji[];
 }
 
+/** A line of a member list: a heading, or a member with how they are. */
+export interface MemberListItem {
+  group?: { id: string; count: number };
+  member?: Member & { presence?: { status: string } };
+}
+
+export interface MemberListUpdate {
+  guild_id: Id;
+  id: string;
+  member_count: number;
+  online_count: number;
+  /** Roles, `online` and `offline`, in their order. */
+  groups: { id: string; count: number }[];
+  ops: (
+    | { op: "SYNC"; range: [number, number]; items: MemberListItem[] }
+    | { op: "INVALIDATE"; range: [number, number] }
+    | { op: "INSERT" | "UPDATE"; index: number; item: MemberListItem }
+    | { op: "DELETE"; index: number }
+  )[];
+}
+
 export interface GuildEmoji {
   id: Id;
   name: string;
@@ -97,6 +144,7 @@ export interface GuildCreate extends Guild {
   member_count: number;
   members: Member[];
   channels: Channel[];
+  threads?: Thread[];
   voice_states: VoiceState[];
   presences: Presence[];
 }
@@ -125,6 +173,8 @@ export interface Message {
   referenced_message?: Message | null;
   message_snapshots?: { message: Partial<Message> }[];
   webhook_id?: Id;
+  /** What was started from it. */
+  thread?: Thread;
   application_id?: Id;
   interaction_metadata?: { id: Id; type: number; user: User; name?: string };
   interaction?: { name: string; user: User };

@@ -1,6 +1,7 @@
 // The main gateway's frames: opcodes, close codes and the dispatches that the page understands.
 
-import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, Id, Member, Message, Modal, OptionChoice, Presence, PrivateChannel, ReadState, Relationship, Role, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, EmojiRef, Guild, GuildCreate, GuildEmoji, Id, Member, MemberListUpdate, Message, Modal, OptionChoice, Presence, PrivateChannel, ReadState, Relationship, Role, Thread, ThreadMember, User, VoiceState } from "../api/types";
+import type { MembersChange } from "../state/threads";
 
 export const Op = {
   dispatch: 0,
@@ -12,6 +13,8 @@ export const Op = {
   invalidSession: 9,
   hello: 10,
   heartbeatAck: 11,
+  /** What of a guild is on the screen. */
+  guildSubscription: 14,
 } as const;
 
 export interface Frame {
@@ -66,6 +69,12 @@ export type Dispatch =
   | { t: "CHANNEL_CREATE" | "CHANNEL_UPDATE"; d: Channel | PrivateChannel }
   | { t: "CHANNEL_DELETE"; d: Channel | PrivateChannel }
   | { t: "CHANNEL_RECIPIENT_ADD" | "CHANNEL_RECIPIENT_REMOVE"; d: { channel_id: Id; user: User } }
+  | { t: "THREAD_CREATE" | "THREAD_UPDATE"; d: Thread }
+  | { t: "THREAD_DELETE"; d: { id: Id } }
+  | { t: "THREAD_LIST_SYNC"; d: { guild_id: Id; channel_ids?: Id[]; threads: Thread[]; members: (ThreadMember & { id: Id })[] } }
+  | { t: "THREAD_MEMBERS_UPDATE"; d: MembersChange }
+  | { t: "GUILD_EMOJIS_UPDATE"; d: { guild_id: Id; emojis: GuildEmoji[] } }
+  | { t: "GUILD_MEMBER_LIST_UPDATE"; d: MemberListUpdate }
   | { t: "RELATIONSHIP_ADD" | "RELATIONSHIP_UPDATE"; d: Relationship }
   | { t: "RELATIONSHIP_REMOVE"; d: { id: Id } }
   | { t: "MESSAGE_ACK"; d: { channel_id: Id; message_id: Id; mention_count?: number; manual?: boolean } }

@@ -1,8 +1,9 @@
 // The normalised state of the page: one table per kind of entity, keyed by id. Components select from it; only the
 // reducer (gateway dispatches) and the actions (requests) write it.
 
-import type { Channel, CurrentUser, Guild, Id, PrivateChannel, Relationship, Status, User, VoiceState } from "../api/types";
+import type { Channel, CurrentUser, Guild, Id, PrivateChannel, Relationship, Status, Thread, User, VoiceState } from "../api/types";
 import type { GatewayStatus } from "../gateway/session";
+import type { MemberList } from "./memberList";
 import type { Timeline } from "./timeline";
 
 export type Table<T> = Readonly<Record<Id, T>>;
@@ -29,9 +30,13 @@ export interface Model {
   guildOrder: readonly Id[];
   guilds: Table<GuildEntry>;
   channels: Table<Channel>;
+  /** The active threads, and archived ones that were opened. */
+  threads: Table<Thread>;
   users: Table<User>;
   /** By guild, then by user. */
   members: Table<Table<MemberEntry>>;
+  /** By guild: the part of its member list that this page asked for. */
+  memberLists: Table<MemberList>;
   presences: Table<Status>;
   /** By guild, then by user; only those who are in a channel. */
   voiceStates: Table<Table<VoiceState>>;
@@ -52,8 +57,10 @@ export const emptyModel: Model = {
   guildOrder: [],
   guilds: {},
   channels: {},
+  threads: {},
   users: {},
   members: {},
+  memberLists: {},
   presences: {},
   voiceStates: {},
   timelines: {},

@@ -20,6 +20,10 @@ export const Permission = {
   connect: 1n << 20n,
   manageRoles: 1n << 28n,
   manageExpressions: 1n << 30n,
+  manageThreads: 1n << 34n,
+  createPublicThreads: 1n << 35n,
+  createPrivateThreads: 1n << 36n,
+  sendInThreads: 1n << 38n,
   moderateMembers: 1n << 40n,
   pinMessages: 1n << 51n,
 } as const;
@@ -50,6 +54,11 @@ function apply(bits: bigint, rank: readonly Overwrite[]): bigint {
   const deny = rank.reduce((sum, overwrite) => sum | BigInt(overwrite.deny), 0n);
   const allow = rank.reduce((sum, overwrite) => sum | BigInt(overwrite.allow), 0n);
   return (bits & ~deny) | allow;
+}
+
+/** In a thread its parent decides, with a right of its own to write. */
+export function inThread(permission: bigint): bigint {
+  return (permission & Permission.sendMessages) === 0n ? permission : (permission & ~Permission.sendMessages) | Permission.sendInThreads;
 }
 
 export function has(bits: bigint, permission: bigint): boolean {

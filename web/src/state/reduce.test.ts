@@ -3,7 +3,7 @@ import type { GuildCreate, Message, User } from "../api/types";
 import type { Dispatch } from "../gateway/protocol";
 import { emptyModel, type Model } from "./model";
 import { reduce, TYPING_MS } from "./reduce";
-import { firstTextChannel, isGuildUnread, isUnread, mayInChannel, memberGroups, mentionCount, occupants, placeName, privateChannels, timelineRows } from "./select";
+import { firstTextChannel, isGuildUnread, isUnread, mayInChannel, memberRow, mentionCount, occupants, placeName, privateChannels, timelineRows } from "./select";
 import { Permission } from "./permissions";
 import { emptyTimeline } from "./timeline";
 
@@ -30,7 +30,7 @@ const guild: GuildCreate = {
   presences: [{ user: { id: "1" }, guild_id: "10", status: "online" }],
 };
 
-const context = { nowMs: 1_000, openChannel: "21" };
+const context = { nowMs: 1_000, openChannels: ["21"] };
 
 function play(dispatches: Dispatch[], model: Model = emptyModel): Model {
   return dispatches.reduce((state, dispatch) => reduce(state, dispatch, context), model);
@@ -58,10 +58,8 @@ describe("reduce", () => {
     expect(model.guildOrder).toEqual(["10"]);
     expect(Object.keys(model.channels)).toHaveLength(3);
     expect(firstTextChannel(model, "10")).toBe("21");
-    expect(memberGroups(model, "10").map((group) => [group.title, group.rows.map((row) => row.name)])).toEqual([
-      ["Masters", ["Ada"]],
-      ["Offline", ["Bobby"]],
-    ]);
+    expect(memberRow(model, "10", "1")).toEqual({ userId: "1", name: "Ada", status: "online", isBot: false, isOwner: true, color: 0xff0000 });
+    expect(memberRow(model, "10", "2")).toMatchObject({ name: "Bobby", status: "offline", isOwner: false, color: 0 });
   });
 
   it("starts histories anew with a new session, but keeps what is being sent", () => {

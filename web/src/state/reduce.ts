@@ -1,8 +1,10 @@
 // Gateway dispatches into the model. Pure: the clock and the open channel come in as values.
 
-import type { GuildCreate, Id, Member, Message, PrivateChannel, User, VoiceState } from "../api/types";
+import type { GuildCreate, Id, Member, MemberListUpdate, Message, PrivateChannel, Status, User, VoiceState } from "../api/types";
 import type { Dispatch, Ready } from "../gateway/protocol";
+import { forgetList, membersIn, updateList } from "./memberList";
 import { emptyModel, type GuildEntry, type MemberEntry, type Model, type Table, without } from "./model";
+import { changeMembers, countMessage, forgetThreadsOf, putGuildThreads, putThread, syncThreads } from "./threads";
 import { clearReactions, edit, emptyTimeline, react, receive, remove, type Timeline } from "./timeline";
 
 /** How long one TYPING_START holds, as the API documents. */
@@ -10,8 +12,8 @@ export const TYPING_MS = 10_000;
 
 export interface Context {
   nowMs: number;
-  /** The channel on the screen, which is never unread. */
-  openChannel: Id | null;
+  /** The channel and the thread on the screen, which are never unread. */
+  openChannels: readonly Id[];
 }
 
 export function reduce(model: Model, dispatch: Dispatch, context: Context): Model {
@@ -60,6 +62,21 @@ export function reduce(model: Model, dispatch: Dispatch, context: Context): Mode
       const others = channel.recipients.filter((other) => other.id !== user.id);
       return putPrivate(model, { ...channel, recipients: dispatch.t === "CHANNEL_RECIPIENT_ADD" ? [...others, user] : others });
     }
+    case "THREAD_CREATE":
+    case "THREAD_UPDATE":
+      return { ...model, threads: putThread(model.threads, dispatch.d) };
+    case "THREAD_DELETE":
+      return forgetChannel(model, dispatch.d.id);
+    case "THREAD_LIST_SYNC": {
+      const { guild_id, channel_ids, threads, members } = dispatch.d;
+      return { ...model, threads: syncThreads(model.threads, guild_id, channel_ids ?? null, threads, members) };
+    }
+    case "THREAD_MEMBERS_UPDATE":
+      return { ...model, threads: changeMembers(model.threads, dispatch.d, model.me?.id ?? null) };
+    case "GUILD_EMOJIS_UPDATE":
+      return patchGuild(model, dispatch.d.guild_id, (guild) => ({ ...guild, emojis: dispatch.d.emojis }));
+    case "GUILD_MEMBER_LIST_UPDATE":
+      return memberList(model, dispatch.d);
     case "RELATIONSHIP_ADD":
     case "RELATIONSHIP_UPDATE":
       return {
@@ -126,6 +143,7 @@ function ready(model: Model, welcome: Ready): Model {
     guildOrder: order,
     guilds: keepIf(model.guilds, isKept),
     channels: Object.fromEntries(Object.entries(model.channels).filter(([, channel]) => isKept(channel.guild_id))),
+    threads: Object.fromEntries(Object.entries(model.threads).filter(([, thread]) => isKept(thread.guild_id))),
     members: keepIf(model.members, isKept),
     users: {
       ...learn(model.users, [...(welcome.private_channels ?? []).flatMap((channel) => channel.recipients), ...(welcome.relationships ?? []).map((relationship) => relationship.user)]),
@@ -149,14 +167,32 @@ function putPrivate(model: Model, channel: PrivateChannel): Model {
   return { ...model, privateChannels: { ...model.privateChannels, [channel.id]: channel }, users: learn(model.users, channel.recipients) };
 }
 
+/** A channel, a thread or a conversation; a channel takes its threads along. */
 function forgetChannel(model: Model, id: Id): Model {
+  const { threads, gone } = forgetThreadsOf(without(model.threads, id), id);
   return {
     ...model,
     channels: without(model.channels, id),
+    threads,
     privateChannels: without(model.privateChannels, id),
-    timelines: without(model.timelines, id),
+    timelines: [id, ...gone].reduce((table, each) => without(table, each), model.timelines),
     typing: without(model.typing, id),
   };
+}
+
+/** The lines come with the memberships and how people are; both belong into their own tables. */
+function memberList(model: Model, update: MemberListUpdate): Model {
+  const found = membersIn(update);
+  const users = { ...model.users };
+  const members = { ...model.members[update.guild_id] };
+  const presences = { ...model.presences };
+  for (const member of found) {
+    users[member.user.id] = member.user;
+    members[member.user.id] = entry(member);
+    if (member.presence !== undefined) presences[member.user.id] = member.presence.status as Status;
+  }
+  const lists = updateList(model.memberLists, update);
+  return { ...model, users, presences, members: { ...model.members, [update.guild_id]: members }, memberLists: lists };
 }
 
 function keepIf<T>(table: Table<T>, isKept: (id: Id) => boolean): Table<T> {
@@ -195,6 +231,7 @@ function guildCreate(model: Model, guild: GuildCreate): Model {
     ...model,
     users,
     channels,
+    threads: putGuildThreads(model.threads, guild.id, guild.threads ?? []),
     presences,
     guildOrder: model.guildOrder.includes(guild.id) ? model.guildOrder : [...model.guildOrder, guild.id],
     guilds: { ...model.guilds, [guild.id]: face },
@@ -205,14 +242,17 @@ function guildCreate(model: Model, guild: GuildCreate): Model {
 
 function forgetGuild(model: Model, id: Id): Model {
   const gone = Object.values(model.channels).filter((channel) => channel.guild_id === id);
+  const goneThreads = Object.values(model.threads).filter((thread) => thread.guild_id === id);
   return {
     ...model,
     guildOrder: model.guildOrder.filter((other) => other !== id),
     guilds: without(model.guilds, id),
     members: without(model.members, id),
     voiceStates: without(model.voiceStates, id),
+    memberLists: forgetList(model.memberLists, id),
     channels: gone.reduce((table, channel) => without(table, channel.id), model.channels),
-    timelines: gone.reduce((table, channel) => without(table, channel.id), model.timelines),
+    threads: goneThreads.reduce((table, thread) => without(table, thread.id), model.threads),
+    timelines: [...gone, ...goneThreads].reduce((table, channel) => without(table, channel.id), model.timelines),
   };
 }
 
@@ -261,6 +301,7 @@ function messageCreate(model: Model, message: Extract<Dispatch, { t: "MESSAGE_CR
     users: next.users[message.author.id] === undefined ? { ...next.users, [message.author.id]: message.author } : next.users,
     typing: stopTyping(next.typing, channel, message.author.id),
     channels: withNewest(next.channels, channel, message.id),
+    threads: countMessage(next.threads, message),
     privateChannels: withNewest(next.privateChannels, channel, message.id),
     readStates: read(model, message, context),
   };
@@ -276,10 +317,10 @@ function read(model: Model, message: Message, context: Context): Model["readStat
   const channel = message.channel_id;
   const me = model.me?.id;
   const before = model.readStates[channel];
-  if (message.author.id === me || channel === context.openChannel) return { ...model.readStates, [channel]: { lastRead: message.id, mentions: 0 } };
+  if (message.author.id === me || context.openChannels.includes(channel)) return { ...model.readStates, [channel]: { lastRead: message.id, mentions: 0 } };
   const isForMe = model.privateChannels[channel] !== undefined || message.mentions.some((user) => user.id === me);
   // Without a mark everything up to now counts as read.
-  const lastRead = before?.lastRead ?? model.channels[channel]?.last_message_id ?? "0";
+  const lastRead = before?.lastRead ?? (model.channels[channel] ?? model.threads[channel])?.last_message_id ?? "0";
   return { ...model.readStates, [channel]: { lastRead, mentions: (before?.mentions ?? 0) + (isForMe ? 1 : 0) } };
 }
 

@@ -1,8 +1,8 @@
 // What components read from the model, derived and never stored.
 
-import { type Channel, ChannelType, type Id, type Message, type PrivateChannel, type Status, type VoiceState } from "../api/types";
+import { type Channel, ChannelType, type Id, type Message, type PrivateChannel, type Status, type Thread, type VoiceState } from "../api/types";
 import type { Model } from "./model";
-import { channelPermissions, guildPermissions, has, PRIVATE_PERMISSIONS } from "./permissions";
+import { channelPermissions, guildPermissions, has, inThread, Permission, PRIVATE_PERMISSIONS } from "./permissions";
 import { compareIds, isNewer } from "./snowflake";
 import type { Pending } from "./timeline";
 
@@ -54,24 +54,34 @@ export function usualCategory(channels: Model["channels"], guild: Id, type: numb
   return inOrder.find((channel) => channel.type === type)?.parent_id ?? null;
 }
 
-type Reading = Pick<Model, "channels" | "privateChannels" | "readStates">;
+type Reading = Pick<Model, "channels" | "threads" | "privateChannels" | "readStates">;
 
-/** Whether there is a message that was not read. Where nothing was ever marked, what was there at the start is read. */
+/** The guild of a channel or a thread. */
+function guildOf(model: Pick<Model, "channels" | "threads">, id: Id): Id | null {
+  return (model.channels[id] ?? model.threads[id])?.guild_id ?? null;
+}
+
+/**
+ * Whether there is a message that was not read. Where nothing was ever marked, what was there at the start is read; so is a
+ * thread that one is not in.
+ */
 export function isUnread(model: Reading, id: Id): boolean {
-  const newest = (model.channels[id] ?? model.privateChannels[id])?.last_message_id ?? null;
+  const thread = model.threads[id];
+  if (thread !== undefined && thread.member === undefined) return false;
+  const newest = (model.channels[id] ?? thread ?? model.privateChannels[id])?.last_message_id ?? null;
   const mark = model.readStates[id];
   return newest !== null && mark !== undefined && isNewer(newest, mark.lastRead);
 }
 
 export function isGuildUnread(model: Reading, guild: Id): boolean {
-  return Object.keys(model.readStates).some((id) => model.channels[id]?.guild_id === guild && isUnread(model, id));
+  return Object.keys(model.readStates).some((id) => guildOf(model, id) === guild && isUnread(model, id));
 }
 
 /** Unread messages that name this user, in a guild; `null`: in private channels. */
 export function mentionCount(model: Reading, guild: Id | null): number {
   let count = 0;
   for (const [id, state] of Object.entries(model.readStates)) {
-    const isInside = guild === null ? model.privateChannels[id] !== undefined : model.channels[id]?.guild_id === guild;
+    const isInside = guild === null ? model.privateChannels[id] !== undefined : guildOf(model, id) === guild;
     if (isInside) count += state.mentions;
   }
   return count;
@@ -83,9 +93,9 @@ export function privateChannels(model: Pick<Model, "privateChannels">): PrivateC
 }
 
 /** What a place is called; a conversation by who is in it. */
-export function placeName(model: Pick<Model, "channels" | "privateChannels" | "users" | "members">, id: Id): string {
+export function placeName(model: Pick<Model, "channels" | "threads" | "privateChannels" | "users" | "members">, id: Id): string {
   const channel = model.privateChannels[id];
-  if (channel === undefined) return model.channels[id]?.name ?? "";
+  if (channel === undefined) return (model.channels[id] ?? model.threads[id])?.name ?? "";
   if (channel.name !== undefined && channel.name !== null && channel.name !== "") return channel.name;
   return channel.recipients.map((user) => displayName(model, null, user.id)).join(", ") || "Nobody else";
 }
@@ -99,36 +109,26 @@ export interface MemberRow {
   color: number;
 }
 
-export interface MemberGroup {
-  id: string;
-  title: string;
-  rows: MemberRow[];
+/** How a member stands in the list. */
+export function memberRow(model: Pick<Model, "guilds" | "members" | "users" | "presences">, guildId: Id, userId: Id): MemberRow {
+  const guild = model.guilds[guildId];
+  const held = model.members[guildId]?.[userId]?.roles ?? [];
+  const coloured = (guild?.roles ?? []).filter((role) => role.color !== 0 && held.includes(role.id)).toSorted((a, b) => b.position - a.position);
+  return {
+    userId,
+    name: displayName(model, guildId, userId),
+    status: model.presences[userId] ?? "offline",
+    isBot: model.users[userId]?.bot === true,
+    isOwner: guild?.owner_id === userId,
+    color: coloured[0]?.color ?? 0,
+  };
 }
 
-/** Hoisted roles from the top, then the rest who are online, then who is offline. */
-export function memberGroups(model: Pick<Model, "guilds" | "members" | "users" | "presences">, guildId: Id): MemberGroup[] {
-  const guild = model.guilds[guildId];
-  if (guild === undefined) return [];
-  const roles = guild.roles.filter((role) => role.id !== guildId).toSorted((a, b) => b.position - a.position);
-  const groups = new Map<string, MemberGroup>();
-  for (const role of roles) if (role.hoist) groups.set(role.id, { id: role.id, title: role.name, rows: [] });
-  groups.set("online", { id: "online", title: "Online", rows: [] });
-  groups.set("offline", { id: "offline", title: "Offline", rows: [] });
-  for (const member of Object.values(model.members[guildId] ?? {})) {
-    const status = model.presences[member.userId] ?? "offline";
-    const own = roles.filter((role) => member.roles.includes(role.id));
-    const group = status === "offline" ? "offline" : (own.find((role) => role.hoist)?.id ?? "online");
-    groups.get(group)?.rows.push({
-      userId: member.userId,
-      name: displayName(model, guildId, member.userId),
-      status,
-      isBot: model.users[member.userId]?.bot === true,
-      isOwner: guild.owner_id === member.userId,
-      color: own.find((role) => role.color !== 0)?.color ?? 0,
-    });
-  }
-  for (const group of groups.values()) group.rows.sort((a, b) => a.name.localeCompare(b.name));
-  return [...groups.values()].filter((group) => group.rows.length > 0);
+/** The heading of a group of the member list. */
+export function groupTitle(model: Pick<Model, "guilds">, guildId: Id, group: string): string {
+  if (group === "online") return "Online";
+  if (group === "offline") return "Offline";
+  return model.guilds[guildId]?.roles.find((role) => role.id === group)?.name ?? "Members";
 }
 
 /** Who is in a voice channel, in a stable order. */
@@ -144,13 +144,29 @@ export function mayInGuild(model: Pick<Model, "guilds" | "members" | "me">, guil
   return has(guildPermissions(guild, model.me.id, model.members[guildId]?.[model.me.id]?.roles ?? []), permission);
 }
 
-export function mayInChannel(model: Pick<Model, "guilds" | "channels" | "privateChannels" | "members" | "me">, channelId: Id, permission: bigint): boolean {
+type Rights = Pick<Model, "guilds" | "channels" | "threads" | "privateChannels" | "members" | "me">;
+
+/** In a channel, a conversation or a thread. */
+export function mayInChannel(model: Rights, channelId: Id, permission: bigint): boolean {
+  const thread = model.threads[channelId];
+  if (thread !== undefined) return mayInChannel(model, thread.parent_id, inThread(permission));
   if (model.privateChannels[channelId] !== undefined) return has(PRIVATE_PERMISSIONS, permission);
   const channel = model.channels[channelId];
   const guild = channel === undefined ? undefined : model.guilds[channel.guild_id];
   if (channel === undefined || guild === undefined || model.me === null) return false;
   const roles = model.members[guild.id]?.[model.me.id]?.roles ?? [];
   return has(channelPermissions(guild, channel, model.me.id, roles), permission);
+}
+
+/** Whether this user may write there: a locked thread is for those who manage threads. */
+export function mayWrite(model: Rights, channelId: Id): boolean {
+  const isLocked = model.threads[channelId]?.thread_metadata.locked === true;
+  return mayInChannel(model, channelId, Permission.sendMessages) && (!isLocked || mayInChannel(model, channelId, Permission.manageThreads));
+}
+
+/** Whoever started a thread runs it, beside those who manage threads. */
+export function mayRunThread(model: Rights, thread: Thread): boolean {
+  return thread.owner_id === model.me?.id || mayInChannel(model, thread.id, Permission.manageThreads);
 }
 
 export type TimelineRow =
@@ -179,7 +195,7 @@ export function timelineRows(messages: readonly Message[], pending: readonly Pen
     if (message.referenced_message !== undefined || message.webhook_id !== undefined) author = null;
     const isFirst = starts(message.author.id, Date.parse(message.timestamp));
     // A notice is a line of its own: whoever speaks next gets a header again.
-    if (message.type !== 0 && message.type !== 19 && message.type !== 20) author = null;
+    if (message.type !== 0 && message.type !== 19 && message.type !== 20 && message.type !== 21) author = null;
     rows.push({ kind: "message", key: message.id, message, isFirst });
   }
   for (const item of pending) {

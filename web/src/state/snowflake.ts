@@ -11,6 +11,11 @@ export function isNewer(a: Id, b: Id): boolean {
   return compareIds(a, b) > 0;
 }
 
+/** The moment in an id. */
+export function snowflakeMs(id: Id): number {
+  return Number((BigInt(id) >> 22n) + 1_420_070_400_000n);
+}
+
 let counter = 0;
 
 /** A key for a message that is being sent: unique in this page, at most 25 characters (the API's limit). */

@@ -10,12 +10,14 @@ import { Welcome } from "./guild/Welcome";
 import { Friends } from "./people/Friends";
 import { ConnectionBanner } from "./parts/ConnectionBanner";
 import styles from "./Shell.module.css";
+import { ThreadPanel } from "./threads/ThreadPanel";
 import { VoiceRoom } from "./voice/VoiceRoom";
 
 /** The working screen: rail, sidebar, the open channel, members. On a narrow screen the first two are one pane. */
 export function Shell() {
   const guildId = usePage((page) => (page.route.name === "guild" ? page.route.guildId : null));
   const channelId = usePage((page) => (page.route.name === "guild" || page.route.name === "private" ? page.route.channelId : null));
+  const threadId = usePage((page) => (page.route.name === "guild" ? page.route.threadId : null));
   const isPrivate = usePage((page) => page.route.name === "private");
   const isAtFriends = usePage((page) => page.route.name === "friends");
   const channelType = useModel((model) => (channelId === null ? null : (model.channels[channelId]?.type ?? null)));
@@ -31,7 +33,7 @@ export function Shell() {
   const openChannel = () => setPane("channel");
   const members = { isShown: hasMembers, toggle: () => setHasMembers((isShown) => !isShown) };
   return (
-    <div className={styles.shell} data-pane={pane} data-members={hasMembers}>
+    <div className={styles.shell} data-pane={pane} data-members={hasMembers} data-thread={threadId !== null}>
       <ConnectionBanner />
       <div className={styles.places}>
         <GuildRail openGuildId={guildId} />
@@ -52,7 +54,8 @@ export function Shell() {
       ) : (
         <ChatView key={channelId} guildId={guildId} channelId={channelId} members={members} onBack={openPlaces} />
       )}
-      {guildId !== null && guildName !== null && hasMembers && <MemberList guildId={guildId} />}
+      {guildId !== null && guildName !== null && channelId !== null && threadId !== null && <ThreadPanel guildId={guildId} threadId={threadId} />}
+      {guildId !== null && guildName !== null && channelId !== null && hasMembers && <MemberList key={guildId} guildId={guildId} channelId={channelId} />}
     </div>
   );
 }

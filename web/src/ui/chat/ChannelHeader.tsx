@@ -4,8 +4,10 @@ import type { MembersToggle } from "../Shell";
 import { placeName } from "../../state/select";
 import { useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { AtIcon, BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon } from "../parts/icons";
+import { AtIcon, BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon, ThreadIcon } from "../parts/icons";
 import { ConversationTools } from "../people/ConversationTools";
+import { StartThreadDialog } from "../threads/StartThreadDialog";
+import { ThreadsDialog } from "../threads/ThreadsDialog";
 import styles from "./ChannelHeader.module.css";
 import { PinsPanel } from "./PinsPanel";
 import { SearchPanel } from "./SearchPanel";
@@ -18,11 +20,12 @@ interface Props {
 }
 
 export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
-  const [panel, setPanel] = useState<"pins" | "search" | null>(null);
+  const [panel, setPanel] = useState<"pins" | "search" | "threads" | "thread" | null>(null);
   const close = () => setPanel(null);
   const name = useModel((model) => placeName(model, channelId));
   const channel = useModel((model) => model.channels[channelId]);
   const conversation = useModel((model) => model.privateChannels[channelId]);
+  const hasThreads = channel?.type === ChannelType.text || channel?.type === ChannelType.announcement;
   if (channel === undefined && conversation === undefined) return null;
   return (
     <header className={styles.header}>
@@ -38,6 +41,11 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
           <SearchIcon />
         </IconButton>
       )}
+      {guildId !== null && hasThreads && (
+        <IconButton label="Threads" data-testid="threads" onClick={() => setPanel("threads")}>
+          <ThreadIcon />
+        </IconButton>
+      )}
       <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPanel("pins")}>
         <PinIcon />
       </IconButton>
@@ -45,6 +53,8 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
         <PeopleIcon />
       </button>
       {panel === "search" && guildId !== null && <SearchPanel guildId={guildId} onClose={close} />}
+      {panel === "threads" && guildId !== null && <ThreadsDialog guildId={guildId} channelId={channelId} onStart={() => setPanel("thread")} onClose={close} />}
+      {panel === "thread" && guildId !== null && <StartThreadDialog guildId={guildId} channelId={channelId} from={null} onClose={close} />}
       {panel === "pins" && <PinsPanel guildId={guildId} channelId={channelId} onClose={close} />}
     </header>
   );

@@ -1,15 +1,8 @@
-import { useEffect, useState } from "react";
-import type { Id, Message } from "../../api/types";
-import { emptyTimeline } from "../../state/timeline";
+import type { Id } from "../../api/types";
 import type { MembersToggle } from "../Shell";
-import { useApp, useModel } from "../context";
 import { ChannelHeader } from "./ChannelHeader";
-import { Composer } from "./Composer";
-import { LiveRegion } from "./LiveRegion";
-import { MessageList } from "./MessageList";
-import { isSystem } from "./SystemLine";
 import styles from "./ChatView.module.css";
-import { TypingLine } from "./TypingLine";
+import { Conversation } from "./Conversation";
 
 interface Props {
   guildId: Id | null;
@@ -18,32 +11,12 @@ interface Props {
   onBack: () => void;
 }
 
-/** One text channel: its history, what is being written, and the composer. */
+/** One text channel on the stage. */
 export function ChatView({ guildId, channelId, members, onBack }: Props) {
-  const app = useApp();
-  const timeline = useModel((model) => model.timelines[channelId] ?? emptyTimeline);
-  const me = useModel((model) => model.me?.id ?? null);
-  const [editing, setEditing] = useState<Id | null>(null);
-  const [replyTo, setReplyTo] = useState<Message | null>(null);
-  // An answer to what was deleted meanwhile would be an answer to nothing.
-  const original = replyTo !== null && timeline.messages.some((message) => message.id === replyTo.id) ? replyTo : null;
-  // Also when a new session emptied the timeline under an open channel.
-  useEffect(() => {
-    if (timeline.load === "idle") void app.loadTimeline(channelId);
-  }, [app, channelId, timeline.load]);
-  const editLast = () => {
-    const own = timeline.messages.findLast((message: Message) => message.author.id === me && !isSystem(message));
-    if (own !== undefined) setEditing(own.id);
-  };
   return (
     <main className={styles.chat}>
       <ChannelHeader guildId={guildId} channelId={channelId} members={members} onBack={onBack} />
-      <MessageList guildId={guildId} channelId={channelId} timeline={timeline} editing={editing} onEdit={setEditing} onReply={setReplyTo} />
-      <LiveRegion guildId={guildId} channelId={channelId} />
-      <div className={styles.foot}>
-        <Composer guildId={guildId} channelId={channelId} replyTo={original} onReplyEnd={() => setReplyTo(null)} onEditLast={editLast} />
-        <TypingLine guildId={guildId} channelId={channelId} />
-      </div>
+      <Conversation guildId={guildId} channelId={channelId} />
     </main>
   );
 }

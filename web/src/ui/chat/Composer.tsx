@@ -2,7 +2,7 @@ import { type ClipboardEvent, type DragEvent, type KeyboardEvent, useCallback, u
 import type { EmojiRef, Id, Message } from "../../api/types";
 import type { CommandEntry } from "../../state/commands";
 import { Permission } from "../../state/permissions";
-import { mayInChannel, placeName } from "../../state/select";
+import { mayInChannel, mayWrite, placeName } from "../../state/select";
 import { useApp, useModel } from "../context";
 import { fileSize } from "../media";
 import { IconButton } from "../parts/Button";
@@ -28,8 +28,8 @@ interface Props {
  */
 export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }: Props) {
   const app = useApp();
-  const name = useModel((model) => (model.privateChannels[channelId] === undefined ? `#${placeName(model, channelId)}` : placeName(model, channelId)));
-  const maySend = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages));
+  const name = useModel((model) => (model.channels[channelId] === undefined ? placeName(model, channelId) : `#${placeName(model, channelId)}`));
+  const maySend = useModel((model) => mayWrite(model, channelId));
   const mayAttach = useModel((model) => mayInChannel(model, channelId, Permission.attachFiles));
   const [text, setText] = useState(() => app.drafts.get(channelId) ?? "");
   const [files, setFiles] = useState<readonly File[]>([]);

@@ -7,13 +7,15 @@ import { ConfirmDialog } from "../guild/dialogs";
 import { Avatar } from "../parts/Avatar";
 import { IconButton } from "../parts/Button";
 import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
-import { PencilIcon, PinIcon, ReplyIcon, SmileIcon, TrashIcon } from "../parts/icons";
+import { PencilIcon, PinIcon, ReplyIcon, SmileIcon, ThreadIcon, TrashIcon } from "../parts/icons";
+import { StartThreadDialog } from "../threads/StartThreadDialog";
+import { ThreadCard } from "../threads/ThreadCard";
 import { clockTime, fullTime } from "../time";
 import { Editor } from "./Editor";
 import { MessageBody } from "./MessageBody";
 import styles from "./MessageItem.module.css";
 import { authorName, ReplyLine } from "./ReplyLine";
-import { isSystem, systemSentence } from "./SystemLine";
+import { isSystem, MessageType, systemSentence } from "./SystemLine";
 
 interface Props {
   guildId: Id | null;
@@ -27,21 +29,25 @@ interface Props {
   mayReact: boolean;
   mayReply: boolean;
   mayPin: boolean;
+  mayThread: boolean;
   isEditing: boolean;
   onEdit: (message: Id | null) => void;
   onReply: (message: Message) => void;
 }
 
 export const MessageItem = memo(function MessageItem(props: Props) {
-  const { guildId, message, isFirst, isOwn, isNewest, mayDelete, mayReact, mayReply, mayPin, isEditing, onEdit, onReply } = props;
+  const { guildId, message, isFirst, isOwn, isNewest, mayDelete, mayReact, mayReply, mayPin, mayThread, isEditing, onEdit, onReply } = props;
   const app = useApp();
   const author = message.author;
   const name = useModel((model) => authorName(model, guildId, message));
   const isMentioned = useModel((model) => message.mentions.some((user) => user.id === model.me?.id));
   const [isDeleting, setDeleting] = useState(false);
+  const [isStarting, setStarting] = useState(false);
+  const hasThread = useModel((model) => model.threads[message.id] !== undefined || message.thread !== undefined);
   const [picking, setPicking] = useState<Point | null>(null);
   const stopPicking = useCallback(() => setPicking(null), []);
   const atMs = Date.parse(message.timestamp);
+  if (message.type === MessageType.threadStarter && message.referenced_message !== undefined && message.referenced_message !== null) return <ThreadStart guildId={guildId} original={message.referenced_message} />;
   if (isSystem(message)) {
     return (
       <li className={styles.notice}>
@@ -90,8 +96,9 @@ export const MessageItem = memo(function MessageItem(props: Props) {
         ) : (
           <MessageBody guildId={guildId} message={message} mayReact={mayReact} />
         )}
+        {guildId !== null && hasThread && <ThreadCard guildId={guildId} message={message} />}
       </article>
-      {(canEdit || mayDelete || mayReact || mayReply || mayPin) && !isEditing && (
+      {(canEdit || mayDelete || mayReact || mayReply || mayPin || mayThread) && !isEditing && (
         <div className={styles.tools}>
           {mayReact &&
             QUICK_EMOJIS.map((emoji) => (
@@ -107,6 +114,11 @@ export const MessageItem = memo(function MessageItem(props: Props) {
           {mayReply && (
             <IconButton label="Reply" data-testid="message-reply" onClick={() => onReply(message)}>
               <ReplyIcon size={18} />
+            </IconButton>
+          )}
+          {guildId !== null && mayThread && !hasThread && (
+            <IconButton label="Start a thread" data-testid="message-thread" onClick={() => setStarting(true)}>
+              <ThreadIcon size={18} />
             </IconButton>
           )}
           {mayPin && (
@@ -137,6 +149,7 @@ export const MessageItem = memo(function MessageItem(props: Props) {
           onClose={stopPicking}
         />
       )}
+      {isStarting && guildId !== null && <StartThreadDialog guildId={guildId} channelId={message.channel_id} from={message} onClose={() => setStarting(false)} />}
       {isDeleting && (
         <ConfirmDialog
           title="Delete this message?"
@@ -149,6 +162,23 @@ export const MessageItem = memo(function MessageItem(props: Props) {
     </li>
   );
 });
+
+/** What a thread was started from, as its first message. */
+function ThreadStart({ guildId, original }: { guildId: Id | null; original: Message }) {
+  const name = useModel((model) => authorName(model, guildId, original));
+  return (
+    <li className={styles.row} data-first="true">
+      <Avatar id={original.author.id} name={name} hash={original.author.avatar ?? null} size={40} />
+      <article className={styles.body} data-testid="thread-start-message">
+        <header>
+          <strong>{name}</strong>
+          <Time atMs={Date.parse(original.timestamp)} />
+        </header>
+        <MessageBody guildId={guildId} message={original} mayReact={false} />
+      </article>
+    </li>
+  );
+}
 
 /** A message that is on its way, or that failed and can be sent again. */
 export function PendingItem({ channelId, pending, isFirst }: { channelId: Id; pending: Pending; isFirst: boolean }) {

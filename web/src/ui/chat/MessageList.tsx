@@ -1,7 +1,7 @@
 import { type KeyboardEvent, useEffect, useEffectEvent, useRef, useState } from "react";
-import type { Id, Message } from "../../api/types";
+import { ChannelType, type Id, type Message } from "../../api/types";
 import { Permission } from "../../state/permissions";
-import { mayInChannel, placeName, timelineRows } from "../../state/select";
+import { mayInChannel, mayWrite, placeName, timelineRows } from "../../state/select";
 import type { Timeline } from "../../state/timeline";
 import { useApp, useModel, usePage } from "../context";
 import { Button } from "../parts/Button";
@@ -33,9 +33,14 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
   const me = useModel((model) => model.me?.id ?? null);
   const mayManage = useModel((model) => mayInChannel(model, channelId, Permission.manageMessages));
   const mayReact = useModel((model) => mayInChannel(model, channelId, Permission.addReactions | Permission.readHistory));
-  const mayReply = useModel((model) => mayInChannel(model, channelId, Permission.sendMessages | Permission.readHistory));
+  const mayReply = useModel((model) => mayWrite(model, channelId) && mayInChannel(model, channelId, Permission.readHistory));
+  const mayThread = useModel((model) => {
+    const type = model.channels[channelId]?.type;
+    return (type === ChannelType.text || type === ChannelType.announcement) && mayInChannel(model, channelId, Permission.createPublicThreads | Permission.readHistory);
+  });
+  const isThread = useModel((model) => model.threads[channelId] !== undefined);
   const mayPin = useModel((model) => mayInChannel(model, channelId, Permission.pinMessages));
-  const channelName = useModel((model) => (model.privateChannels[channelId] === undefined ? `#${placeName(model, channelId)}` : placeName(model, channelId)));
+  const channelName = useModel((model) => (model.channels[channelId] === undefined ? placeName(model, channelId) : `#${placeName(model, channelId)}`));
   const { messages, pending, hasOlder, load } = timeline;
   const rows = timelineRows(messages, pending);
   const oldest = messages[0]?.id;
@@ -71,7 +76,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
           {load === "loaded" && !hasOlder && (
             <div className={styles.start}>
               <h2>{channelName}</h2>
-              <p>{messages.length === 0 ? "Nobody has written here yet. Say the first word." : "This is where the channel begins."}</p>
+              <p>{messages.length === 0 ? "Nobody has written here yet. Say the first word." : `This is where the ${isThread ? "thread" : guildId === null ? "conversation" : "channel"} begins.`}</p>
             </div>
           )}
           {/* The list only listens in for the arrow keys of the articles in it. */}
@@ -99,6 +104,7 @@ export function MessageList({ guildId, channelId, timeline, editing, onEdit, onR
                   mayReact={mayReact}
                   mayReply={mayReply}
                   mayPin={mayPin}
+                  mayThread={mayThread}
                   isEditing={row.message.id === editing}
                   onEdit={onEdit}
                   onReply={onReply}

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import type { Message } from "../../api/types";
 
 /** Types of messages that nobody wrote: they say what happened. */
-export const MessageType = { recipientAdd: 1, recipientRemove: 2, call: 3, channelName: 4, pinned: 6, memberJoined: 7, threadCreated: 18 } as const;
+export const MessageType = { recipientAdd: 1, recipientRemove: 2, call: 3, channelName: 4, pinned: 6, memberJoined: 7, threadCreated: 18, threadStarter: 21 } as const;
 
 const SYSTEM: ReadonlySet<number> = new Set(Object.values(MessageType));
 
@@ -27,6 +27,8 @@ export function systemSentence(message: Message): ReactNode {
       return "pinned a message.";
     case MessageType.threadCreated:
       return `started the thread ${message.content}.`;
+    case MessageType.threadStarter:
+      return "started this thread from a message that was deleted.";
     default:
       return "came into the hall.";
   }

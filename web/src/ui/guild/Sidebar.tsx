@@ -1,13 +1,15 @@
 import { useState } from "react";
-import { ChannelType, type Id } from "../../api/types";
+import { type Channel, ChannelType, type Id } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { channelGroups, firstTextChannel, mayInChannel, mayInGuild } from "../../state/select";
-import { useApp, useModel } from "../context";
+import { listedThreads } from "../../state/threads";
+import { useApp, useModel, usePage } from "../context";
 import { IconButton } from "../parts/Button";
 import { GearIcon, InviteIcon, LeaveIcon, PlusIcon } from "../parts/icons";
 import { ConversationList } from "../people/ConversationList";
 import { VoicePanel } from "../voice/VoicePanel";
 import { ChannelItem, VoiceChannelItem } from "./ChannelItem";
+import { ThreadItem } from "./ThreadItem";
 import { ConfirmDialog, CreateChannelDialog, InviteDialog } from "./dialogs";
 import { GuildSettings, mayRun } from "../settings/GuildSettings";
 import styles from "./Sidebar.module.css";
@@ -89,7 +91,7 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
             )}
             <ul>
               {text.map((channel) => (
-                <ChannelItem key={channel.id} channel={channel} isOpen={channel.id === openChannelId} onOpen={onOpenChannel} />
+                <ChannelWithThreads key={channel.id} channel={channel} isOpen={channel.id === openChannelId} onOpen={onOpenChannel} />
               ))}
               {voice.map((channel) => (
                 <VoiceChannelItem key={channel.id} channel={channel} isOpen={channel.id === openChannelId} onOpen={onOpenChannel} />
@@ -110,6 +112,19 @@ function GuildChannels({ guildId, openChannelId, onOpenChannel }: Props & { guil
           onClose={close}
         />
       )}
+    </>
+  );
+}
+
+function ChannelWithThreads({ channel, isOpen, onOpen }: { channel: Channel; isOpen: boolean; onOpen: () => void }) {
+  const openThread = usePage((page) => (page.route.name === "guild" ? page.route.threadId : null));
+  const threads = useModel((model) => listedThreads(model.threads, channel.id, openThread));
+  return (
+    <>
+      <ChannelItem channel={channel} isOpen={isOpen && openThread === null} onOpen={onOpen} />
+      {threads.map((thread) => (
+        <ThreadItem key={thread.id} thread={thread} isOpen={thread.id === openThread} onOpen={onOpen} />
+      ))}
     </>
   );
 }

@@ -40,4 +40,7 @@ export const SearchIcon = icon(<path d="M9 14.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0
 export const AtIcon = icon(<path d="M13 10a3 3 0 1 1-6 0 3 3 0 0 1 6 0zm0 0v1.5a2 2 0 0 0 4 0V10a7 7 0 1 0-3 5.7" />);
 export const CheckIcon = icon(<path d="m4 10.5 4 4 8-9" />);
 export const GearIcon = icon(<path d="M10 12.8a2.8 2.8 0 1 0 0-5.6 2.8 2.8 0 0 0 0 5.6zM10 2.5v2.2M10 15.3v2.2M2.5 10h2.2M15.3 10h2.2M4.7 4.7l1.5 1.5M13.8 13.8l1.5 1.5M4.7 15.3l1.5-1.5M13.8 6.2l1.5-1.5" />);
+export const ThreadIcon = icon(<path d="M3.5 4h13v9h-7L6 16v-3H3.5zM7 7.2h6M7 9.8h3.5" />);
+export const LockIcon = icon(<path d="M5 9h10v7.5H5zM7 9V6.5a3 3 0 0 1 6 0V9M10 12v1.5" />);
+export const ArchiveIcon = icon(<path d="M3 4h14v3.5H3zM4.5 7.5V16h11V7.5M8 10.5h4" />);
 export const LeaveIcon = icon(<path d="M11.5 3.5H4v13h7.5M9 10h8M14 7l3 3-3 3" />);

@@ -3,6 +3,7 @@ import { sentence } from "../../api/error";
 import type { AuditLogEntry, Id, User } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { mayInGuild } from "../../state/select";
+import { snowflakeMs } from "../../state/snowflake";
 import { Failure } from "../auth/AuthScreen";
 import { useApp, useModel } from "../context";
 import { ConfirmDialog } from "../guild/dialogs";
@@ -199,7 +200,7 @@ function AuditLog({ guildId }: { guildId: Id }) {
                 <strong>{users.get(entry.user_id ?? "") ?? "Someone"}</strong> {auditSentence(entry, (id) => users.get(id) ?? null)}
               </span>
               <small>
-                {fullTime(idTime(entry.id))}
+                {fullTime(snowflakeMs(entry.id))}
                 {entry.reason !== undefined && ` · ${entry.reason}`}
               </small>
             </span>
@@ -213,9 +214,4 @@ function AuditLog({ guildId }: { guildId: Id }) {
       )}
     </>
   );
-}
-
-/** The moment in an id. */
-function idTime(id: Id): number {
-  return Number((BigInt(id) >> 22n) + 1_420_070_400_000n);
 }
