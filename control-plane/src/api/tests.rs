@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit_log;
+mod authorization;
 mod bad_input;
 mod commands;
 mod conformance;

@@ -80,7 +80,7 @@ async fn conversations(world: &World) {
 }
 
 /// A red dot.
-const PICTURE: &str =
+pub const PICTURE: &str =
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
 async fn expressions(world: &World) {

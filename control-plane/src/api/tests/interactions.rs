@@ -11,13 +11,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway session without a socket.
-struct Ear {
+pub(super) struct Ear {
     attached: Attached,
     heard: Vec<(&'static str, Value)>,
 }
 
 impl Ear {
-    async fn of(world: &World, who: &Session, shard: Shard) -> Self {
+    pub(super) async fn of(world: &World, who: &Session, shard: Shard) -> Self {
         let token = who.token.trim_start_matches("Bot ").to_owned();
         let identify = Identify { token, intents: Some(Intents::NONE), large_threshold: 50, shard, presence: None };
         let origin = Origin { host: "hall.example".to_owned(), is_tls: false };
@@ -37,7 +37,7 @@ impl Ear {
     }
 
     /// The next event of this name, now or soon; what came before it is forgotten.
-    async fn hear(&mut self, name: &str) -> Value {
+    pub(super) async fn hear(&mut self, name: &str) -> Value {
         let wait = async {
             loop {
                 self.listen();
