@@ -17,7 +17,7 @@ use actions::{Action, Asked, Deed, Stage};
 use axum::http::Method;
 use cache::{Cache, differences};
 use guildhall_protocol::gateway::{Identify, Intents, PresenceUpdate, Resume, Shard, Status};
-use guildhall_protocol::model::{Channel, Overwrite};
+use guildhall_protocol::model::{Channel, Overwrite, ThreadMember};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, Snowflake, UserId};
 use seed::Random;
 use serde_json::{Value, json};
@@ -57,6 +57,9 @@ struct Play<'w> {
     invite: String,
     listeners: Vec<Listener>,
     messages: Vec<(String, String)>,
+    threads: Vec<String>,
+    webhooks: Vec<(String, String)>,
+    privates: Vec<String>,
     /// How many requests of each kind were granted.
     granted: &'w mut BTreeMap<String, usize>,
 }
@@ -123,7 +126,18 @@ impl<'w> Play<'w> {
             });
             world.post(owner, &format!("/guilds/{guild}/channels"), vault).await.ok();
         }
-        let mut play = Self { world, cast, guild, invite, listeners: Vec::new(), messages: Vec::new(), granted };
+        let mut play = Self {
+            world,
+            cast,
+            guild,
+            invite,
+            listeners: Vec::new(),
+            messages: Vec::new(),
+            threads: Vec::new(),
+            webhooks: Vec::new(),
+            privates: Vec::new(),
+            granted,
+        };
         for who in 0..cast.len() {
             for intents in [ASKED[0], ASKED[1 + who % 2]] {
                 let listener = play.listen(who, intents).await?;
@@ -191,7 +205,7 @@ impl<'w> Play<'w> {
 
     async fn ask(&mut self, action: &Action) -> Result<(), String> {
         let id: GuildId = snowflake(&self.guild);
-        let (channels, roles, overwrites) = self
+        let (channels, roles, overwrites, emojis) = self
             .world
             .control_plane
             .hub()
@@ -203,7 +217,8 @@ impl<'w> Play<'w> {
                     let named = |overwrite: &Overwrite| (channel.id.to_string(), overwrite.id.to_string());
                     channel.permission_overwrites.iter().map(named).collect::<Vec<_>>()
                 };
-                (channels, roles, state.channels().flat_map(of).collect::<Vec<_>>())
+                let emojis: Vec<_> = state.guild().emojis.iter().map(|emoji| emoji.id.to_string()).collect();
+                (channels, roles, state.channels().flat_map(of).collect::<Vec<_>>(), emojis)
             })
             .await
             .ok_or("the guild is gone")?;
@@ -216,6 +231,10 @@ impl<'w> Play<'w> {
             messages: &self.messages,
             people: &people,
             invite: &self.invite,
+            threads: &self.threads,
+            emojis: &emojis,
+            webhooks: &self.webhooks,
+            privates: &self.privates,
         };
         let Some(Asked { method, path, body }) = action.request(&stage) else { return Ok(()) };
         let method = method.parse::<Method>().expect("a method");
@@ -226,8 +245,18 @@ impl<'w> Play<'w> {
         if reply.status < 300 {
             *self.granted.entry(format!("{:?}", action.deed)).or_default() += 1;
         }
-        if matches!(action.deed, Deed::Say | Deed::Reply) && reply.status == 200 {
-            self.messages.push((text(&reply.body["channel_id"]), text(&reply.body["id"])));
+        if reply.status >= 300 {
+            return Ok(());
+        }
+        let id = || text(&reply.body["id"]);
+        match action.deed {
+            Deed::Say | Deed::Reply | Deed::SayInThread | Deed::SayPrivately | Deed::Execute => {
+                self.messages.push((text(&reply.body["channel_id"]), id()));
+            }
+            Deed::StartThread => self.threads.push(id()),
+            Deed::MakeWebhook => self.webhooks.push((id(), text(&reply.body["token"]))),
+            Deed::OpenDm | Deed::OpenGroup if !self.privates.contains(&id()) => self.privates.push(id()),
+            _ => {}
         }
         Ok(())
     }
@@ -247,7 +276,11 @@ impl<'w> Play<'w> {
             for _ in 0..3 {
                 hear(&fresh_session, &mut fresh)?;
                 self.hear()?;
-                found = differences(&self.listeners[at].cache.view(intents), &fresh.view(intents));
+                let cached = &self.listeners[at].cache;
+                found = differences(&cached.view(intents), &fresh.view(intents));
+                if intents.contains(ASKED[1]) {
+                    found.extend(differences(&cached.reads(&fresh), &fresh.reads(cached)));
+                }
                 if found.is_empty() {
                     break;
                 }
@@ -270,21 +303,28 @@ impl<'w> Play<'w> {
             .cache
             .guilds
             .get(&self.guild)
-            .map(|guild| guild.channels.keys().cloned().collect())
+            .map(|guild| guild.channels.keys().chain(guild.threads.keys()).cloned().collect())
             .unwrap_or_default();
-        for channel in seen {
+        let private = self.listeners[at].cache.private.keys().cloned().collect::<Vec<_>>();
+        for channel in seen.into_iter().chain(private) {
             let needed = Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY | Permissions::CONNECT;
             let held = self
                 .world
                 .control_plane
                 .hub()
                 .with_guild(id, |state| {
+                    if let Some(active) = state.thread(snowflake(&channel)) {
+                        let is_in_it = active.members.contains_key(&user);
+                        return state.thread_permissions(user, &active.thread, is_in_it, u64::MAX).contains(needed);
+                    }
                     let kind = state.channel(snowflake::<ChannelId>(&channel)).map(|channel| channel.kind);
                     let held = state.channel_permissions(user, snowflake(&channel), u64::MAX);
                     kind.is_some_and(|kind| kind.holds_messages()) && held.contains(needed)
                 })
                 .await;
-            if held != Some(true) {
+            let is_private = self.listeners[at].cache.private.contains_key(&channel);
+            let is_heard = !is_private || intents.contains(Intents::DIRECT_MESSAGES);
+            if held != Some(true) && !is_private || !is_heard {
                 self.listeners[at].cache.messages.remove(&channel);
                 continue;
             }
@@ -301,7 +341,11 @@ impl<'w> Play<'w> {
             let view = |messages: &BTreeMap<String, Value>| {
                 let mut messages = json!(messages);
                 for message in messages.as_object_mut().into_iter().flat_map(|messages| messages.values_mut()) {
-                    if !intents.contains(Intents::GUILD_MESSAGE_REACTIONS) {
+                    if !intents.contains(if is_private {
+                        Intents::DIRECT_MESSAGE_REACTIONS
+                    } else {
+                        Intents::GUILD_MESSAGE_REACTIONS
+                    }) {
                         message["reactions"] = Value::Null;
                     }
                     if !intents.contains(Intents::MESSAGE_CONTENT) {
@@ -341,6 +385,11 @@ impl<'w> Play<'w> {
     }
 
     async fn end(self) {
+        for channel in &self.privates {
+            for who in self.cast {
+                self.world.delete(who, &format!("/channels/{channel}")).await;
+            }
+        }
         for listener in &self.listeners {
             self.world.control_plane.hub().detach(&listener.attached, false);
         }
@@ -378,7 +427,17 @@ fn whole(state: &crate::guild::State) -> Value {
             (member.user.id.to_string(), json!(member))
         })
         .collect();
-    json!({ "guild": guild, "channels": channels, "members": members })
+    let threads: BTreeMap<String, Value> = state
+        .threads()
+        .map(|active| {
+            let mut thread = active.thread.clone();
+            thread.last_message_id = None;
+            let members: BTreeMap<String, &ThreadMember> =
+                active.members.iter().map(|(user, member)| (user.to_string(), member)).collect();
+            (thread.id.to_string(), json!({ "thread": thread, "members": members }))
+        })
+        .collect();
+    json!({ "guild": guild, "channels": channels, "members": members, "threads": threads })
 }
 
 /// Plays the deeds in a guild of their own. `Err`: what went wrong, after how many of them.
@@ -432,6 +491,12 @@ async fn whatever_people_do_every_cache_equals_a_fresh_read() {
     for name in ["keeper", "writer", "guest", "stranger"] {
         cast.push(world.register(name).await);
     }
+    // Friends may make groups.
+    for (index, one) in cast.iter().enumerate() {
+        for other in &cast[index + 1..] {
+            world.befriend(one, other).await;
+        }
+    }
     let first = setting("GUILDHALL_MODEL_SEED", 1);
     let mut granted = BTreeMap::new();
     for seed in first..first + setting("GUILDHALL_MODEL_SEQUENCES", SEQUENCES) {
@@ -445,5 +510,5 @@ async fn whatever_people_do_every_cache_equals_a_fresh_read() {
     }
     eprintln!("from seed {first}, granted: {granted:?}");
     // A world in which everything is refused would agree with itself.
-    assert!(granted.len() >= 20, "{granted:?}");
+    assert!(granted.len() >= 40, "{granted:?}");
 }

@@ -4,6 +4,7 @@
 //! deeds before it are left out, which is how a failing one is made short.
 
 use super::seed::Random;
+use crate::api::tests::conformance::PICTURE;
 use serde_json::{Value, json};
 
 /// Who: an index into the cast. What: the kind. Of what: three numbers, taken modulo what there is.
@@ -49,6 +50,29 @@ pub enum Deed {
     EditGuild,
     HandOver,
     EditSelf,
+    Pin,
+    Unpin,
+    StartThread,
+    EditThread,
+    DeleteThread,
+    JoinThread,
+    LeaveThread,
+    AddToThread,
+    RemoveFromThread,
+    SayInThread,
+    CreateEmoji,
+    EditEmoji,
+    DeleteEmoji,
+    MakeWebhook,
+    Execute,
+    OpenDm,
+    OpenGroup,
+    EditGroup,
+    LeavePrivate,
+    AddRecipient,
+    RemoveRecipient,
+    SayPrivately,
+    Acknowledge,
     Presence,
     /// The socket breaks and the session is resumed.
     Resume,
@@ -57,7 +81,7 @@ pub enum Deed {
 }
 
 /// How often each is drawn. Rights and memberships change more than in life: they are where caches go wrong.
-const WEIGHTS: [(Deed, usize); 34] = [
+const WEIGHTS: [(Deed, usize); 57] = [
     (Deed::Say, 12),
     (Deed::Reply, 2),
     (Deed::EditMessage, 4),
@@ -89,6 +113,29 @@ const WEIGHTS: [(Deed, usize); 34] = [
     (Deed::EditGuild, 2),
     (Deed::HandOver, 1),
     (Deed::EditSelf, 1),
+    (Deed::Pin, 3),
+    (Deed::Unpin, 2),
+    (Deed::StartThread, 6),
+    (Deed::EditThread, 6),
+    (Deed::DeleteThread, 2),
+    (Deed::JoinThread, 3),
+    (Deed::LeaveThread, 2),
+    (Deed::AddToThread, 3),
+    (Deed::RemoveFromThread, 2),
+    (Deed::SayInThread, 5),
+    (Deed::CreateEmoji, 2),
+    (Deed::EditEmoji, 1),
+    (Deed::DeleteEmoji, 1),
+    (Deed::MakeWebhook, 2),
+    (Deed::Execute, 2),
+    (Deed::OpenDm, 2),
+    (Deed::OpenGroup, 2),
+    (Deed::EditGroup, 1),
+    (Deed::LeavePrivate, 2),
+    (Deed::AddRecipient, 2),
+    (Deed::RemoveRecipient, 1),
+    (Deed::SayPrivately, 4),
+    (Deed::Acknowledge, 4),
     (Deed::Presence, 3),
     (Deed::Resume, 3),
     (Deed::Reconnect, 2),
@@ -108,6 +155,13 @@ pub struct Stage<'a> {
     /// The cast's user ids.
     pub people: &'a [String],
     pub invite: &'a str,
+    /// The archived and the deleted ones among them.
+    pub threads: &'a [String],
+    pub emojis: &'a [String],
+    /// Id and token.
+    pub webhooks: &'a [(String, String)],
+    /// DMs and groups that the cast has opened, left ones among them.
+    pub privates: &'a [String],
 }
 
 /// A request of the actor.
@@ -118,12 +172,27 @@ pub struct Asked {
 }
 
 const EMOJIS: [&str; 3] = ["%F0%9F%91%8D", "%F0%9F%8E%89", "%E2%9D%A4%EF%B8%8F"];
-/// VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY, MANAGE_MESSAGES, CONNECT, ADD_REACTIONS.
-const CHANNEL_BITS: [u64; 6] = [1 << 10, 1 << 11, 1 << 16, 1 << 13, 1 << 20, 1 << 6];
+/// VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY, MANAGE_MESSAGES, CONNECT, ADD_REACTIONS, MANAGE_THREADS.
+const CHANNEL_BITS: [u64; 7] = [1 << 10, 1 << 11, 1 << 16, 1 << 13, 1 << 20, 1 << 6, 1 << 34];
 /// The same, and ADMINISTRATOR, MANAGE_CHANNELS, MANAGE_ROLES, KICK_MEMBERS, BAN_MEMBERS, MANAGE_GUILD, MODERATE_MEMBERS,
-/// MANAGE_NICKNAMES.
-const GUILD_BITS: [u64; 14] =
-    [1 << 10, 1 << 11, 1 << 16, 1 << 13, 1 << 20, 1 << 6, 1 << 3, 1 << 4, 1 << 28, 1 << 1, 1 << 2, 1 << 5, 1 << 40, 1 << 27];
+/// MANAGE_NICKNAMES, MANAGE_THREADS.
+const GUILD_BITS: [u64; 15] = [
+    1 << 10,
+    1 << 11,
+    1 << 16,
+    1 << 13,
+    1 << 20,
+    1 << 6,
+    1 << 3,
+    1 << 4,
+    1 << 28,
+    1 << 1,
+    1 << 2,
+    1 << 5,
+    1 << 40,
+    1 << 27,
+    1 << 34,
+];
 
 fn pick<T>(list: &[T], number: usize) -> Option<&T> {
     if list.is_empty() { None } else { list.get(number % list.len()) }
@@ -286,6 +355,72 @@ impl Action {
             }
             Deed::HandOver => asked("PATCH", format!("/guilds/{guild}"), Some(json!({ "owner_id": person()? }))),
             Deed::EditSelf => asked("PATCH", "/users/@me".to_owned(), Some(json!({ "global_name": format!("name {c}") }))),
+            Deed::Pin | Deed::Unpin => {
+                let (channel, id) = pick(stage.messages, a)?;
+                let method = if self.deed == Deed::Pin { "PUT" } else { "DELETE" };
+                asked(method, format!("/channels/{channel}/messages/pins/{id}"), None)
+            }
+            Deed::StartThread if b % 3 == 0 => {
+                asked("POST", format!("{}/threads", message()?), Some(json!({ "name": format!("thread {c}") })))
+            }
+            Deed::StartThread => {
+                let body = json!({ "name": format!("thread {c}"), "type": 10 + b % 3, "invitable": c % 2 == 0 });
+                asked("POST", format!("/channels/{}/threads", text_channel()?), Some(body))
+            }
+            Deed::EditThread => {
+                let body = match b % 4 {
+                    0 => json!({ "name": format!("renamed {c}") }),
+                    1 => json!({ "locked": c % 2 == 0 }),
+                    _ => json!({ "archived": c % 2 == 0 }),
+                };
+                asked("PATCH", format!("/channels/{}", pick(stage.threads, a)?), Some(body))
+            }
+            Deed::DeleteThread => asked("DELETE", format!("/channels/{}", pick(stage.threads, a)?), None),
+            Deed::JoinThread => asked("PUT", format!("/channels/{}/thread-members/@me", pick(stage.threads, a)?), None),
+            Deed::LeaveThread => asked("DELETE", format!("/channels/{}/thread-members/@me", pick(stage.threads, a)?), None),
+            Deed::AddToThread | Deed::RemoveFromThread => {
+                let method = if self.deed == Deed::AddToThread { "PUT" } else { "DELETE" };
+                let path = format!("/channels/{}/thread-members/{}", pick(stage.threads, a)?, pick(stage.people, b)?);
+                asked(method, path, None)
+            }
+            Deed::SayInThread | Deed::SayPrivately => {
+                let place = if self.deed == Deed::SayInThread { stage.threads } else { stage.privates };
+                let body = json!({ "content": format!("words {c}") });
+                asked("POST", format!("/channels/{}/messages", pick(place, a)?), Some(body))
+            }
+            Deed::CreateEmoji => {
+                let body = json!({ "name": format!("emoji_{c}"), "image": PICTURE });
+                asked("POST", format!("/guilds/{guild}/emojis"), Some(body))
+            }
+            Deed::EditEmoji => {
+                let path = format!("/guilds/{guild}/emojis/{}", pick(stage.emojis, a)?);
+                asked("PATCH", path, Some(json!({ "name": format!("renamed_{c}"), "roles": [role()?] })))
+            }
+            Deed::DeleteEmoji => asked("DELETE", format!("/guilds/{guild}/emojis/{}", pick(stage.emojis, a)?), None),
+            Deed::MakeWebhook => {
+                asked("POST", format!("/channels/{}/webhooks", text_channel()?), Some(json!({ "name": "a hook" })))
+            }
+            Deed::Execute => {
+                let (id, token) = pick(stage.webhooks, a)?;
+                asked("POST", format!("/webhooks/{id}/{token}?wait=true"), Some(json!({ "content": format!("hooked {c}") })))
+            }
+            Deed::OpenDm => asked("POST", "/users/@me/channels".to_owned(), Some(json!({ "recipient_id": person()? }))),
+            Deed::OpenGroup => {
+                let body = json!({ "recipients": [person()?, pick(stage.people, b)?] });
+                asked("POST", "/users/@me/channels".to_owned(), Some(body))
+            }
+            Deed::EditGroup => {
+                let body =
+                    if b % 3 == 0 { json!({ "owner": pick(stage.people, c)? }) } else { json!({ "name": format!("group {c}") }) };
+                asked("PATCH", format!("/channels/{}", pick(stage.privates, a)?), Some(body))
+            }
+            Deed::LeavePrivate => asked("DELETE", format!("/channels/{}", pick(stage.privates, a)?), None),
+            Deed::AddRecipient | Deed::RemoveRecipient => {
+                let method = if self.deed == Deed::AddRecipient { "PUT" } else { "DELETE" };
+                let path = format!("/channels/{}/recipients/{}", pick(stage.privates, a)?, pick(stage.people, b)?);
+                asked(method, path, None)
+            }
+            Deed::Acknowledge => asked("POST", format!("{}/ack", message()?), Some(json!({ "manual": b % 3 == 0 }))),
             Deed::Presence | Deed::Resume | Deed::Reconnect => None,
         }
     }

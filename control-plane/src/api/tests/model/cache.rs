@@ -11,6 +11,10 @@ pub struct Cache {
     pub guilds: BTreeMap<String, GuildCache>,
     /// By channel: what is known of its messages, once somebody has looked at it.
     pub messages: BTreeMap<String, BTreeMap<String, Value>>,
+    /// DMs and groups in the list.
+    pub private: BTreeMap<String, Value>,
+    /// How far each channel was read.
+    pub read: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,8 @@ pub struct GuildCache {
     pub member_count: i64,
     pub roles: BTreeMap<String, Value>,
     pub channels: BTreeMap<String, Value>,
+    /// The active ones.
+    pub threads: BTreeMap<String, Value>,
     pub members: BTreeMap<String, Value>,
     /// Status and activities of those who are not offline.
     pub presences: BTreeMap<String, Value>,
@@ -73,6 +79,21 @@ fn channel(object: &Value) -> Value {
     channel
 }
 
+/// A thread as it is compared. What is counted in it takes events that not every session hears; the store's count is compared
+/// with the hub's.
+fn thread(object: &Value) -> Value {
+    without(object, &["newly_created", "message_count", "total_message_sent", "member_count"])
+}
+
+/// A DM or group: names of people come with other events.
+fn private(object: &Value) -> Value {
+    let mut channel = object.clone();
+    let ids = object["recipients"].as_array().into_iter().flatten().map(|user| text(&user["id"]));
+    let ids: std::collections::BTreeSet<String> = ids.collect();
+    channel["recipients"] = json!(ids);
+    channel
+}
+
 fn presence(object: &Value) -> Value {
     json!({ "status": object["status"], "activities": object["activities"] })
 }
@@ -106,19 +127,64 @@ impl Cache {
     pub fn apply(&mut self, name: &str, d: &Value) {
         let guild_id = text(&d["guild_id"]);
         match name {
-            "READY" => self.me = d["user"].clone(),
+            "READY" => {
+                self.me = d["user"].clone();
+                self.private = by_id(&d["private_channels"]).into_iter().map(|(id, object)| (id, private(&object))).collect();
+                for entry in d["read_state"]["entries"].as_array().into_iter().flatten() {
+                    self.acknowledge(&entry["id"], &entry["last_message_id"]);
+                }
+            }
+            "MESSAGE_ACK" => self.acknowledge(&d["channel_id"], &d["message_id"]),
+            "CHANNEL_CREATE" | "CHANNEL_UPDATE" if guild_id.is_empty() => {
+                self.private.insert(text(&d["id"]), private(d));
+            }
+            "CHANNEL_RECIPIENT_ADD" | "CHANNEL_RECIPIENT_REMOVE" => {
+                let Some(channel) = self.private.get_mut(&text(&d["channel_id"])) else { return };
+                let recipients = channel["recipients"].as_array_mut().expect("a list of ids");
+                let user = &d["user"]["id"];
+                recipients.retain(|known| known != user);
+                if name.ends_with("ADD") {
+                    recipients.push(user.clone());
+                    recipients.sort_by_key(text);
+                }
+            }
+            "CHANNEL_PINS_UPDATE" => {
+                let id = text(&d["channel_id"]);
+                if let Some(channel) = self.place(&guild_id, &id) {
+                    channel["last_pin_timestamp"] = d["last_pin_timestamp"].clone();
+                }
+            }
             "USER_UPDATE" => self.me = d.clone(),
             "GUILD_CREATE" => {
                 self.guilds.insert(text(&d["id"]), GuildCache::read(d));
             }
             "GUILD_DELETE" => {
                 if let Some(gone) = self.guilds.remove(&text(&d["id"])) {
-                    gone.channels.keys().for_each(|channel| drop(self.messages.remove(channel)));
+                    gone.channels.keys().chain(gone.threads.keys()).for_each(|channel| drop(self.messages.remove(channel)));
                 }
             }
             "CHANNEL_DELETE" => {
-                self.messages.remove(&text(&d["id"]));
-                self.in_guild(&guild_id, |guild| drop(guild.channels.remove(&text(&d["id"]))));
+                let id = text(&d["id"]);
+                self.messages.remove(&id);
+                self.private.remove(&id);
+                self.forget_threads(&guild_id, |thread| thread["parent_id"] == id);
+                self.in_guild(&guild_id, |guild| drop(guild.channels.remove(&id)));
+            }
+            "THREAD_DELETE" => self.forget_threads(&guild_id, |thread| thread["id"] == d["id"]),
+            "THREAD_UPDATE" if d["thread_metadata"]["archived"] == true => {
+                self.forget_threads(&guild_id, |thread| thread["id"] == d["id"]);
+            }
+            "THREAD_LIST_SYNC" => {
+                let channels = d["channel_ids"].as_array().expect("a list of ids");
+                self.forget_threads(&guild_id, |thread| channels.contains(&thread["parent_id"]));
+                let threads = d["threads"].as_array().expect("a list of threads");
+                self.in_guild(&guild_id, |guild| {
+                    guild.threads.extend(threads.iter().map(|object| (text(&object["id"]), thread(object))));
+                });
+            }
+            "THREAD_MEMBERS_UPDATE" => {
+                let me = self.me["id"].clone();
+                self.in_guild(&guild_id, |guild| guild.thread_members(d, &me));
             }
             "GUILD_UPDATE" => self.in_guild(&text(&d["id"]), |guild| {
                 guild.roles = by_id(&d["roles"]);
@@ -129,11 +195,12 @@ impl Cache {
                 if let Some(messages) = self.messages.get_mut(&channel) {
                     messages.insert(id.clone(), message(d));
                 }
-                self.in_guild(&guild_id, |guild| {
-                    if let Some(channel) = guild.channels.get_mut(&channel) {
-                        channel["last_message_id"] = json!(id);
-                    }
-                });
+                if d["author"]["id"] == self.me["id"] && d["webhook_id"].is_null() {
+                    self.acknowledge(&d["channel_id"], &d["id"]);
+                }
+                if let Some(channel) = self.place(&guild_id, &channel) {
+                    channel["last_message_id"] = json!(id);
+                }
             }
             "MESSAGE_UPDATE" => self.in_message(d, &text(&d["id"]), |known| {
                 let reactions = known["reactions"].take();
@@ -152,6 +219,30 @@ impl Cache {
     fn in_guild(&mut self, id: &str, change: impl FnOnce(&mut GuildCache)) {
         if let Some(guild) = self.guilds.get_mut(id) {
             change(guild);
+        }
+    }
+
+    /// A channel, thread, DM or group.
+    fn place(&mut self, guild: &str, id: &str) -> Option<&mut Value> {
+        if guild.is_empty() {
+            return self.private.get_mut(id);
+        }
+        let guild = self.guilds.get_mut(guild)?;
+        guild.channels.get_mut(id).or(guild.threads.get_mut(id))
+    }
+
+    fn acknowledge(&mut self, channel: &Value, message: &Value) {
+        if !message.is_null() {
+            self.read.insert(text(channel), text(message));
+        }
+    }
+
+    fn forget_threads(&mut self, guild: &str, is_gone: impl Fn(&Value) -> bool) {
+        let Some(guild) = self.guilds.get_mut(guild) else { return };
+        let gone: Vec<String> = guild.threads.iter().filter(|(_, thread)| is_gone(thread)).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            guild.threads.remove(&id);
+            self.messages.remove(&id);
         }
     }
 
@@ -202,7 +293,19 @@ impl Cache {
     pub fn view(&self, intents: Intents) -> Value {
         let guilds: Map<String, Value> =
             self.guilds.iter().map(|(id, guild)| (id.clone(), guild.view(intents, &text(&self.me["id"])))).collect();
-        json!({ "me": self.me, "guilds": guilds })
+        let mut private = self.private.clone();
+        if !intents.contains(Intents::DIRECT_MESSAGES) {
+            for channel in private.values_mut() {
+                channel["last_message_id"] = Value::Null;
+                channel["last_pin_timestamp"] = Value::Null;
+            }
+        }
+        json!({ "me": self.me, "guilds": guilds, "private": private })
+    }
+
+    /// What both know of how far channels were read. What is not seen is not told, so either may know more channels.
+    pub fn reads(&self, other: &Self) -> Value {
+        json!(self.read.iter().filter(|(id, _)| other.read.contains_key(*id)).collect::<BTreeMap<_, _>>())
     }
 }
 
@@ -215,6 +318,7 @@ impl GuildCache {
             member_count: d["member_count"].as_i64().expect("a count"),
             roles: by_id(&d["roles"]),
             channels: by_id(&d["channels"]).into_iter().map(|(id, object)| (id, channel(&object))).collect(),
+            threads: by_id(&d["threads"]).into_iter().map(|(id, object)| (id, thread(&object))).collect(),
             members: list("members").map(|object| (user(object), member(object))).collect(),
             presences: list("presences").map(|object| (user(object), presence(object))).collect(),
         }
@@ -224,6 +328,20 @@ impl GuildCache {
         let user = text(&d["user"]["id"]);
         match name {
             "CHANNEL_CREATE" | "CHANNEL_UPDATE" => drop(self.channels.insert(text(&d["id"]), channel(d))),
+            "THREAD_CREATE" => drop(self.threads.insert(text(&d["id"]), thread(d))),
+            // Only what wakes a thread says again who is in it.
+            "THREAD_UPDATE" => {
+                let mut new = thread(d);
+                if new["member"].is_null()
+                    && let Some(own) = self.threads.get(&text(&d["id"])).and_then(|known| known.get("member"))
+                {
+                    new["member"] = own.clone();
+                }
+                if new["member"].is_null() {
+                    new.as_object_mut().expect("a thread").remove("member");
+                }
+                self.threads.insert(text(&d["id"]), new);
+            }
             "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE" => drop(self.roles.insert(text(&d["role"]["id"]), d["role"].clone())),
             "GUILD_ROLE_DELETE" => self.remove_role(&d["role_id"]),
             "GUILD_MEMBER_ADD" => {
@@ -240,6 +358,16 @@ impl GuildCache {
             "PRESENCE_UPDATE" => drop(self.presences.insert(user, presence(d))),
             "GUILD_EMOJIS_UPDATE" => self.guild["emojis"] = d["emojis"].clone(),
             _ => {}
+        }
+    }
+
+    fn thread_members(&mut self, d: &Value, me: &Value) {
+        let Some(thread) = self.threads.get_mut(&text(&d["id"])).and_then(Value::as_object_mut) else { return };
+        if let Some(own) = d["added_members"].as_array().into_iter().flatten().find(|one| one["user_id"] == *me) {
+            thread.insert("member".to_owned(), without(own, &["member", "presence"]));
+        }
+        if d["removed_member_ids"].as_array().is_some_and(|gone| gone.contains(me)) {
+            thread.remove("member");
         }
     }
 
@@ -269,6 +397,10 @@ impl GuildCache {
                 channel["last_message_id"] = Value::Null;
             }
         }
+        let mut threads = self.threads.clone();
+        if !intents.contains(Intents::GUILD_MESSAGES) {
+            threads.values_mut().for_each(|thread| thread["last_message_id"] = Value::Null);
+        }
         let mut guild = self.guild.clone();
         if !intents.contains(Intents::GUILD_EXPRESSIONS) {
             guild["emojis"] = Value::Null;
@@ -278,6 +410,7 @@ impl GuildCache {
             "member_count": hears_members.then_some(self.member_count),
             "roles": self.roles,
             "channels": channels,
+            "threads": threads,
             "members": members,
             "presences": presences,
         })
