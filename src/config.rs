@@ -54,10 +54,10 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "media-ip",
-        value: "IP",
+        value: "IP[,IP]",
         default: None,
-        help: "The address that clients send media to, if it is not the one listened on (a static NAT) [default: --media-listen, \
-               or the address of the default route]",
+        help: "The address that clients send media to, if it is not the one listened on (a static NAT); an IPv4 and an IPv6 one \
+               may be given, with a comma between [default: --media-listen, or the addresses of the default routes]",
     },
     Key {
         name: "media-port",
@@ -127,7 +127,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub public_host: Option<String>,
     pub media_listen: IpAddr,
-    pub media_ip: Option<IpAddr>,
+    /// The first of each family counts; none: found out.
+    pub media_ip: Vec<IpAddr>,
     pub media_port: u16,
     pub media_workers: usize,
     pub tls: Option<TlsFiles>,
@@ -236,7 +237,7 @@ impl Config {
             data: PathBuf::from(required::<String>(raw("data"))?),
             public_host: raw("public-host").map(public_host).transpose()?,
             media_listen: optional(raw("media-listen"))?.unwrap_or(media_default(listen.ip())),
-            media_ip: raw("media-ip").map(media_ip).transpose()?,
+            media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
             media_port: first,
             media_workers: workers,
             files: files::Config {
@@ -358,9 +359,18 @@ fn size(given: Option<Given>) -> Result<u64, ConfigError> {
 }
 
 /// Clients get it as a literal, and 0.0.0.0 is nowhere.
-fn media_ip(given: Given) -> Result<IpAddr, ConfigError> {
-    let ip: IpAddr = given.parse()?;
-    if ip.is_unspecified() { Err(given.invalid("clients cannot send to it")) } else { Ok(ip) }
+fn media_ip(given: Given) -> Result<Vec<IpAddr>, ConfigError> {
+    let parse = |text: &str| match text.trim().parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => Err(given.invalid("clients cannot send to it")),
+        Ok(ip) => Ok(ip),
+        Err(error) => Err(given.invalid(error)),
+    };
+    let ips: Vec<IpAddr> = given.value.split(',').map(parse).collect::<Result<_, _>>()?;
+    match ips[..] {
+        [one, other] if one.is_ipv4() == other.is_ipv4() => Err(given.invalid("one IPv4 and one IPv6 address are possible")),
+        [_] | [_, _] => Ok(ips),
+        _ => Err(given.invalid("one IPv4 and one IPv6 address are possible")),
+    }
 }
 
 /// The file's values by flag name. Numbers and booleans may be written as such.

@@ -132,7 +132,7 @@ fn announce(address: SocketAddr, owner: Option<OwnerCredentials>) {
 fn media_config(config: &Config) -> guildhall_sfu::Config {
     let port = |worker: usize| if config.media_port == 0 { 0 } else { config.media_port + worker as u16 };
     let bind = (0..config.media_workers).map(|worker| SocketAddr::new(config.media_listen, port(worker))).collect();
-    guildhall_sfu::Config { bind, advertise: config.media_ip }
+    guildhall_sfu::Config { bind, advertise: config.media_ip.clone() }
 }
 
 fn certificate(config: &Config, data: &DataDir) -> anyhow::Result<Arc<ServerConfig>> {

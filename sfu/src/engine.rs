@@ -11,10 +11,15 @@
 //! else proved is not taken over by discovery. A change of address follows an authentic packet that is newer than all before.
 //!
 //! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74, at most
-//! three times and only until op 1. STUN is
-//! answered only when authentic.
+//! three times and only until op 1. STUN is answered only when authentic.
+//!
+//! **One bad peer ends alone.** What a peer may cost is bounded ([`budget`]), handshakes that do not end are ended, and a panic
+//! ends the peer that it happened for ([`contain`]). What strangers send costs a look into a map and allocates nothing.
 
+mod audit;
 mod belief;
+mod budget;
+mod contain;
 pub mod demux;
 mod media;
 mod peer;
@@ -31,13 +36,14 @@ use crate::stats::{Drops, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session};
-use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use budget::Allowances;
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
 use peer::{MAX_ADDRESSES, Native, Peer, Transport, Webrtc};
 use room::{Listener, Room};
 use slots::FREE_AFTER;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use str0m::ice::IceCreds;
@@ -51,6 +57,14 @@ const MAX_ROOM_PEERS: usize = 2_048;
 
 /// A WebRTC peer that sent nothing authentic for this long is lost. Browsers check every 2.5 s and give up after 30 s.
 const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// A WebRTC peer whose handshake is not done this long after its answer is given up: browsers end theirs after 15 s without a
+/// working pair, and a DTLS flight is repeated for a few seconds.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// WebRTC peers of one worker whose handshake is not done. At 500 joins a second and half a second of handshake there are 250;
+/// what comes when the table is full is refused, because each holds some 100 KB.
+const MAX_HALF_OPEN: usize = 1024;
 
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
@@ -76,7 +90,7 @@ pub type Secret = [u8; 32];
 
 pub struct Engine {
     /// What clients are told, and what str0m believes to be bound to.
-    address: SocketAddr,
+    addresses: Addresses,
     identity: Identity,
     peers: Vec<Option<Peer>>,
     free_peers: Vec<u32>,
@@ -87,16 +101,23 @@ pub struct Engine {
     by_address: HashMap<SocketAddr, u32>,
     by_ssrc: HashMap<u32, u32>,
     by_ufrag: HashMap<String, u32>,
+    /// WebRTC peers without media yet.
+    half_open: HashSet<u32>,
     timers: Timers,
     events: Vec<(PeerId, PeerEvent)>,
     traffic: Traffic,
     drops: Drops,
+    /// The peer that the engine works for now, to whom a panic is laid.
+    at_work_for: Option<u32>,
+    /// The peer whose next piece of work is to panic.
+    #[cfg(test)]
+    fault: Option<u32>,
 }
 
 impl Engine {
-    pub fn new(address: SocketAddr, identity: Identity) -> Engine {
+    pub fn new(addresses: impl Into<Addresses>, identity: Identity) -> Engine {
         Engine {
-            address,
+            addresses: addresses.into(),
             identity,
             peers: Vec::new(),
             free_peers: Vec::new(),
@@ -107,14 +128,18 @@ impl Engine {
             by_address: HashMap::new(),
             by_ssrc: HashMap::new(),
             by_ufrag: HashMap::new(),
+            half_open: HashSet::new(),
             timers: Timers::default(),
             events: Vec::with_capacity(1024),
             traffic: Traffic::default(),
             drops: Drops::default(),
+            at_work_for: None,
+            #[cfg(test)]
+            fault: None,
         }
     }
 
-    // Requests.
+    // Requests. One that panics answers [`SfuError::Failed`] and its peer is lost.
 
     /// A place in a room, which is made with its first peer. `ssrc` must be new.
     pub fn join(&mut self, room: RoomId, id: PeerId, ssrc: u32, policy: Policy) -> Result<(), SfuError> {
@@ -152,6 +177,7 @@ impl Engine {
             is_silence_watched: false,
             is_cared_for: false,
             handshake_armed: None,
+            allowances: Allowances::default(),
         };
         let key = match self.free_peers.pop() {
             Some(key) => {
@@ -177,6 +203,11 @@ impl Engine {
         secret: &Secret,
     ) -> Result<(), SfuError> {
         let key = self.key_of(id)?;
+        self.contain(|engine| engine.build_native(key, suite, claimed, secret)).ok_or(SfuError::Failed)
+    }
+
+    fn build_native(&mut self, key: u32, suite: NativeSuite, claimed: SocketAddr, secret: &Secret) {
+        self.work_for(key);
         self.disconnect(key);
         let peer = self.peer(key);
         peer.transport = Transport::Native(Box::new(Native {
@@ -189,16 +220,25 @@ impl Engine {
         if peer.discovered == Some(claimed) {
             self.believe_discovery(key, claimed);
         }
-        Ok(())
     }
 
     /// Gives the peer a WebRTC transport, in place of any it had, and answers its offer.
     pub fn connect_webrtc(&mut self, now: Instant, id: PeerId, offer: &str, secret: &Secret) -> Result<Answer, SfuError> {
         let key = self.key_of(id)?;
+        self.contain(|engine| engine.build_webrtc(now, key, offer, secret)).ok_or(SfuError::Failed)?
+    }
+
+    fn build_webrtc(&mut self, now: Instant, key: u32, offer: &str, secret: &Secret) -> Result<Answer, SfuError> {
+        self.work_for(key);
+        let id = self.peer(key).id;
+        if self.half_open.len() >= MAX_HALF_OPEN && !self.half_open.contains(&key) {
+            self.drops.count(Reason::HalfOpenFull);
+            return Err(SfuError::NodeFull);
+        }
         let offer = Offer::parse(offer).map_err(SfuError::BadOffer)?;
         let (ufrag, password) = credentials(id, secret);
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
-        let session = Session::new(now, self.address, &self.identity, creds, &offer).map_err(|ended| {
+        let session = Session::new(now, self.addresses, &self.identity, creds, &offer).map_err(|ended| {
             if ended == Ended::Panicked {
                 self.drops.count(Reason::Panicked);
             }
@@ -208,7 +248,7 @@ impl Engine {
         let base = self.peer(key).ssrc;
         let slot_ssrcs: Vec<u32> = (1..).map(|slot| base.wrapping_add(slot)).take(offer.slots().count()).collect();
         let local = Local {
-            address: self.address,
+            addresses: self.addresses,
             ufrag: &ufrag,
             password: &password,
             fingerprint: &self.identity.fingerprint,
@@ -221,6 +261,7 @@ impl Engine {
             ufrag,
             addresses: Vec::with_capacity(MAX_ADDRESSES),
             address: None,
+            answered: now,
             last_alive: now,
             slot_opus: offer.slots().next().cloned(),
             slot_ssrcs,
@@ -231,6 +272,7 @@ impl Engine {
         if !std::mem::replace(&mut self.peer(key).is_cared_for, true) {
             self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
         }
+        self.half_open.insert(key);
         self.arm_handshake(key);
         Ok(Answer { sdp })
     }
@@ -238,6 +280,11 @@ impl Engine {
     /// Holds from the next packet on.
     pub fn set_policy(&mut self, id: PeerId, policy: Policy) -> Result<(), SfuError> {
         let key = self.key_of(id)?;
+        self.contain(|engine| engine.change_policy(key, policy)).ok_or(SfuError::Failed)
+    }
+
+    fn change_policy(&mut self, key: u32, policy: Policy) {
+        self.work_for(key);
         let peer = self.peer(key);
         let was_audible = std::mem::replace(&mut peer.policy, policy).is_audible();
         let (room, listener) = (peer.room, peer.listener);
@@ -248,13 +295,16 @@ impl Engine {
         if was_audible && !policy.is_audible() {
             self.free_slots(key);
         }
-        Ok(())
     }
 
     /// Takes the peer out: its address, keys and slots are dead.
     pub fn leave(&mut self, id: PeerId) -> Result<(), SfuError> {
         let key = self.key_of(id)?;
-        self.disconnect(key);
+        // After a panic the transport is gone as well, which is all that is wanted of this step.
+        let _ = self.contain(|engine| {
+            engine.work_for(key);
+            engine.disconnect(key);
+        });
         let peer = self.peers[key as usize].take().expect("a peer in the map exists");
         self.by_id.remove(&id);
         self.by_ssrc.remove(&peer.ssrc);
@@ -276,7 +326,7 @@ impl Engine {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.first
     }
 
     pub fn peers(&self) -> usize {
@@ -302,22 +352,31 @@ impl Engine {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8], egress: &mut impl Egress) {
         self.traffic.packets_in += 1;
         self.traffic.bytes_in += datagram.len() as u64;
-        let outcome = match demux::classify(datagram) {
-            Kind::Rtp => self.handle_rtp(now, from, datagram, egress),
-            Kind::Rtcp => self.handle_rtcp(now, from, datagram),
-            Kind::Stun => self.handle_stun(now, from, datagram, egress),
-            Kind::Dtls => self.handle_dtls(now, from, datagram, egress),
-            Kind::Discovery { ssrc } => self.handle_discovery(now, from, ssrc),
-            Kind::Echo(answer) => self.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| {
-                egress.slot()[..answer.len()].copy_from_slice(&answer);
-                egress.commit(answer.len(), from);
-            }),
-            Kind::KeepAlive => self.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| ()),
+        let outcome = self.contain(|engine| match demux::classify(datagram) {
+            Kind::Rtp => engine.handle_rtp(now, from, datagram, egress),
+            Kind::Rtcp => engine.handle_rtcp(now, from, datagram),
+            Kind::Stun => engine.handle_stun(now, from, datagram, egress),
+            Kind::Dtls => engine.handle_dtls(now, from, datagram, egress),
+            Kind::Discovery { ssrc } => engine.handle_discovery(now, from, ssrc),
+            Kind::Echo(answer) => engine.handle_echo(now, from, &answer, egress),
+            Kind::KeepAlive => engine.by_address.get(&from).ok_or(Reason::UnknownAddress).map(|_| ()),
             Kind::Noise => Err(Reason::Noise),
-        };
-        if let Err(reason) = outcome {
+        });
+        if let Some(Err(reason)) = outcome {
             self.drops.count(reason);
         }
+    }
+
+    /// Answers a keep-alive of a known address with as many bytes.
+    fn handle_echo(&mut self, now: Instant, from: SocketAddr, answer: &[u8], egress: &mut impl Egress) -> Result<(), Reason> {
+        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        self.work_for(key);
+        if !self.peer(key).allowances.echo.spend(now, budget::ECHO) {
+            return Err(Reason::OverBudget);
+        }
+        egress.slot()[..answer.len()].copy_from_slice(answer);
+        egress.commit(answer.len(), from);
+        Ok(())
     }
 
     // Time.
@@ -334,12 +393,15 @@ impl Engine {
             if self.peers.get(key as usize).and_then(Option::as_ref).is_none_or(|peer| peer.id != id) {
                 continue;
             }
-            match timer {
-                Timer::Discovery => self.answer_discovery(now, key, egress),
-                Timer::Handshake => self.handshake_timeout(now, key, egress),
-                Timer::Care => self.care(now, key, egress),
-                Timer::Silence => self.watch_silence(now, key),
-            }
+            let _ = self.contain(|engine| {
+                engine.work_for(key);
+                match timer {
+                    Timer::Discovery => engine.answer_discovery(now, key, egress),
+                    Timer::Handshake => engine.handshake_timeout(now, key, egress),
+                    Timer::Care => engine.care(now, key, egress),
+                    Timer::Silence => engine.watch_silence(now, key),
+                }
+            });
         }
     }
 
@@ -363,6 +425,10 @@ impl Engine {
         peer.is_cared_for = false;
         let Some(webrtc) = peer.transport.webrtc() else { return };
         if now.saturating_duration_since(webrtc.last_alive) >= LOST_AFTER {
+            return self.lose(key);
+        }
+        if webrtc.media.is_none() && now.saturating_duration_since(webrtc.answered) >= HANDSHAKE_DEADLINE {
+            self.drops.count(Reason::HandshakeTooLong);
             return self.lose(key);
         }
         let about = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc);
@@ -414,6 +480,9 @@ impl Engine {
         self.free_slots(key);
         let peer = self.peer(key);
         peer.handshake_armed = None;
+        peer.allowances = Allowances::default();
+        self.half_open.remove(&key);
+        let peer = self.peer(key);
         match std::mem::replace(&mut peer.transport, Transport::None) {
             Transport::None => {}
             Transport::Native(native) => {

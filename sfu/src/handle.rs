@@ -8,7 +8,7 @@ use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuE
 use guildhall_protocol::fleet::Policy;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 
@@ -112,8 +112,7 @@ impl Sfu {
         }
         let mut workers: Vec<Link> = Vec::with_capacity(config.bind.len());
         for (index, &bind) in config.bind.iter().enumerate() {
-            let advertise = config.advertise.unwrap_or_else(|| told_address(bind.ip()));
-            match worker::start(index, bind, advertise) {
+            match worker::start(index, bind, &config.advertise) {
                 Ok(link) => workers.push(link),
                 Err(error) => {
                     workers.iter().for_each(Link::stop);
@@ -190,19 +189,4 @@ impl Sfu {
         self.0.workers[worker].send(request(reply)).await?;
         answer.await.map_err(|_| SfuError::Stopped)
     }
-}
-
-/// The address that clients are told when none is configured: the bound one, or for an unspecified bind the source address
-/// of the default route (connecting a UDP socket sends nothing).
-fn told_address(bound: IpAddr) -> IpAddr {
-    if !bound.is_unspecified() {
-        return bound;
-    }
-    let probe = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        // TEST-NET-1 (RFC 5737): routed like any public address, owned by nobody.
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    };
-    probe().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address: SocketAddr| address.ip())
 }

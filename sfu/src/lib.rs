@@ -6,6 +6,7 @@
 //!
 //! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
 
+mod addresses;
 pub mod cipher;
 mod dtls;
 pub mod engine;
@@ -19,8 +20,9 @@ pub mod sys;
 mod webrtc;
 mod worker;
 
+pub use addresses::Addresses;
 pub use handle::Sfu;
-pub use stats::{Reason, Stats, WorkerStats};
+pub use stats::{Delays, Reason, Stats, WorkerStats};
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,11 +37,12 @@ pub struct PeerId(pub u64);
 /// Where the workers listen and what address clients are told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// One UDP socket and one worker thread each; port 0 lets the system choose.
+    /// One UDP socket and one worker thread each; port 0 lets the system choose. An unspecified address of either family
+    /// means both, where the system has both.
     pub bind: Vec<SocketAddr>,
-    /// The address that clients are told, when it differs from the bound one (a server behind a static NAT). Without it and
-    /// with an unspecified bind address, the address of the machine's default route is told.
-    pub advertise: Option<IpAddr>,
+    /// The addresses that clients are told, when they differ from the bound one (a server behind a static NAT): the first of
+    /// each family counts. Without them and with an unspecified bind address, those of the machine's default routes are told.
+    pub advertise: Vec<IpAddr>,
 }
 
 /// The two encryption modes of the native transport (`aead_aes256_gcm_rtpsize`, `aead_xchacha20_poly1305_rtpsize`).
@@ -89,6 +92,8 @@ pub enum SfuError {
     NodeFull,
     #[error("the offer cannot be answered: {0}")]
     BadOffer(&'static str),
+    #[error("the peer's transport failed")]
+    Failed,
     #[error("the media engine has stopped")]
     Stopped,
 }

@@ -4,8 +4,8 @@
 //! (slots with fixed SSRCs), and only credentials and fingerprint are str0m's. Audio sections are accepted as long as there
 //! are slots; every other section is rejected with port zero, which browsers take well.
 
+use crate::Addresses;
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 /// The longest offer that is read. Chrome writes about 1.2 KB per audio section.
 const MAX_OFFER: usize = 64 * 1024;
@@ -75,7 +75,7 @@ pub struct Offer {
 
 /// What the answer needs to know of our side.
 pub struct Local<'a> {
-    pub address: SocketAddr,
+    pub addresses: Addresses,
     pub ufrag: &'a str,
     pub password: &'a str,
     /// As SDP writes it: hash function, blank, colon-separated digest.
@@ -163,8 +163,9 @@ impl Offer {
     }
 
     fn write_answer(&self, out: &mut String, local: &Local, slot_ssrcs: &[u32]) -> std::fmt::Result {
-        let ip_version = if local.address.is_ipv4() { "IP4" } else { "IP6" };
-        let (ip, port) = (local.address.ip(), local.address.port());
+        let first = local.addresses.first;
+        let ip_version = if first.is_ipv4() { "IP4" } else { "IP6" };
+        let (ip, port) = (first.ip(), first.port());
         write!(out, "v=0\r\no=- {} 1 IN {ip_version} {ip}\r\ns=-\r\nt=0 0\r\n", local.session_id & (u64::MAX >> 1))?;
         write!(out, "a=group:BUNDLE")?;
         for section in self.sections.iter().filter(|section| section.opus.is_some()) {
@@ -184,7 +185,13 @@ impl Offer {
             };
             let payload_type = opus.payload_type;
             write!(out, "m=audio {port} {} {payload_type}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
-            write!(out, "a=candidate:1 1 udp 2130706431 {ip} {port} typ host generation 0\r\na=end-of-candidates\r\n")?;
+            for (address, number) in local.addresses.iter().zip(1..) {
+                // RFC 8445 §5.1.2.1 with type preference 126. RFC 8421 would prefer IPv6; both reach the same socket, so we
+                // prefer the one that every client has.
+                let (ip, port, priority) = (address.ip(), address.port(), (126 << 24) | ((65_536 - number) << 8) | 255);
+                write!(out, "a=candidate:{number} 1 udp {priority} {ip} {port} typ host generation 0\r\n")?;
+            }
+            write!(out, "a=end-of-candidates\r\n")?;
             write!(out, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password)?;
             write!(out, "a=fingerprint:{}\r\na=setup:passive\r\na=mid:{}\r\n", local.fingerprint, section.mid)?;
             if let Some(id) = opus.audio_level {

@@ -44,6 +44,12 @@ pub enum Reason {
     BeforeTenure,
     /// Handling this peer panicked; the peer was given up.
     Panicked,
+    /// More than one peer may cost: authentic audio, checks, DTLS records or keep-alives faster than any client sends them.
+    OverBudget,
+    /// An offer that was refused because too many handshakes were under way.
+    HalfOpenFull,
+    /// A handshake that did not end in time; the peer was given up.
+    HandshakeTooLong,
     /// The socket's send buffer was full.
     SendBufferFull,
     /// The system refused this destination.
@@ -54,7 +60,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 21] = [
+    pub const ALL: [Reason; 24] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -73,6 +79,9 @@ impl Reason {
         Reason::TooManyAddresses,
         Reason::BeforeTenure,
         Reason::Panicked,
+        Reason::OverBudget,
+        Reason::HalfOpenFull,
+        Reason::HandshakeTooLong,
         Reason::SendBufferFull,
         Reason::SendRefused,
         Reason::EventsFull,
@@ -99,6 +108,9 @@ impl Reason {
             Reason::TooManyAddresses => "too_many_addresses",
             Reason::BeforeTenure => "before_tenure",
             Reason::Panicked => "panicked",
+            Reason::OverBudget => "over_budget",
+            Reason::HalfOpenFull => "half_open_full",
+            Reason::HandshakeTooLong => "handshake_too_long",
             Reason::SendBufferFull => "send_buffer_full",
             Reason::SendRefused => "send_refused",
             Reason::EventsFull => "events_full",
@@ -145,6 +157,44 @@ pub struct Traffic {
     pub audio_out: u64,
 }
 
+/// A histogram of how long audio packets took from their arrival in the kernel until all copies were given back to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// Packets up to each of [`Delays::BOUNDS`] and above the one before; the last counts everything beyond.
+    counts: [u64; Delays::BOUNDS.len() + 1],
+    sum: Duration,
+}
+
+impl Delays {
+    /// Upper bounds in microseconds, around what a room is promised: 150 µs mostly, 1 ms nearly always, 3 ms at worst.
+    pub const BOUNDS: [u64; 14] = [10, 20, 40, 80, 150, 300, 600, 1_000, 2_000, 3_000, 6_000, 12_000, 25_000, 100_000];
+
+    #[inline]
+    pub fn record(&mut self, delay: Duration) {
+        let micros = delay.as_micros() as u64;
+        let bucket = Self::BOUNDS.iter().position(|&bound| micros <= bound).unwrap_or(Self::BOUNDS.len());
+        self.counts[bucket] += 1;
+        self.sum += delay;
+    }
+
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// How many packets took at most each bound.
+    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let mut below = 0;
+        Self::BOUNDS.iter().zip(self.counts).map(move |(&bound, count)| {
+            below += count;
+            (Duration::from_micros(bound), below)
+        })
+    }
+}
+
 /// A snapshot of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStats {
@@ -157,6 +207,7 @@ pub struct WorkerStats {
     /// Time spent working and time spent waiting since the start: the load of a window is the difference of two snapshots.
     pub busy: Duration,
     pub idle: Duration,
+    pub delays: Delays,
 }
 
 /// A snapshot of the whole engine.
@@ -176,5 +227,21 @@ impl Stats {
 
     pub fn dropped(&self, reason: Reason) -> u64 {
         self.workers.iter().map(|w| w.drops.of(reason)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_counted_under_the_first_bound_that_holds_it() {
+        let mut delays = Delays::default();
+        for micros in [0, 10, 11, 150, 99_999, 100_000, 100_001] {
+            delays.record(Duration::from_micros(micros));
+        }
+        let up_to = |micros| delays.cumulative().find(|(bound, _)| bound.as_micros() == micros).expect("a bound").1;
+        assert_eq!((up_to(10), up_to(20), up_to(80), up_to(150), up_to(25_000), up_to(100_000)), (2, 3, 3, 4, 4, 6));
+        assert_eq!((delays.count(), delays.sum()), (7, Duration::from_micros(300_171)));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! str0m fails fast, so every call into it may panic; a panic ends this one session ([`Ended`]) and nothing else.
 
+use crate::Addresses;
 use crate::cipher::keys::TransportKeys;
 use crate::dtls::{self, KeySlot};
 use crate::sdp::Offer;
@@ -59,7 +60,7 @@ pub struct Check {
 pub struct Session {
     rtc: Box<Rtc>,
     keys: KeySlot,
-    local: SocketAddr,
+    addresses: Addresses,
     /// The user name that every check must carry: ours, colon, theirs.
     user_name: String,
     password: String,
@@ -68,7 +69,13 @@ pub struct Session {
 
 impl Session {
     /// Prepares to answer checks and a handshake as `offer` describes. Nothing is sent before an authentic check came.
-    pub fn new(now: Instant, local: SocketAddr, identity: &Identity, creds: IceCreds, offer: &Offer) -> Result<Session, Ended> {
+    pub fn new(
+        now: Instant,
+        addresses: Addresses,
+        identity: &Identity,
+        creds: IceCreds,
+        offer: &Offer,
+    ) -> Result<Session, Ended> {
         let build = || -> Option<(Rtc, KeySlot)> {
             let config = RtcConfig::new()
                 .set_ice_lite(true)
@@ -77,7 +84,9 @@ impl Session {
                 .set_crypto_provider(dtls::provider())
                 .set_local_ice_credentials(creds.clone());
             let (mut rtc, keys) = dtls::capture(|| config.build(now));
-            rtc.add_local_candidate(Candidate::host(local, "udp").ok()?)?;
+            for address in addresses.iter() {
+                rtc.add_local_candidate(Candidate::host(address, "udp").ok()?)?;
+            }
             let mut api = rtc.direct_api();
             api.set_ice_controlling(false);
             api.set_remote_ice_credentials(IceCreds { ufrag: offer.ufrag.clone(), pass: offer.password.clone() });
@@ -88,7 +97,7 @@ impl Session {
         };
         let (rtc, keys) = catch_unwind(AssertUnwindSafe(build)).map_err(|_| Ended::Panicked)?.ok_or(Ended::Closed)?;
         let user_name = format!("{}:{}", creds.ufrag, offer.ufrag);
-        Ok(Session { rtc: Box::new(rtc), keys, local, user_name, password: creds.pass, deadline: now })
+        Ok(Session { rtc: Box::new(rtc), keys, addresses, user_name, password: creds.pass, deadline: now })
     }
 
     /// Whether a STUN datagram is an authentic check of this client. Pure: an address is only believed after this, and
@@ -110,7 +119,7 @@ impl Session {
         datagram: &[u8],
         send: impl FnMut(&[u8], SocketAddr),
     ) -> Result<(), Ended> {
-        let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, datagram) else { return Ok(()) };
+        let Ok(receive) = Receive::new(Protocol::Udp, from, self.addresses.facing(from), datagram) else { return Ok(()) };
         self.drive(Input::Receive(now, receive), send)
     }
 
@@ -161,8 +170,10 @@ impl Session {
 pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     const USERNAME: u16 = 0x0006;
     const HEADER: usize = 20;
+    /// Clients put the user name first or second; whoever sends a long list only wants us to read it.
+    const ATTRIBUTES: usize = 16;
     let mut attributes = datagram.get(HEADER..)?;
-    loop {
+    for _ in 0..ATTRIBUTES {
         let head: &[u8; 4] = attributes.first_chunk()?;
         let (kind, len) = (u16::from_be_bytes([head[0], head[1]]), usize::from(u16::from_be_bytes([head[2], head[3]])));
         let value = attributes.get(4..4 + len)?;
@@ -171,6 +182,7 @@ pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
         }
         attributes = attributes.get(4 + len.next_multiple_of(4)..)?;
     }
+    None
 }
 
 /// STUN or DTLS by its first byte (RFC 7983).

@@ -5,21 +5,21 @@
 //! they caused at the end of each batch; then requests; then timers.
 
 use crate::engine::{Egress, Engine, Secret};
-use crate::stats::{Drops, Reason, Traffic, WorkerStats};
-use crate::sys::net::{BATCH, Receiver, Sender};
+use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
+use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, addresses};
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -113,10 +113,10 @@ impl Drop for Link {
 }
 
 /// Binds the socket and starts the thread.
-pub fn start(index: usize, bind: SocketAddr, advertise: IpAddr) -> io::Result<Link> {
+pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr]) -> io::Result<Link> {
     let socket = open_socket(bind)?;
     let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let address = SocketAddr::new(advertise, bound.port());
+    let addresses = addresses::told(bound, advertise);
     let identity = Identity::generate().ok_or_else(|| io::Error::other("no DTLS certificate could be made"))?;
     let poll = Poll::new(socket.as_raw_fd())?;
     let waker = poll.waker();
@@ -126,7 +126,7 @@ pub fn start(index: usize, bind: SocketAddr, advertise: IpAddr) -> io::Result<Li
     let thread = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || {
         pin(index);
         let worker = Worker {
-            engine: Engine::new(address, identity),
+            engine: Engine::new(addresses, identity),
             receiver: Receiver::new(),
             outbox: Outbox {
                 sender: Sender::new(bound.is_ipv6()),
@@ -141,13 +141,24 @@ pub fn start(index: usize, bind: SocketAddr, advertise: IpAddr) -> io::Result<Li
             events: HashMap::new(),
             busy: Duration::ZERO,
             idle: Duration::ZERO,
+            delays: Delays::default(),
         };
         worker.run(&stopping);
     })?;
-    Ok(Link { address, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
+    Ok(Link { address: addresses.first, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
 }
 
+/// An unspecified address means IPv4 and IPv6 on one socket; a system without IPv6 gives what was asked for.
 fn open_socket(bind: SocketAddr) -> io::Result<Socket> {
+    if bind.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        && let Ok(socket) = open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), bind.port()))
+    {
+        return Ok(socket);
+    }
+    open(bind)
+}
+
+fn open(bind: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
     if bind.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -155,6 +166,8 @@ fn open_socket(bind: SocketAddr) -> io::Result<Socket> {
     // The system caps what it gives; a small buffer works, with less room for bursts.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    // Without them nobody knows how long a datagram waited for us; it is handled all the same.
+    let _ = stamp_arrivals(socket.as_raw_fd());
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(bind))?;
     Ok(socket)
@@ -171,6 +184,8 @@ struct Worker {
     events: HashMap<PeerId, mpsc::Sender<PeerEvent>>,
     busy: Duration,
     idle: Duration,
+    /// From a packet's arrival in the kernel until its copies were given back to it.
+    delays: Delays,
 }
 
 /// The send batch as the engine sees it.
@@ -240,16 +255,30 @@ impl Worker {
             // An error on a UDP socket is about some earlier send; there is nothing to receive then.
             let received = self.receiver.receive(self.socket.as_raw_fd()).unwrap_or(0);
             let now = Instant::now();
+            let mut forwarded = 0;
+            let mut arrivals = [Duration::ZERO; BATCH];
             for index in 0..received {
                 match self.receiver.get(index) {
                     Some(received) if received.is_cut => self.outbox.drops.count(Reason::Oversized),
                     Some(received) => {
+                        let copies = self.engine.traffic().audio_out;
                         self.engine.handle_datagram(now, received.from, received.datagram, &mut self.outbox);
+                        if self.engine.traffic().audio_out > copies
+                            && let Some(arrived) = received.arrived
+                        {
+                            arrivals[forwarded] = arrived;
+                            forwarded += 1;
+                        }
                     }
                     None => self.outbox.drops.count(Reason::Noise),
                 }
             }
             self.outbox.flush();
+            if forwarded > 0 {
+                let sent = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                // A clock that was set back in between shows no delay.
+                arrivals[..forwarded].iter().for_each(|&arrived| self.delays.record(sent.saturating_sub(arrived)));
+            }
             self.deliver_events();
             if received < BATCH {
                 return;
@@ -339,6 +368,7 @@ impl Worker {
             drops,
             busy: self.busy,
             idle: self.idle,
+            delays: self.delays,
         }
     }
 }

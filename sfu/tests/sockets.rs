@@ -4,7 +4,7 @@ use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::cipher::{Inbound, Outbound};
 use guildhall_sfu::rtp::{Header, NATIVE_OPUS, Outgoing};
 use guildhall_sfu::{Config, NativeSuite, PeerEvent, Reason, RoomId, Sfu, SfuError};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn start(workers: usize) -> Sfu {
     let bind = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); workers];
-    Sfu::start(Config { bind, advertise: None }).expect("loopback has free ports")
+    Sfu::start(Config { bind, advertise: Vec::new() }).expect("loopback has free ports")
 }
 
 struct Bot {
@@ -32,17 +32,22 @@ struct Bot {
 
 impl Bot {
     async fn join(sfu: &Sfu, room: u64) -> Bot {
+        Bot::join_from(sfu, room, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    async fn join_from(sfu: &Sfu, room: u64, ip: IpAddr) -> Bot {
         let (sender, events) = mpsc::channel(16);
         let joined = sfu.join(RoomId(room), OPEN, sender).await.expect("there is room");
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        socket.connect(joined.address).await.expect("loopback");
+        let socket = UdpSocket::bind((ip, 0)).await.expect("a free port");
+        socket.connect((ip, joined.address.port())).await.expect("loopback");
         let mut discovery = [0; 74];
         discovery[..4].copy_from_slice(&[0, 1, 0, 70]);
         discovery[4..8].copy_from_slice(&joined.ssrc.to_be_bytes());
         socket.send(&discovery).await.expect("loopback");
         let mut answer = [0; 100];
         let len = timeout(PATIENCE, socket.recv(&mut answer)).await.expect("in time").expect("loopback");
-        assert_eq!((len, &answer[8..18]), (74, b"127.0.0.1\0".as_slice()));
+        let text = format!("{ip}\0");
+        assert_eq!((len, &answer[8..8 + text.len()]), (74, text.as_bytes()));
         let own = socket.local_addr().expect("bound");
         assert_eq!(answer[72..74], own.port().to_be_bytes());
         let key = sfu.connect_native(joined.peer, SUITE, own).await.expect("the peer has a place");
@@ -102,6 +107,8 @@ async fn bots_hear_each_other_and_the_counters_say_so() {
     assert_eq!((worker.traffic.audio_in, worker.traffic.audio_out), (200, 400));
     assert_eq!(worker.traffic.packets_out, 403, "the copies and three answers to discovery");
     assert!(worker.busy > Duration::ZERO && worker.idle > Duration::ZERO);
+    assert_eq!(worker.delays.count(), 200, "the kernel said when each of them came");
+    assert!(worker.delays.sum() > Duration::ZERO && worker.delays.sum() < PATIENCE);
 
     // A policy holds for what is said after it.
     sfu.set_policy(a.peer, Policy { can_speak: false, ..OPEN }).await.expect("the peer has a place");
@@ -116,6 +123,23 @@ async fn bots_hear_each_other_and_the_counters_say_so() {
     assert_eq!(timeout(PATIENCE, b.events.recv()).await.expect("in time"), None);
     sfu.shutdown();
     assert_eq!(sfu.set_policy(a.peer, OPEN).await, Err(SfuError::Stopped));
+}
+
+#[tokio::test]
+async fn one_socket_serves_both_ip_versions() {
+    // Containers without IPv6 exist; there the fallback to IPv4 is what can be shown.
+    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let bind = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
+    let advertise = vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+    let sfu = Sfu::start(Config { bind, advertise }).expect("there are free ports");
+    let mut v4 = Bot::join(&sfu, 1).await;
+    let other = if has_ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+    let mut v6 = Bot::join_from(&sfu, 1, other).await;
+    v4.say(b"from IPv4").await;
+    assert_eq!(v6.hear().await.1, b"from IPv4");
+    v6.say(b"from IPv6").await;
+    assert_eq!(v4.hear().await.1, b"from IPv6");
+    sfu.shutdown();
 }
 
 #[tokio::test]
@@ -183,6 +207,6 @@ fn a_taken_port_stops_the_start() {
     let taken = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bind = vec![free, taken.local_addr().expect("bound")];
-    assert!(Sfu::start(Config { bind, advertise: None }).is_err());
-    assert!(Sfu::start(Config { bind: vec![], advertise: None }).is_err());
+    assert!(Sfu::start(Config { bind, advertise: Vec::new() }).is_err());
+    assert!(Sfu::start(Config { bind: vec![], advertise: Vec::new() }).is_err());
 }

@@ -264,7 +264,7 @@ async fn bounded<T>(request: impl Future<Output = Result<T, SfuError>>) -> Resul
             Err(match error {
                 SfuError::BadOffer(_) => CloseCode::BadRequest,
                 SfuError::UnknownPeer => CloseCode::SessionInvalid,
-                SfuError::RoomFull | SfuError::NodeFull | SfuError::Stopped => CloseCode::ServerCrashed,
+                SfuError::RoomFull | SfuError::NodeFull | SfuError::Failed | SfuError::Stopped => CloseCode::ServerCrashed,
             })
         }
         Err(_) => {

@@ -38,7 +38,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let sfu = Sfu::start(guildhall_sfu::Config { bind: vec!["127.0.0.1:0".parse().unwrap()], advertise: None }).unwrap();
+        let sfu =
+            Sfu::start(guildhall_sfu::Config { bind: vec!["127.0.0.1:0".parse().unwrap()], advertise: Vec::new() }).unwrap();
         let key = VoiceKey::new(&[3; 32]);
         let (from_node_in, from_node) = mpsc::channel(16);
         let (to_node, to_node_out) = mpsc::channel(16);

@@ -12,7 +12,7 @@ fn resolve(flags: &[(&str, &str)], env: &[(&str, &str)], file: &str) -> Result<C
 fn without_settings_the_defaults_hold() {
     let config = resolve(&[], &[], "").unwrap();
     assert_eq!(config.listen, "0.0.0.0:8080".parse().unwrap());
-    assert_eq!((config.data, config.media_port, config.media_ip), (PathBuf::from("./data"), 50_000, None));
+    assert_eq!((config.data, config.media_port, config.media_ip), (PathBuf::from("./data"), 50_000, Vec::new()));
     assert_eq!(config.media_listen, config.listen.ip());
     assert_eq!((config.registration, config.log.as_str(), config.tls), (Registration::Open, "info", None));
     assert!(config.has_rate_limits);
@@ -29,6 +29,8 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     let config = resolve(&[("media-listen", "10.0.0.1"), ("rate-limits", "off")], &env, "").unwrap();
     assert!(!config.has_rate_limits);
     assert_eq!(config.media_listen, "10.0.0.1".parse::<IpAddr>().unwrap());
+    let both = resolve(&[("media-ip", "192.0.2.1, 2001:db8::1")], &[], "").unwrap().media_ip;
+    assert_eq!(both, ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
     assert_eq!(resolve(&[("listen", "[::]:80")], &[], "").unwrap().media_listen, "0.0.0.0".parse::<IpAddr>().unwrap());
 }
 
@@ -44,6 +46,7 @@ fn a_bad_value_is_named_with_its_source() {
         (&[("registration", "maybe")], &[], "", "--registration = \"maybe\" is not valid: it must be open or closed."),
         (&[], &[], "rate_limits = 'no'", "rate_limits in the configuration file = \"no\" is not valid: it must be on or off."),
         (&[("media-ip", "0.0.0.0")], &[], "", "--media-ip = \"0.0.0.0\" is not valid: clients cannot send to it."),
+        (&[("media-ip", "192.0.2.1,192.0.2.2")], &[], "", "--media-ip = \"192.0.2.1,192.0.2.2\" is not valid: one IPv4 and one IPv6"),
         (&[("media-ip", "host")], &[], "", "--media-ip = \"host\" is not valid: "),
         (&[("public-host", "https://a.example")], &[], "", "--public-host = \"https://a.example\" is not valid: "),
         (&[("files", "ftp://x/y")], &[], "", "--files = \"ftp://x/y\" is not valid: it must begin with file:///, s3://, az:// or gs://."),

@@ -2,7 +2,7 @@
 
 use guildhall_control_plane::hub::Census;
 use guildhall_control_plane::store::WriterStats;
-use guildhall_sfu::{Stats, WorkerStats};
+use guildhall_sfu::{Delays, Stats, WorkerStats};
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
@@ -73,6 +73,11 @@ pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process
     page.counter("guildhall_media_idle_seconds_total", "Time that a worker spent waiting.");
     page.per_worker(media, |worker| seconds(worker.idle));
 
+    page.histogram("guildhall_media_delay_seconds", "From an audio packet's arrival in the kernel until its copies were sent.");
+    for worker in &media.workers {
+        page.buckets(&label(worker), &worker.delays);
+    }
+
     page.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
     page.sample("", census.sessions);
     page.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
@@ -126,6 +131,20 @@ impl Page {
         self.begin(name, help, "gauge");
     }
 
+    fn histogram(&mut self, name: &'static str, help: &str) {
+        self.begin(name, help, "histogram");
+    }
+
+    fn buckets(&mut self, labels: &str, delays: &Delays) {
+        let name = self.family;
+        for (bound, count) in delays.cumulative() {
+            self.line(format_args!("{name}_bucket{{{labels},le=\"{}\"}} {count}", seconds(bound)));
+        }
+        let (count, sum) = (delays.count(), seconds(delays.sum()));
+        self.line(format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {count}"));
+        self.line(format_args!("{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}"));
+    }
+
     fn begin(&mut self, name: &'static str, help: &str, kind: &str) {
         self.family = name;
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
@@ -164,10 +183,13 @@ mod tests {
             drops: Default::default(),
             busy: Duration::from_millis(1_500),
             idle: Duration::from_secs(10),
+            delays: Delays::default(),
         };
         let mut workers = vec![worker(50_000), worker(50_001)];
         workers[1].traffic.bytes_out = u64::MAX;
         workers[1].drops.add(Reason::WrongTag, 7);
+        workers[1].delays.record(Duration::from_micros(15));
+        workers[1].delays.record(Duration::from_secs(1));
         Stats { workers }
     }
 
@@ -187,6 +209,11 @@ mod tests {
             "guildhall_media_dropped_packets_total{worker=\"50001\",reason=\"wrong_tag\"} 7",
             "guildhall_media_dropped_packets_total{worker=\"50000\",reason=\"wrong_tag\"} 0",
             "guildhall_media_busy_seconds_total{worker=\"50000\"} 1.5",
+            "guildhall_media_delay_seconds_bucket{worker=\"50001\",le=\"0.00001\"} 0",
+            "guildhall_media_delay_seconds_bucket{worker=\"50001\",le=\"0.00002\"} 1",
+            "guildhall_media_delay_seconds_bucket{worker=\"50001\",le=\"+Inf\"} 2",
+            "guildhall_media_delay_seconds_sum{worker=\"50001\"} 1.000015",
+            "guildhall_media_delay_seconds_count{worker=\"50001\"} 2",
             "guildhall_guilds_loaded 3",
             "guildhall_gateway_sessions 4",
             "guildhall_gateway_connections 5",
@@ -213,10 +240,14 @@ mod tests {
                 assert!(families.insert(family), "{family} is described twice");
                 assert!(documentation.contains(&format!("`{family}`")), "{family} is not in deploy/README.md");
             } else if let Some(kind) = line.strip_prefix(&format!("# TYPE {family} ")) {
-                assert_eq!(kind, if family.ends_with("_total") { "counter" } else { "gauge" }, "{family}");
+                let is_histogram = family == "guildhall_media_delay_seconds";
+                let by_name = if family.ends_with("_total") { "counter" } else { "gauge" };
+                assert_eq!(kind, if is_histogram { "histogram" } else { by_name }, "{family}");
             } else {
                 let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
-                assert_eq!(name.split('{').next(), Some(family));
+                let name = name.split('{').next().expect("a name");
+                let of_family = ["", "_bucket", "_sum", "_count"].map(|end| format!("{family}{end}"));
+                assert!(of_family.iter().any(|known| known == name), "{name} is not of {family}");
                 assert!(value.parse::<f64>().is_ok(), "{line}");
             }
         }

@@ -25,7 +25,7 @@ async fn world() -> World {
     let (from_node_in, from_node) = mpsc::channel(1);
     let control_plane = ControlPlane::start(config, to_node_in, from_node).await.unwrap();
     let bind = vec!["127.0.0.1:0".parse().unwrap(); 2];
-    let sfu = Sfu::start(guildhall_sfu::Config { bind, advertise: None }).unwrap();
+    let sfu = Sfu::start(guildhall_sfu::Config { bind, advertise: Vec::new() }).unwrap();
     let router = router(control_plane.vitals(), sfu.clone(), 2);
     World { router, control_plane, sfu, _node: (to_node, from_node_in), _folder: folder }
 }

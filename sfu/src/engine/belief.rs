@@ -6,7 +6,7 @@ use super::peer::{MAX_ADDRESSES, Media, Transport};
 use super::room::Listener;
 use super::slots::Slots;
 use super::timers::Timer;
-use super::{DISCOVERY_DELAYS, Egress, Engine};
+use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
 use crate::PeerEvent;
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
 use crate::replay::ReplayWindow;
@@ -25,9 +25,13 @@ impl Engine {
     ) -> Result<(), Reason> {
         let ufrag = webrtc::local_ufrag(datagram).ok_or(Reason::BadStun)?;
         let key = *self.by_ufrag.get(ufrag).ok_or(Reason::UnknownUfrag)?;
-        let webrtc =
-            self.peers[key as usize].as_mut().and_then(|peer| peer.transport.webrtc()).expect("a ufrag is a WebRTC peer's");
+        self.work_for(key);
+        let peer = self.peer(key);
+        let webrtc = peer.transport.webrtc().expect("a ufrag is a WebRTC peer's");
         let check = webrtc.session.verify(datagram).ok_or(Reason::BadStun)?;
+        if !peer.allowances.control.spend(now, budget::CONTROL) {
+            return Err(Reason::OverBudget);
+        }
         webrtc.last_alive = now;
         let is_new = !webrtc.addresses.contains(&from);
         if is_new && webrtc.addresses.len() == MAX_ADDRESSES {
@@ -59,8 +63,14 @@ impl Engine {
         // Only addresses with an authentic check are in the map as a WebRTC peer's, which is what keeps a stranger's
         // ClientHello from disturbing a handshake.
         let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
-        if self.peer(key).transport.webrtc().is_none() {
+        self.work_for(key);
+        let peer = self.peer(key);
+        if peer.transport.webrtc().is_none() {
             return Err(Reason::Noise);
+        }
+        // Before any of it is looked at: nothing in a record says who sent it.
+        if !peer.allowances.handshake.spend(now, budget::HANDSHAKE) {
+            return Err(Reason::OverBudget);
         }
         self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
         self.start_media(now, key);
@@ -71,6 +81,7 @@ impl Engine {
     /// SSRC, however often it is asked for: the last address that asked gets them.
     pub(super) fn handle_discovery(&mut self, now: Instant, from: SocketAddr, ssrc: u32) -> Result<(), Reason> {
         let key = *self.by_ssrc.get(&ssrc).ok_or(Reason::UnknownSsrc)?;
+        self.work_for(key);
         let peer = self.peer(key);
         peer.discovered = Some(from);
         let (id, is_due) = (peer.id, peer.discovery_answers.is_some());
@@ -183,7 +194,9 @@ impl Engine {
             rtcp_outbound: RtcpOutbound::new(profile, &keys.server.rtcp),
             reception: None,
         });
+        self.half_open.remove(&key);
         // A client that offered no slot only speaks.
+        let webrtc = self.webrtc(key);
         if let Some(opus) = &webrtc.slot_opus {
             let format = (opus.payload_type, opus.audio_level);
             let slots = Slots::new(now, &webrtc.slot_ssrcs);

@@ -4,7 +4,7 @@ use super::peer::Transport;
 use super::room::{Frame, Ledger};
 use super::slots::FREE_AFTER;
 use super::timers::Timer;
-use super::{Egress, Engine, MAX_PAYLOAD};
+use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::cipher::OpenError;
 use crate::rtcp::{self, Reception};
 use crate::rtp::{self, Header, NATIVE_OPUS};
@@ -26,6 +26,7 @@ impl Engine {
     ) -> Result<(), Reason> {
         let header = Header::parse(datagram).ok_or(Reason::Malformed)?;
         let key = self.sender_of(from, header.ssrc)?;
+        self.work_for(key);
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         let (inbound, window, level_id, reception) = match &mut peer.transport {
             Transport::None => return Err(Reason::BeforeKeys),
@@ -85,6 +86,9 @@ impl Engine {
         if peer.policy.self_mute {
             return Err(Reason::SelfMuted);
         }
+        if !peer.allowances.audio.spend(now, budget::AUDIO) {
+            return Err(Reason::OverBudget);
+        }
         let payload = &datagram[opened.payload.clone()];
         if payload.is_empty() || payload.len() > MAX_PAYLOAD {
             return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
@@ -135,6 +139,7 @@ impl Engine {
 
     pub(super) fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
         let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        self.work_for(key);
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         match &mut peer.transport {
             Transport::None => Err(Reason::BeforeKeys),

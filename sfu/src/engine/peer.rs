@@ -1,5 +1,6 @@
 //! One participant: its place, its rights, and the receiving side of its transport.
 
+use super::budget::Allowances;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
 use crate::replay::ReplayWindow;
@@ -35,6 +36,8 @@ pub struct Peer {
     pub is_cared_for: bool,
     /// When the earliest handshake timer of this peer that is in the heap is due.
     pub handshake_armed: Option<Instant>,
+    /// What it may still cost.
+    pub allowances: Allowances,
 }
 
 /// Boxed, because the ciphers are large and most of the table is cold.
@@ -64,6 +67,8 @@ pub struct Webrtc {
     pub addresses: Vec<SocketAddr>,
     /// The pair the client uses.
     pub address: Option<SocketAddr>,
+    /// When its offer was answered.
+    pub answered: Instant,
     pub last_alive: Instant,
     pub slot_opus: Option<Opus>,
     pub slot_ssrcs: Vec<u32>,

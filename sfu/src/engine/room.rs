@@ -128,6 +128,17 @@ impl Room {
         (removed, self.listeners.get(index).map(|listener| listener.peer))
     }
 
+    /// Removes every trace of a peer that cannot be asked where it is; places change.
+    pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+        self.listeners.retain(|listener| listener.peer != peer);
+        self.free_slots(peer, events);
+    }
+
+    /// Whose listener is at each place.
+    pub fn owners(&self) -> impl Iterator<Item = u32> {
+        self.listeners.iter().map(|listener| listener.peer)
+    }
+
     pub fn listener(&mut self, index: usize) -> &mut Listener {
         &mut self.listeners[index]
     }

@@ -72,6 +72,7 @@ impl World {
     fn take(&mut self, from: SocketAddr, datagram: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Outbox::default();
         self.engine.handle_datagram(self.now, from, &mut datagram.to_vec(), &mut out);
+        self.engine.audit().unwrap();
         out.sent
     }
 
@@ -322,4 +323,128 @@ fn a_native_key_that_the_client_ran_into_ours_with_is_lost() {
     let speech = world.speech();
     world.take(address(1), &speech);
     assert_eq!(world.engine.take_events().collect::<Vec<_>>(), [(PeerId(1), PeerEvent::Lost)]);
+}
+
+/// An offer that is good enough to be answered; no client stands behind it.
+const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n\
+    a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n";
+
+impl World {
+    /// Lets the next piece of work for a peer panic, whatever it is.
+    fn break_peer(&mut self, id: u64) {
+        self.engine.fault = Some(self.engine.key_of(PeerId(id)).expect("a peer"));
+    }
+
+    /// The peer was lost by a panic, alone: the tables agree, and the others talk.
+    fn check_lost_alone(&mut self, id: u64, panics: u64) {
+        assert_eq!(self.engine.take_events().collect::<Vec<_>>(), [(PeerId(id), PeerEvent::Lost)]);
+        assert_eq!(self.engine.drops().of(Panicked), panics);
+        self.engine.audit().unwrap();
+        self.check_honest();
+    }
+}
+
+#[test]
+fn whatever_panics_for_one_peer_ends_that_peer_alone() {
+    let mut world = World::connected();
+    for n in [3, 4] {
+        world.engine.join(RoomId(7), PeerId(n), n as u32 * 100, OPEN).expect("there is room");
+    }
+    let connect = |world: &mut World| {
+        world.take(address(3), &discovery(300));
+        world.engine.connect_native(PeerId(3), SUITE, address(3), &KEY).expect("a peer");
+        assert_eq!(world.engine.take_events().collect::<Vec<_>>(), [(PeerId(3), PeerEvent::Connected)]);
+        let heard = world.speech();
+        assert_eq!(world.take(address(1), &heard).len(), 2, "peers 2 and 3 listen");
+    };
+    // Datagrams, by address, by SSRC and by user name; the last listener of the room is another's each time.
+    let mut panics = 0;
+    for (from, datagram) in
+        [(address(3), vec![0x80, 201, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]), (address(3), vec![7; 8]), (address(99), discovery(300))]
+    {
+        connect(&mut world);
+        world.break_peer(3);
+        assert_eq!(world.take(from, &datagram), []);
+        panics += 1;
+        world.check_lost_alone(3, panics);
+    }
+    connect(&mut world);
+    world.break_peer(3);
+    let speech = world.speech_with(300, NATIVE_OPUS, b"opus");
+    assert_eq!(world.take(address(3), &speech), []);
+    world.check_lost_alone(3, panics + 1);
+
+    // Requests: each is refused, and the peer may try again.
+    connect(&mut world);
+    world.break_peer(3);
+    assert_eq!(world.engine.set_policy(PeerId(3), Policy { can_speak: false, ..OPEN }), Err(SfuError::Failed));
+    world.check_lost_alone(3, panics + 2);
+    world.break_peer(4);
+    assert_eq!(world.engine.connect_webrtc(world.now, PeerId(4), OFFER, &KEY), Err(SfuError::Failed));
+    world.check_lost_alone(4, panics + 3);
+    world.engine.connect_webrtc(world.now, PeerId(4), OFFER, &KEY).expect("a good offer");
+    world.engine.audit().unwrap();
+
+    // Timers.
+    let mut out = Outbox::default();
+    world.break_peer(4);
+    world.now += CARE_INTERVAL;
+    world.engine.handle_timeout(world.now, &mut out);
+    assert_eq!(world.engine.drops().of(Panicked), panics + 4);
+    world.check_lost_alone(4, panics + 4);
+
+    // Leaving always succeeds.
+    for n in [3, 4] {
+        world.break_peer(n);
+        world.engine.leave(PeerId(n)).expect("it is there");
+        world.engine.take_events().for_each(drop);
+        world.engine.audit().unwrap();
+    }
+    assert_eq!(world.engine.peers(), 2);
+    world.check_honest();
+}
+
+#[test]
+fn more_than_a_client_sends_is_dropped_and_the_others_go_on() {
+    let mut world = World::connected();
+    let sent: usize = (0..2_000)
+        .map(|_| {
+            let speech = world.speech();
+            world.take(address(1), &speech).len()
+        })
+        .sum();
+    assert_eq!((sent, world.engine.drops().of(OverBudget)), (500, 1_500));
+    let speech = world.speech_with(200, NATIVE_OPUS, b"opus");
+    assert_eq!(world.take(address(2), &speech).len(), 1, "another's budget is its own");
+    world.now += Duration::from_secs(2);
+    world.check_honest();
+    let echoes: usize = (0..200).map(|_| world.take(address(2), &[9; 8]).len()).sum();
+    assert_eq!(echoes, 20);
+}
+
+#[test]
+fn handshakes_under_way_are_bounded_and_end() {
+    let mut world = World::empty();
+    for n in 1..=MAX_HALF_OPEN as u64 + 1 {
+        world.engine.join(RoomId(n), PeerId(n), n as u32 * 100, OPEN).expect("there is room");
+    }
+    for n in 1..=MAX_HALF_OPEN as u64 {
+        world.engine.connect_webrtc(world.now, PeerId(n), OFFER, &KEY).expect("a good offer");
+    }
+    let last = PeerId(MAX_HALF_OPEN as u64 + 1);
+    assert_eq!(world.engine.connect_webrtc(world.now, last, OFFER, &KEY), Err(SfuError::NodeFull));
+    assert_eq!(world.engine.drops().of(HalfOpenFull), 1);
+    // Who has one already may start anew.
+    world.engine.connect_webrtc(world.now, PeerId(1), OFFER, &KEY).expect("a good offer");
+    world.engine.audit().unwrap();
+    let end = world.now + HANDSHAKE_DEADLINE + CARE_INTERVAL;
+    while let Some(due) = world.engine.next_timeout().filter(|due| *due <= end) {
+        world.engine.handle_timeout(due, &mut Outbox::default());
+    }
+    world.now = end;
+    assert_eq!(world.engine.take_events().filter(|(_, event)| *event == PeerEvent::Lost).count(), MAX_HALF_OPEN);
+    assert_eq!(world.engine.drops().of(HandshakeTooLong), MAX_HALF_OPEN as u64);
+    world.engine.audit().unwrap();
+    world.engine.connect_webrtc(world.now, last, OFFER, &KEY).expect("there is room again");
 }

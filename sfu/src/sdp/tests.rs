@@ -23,7 +23,8 @@ fn offer(slots: usize, extra: &str) -> String {
 
 fn local() -> Local<'static> {
     Local {
-        address: "192.0.2.7:50000".parse().expect("an address"),
+        addresses: Addresses::of(&["192.0.2.7".parse().expect("an address"), "2001:db8::7".parse().expect("another")], 50_000)
+            .expect("both"),
         ufrag: "server",
         password: "server-password-of-24-chars",
         fingerprint: "sha-256 01:02",
@@ -45,6 +46,7 @@ fn an_offer_of_one_sender_and_four_slots_is_answered_section_by_section() {
     assert_eq!(answer.matches("a=ssrc:12 cname:slot-2").count(), 1);
     assert!(answer.contains("a=group:BUNDLE 0 1 2 3 4\r\n") && answer.contains("a=ice-lite\r\n"));
     assert!(answer.contains("a=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host"));
+    assert!(answer.contains("a=candidate:2 1 udp 2130706175 2001:db8::7 50000 typ host"));
     assert!(!answer.contains("transport"), "no transport-wide feedback on audio");
     assert!(answer.lines().all(|line| line.len() > 2 && line.as_bytes()[1] == b'='), "every line is an SDP line");
 }

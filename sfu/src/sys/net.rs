@@ -4,6 +4,7 @@ use std::io;
 use std::mem::zeroed;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// Datagrams per system call in both directions. At 64 the cost per datagram is within 2 % of its limit.
 pub const BATCH: usize = 64;
@@ -42,9 +43,15 @@ impl<const N: usize> Messages<N> {
     }
 }
 
+/// Room for what the kernel says besides the datagram: one time of arrival.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
 /// Receives up to [`BATCH`] datagrams per call.
 pub struct Receiver {
     buffers: Box<[[u8; RECV_CAPACITY]; BATCH]>,
+    controls: Box<[Control; BATCH]>,
     messages: Messages<BATCH>,
 }
 
@@ -53,6 +60,18 @@ pub struct Received<'a> {
     pub from: SocketAddr,
     pub datagram: &'a mut [u8],
     pub is_cut: bool,
+    /// When the kernel took it, since the Unix epoch, if the socket tells ([`stamp_arrivals`]).
+    pub arrived: Option<Duration>,
+}
+
+/// Asks the kernel to say when each datagram arrived.
+pub fn stamp_arrivals(socket: RawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads the four bytes of `on`, which lives through the call.
+    let result = unsafe {
+        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const on).cast(), size_of::<libc::c_int>() as u32)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 impl Receiver {
@@ -63,13 +82,18 @@ impl Receiver {
         for (vector, buffer) in messages.vectors.iter_mut().zip(buffers.iter_mut()) {
             *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: RECV_CAPACITY };
         }
-        Receiver { buffers, messages }
+        let mut controls = Box::new([Control([0; 64]); BATCH]);
+        for (header, control) in messages.headers.iter_mut().zip(controls.iter_mut()) {
+            header.msg_hdr.msg_control = (&raw mut control.0).cast();
+        }
+        Receiver { buffers, controls, messages }
     }
 
     /// Takes what has arrived, without waiting. An empty socket is `Ok(0)`.
     pub fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
         for header in self.messages.headers.iter_mut() {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
         }
         // SAFETY: the headers point into boxes that this value owns and that never move or change length; the kernel writes
         // at most the lengths given.
@@ -91,7 +115,8 @@ impl Receiver {
         let from = read_address(&self.messages.names[index])?;
         let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         let len = (header.msg_len as usize).min(RECV_CAPACITY);
-        Some(Received { from, datagram: &mut self.buffers[index][..len], is_cut })
+        let arrived = read_arrival(&self.controls[index], header.msg_hdr.msg_controllen);
+        Some(Received { from, datagram: &mut self.buffers[index][..len], is_cut, arrived })
     }
 }
 
@@ -196,6 +221,24 @@ impl Sender {
         self.start = 0;
         sent
     }
+}
+
+/// The time of arrival in the first control message, which is the only one that was asked for.
+fn read_arrival(control: &Control, len: usize) -> Option<Duration> {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    const STAMP: usize = size_of::<libc::timespec>();
+    if len < HEADER + STAMP {
+        return None;
+    }
+    // SAFETY: both are plain C structs for which any bytes are valid, both lie within the buffer, and reading unaligned asks
+    // for no alignment. The data of a control message follows its header, whose size is a multiple of the alignment.
+    let (header, stamp) = unsafe {
+        let start = control.0.as_ptr();
+        (start.cast::<libc::cmsghdr>().read_unaligned(), start.add(HEADER).cast::<libc::timespec>().read_unaligned())
+    };
+    let is_stamp = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_TIMESTAMPNS;
+    let (seconds, nanos) = (u64::try_from(stamp.tv_sec).ok()?, u32::try_from(stamp.tv_nsec).ok()?);
+    is_stamp.then(|| Duration::new(seconds, nanos))
 }
 
 /// A dual-stack socket shows IPv4 senders as mapped IPv6 addresses; the engine knows them as IPv4.
