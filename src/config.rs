@@ -363,7 +363,7 @@ fn media_ip(given: Given) -> Result<Vec<IpAddr>, ConfigError> {
     let parse = |text: &str| match text.trim().parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() => Err(given.invalid("clients cannot send to it")),
         Ok(ip) => Ok(ip),
-        Err(error) => Err(given.invalid(error)),
+        Err(error) => Err(given.invalid(error.to_string())),
     };
     let ips: Vec<IpAddr> = given.value.split(',').map(parse).collect::<Result<_, _>>()?;
     match ips[..] {

@@ -40,7 +40,7 @@ use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError}
 use budget::Allowances;
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
-use peer::{MAX_ADDRESSES, Native, Peer, Transport, Webrtc};
+use peer::{MAX_ADDRESSES, Native, Peer, Transactions, Transport, Webrtc};
 use room::{Listener, Room};
 use slots::FREE_AFTER;
 use std::collections::{HashMap, HashSet};
@@ -101,6 +101,9 @@ pub struct Engine {
     by_address: HashMap<SocketAddr, u32>,
     by_ssrc: HashMap<u32, u32>,
     by_ufrag: HashMap<String, u32>,
+    /// SSRCs that WebRTC clients chose to send with; who came first keeps one that two chose. It finds who may be at a new
+    /// address, and the key decides.
+    by_upstream: HashMap<u32, u32>,
     /// WebRTC peers without media yet.
     half_open: HashSet<u32>,
     timers: Timers,
@@ -128,6 +131,7 @@ impl Engine {
             by_address: HashMap::new(),
             by_ssrc: HashMap::new(),
             by_ufrag: HashMap::new(),
+            by_upstream: HashMap::new(),
             half_open: HashSet::new(),
             timers: Timers::default(),
             events: Vec::with_capacity(1024),
@@ -222,7 +226,9 @@ impl Engine {
         }
     }
 
-    /// Gives the peer a WebRTC transport, in place of any it had, and answers its offer.
+    /// Gives the peer a WebRTC transport, in place of any it had, and answers its offer. An offer with new ICE credentials
+    /// from the client that is connected already (the same certificate) is an ICE restart (RFC 8445 §9): keys and media stay,
+    /// and media flows on the old pair until the client nominates a new one.
     pub fn connect_webrtc(&mut self, now: Instant, id: PeerId, offer: &str, secret: &Secret) -> Result<Answer, SfuError> {
         let key = self.key_of(id)?;
         self.contain(|engine| engine.build_webrtc(now, key, offer, secret)).ok_or(SfuError::Failed)?
@@ -238,6 +244,12 @@ impl Engine {
         let offer = Offer::parse(offer).map_err(SfuError::BadOffer)?;
         let (ufrag, password) = credentials(id, secret);
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
+        if let Some(webrtc) = self.peer(key).transport.webrtc()
+            && webrtc.media.is_some()
+            && webrtc.session.is_restarted_by(&offer)
+        {
+            return self.restart_ice(key, &offer, creds);
+        }
         let session = Session::new(now, self.addresses, &self.identity, creds, &offer).map_err(|ended| {
             if ended == Ended::Panicked {
                 self.drops.count(Reason::Panicked);
@@ -247,22 +259,25 @@ impl Engine {
         self.disconnect(key);
         let base = self.peer(key).ssrc;
         let slot_ssrcs: Vec<u32> = (1..).map(|slot| base.wrapping_add(slot)).take(offer.slots().count()).collect();
+        let session_id = u64::from_be_bytes(*secret.last_chunk().expect("32 bytes"));
         let local = Local {
             addresses: self.addresses,
             ufrag: &ufrag,
             password: &password,
             fingerprint: &self.identity.fingerprint,
-            session_id: u64::from_be_bytes(*secret.last_chunk().expect("32 bytes")),
+            session: (session_id, 1),
         };
         let sdp = offer.answer(&local, &slot_ssrcs);
         self.by_ufrag.insert(ufrag.clone(), key);
         self.peer(key).transport = Transport::Webrtc(Box::new(Webrtc {
             session,
+            sdp_session: (session_id, 1),
             ufrag,
             addresses: Vec::with_capacity(MAX_ADDRESSES),
             address: None,
             answered: now,
             last_alive: now,
+            transactions: Transactions::default(),
             slot_opus: offer.slots().next().cloned(),
             slot_ssrcs,
             upstream: offer.upstream(),
@@ -273,6 +288,9 @@ impl Engine {
             self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
         }
         self.half_open.insert(key);
+        if let Some(ssrc) = self.webrtc(key).upstream.as_ref().and_then(|upstream| upstream.ssrc) {
+            self.by_upstream.entry(ssrc).or_insert(key);
+        }
         self.arm_handshake(key);
         Ok(Answer { sdp })
     }
@@ -492,6 +510,11 @@ impl Engine {
             }
             Transport::Webrtc(webrtc) => {
                 self.by_ufrag.remove(&webrtc.ufrag);
+                if let Some(ssrc) = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc)
+                    && self.by_upstream.get(&ssrc) == Some(&key)
+                {
+                    self.by_upstream.remove(&ssrc);
+                }
                 for address in &webrtc.addresses {
                     self.by_address.remove(address);
                 }

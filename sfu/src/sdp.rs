@@ -80,8 +80,8 @@ pub struct Local<'a> {
     pub password: &'a str,
     /// As SDP writes it: hash function, blank, colon-separated digest.
     pub fingerprint: &'a str,
-    /// Varies between answers; some clients want it to.
-    pub session_id: u64,
+    /// Id and version: the id varies between sessions, the version grows with each answer of one.
+    pub session: (u64, u32),
 }
 
 /// What the client will send.
@@ -166,7 +166,8 @@ impl Offer {
         let first = local.addresses.first;
         let ip_version = if first.is_ipv4() { "IP4" } else { "IP6" };
         let (ip, port) = (first.ip(), first.port());
-        write!(out, "v=0\r\no=- {} 1 IN {ip_version} {ip}\r\ns=-\r\nt=0 0\r\n", local.session_id & (u64::MAX >> 1))?;
+        let (id, version) = (local.session.0 & (u64::MAX >> 1), local.session.1);
+        write!(out, "v=0\r\no=- {id} {version} IN {ip_version} {ip}\r\ns=-\r\nt=0 0\r\n")?;
         write!(out, "a=group:BUNDLE")?;
         for section in self.sections.iter().filter(|section| section.opus.is_some()) {
             write!(out, " {}", section.mid)?;

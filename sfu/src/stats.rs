@@ -38,8 +38,6 @@ pub enum Reason {
     SelfMuted,
     /// Every slot of a WebRTC listener carries someone who speaks now.
     NoSlot,
-    /// The client address table of a peer is full.
-    TooManyAddresses,
     /// A packet of a new slot tenure that is older than the tenure.
     BeforeTenure,
     /// Handling this peer panicked; the peer was given up.
@@ -60,7 +58,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 24] = [
+    pub const ALL: [Reason; 23] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -76,7 +74,6 @@ impl Reason {
         Reason::Muted,
         Reason::SelfMuted,
         Reason::NoSlot,
-        Reason::TooManyAddresses,
         Reason::BeforeTenure,
         Reason::Panicked,
         Reason::OverBudget,
@@ -105,7 +102,6 @@ impl Reason {
             Reason::Muted => "muted",
             Reason::SelfMuted => "self_muted",
             Reason::NoSlot => "no_slot",
-            Reason::TooManyAddresses => "too_many_addresses",
             Reason::BeforeTenure => "before_tenure",
             Reason::Panicked => "panicked",
             Reason::OverBudget => "over_budget",

@@ -54,6 +54,8 @@ pub enum Ended {
 pub struct Check {
     /// The client nominates this pair.
     pub is_nominating: bool,
+    /// A client draws a new one for each check and repeats it only where it sent it first (RFC 8489 §6.2.1).
+    pub transaction: [u8; 12],
 }
 
 /// One client's ICE and DTLS.
@@ -64,6 +66,9 @@ pub struct Session {
     /// The user name that every check must carry: ours, colon, theirs.
     user_name: String,
     password: String,
+    /// What the client's certificate must hash to, and its user name fragment.
+    fingerprint: (String, Vec<u8>),
+    client_ufrag: String,
     deadline: Instant,
 }
 
@@ -97,7 +102,37 @@ impl Session {
         };
         let (rtc, keys) = catch_unwind(AssertUnwindSafe(build)).map_err(|_| Ended::Panicked)?.ok_or(Ended::Closed)?;
         let user_name = format!("{}:{}", creds.ufrag, offer.ufrag);
-        Ok(Session { rtc: Box::new(rtc), keys, addresses, user_name, password: creds.pass, deadline: now })
+        Ok(Session {
+            rtc: Box::new(rtc),
+            keys,
+            addresses,
+            user_name,
+            password: creds.pass,
+            fingerprint: offer.fingerprint.clone(),
+            client_ufrag: offer.ufrag.clone(),
+            deadline: now,
+        })
+    }
+
+    /// Whether an offer is of the same client with new ICE credentials.
+    pub fn is_restarted_by(&self, offer: &Offer) -> bool {
+        offer.fingerprint == self.fingerprint && offer.ufrag != self.client_ufrag
+    }
+
+    /// Takes new ICE credentials for both sides. The handshake and its keys stay; old checks are a stranger's from now on.
+    pub fn restart_ice(&mut self, creds: IceCreds, offer: &Offer) -> Result<(), Ended> {
+        let remote = IceCreds { ufrag: offer.ufrag.clone(), pass: offer.password.clone() };
+        let (rtc, local) = (&mut self.rtc, creds.clone());
+        let restart = AssertUnwindSafe(|| {
+            let mut api = rtc.direct_api();
+            api.set_local_ice_credentials(local);
+            api.set_remote_ice_credentials(remote);
+        });
+        catch_unwind(restart).map_err(|_| Ended::Panicked)?;
+        self.user_name = format!("{}:{}", creds.ufrag, offer.ufrag);
+        self.password = creds.pass;
+        self.client_ufrag.clone_from(&offer.ufrag);
+        Ok(())
     }
 
     /// Whether a STUN datagram is an authentic check of this client. Pure: an address is only believed after this, and
@@ -108,7 +143,8 @@ impl Session {
         let is_authentic = message.is_binding_request()
             && message.username() == Some(&self.user_name)
             && message.verify(self.password.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts));
-        is_authentic.then(|| Check { is_nominating: message.use_candidate() })
+        let transaction = *datagram.get(8..20)?.first_chunk()?;
+        is_authentic.then(|| Check { is_nominating: message.use_candidate(), transaction })
     }
 
     /// Takes a STUN datagram that [`Session::verify`] let through, or DTLS from an address that such a datagram came from.

@@ -40,6 +40,13 @@ impl Engine {
             });
             check(is_open, "a half-open handshake is a WebRTC peer's without media")?;
         }
+        for (&ssrc, &key) in &self.by_upstream {
+            let is_sent = peer_at(key).is_some_and(|peer| match &peer.transport {
+                Transport::Webrtc(webrtc) => webrtc.upstream.as_ref().is_some_and(|upstream| upstream.ssrc == Some(ssrc)),
+                _ => false,
+            });
+            check(is_sent, "an SSRC that a client chose leads to it")?;
+        }
         let mut listeners = 0;
         for (key, peer) in self.peers.iter().enumerate().filter_map(|(key, peer)| Some((key as u32, peer.as_ref()?))) {
             let room = self.rooms.get(peer.room).and_then(Option::as_ref);

@@ -7,13 +7,15 @@ use super::room::Listener;
 use super::slots::Slots;
 use super::timers::Timer;
 use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
-use crate::PeerEvent;
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
 use crate::replay::ReplayWindow;
+use crate::sdp::{Local, Offer};
 use crate::stats::Reason;
 use crate::webrtc::{self, Ended, Session};
+use crate::{Answer, PeerEvent, SfuError};
 use std::net::SocketAddr;
 use std::time::Instant;
+use str0m::ice::IceCreds;
 
 impl Engine {
     pub(super) fn handle_stun(
@@ -29,28 +31,60 @@ impl Engine {
         let peer = self.peer(key);
         let webrtc = peer.transport.webrtc().expect("a ufrag is a WebRTC peer's");
         let check = webrtc.session.verify(datagram).ok_or(Reason::BadStun)?;
+        if webrtc.transactions.is_repeated(check.transaction) && !webrtc.addresses.contains(&from) {
+            return Err(Reason::Replayed);
+        }
         if !peer.allowances.control.spend(now, budget::CONTROL) {
             return Err(Reason::OverBudget);
         }
         webrtc.last_alive = now;
-        let is_new = !webrtc.addresses.contains(&from);
-        if is_new && webrtc.addresses.len() == MAX_ADDRESSES {
-            // The oldest that is not in use makes room: a client that roams must not lock itself out.
-            let in_use = webrtc.address;
-            let oldest = webrtc.addresses.iter().position(|&address| Some(address) != in_use).ok_or(Reason::TooManyAddresses)?;
-            let forgotten = webrtc.addresses.remove(oldest);
-            self.by_address.remove(&forgotten);
-        }
-        if is_new {
-            self.claim_address(key, from);
-            self.webrtc(key).addresses.push(from);
-        }
+        self.prove(key, from);
         if check.is_nominating || self.webrtc(key).address.is_none() {
             self.follow(key, from);
         }
         self.drive(key, egress, |session, send| session.handle(now, from, datagram, send));
         self.start_media(now, key);
         Ok(())
+    }
+
+    /// A WebRTC peer showed that it is (also) at `from`. When it has been at too many, the oldest that is not in use makes room:
+    /// a client that roams must not lock itself out.
+    fn prove(&mut self, key: u32, from: SocketAddr) {
+        let webrtc = self.webrtc(key);
+        if webrtc.addresses.contains(&from) {
+            return;
+        }
+        if webrtc.addresses.len() == MAX_ADDRESSES {
+            let in_use = webrtc.address;
+            let oldest = webrtc.addresses.iter().position(|&address| Some(address) != in_use).unwrap_or(0);
+            let forgotten = webrtc.addresses.remove(oldest);
+            self.by_address.remove(&forgotten);
+        }
+        self.claim_address(key, from);
+        self.webrtc(key).addresses.push(from);
+    }
+
+    /// New ICE credentials for a peer whose media goes on.
+    pub(super) fn restart_ice(&mut self, key: u32, offer: &Offer, creds: IceCreds) -> Result<Answer, SfuError> {
+        let (addresses, fingerprint) = (self.addresses, self.identity.fingerprint.clone());
+        let webrtc = self.webrtc(key);
+        if offer.slots().count() != webrtc.slot_ssrcs.len() {
+            return Err(SfuError::BadOffer("an ICE restart keeps the media sections"));
+        }
+        if webrtc.session.restart_ice(creds.clone(), offer).is_err() {
+            self.drops.count(Reason::Panicked);
+            self.lose(key);
+            return Err(SfuError::Failed);
+        }
+        webrtc.sdp_session.1 += 1;
+        let before = std::mem::replace(&mut webrtc.ufrag, creds.ufrag.clone());
+        let (ufrag, password) = (creds.ufrag.as_str(), creds.pass.as_str());
+        let local = Local { addresses, ufrag, password, fingerprint: &fingerprint, session: webrtc.sdp_session };
+        let sdp = offer.answer(&local, &webrtc.slot_ssrcs);
+        self.by_ufrag.remove(&before);
+        self.by_ufrag.insert(creds.ufrag, key);
+        self.arm_handshake(key);
+        Ok(Answer { sdp })
     }
 
     pub(super) fn handle_dtls(
@@ -128,6 +162,9 @@ impl Engine {
         let (room, listener, is_native) = (peer.room, peer.listener, matches!(peer.transport, Transport::Native(_)));
         if let Some(listener) = listener {
             self.room(room).listener(listener).set_address(from);
+        }
+        if !is_native {
+            self.prove(key, from);
         }
         if is_native {
             if let Some(before) = before {

@@ -50,6 +50,7 @@ impl Engine {
         let (id, room) = (peer.id, peer.room);
         self.by_address.retain(|_, owner| *owner != key);
         self.by_ufrag.retain(|_, owner| *owner != key);
+        self.by_upstream.retain(|_, owner| *owner != key);
         self.half_open.remove(&key);
         self.events.push((id, PeerEvent::Lost));
         if let Some(room) = self.rooms.get_mut(room).and_then(Option::as_mut) {

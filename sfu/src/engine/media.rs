@@ -65,8 +65,11 @@ impl Engine {
         if let Transport::Webrtc(webrtc) = &mut peer.transport {
             webrtc.last_alive = now;
             // An offer need not name its SSRC; then the first authentic packet does.
-            if let Some(upstream) = &mut webrtc.upstream {
+            if let Some(upstream) = &mut webrtc.upstream
+                && upstream.ssrc.is_none()
+            {
                 upstream.ssrc = Some(header.ssrc);
+                self.by_upstream.entry(header.ssrc).or_insert(key);
             }
         }
         if is_newest {
@@ -119,7 +122,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whose RTP this may be: the address's owner, or for the native transport the SSRC's, whose key then decides.
+    /// Whose RTP this may be: the address's owner, or, from an address that nobody proved, the SSRC's; the key then decides.
     #[inline]
     fn sender_of(&self, from: SocketAddr, ssrc: u32) -> Result<u32, Reason> {
         let known = self.by_address.get(&from);
@@ -130,7 +133,10 @@ impl Engine {
             }
         }
         let unknown = if known.is_some() { Reason::WrongSsrc } else { Reason::UnknownAddress };
-        let key = *self.by_ssrc.get(&ssrc).ok_or(unknown)?;
+        let Some(&key) = self.by_ssrc.get(&ssrc) else {
+            // A browser whose network changed under it sends on before it checks anew.
+            return if known.is_some() { Err(unknown) } else { self.by_upstream.get(&ssrc).copied().ok_or(unknown) };
+        };
         match self.peers[key as usize].as_ref().expect("a mapped peer exists").transport {
             Transport::Webrtc(_) => Err(unknown),
             Transport::Native(_) | Transport::None => Ok(key),
@@ -138,7 +144,13 @@ impl Engine {
     }
 
     pub(super) fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
-        let key = *self.by_address.get(&from).ok_or(Reason::UnknownAddress)?;
+        let key = match self.by_address.get(&from) {
+            Some(&key) => key,
+            None => {
+                let ssrc = datagram.get(4..8).and_then(|ssrc| ssrc.first_chunk()).map(|ssrc| u32::from_be_bytes(*ssrc));
+                *ssrc.and_then(|ssrc| self.by_upstream.get(&ssrc)).ok_or(Reason::UnknownAddress)?
+            }
+        };
         self.work_for(key);
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         match &mut peer.transport {

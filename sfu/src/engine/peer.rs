@@ -14,6 +14,9 @@ use std::time::Instant;
 /// Addresses that one WebRTC client may prove at a time: a few interfaces, both IP versions, some rebinding.
 pub const MAX_ADDRESSES: usize = 8;
 
+/// Checks that a client's later ones are compared with: a minute and more of a connected browser's.
+const REMEMBERED_CHECKS: usize = 32;
+
 pub struct Peer {
     pub id: PeerId,
     /// Index of the room in the engine's table.
@@ -62,6 +65,8 @@ pub struct Native {
 /// A WebRTC client.
 pub struct Webrtc {
     pub session: Session,
+    /// Id and version of the last answer (RFC 8866 §5.2): the same session goes on with the next version.
+    pub sdp_session: (u64, u32),
     pub ufrag: String,
     /// Every address from which an authentic check came, newest last.
     pub addresses: Vec<SocketAddr>,
@@ -70,11 +75,32 @@ pub struct Webrtc {
     /// When its offer was answered.
     pub answered: Instant,
     pub last_alive: Instant,
+    pub transactions: Transactions,
     pub slot_opus: Option<Opus>,
     pub slot_ssrcs: Vec<u32>,
     pub upstream: Option<crate::sdp::Upstream>,
     /// Once DTLS is done.
     pub media: Option<Media>,
+}
+
+/// The latest checks of a client. Nothing in a check says where it was sent from, so someone on the path could send it again
+/// from elsewhere and draw the media there.
+#[derive(Default)]
+pub struct Transactions {
+    seen: [[u8; 12]; REMEMBERED_CHECKS],
+    next: usize,
+}
+
+impl Transactions {
+    /// Remembers a transaction; whether it was known already.
+    pub fn is_repeated(&mut self, transaction: [u8; 12]) -> bool {
+        if self.seen.contains(&transaction) {
+            return true;
+        }
+        self.seen[self.next] = transaction;
+        self.next = (self.next + 1) % REMEMBERED_CHECKS;
+        false
+    }
 }
 
 /// The SRTP side of a WebRTC client.

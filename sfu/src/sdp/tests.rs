@@ -28,7 +28,7 @@ fn local() -> Local<'static> {
         ufrag: "server",
         password: "server-password-of-24-chars",
         fingerprint: "sha-256 01:02",
-        session_id: 9,
+        session: (9, 2),
     }
 }
 

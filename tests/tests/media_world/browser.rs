@@ -25,6 +25,8 @@ pub struct BrowserClient {
     pending: Option<SdpPendingOffer>,
     deadline: Instant,
     pub is_connected: bool,
+    /// What it sends with.
+    pub ssrc: u32,
     sequence: u64,
 }
 
@@ -40,9 +42,27 @@ impl BrowserClient {
         }
         let (offer, pending) = api.apply().expect("media was added");
         let offer = offer.to_sdp_string();
-        let client =
-            BrowserClient { rtc, address, upstream, pending: Some(pending), deadline: now, is_connected: false, sequence: 100 };
+        let ssrc = offer.split_once("a=ssrc:").and_then(|(_, rest)| rest.split_once(' ')).and_then(|(ssrc, _)| ssrc.parse().ok());
+        let client = BrowserClient {
+            rtc,
+            address,
+            upstream,
+            pending: Some(pending),
+            deadline: now,
+            is_connected: false,
+            ssrc: ssrc.expect("str0m names its SSRC"),
+            sequence: 100,
+        };
         (client, offer)
+    }
+
+    /// An offer with new ICE credentials and nothing else new.
+    pub fn restart_ice(&mut self) -> String {
+        let mut api = self.rtc.sdp_api();
+        api.ice_restart(true);
+        let (offer, pending) = api.apply().expect("a restart is a change");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
     }
 
     pub fn accept(&mut self, answer: &str) {

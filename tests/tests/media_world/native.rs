@@ -10,11 +10,13 @@ pub struct NativeClient {
     /// Bots begin anywhere; near the end, so that the sequence number wraps while they speak.
     sequence: u64,
     pub discovered: Option<std::net::SocketAddr>,
+    /// What came: a network that doubles a datagram is not a server that says something twice, which has another nonce.
+    arrived: std::collections::HashSet<Vec<u8>>,
 }
 
 impl NativeClient {
     pub fn new(ssrc: u32) -> NativeClient {
-        NativeClient { ssrc, keys: None, sequence: 0xFFF0, discovered: None }
+        NativeClient { ssrc, keys: None, sequence: 0xFFF0, discovered: None, arrived: Default::default() }
     }
 
     pub fn discovery(&self) -> Vec<u8> {
@@ -64,6 +66,9 @@ impl NativeClient {
         }
         // The answer to a keep-alive, or to someone who forged one.
         if datagram.len() == 8 {
+            return None;
+        }
+        if !self.arrived.insert(datagram.clone()) {
             return None;
         }
         let header = Header::parse(&datagram).expect("the server sends RTP to native clients");

@@ -37,11 +37,17 @@ pub struct Weather {
     /// Added to the delay at random, so packets overtake each other.
     pub jitter: Duration,
     pub loss_percent: u64,
+    /// Datagrams that arrive twice.
+    pub double_percent: u64,
 }
 
 impl Weather {
-    pub const FINE: Weather = Weather { delay: Duration::from_millis(10), jitter: Duration::ZERO, loss_percent: 0 };
-    pub const BAD: Weather = Weather { delay: Duration::from_millis(30), jitter: Duration::from_millis(50), loss_percent: 5 };
+    pub const FINE: Weather =
+        Weather { delay: Duration::from_millis(10), jitter: Duration::ZERO, loss_percent: 0, double_percent: 0 };
+    pub const BAD: Weather =
+        Weather { delay: Duration::from_millis(30), jitter: Duration::from_millis(50), loss_percent: 5, double_percent: 0 };
+    /// Bad, and some of what arrives does so twice.
+    pub const WORST: Weather = Weather { loss_percent: 15, double_percent: 10, ..Weather::BAD };
 }
 
 /// A datagram on its way.
@@ -63,6 +69,8 @@ pub struct Network {
     outward: BTreeMap<SocketAddr, SocketAddr>,
     inward: BTreeMap<SocketAddr, SocketAddr>,
     next_public: u16,
+    /// Private addresses whose network is down, and until when.
+    cuts: HashMap<SocketAddr, Instant>,
 }
 
 impl Network {
@@ -76,6 +84,7 @@ impl Network {
             outward: BTreeMap::new(),
             inward: BTreeMap::new(),
             next_public: 20_000,
+            cuts: HashMap::new(),
         }
     }
 
@@ -105,14 +114,29 @@ impl Network {
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         // Both draws happen for every datagram, so that one loss does not shift the luck of all later ones.
         let (fate, late) = (self.random.below(100), self.random.next());
-        if fate < self.weather.loss_percent {
+        if fate < self.weather.loss_percent || self.is_cut(now, from, to) {
             return;
         }
         let jitter_us = self.weather.jitter.as_micros() as u64;
-        let late = Duration::from_micros(if jitter_us == 0 { 0 } else { late % jitter_us });
-        self.sent += 1;
-        self.under_way.push(std::cmp::Reverse((now + self.weather.delay + late, self.sent)));
-        self.datagrams.insert(self.sent, Datagram { from, to, bytes: bytes.to_vec() });
+        let copies = if fate >= 100 - self.weather.double_percent { 2 } else { 1 };
+        for copy in 0..copies {
+            // The second copy takes a way of its own.
+            let late = late.rotate_left(32 * copy);
+            let late = Duration::from_micros(if jitter_us == 0 { 0 } else { late % jitter_us });
+            self.sent += 1;
+            self.under_way.push(std::cmp::Reverse((now + self.weather.delay + late, self.sent)));
+            self.datagrams.insert(self.sent, Datagram { from, to, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Nothing from or to this client gets through before `until`.
+    pub fn cut(&mut self, private: SocketAddr, until: Instant) {
+        self.cuts.insert(private, until);
+    }
+
+    fn is_cut(&self, now: Instant, from: SocketAddr, to: SocketAddr) -> bool {
+        let cut = |public| self.private_of(public).and_then(|private| self.cuts.get(&private)).is_some_and(|until| now < *until);
+        cut(from) || cut(to)
     }
 
     pub fn next_due(&self) -> Option<Instant> {

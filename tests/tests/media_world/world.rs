@@ -1,4 +1,4 @@
-//! The simulated world: one engine, many clients, one network, one clock. Nothing sleeps and nothing is random but the seed.
+//! The simulated world: one engine per worker, many clients, one network, one clock. Nothing sleeps and nothing is random but the seed.
 //!
 //! While it runs it watches over what must always hold: payloads arrive bit for bit, at most once, never in another room,
 //! never from someone who is muted, never at someone who is deafened.
@@ -48,6 +48,7 @@ pub struct Client {
     kind: Kind,
     pub peer: PeerId,
     pub room: RoomId,
+    worker: usize,
     pub private: SocketAddr,
     pub policy: Policy,
     policy_since: Duration,
@@ -57,6 +58,7 @@ pub struct Client {
     said: u64,
     pub heard: Vec<Receipt>,
     seen: BTreeSet<Word>,
+    sequences: BTreeSet<(u32, u64)>,
     pub events: Vec<(Duration, PeerEvent)>,
 }
 
@@ -74,6 +76,10 @@ impl Client {
         self.events.iter().any(|(_, event)| *event == PeerEvent::Connected)
     }
 
+    pub fn is_browser(&self) -> bool {
+        matches!(self.kind, Kind::Browser(_))
+    }
+
     pub fn is_lost(&self) -> bool {
         self.events.iter().any(|(_, event)| *event == PeerEvent::Lost)
     }
@@ -81,8 +87,8 @@ impl Client {
 
 pub struct World {
     seed: u64,
-    engine: Engine,
-    server: SocketAddr,
+    /// One per worker; a room lives whole on one of them.
+    engines: Vec<Engine>,
     pub network: Network,
     start: Instant,
     now: Instant,
@@ -91,9 +97,17 @@ pub struct World {
     by_private: BTreeMap<SocketAddr, usize>,
     secrets: Random,
     trace: DefaultHasher,
-    /// Datagrams the server took, for attackers to replay.
-    pub wiretap: Vec<(SocketAddr, Vec<u8>)>,
+    /// Datagrams the server took, for attackers to replay: which worker, from where, what.
+    pub wiretap: Vec<(usize, SocketAddr, Vec<u8>)>,
     pub is_tapped: bool,
+    /// What came while the server did nothing.
+    backlog: Vec<(usize, SocketAddr, Vec<u8>)>,
+    is_stalled: bool,
+}
+
+/// The native SSRC of a client.
+fn ssrc_of(index: usize) -> u32 {
+    1_000_000 + index as u32 * 1000
 }
 
 struct Outbox {
@@ -113,12 +127,17 @@ impl Egress for Outbox {
 
 impl World {
     pub fn new(seed: u64, weather: Weather) -> World {
-        let server = SocketAddr::from(([198, 51, 100, 1], 50_000));
+        World::with_workers(seed, weather, 1)
+    }
+
+    pub fn with_workers(seed: u64, weather: Weather, workers: u16) -> World {
         let start = Instant::now();
+        let engine = |worker| {
+            Engine::new(SocketAddr::from(([198, 51, 100, 1], 50_000 + worker)), Identity::generate().expect("randomness"))
+        };
         World {
             seed,
-            engine: Engine::new(server, Identity::generate().expect("randomness")),
-            server,
+            engines: (0..workers).map(engine).collect(),
             network: Network::new(seed, weather),
             start,
             now: start,
@@ -129,6 +148,8 @@ impl World {
             trace: DefaultHasher::new(),
             wiretap: Vec::new(),
             is_tapped: false,
+            backlog: Vec::new(),
+            is_stalled: false,
         }
     }
 
@@ -139,8 +160,9 @@ impl World {
     fn add(&mut self, room: u64, make: impl FnOnce(&World, SocketAddr, u32) -> Kind) -> usize {
         let index = self.clients.len();
         let private = SocketAddr::from(([10, 0, 0, index as u8 + 1], 40_000 + index as u16));
-        let (peer, ssrc) = (PeerId(index as u64 + 1), 1_000_000 + index as u32 * 1000);
-        self.engine.join(RoomId(room), peer, ssrc, OPEN).expect("there is room");
+        let (peer, ssrc) = (PeerId(index as u64 + 1), ssrc_of(index));
+        let worker = room as usize % self.engines.len();
+        self.engines[worker].join(RoomId(room), peer, ssrc, OPEN).expect("there is room");
         self.network.rebind(private);
         let kind = make(self, private, ssrc);
         self.by_private.insert(private, index);
@@ -148,6 +170,7 @@ impl World {
             kind,
             peer,
             room: RoomId(room),
+            worker,
             private,
             policy: OPEN,
             policy_since: Duration::ZERO,
@@ -156,6 +179,7 @@ impl World {
             said: 0,
             heard: Vec::new(),
             seen: BTreeSet::new(),
+            sequences: BTreeSet::new(),
             events: Vec::new(),
         });
         index
@@ -175,7 +199,8 @@ impl World {
         let claimed = self.native(index).discovered.unwrap_or_else(|| self.fail("IP discovery was never answered"));
         let mut key = [0; 32];
         self.secrets.fill(&mut key);
-        self.engine.connect_native(PeerId(index as u64 + 1), suite, claimed, &key).expect("the peer has a place");
+        let peer = self.clients[index].peer;
+        self.engine(index).connect_native(peer, suite, claimed, &key).expect("the peer has a place");
         self.native(index).use_key(suite, &key);
         self.collect_events();
         index
@@ -183,32 +208,74 @@ impl World {
 
     /// A browser with its offer answered; the handshake goes on while the world runs.
     pub fn add_browser(&mut self, room: u64, slots: usize) -> usize {
+        self.add_browser_with(room, slots, |offer, _| offer)
+    }
+
+    /// A browser whose offer names an SSRC that it does not send with.
+    pub fn add_browser_claiming(&mut self, room: u64, slots: usize, ssrc: u32) -> usize {
+        self.add_browser_with(room, slots, |offer, own| offer.replace(&format!("a=ssrc:{own}"), &format!("a=ssrc:{ssrc}")))
+    }
+
+    pub fn browser_ssrc(&self, index: usize) -> u32 {
+        match &self.clients[index].kind {
+            Kind::Browser(browser) => browser.ssrc,
+            Kind::Native(_) => self.fail("a bot has no SSRC of its own"),
+        }
+    }
+
+    fn add_browser_with(&mut self, room: u64, slots: usize, change: impl FnOnce(String, u32) -> String) -> usize {
         let mut offer = String::new();
         let index = self.add(room, |world, private, _| {
             let (client, text) = BrowserClient::new(world.now, private, slots);
-            offer = text;
+            offer = change(text, client.ssrc);
             Kind::Browser(Box::new(client))
         });
         let mut secret = [0; 32];
         self.secrets.fill(&mut secret);
         let peer = self.clients[index].peer;
-        let answer = self.engine.connect_webrtc(self.now, peer, &offer, &secret).expect("a good offer");
+        let answer = self.engines[self.clients[index].worker].connect_webrtc(self.now, peer, &offer, &secret);
         if let Kind::Browser(browser) = &mut self.clients[index].kind {
-            browser.accept(&answer.sdp);
+            browser.accept(&answer.expect("a good offer").sdp);
         }
         self.poll_browser(index);
         index
     }
 
+    /// A browser asks for new ICE credentials over its voice socket and gets them.
+    pub fn restart_ice(&mut self, index: usize) {
+        let Kind::Browser(browser) = &mut self.clients[index].kind else { self.fail("bots have no ICE") };
+        let offer = browser.restart_ice();
+        let mut secret = [0; 32];
+        self.secrets.fill(&mut secret);
+        let (peer, now) = (self.clients[index].peer, self.now);
+        let answer = self.engine(index).connect_webrtc(now, peer, &offer, &secret).expect("a good offer");
+        if let Kind::Browser(browser) = &mut self.clients[index].kind {
+            browser.accept(&answer.sdp);
+        }
+        self.poll_browser(index);
+        self.collect_events();
+    }
+
+    fn engine(&mut self, index: usize) -> &mut Engine {
+        &mut self.engines[self.clients[index].worker]
+    }
+
     pub fn set_policy(&mut self, index: usize, policy: Policy) {
-        self.engine.set_policy(self.clients[index].peer, policy).expect("the peer has a place");
+        let peer = self.clients[index].peer;
+        self.engine(index).set_policy(peer, policy).expect("the peer has a place");
         self.clients[index].policy = policy;
         self.clients[index].policy_since = self.elapsed();
         self.collect_events();
     }
 
+    /// The client's network is down for a while.
+    pub fn cut(&mut self, index: usize, duration: Duration) {
+        self.network.cut(self.clients[index].private, self.now + duration);
+    }
+
     pub fn leave(&mut self, index: usize) {
-        self.engine.leave(self.clients[index].peer).expect("the peer has a place");
+        let peer = self.clients[index].peer;
+        self.engine(index).leave(peer).expect("the peer has a place");
         self.clients[index].is_gone = true;
         self.collect_events();
     }
@@ -229,11 +296,20 @@ impl World {
     }
 
     pub fn drops(&self, reason: Reason) -> u64 {
-        self.engine.drops().of(reason)
+        self.all_drops().of(reason)
     }
 
     pub fn all_drops(&self) -> Drops {
-        *self.engine.drops()
+        let mut all = Drops::default();
+        self.engines.iter().flat_map(|engine| engine.drops().iter()).for_each(|(reason, count)| all.add(reason, count));
+        all
+    }
+
+    /// Whether every worker's tables agree with each other.
+    pub fn audit(&self) {
+        for engine in &self.engines {
+            engine.audit().unwrap_or_else(|contradiction| self.fail(&contradiction));
+        }
     }
 
     pub fn fail(&self, what: &str) -> ! {
@@ -245,16 +321,29 @@ impl World {
         self.trace.finish()
     }
 
-    /// Hands the server a datagram that came from nowhere.
+    /// Hands the first worker a datagram that came from nowhere.
     pub fn inject(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let before = self.engine.traffic().audio_out;
+        self.inject_at(0, from, bytes);
+    }
+
+    pub fn inject_at(&mut self, worker: usize, from: SocketAddr, bytes: &[u8]) {
+        let engine = &mut self.engines[worker];
+        let before = engine.traffic().audio_out;
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-        self.engine.handle_datagram(self.now, from, &mut bytes.to_vec(), &mut outbox);
-        assert_eq!(self.engine.traffic().audio_out, before, "seed {}: a forged datagram was forwarded", self.seed);
+        engine.handle_datagram(self.now, from, &mut bytes.to_vec(), &mut outbox);
+        assert_eq!(engine.traffic().audio_out, before, "seed {}: a forged datagram was forwarded", self.seed);
         let answered: usize = outbox.sent.iter().map(|(_, answer)| answer.len()).sum();
         assert!(answered <= bytes.len(), "seed {}: {answered} bytes answer {}", self.seed, bytes.len());
-        self.send_all(outbox);
+        self.send_all(worker, outbox);
         self.collect_events();
+    }
+
+    /// The server does nothing for a while (its machine was suspended, its clock jumped): what is sent to it waits, and then
+    /// comes all at once.
+    pub fn stall(&mut self, duration: Duration) {
+        self.is_stalled = true;
+        self.run_for(duration);
+        self.is_stalled = false;
     }
 
     pub fn run_for(&mut self, duration: Duration) {
@@ -264,8 +353,9 @@ impl World {
                 Kind::Browser(browser) => Some(browser.next_timeout()),
                 Kind::Native(_) => None,
             });
-            let due = [Some(self.next_frame), self.network.next_due(), self.engine.next_timeout()];
-            let next = due.into_iter().flatten().chain(browsers).min().expect("frames never end");
+            let workers = self.engines.iter().filter(|_| !self.is_stalled).filter_map(Engine::next_timeout);
+            let due = [Some(self.next_frame), self.network.next_due()];
+            let next = due.into_iter().flatten().chain(workers).chain(browsers).min().expect("frames never end");
             if next > end {
                 self.now = end;
                 return;
@@ -277,18 +367,29 @@ impl World {
 
     /// Everything that is due now, always in the same order.
     fn step(&mut self) {
+        if !self.is_stalled {
+            for (worker, from, bytes) in std::mem::take(&mut self.backlog) {
+                self.deliver_to_server(worker, from, bytes);
+            }
+        }
         while let Some(datagram) = self.network.take_due(self.now) {
-            if datagram.to == self.server {
-                self.deliver_to_server(datagram.from, datagram.bytes);
+            if let Some(worker) = self.engines.iter().position(|engine| engine.address() == datagram.to) {
+                if self.is_stalled {
+                    self.backlog.push((worker, datagram.from, datagram.bytes));
+                } else {
+                    self.deliver_to_server(worker, datagram.from, datagram.bytes);
+                }
             } else if let Some(index) = self.network.private_of(datagram.to).and_then(|to| self.by_private.get(&to).copied()) {
                 self.deliver_to_client(index, datagram.bytes);
             }
         }
-        if self.engine.next_timeout().is_some_and(|at| at <= self.now) {
-            let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-            self.engine.handle_timeout(self.now, &mut outbox);
-            self.send_all(outbox);
-            self.collect_events();
+        for worker in 0..self.engines.len() {
+            if !self.is_stalled && self.engines[worker].next_timeout().is_some_and(|at| at <= self.now) {
+                let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
+                self.engines[worker].handle_timeout(self.now, &mut outbox);
+                self.send_all(worker, outbox);
+                self.collect_events();
+            }
         }
         if self.next_frame <= self.now {
             self.next_frame += FRAME;
@@ -323,26 +424,28 @@ impl World {
         }
     }
 
-    fn deliver_to_server(&mut self, from: SocketAddr, mut bytes: Vec<u8>) {
+    fn deliver_to_server(&mut self, worker: usize, from: SocketAddr, mut bytes: Vec<u8>) {
         if self.is_tapped {
-            self.wiretap.push((from, bytes.clone()));
+            self.wiretap.push((worker, from, bytes.clone()));
         }
         let sender = self.network.private_of(from).and_then(|from| self.by_private.get(&from).copied());
-        let before = self.engine.traffic().audio_out;
+        let engine = &mut self.engines[worker];
+        let before = engine.traffic().audio_out;
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-        self.engine.handle_datagram(self.now, from, &mut bytes, &mut outbox);
-        let is_forwarded = self.engine.traffic().audio_out > before;
+        engine.handle_datagram(self.now, from, &mut bytes, &mut outbox);
+        let is_forwarded = engine.traffic().audio_out > before;
         if let Some(sender) = sender {
             let is_audible = self.clients[sender].policy.is_audible();
             assert!(is_audible || !is_forwarded, "seed {}: client {sender} is muted and was forwarded", self.seed);
         }
-        self.send_all(outbox);
+        self.send_all(worker, outbox);
         self.collect_events();
     }
 
-    fn send_all(&mut self, outbox: Outbox) {
+    fn send_all(&mut self, worker: usize, outbox: Outbox) {
+        let server = self.engines[worker].address();
         for (to, bytes) in outbox.sent {
-            self.network.send(self.now, self.server, to, &bytes);
+            self.network.send(self.now, server, to, &bytes);
         }
     }
 
@@ -350,6 +453,7 @@ impl World {
         if self.clients[index].is_gone {
             return;
         }
+        let server = self.engine(index).address();
         match &mut self.clients[index].kind {
             Kind::Native(native) => {
                 if let Some((ssrc, payload)) = native.open(bytes) {
@@ -357,7 +461,7 @@ impl World {
                 }
             }
             Kind::Browser(browser) => {
-                browser.handle(self.now, self.server, &bytes);
+                browser.handle(self.now, server, &bytes);
                 self.poll_browser(index);
             }
         }
@@ -379,7 +483,8 @@ impl World {
 
     fn send_from(&mut self, index: usize, bytes: &[u8]) {
         let from = self.network.public_of(self.clients[index].private);
-        self.network.send(self.now, from, self.server, bytes);
+        let server = self.engine(index).address();
+        self.network.send(self.now, from, server, bytes);
     }
 
     /// A client received audio: the place where the world's promises are held.
@@ -393,13 +498,20 @@ impl World {
         assert!(client.seen.insert(word), "seed {seed}: client {index} hears {word:?} twice");
         let is_deaf = client.policy.is_deafened && at > client.policy_since + LONGEST_PATH;
         assert!(!is_deaf, "seed {seed}: client {index} is deafened and hears {word:?}");
+        // A stream of a browser's slot never repeats a number, whoever speaks in it; a bot knows each speaker by its SSRC.
+        let is_bot = matches!(client.kind, Kind::Native(_));
+        assert!(
+            is_bot || client.sequences.insert((ssrc, sequence)),
+            "seed {seed}: client {index} gets {sequence} of {ssrc} twice"
+        );
+        assert!(!is_bot || ssrc == ssrc_of(word.speaker), "seed {seed}: client {index} hears {word:?} under {ssrc}");
         client.heard.push(Receipt { word, at, ssrc, sequence, timestamp, audio_level });
         (at, index, word, ssrc, sequence).hash(&mut self.trace);
     }
 
     fn collect_events(&mut self) {
         let at = self.elapsed();
-        for (peer, event) in self.engine.take_events() {
+        for (peer, event) in self.engines.iter_mut().flat_map(Engine::take_events) {
             let index = peer.0 as usize - 1;
             let what = match event {
                 PeerEvent::Connected => (0, 0, 0),
