@@ -4,7 +4,12 @@ import { defineConfig, loadEnv } from "vite";
 export default defineConfig(({ mode }) => {
   // `npm run dev` and `npm run preview` serve the page on their own port and hand API, files and sockets to a running server.
   const server = loadEnv(mode, ".", "GUILDHALL_")["GUILDHALL_URL"] ?? "http://localhost:8080";
-  const proxy = { "/api": server, "/cdn": server, "/gateway": { target: server, ws: true } };
+  const proxy = {
+    "/api": server,
+    "/cdn": server,
+    // The server says where voice is by the host that it was asked under, which has to be its own.
+    "/gateway": { target: server, ws: true, changeOrigin: true },
+  };
   return {
     plugins: [react()],
     build: {

@@ -22,6 +22,8 @@ const TOKEN_KEY = "guildhall.token";
 const TYPING_INTERVAL_MS = 8_000;
 /** What is seen for less than this is not marked as read at the server. */
 const ACK_DELAY_MS = 1_000;
+/** Proposals that the gateway may add to the members that are known here. */
+const FOUND_MEMBERS = 10;
 /** How many pages of history are read to show one message in its place. */
 const MAX_PAGES_BACK = 20;
 
@@ -45,6 +47,8 @@ export class App {
   }));
   /** What was written and not sent, by channel. */
   readonly drafts = new Map<Id, string>();
+  /** What the names in them stand for: by channel, what was chosen from a list of proposals. */
+  readonly chosen = new Map<Id, Map<string, string>>();
   readonly #api = new ApiClient();
   readonly #gateway = new GatewayConnection({
     dispatch: (dispatch) => this.#onDispatch(dispatch),
@@ -167,6 +171,13 @@ export class App {
     await this.openThread(guildId, thread.id);
   }
 
+  /** Posts in a forum, and opens the post. */
+  async post(guildId: Id, channelId: Id, title: string, content: string): Promise<void> {
+    const thread = await this.#api.startPost(channelId, title, content);
+    this.learnThread(thread);
+    await this.openThread(guildId, thread.id);
+  }
+
   async changeThread(thread: Thread, change: { name?: string; archived?: boolean; locked?: boolean }): Promise<void> {
     await this.#attempt("The thread was not changed.", async () => this.learnThread(await this.#api.changeThread(thread.id, change)));
   }
@@ -197,6 +208,11 @@ export class App {
   }
 
   // Member lists.
+
+  /** Asks for members whose name begins so; they come by the gateway, and into the model. */
+  findMembers(guildId: Id, query: string): void {
+    this.#gateway.send(Op.requestMembers, { guild_id: guildId, query, limit: FOUND_MEMBERS });
+  }
 
   /** Says which lines of the member list of a channel are on the screen; the gateway keeps them up to date. */
   watchMembers(guildId: Id, channelId: Id, ranges: readonly [number, number][]): void {
@@ -285,7 +301,7 @@ export class App {
   // Running a guild.
 
   /** The requests of the guild's settings and of moderation, which keep their results in the form that asked. */
-  get guilds(): Pick<ApiClient, "updateGuild" | "deleteGuild" | "createEmoji" | "deleteEmoji" | "bans" | "unban" | "auditLog" | "kick" | "ban" | "timeOut" | "setRole"> {
+  get guilds(): Pick<ApiClient, "updateGuild" | "deleteGuild" | "createRole" | "updateRole" | "moveRole" | "deleteRole" | "updateChannel" | "deleteChannel" | "putOverwrite" | "deleteOverwrite" | "createEmoji" | "deleteEmoji" | "bans" | "unban" | "auditLog" | "kick" | "ban" | "timeOut" | "setRole"> {
     return this.#api;
   }
 
@@ -542,6 +558,7 @@ export class App {
     this.#gateway.stop();
     this.voice.leave();
     this.drafts.clear();
+    this.chosen.clear();
     this.#lastChannel.clear();
     this.page.setState({ token: null });
     this.store.setState(emptyModel, true);

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, PrivateChannel, Thread, ThreadMember } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, Overwrite, PrivateChannel, Role, Thread, ThreadMember } from "./types";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -83,6 +83,31 @@ export class ApiClient {
   }
   setRole(guild: Id, user: Id, role: Id, isGranted: boolean) {
     return this.#send<void>(isGranted ? "PUT" : "DELETE", `/guilds/${guild}/members/${user}/roles/${role}`);
+  }
+
+  createRole(guild: Id, name: string) {
+    return this.#send<Role>("POST", `/guilds/${guild}/roles`, { name });
+  }
+  updateRole(guild: Id, role: Id, change: Partial<Pick<Role, "name" | "color" | "hoist" | "mentionable" | "permissions">>) {
+    return this.#send<Role>("PATCH", `/guilds/${guild}/roles/${role}`, change);
+  }
+  moveRole(guild: Id, role: Id, position: number) {
+    return this.#send<Role[]>("PATCH", `/guilds/${guild}/roles`, [{ id: role, position }]);
+  }
+  deleteRole(guild: Id, role: Id) {
+    return this.#send<void>("DELETE", `/guilds/${guild}/roles/${role}`);
+  }
+  updateChannel(channel: Id, change: { name?: string; topic?: string | null; rate_limit_per_user?: number }) {
+    return this.#send<Channel>("PATCH", `/channels/${channel}`, change);
+  }
+  deleteChannel(channel: Id) {
+    return this.#send<unknown>("DELETE", `/channels/${channel}`);
+  }
+  putOverwrite(channel: Id, target: Id, overwrite: Omit<Overwrite, "id">) {
+    return this.#send<void>("PUT", `/channels/${channel}/permissions/${target}`, overwrite);
+  }
+  deleteOverwrite(channel: Id, target: Id) {
+    return this.#send<void>("DELETE", `/channels/${channel}/permissions/${target}`);
   }
 
   createGuild(name: string) {
@@ -179,6 +204,10 @@ export class ApiClient {
   /** Without a message. */
   startFreeThread(channel: Id, name: string, type: number) {
     return this.#send<Thread>("POST", `/channels/${channel}/threads`, { name, type });
+  }
+  /** In a forum: a thread with its first message. */
+  startPost(channel: Id, name: string, content: string) {
+    return this.#send<Thread>("POST", `/channels/${channel}/threads`, { name, message: { content } });
   }
   changeThread(thread: Id, change: { name?: string; archived?: boolean; locked?: boolean }) {
     return this.#send<Thread>("PATCH", `/channels/${thread}`, change);

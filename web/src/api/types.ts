@@ -31,6 +31,9 @@ export interface Role {
   position: number;
   color: number;
   hoist: boolean;
+  mentionable?: boolean;
+  /** A bot's own: nobody gives or deletes it. */
+  managed?: boolean;
 }
 
 export const ChannelType = { text: 0, private: 1, voice: 2, group: 3, category: 4, announcement: 5, announcementThread: 10, publicThread: 11, privateThread: 12, stage: 13, forum: 15 } as const;
@@ -51,6 +54,8 @@ export interface Channel {
   position: number;
   parent_id: Id | null;
   topic: string | null;
+  /** Seconds; 0: no slow mode. */
+  rate_limit_per_user?: number;
   last_message_id: Id | null;
   permission_overwrites: Overwrite[];
 }
@@ -281,7 +286,7 @@ export interface Component {
 
 export interface Invite {
   code: string;
-  guild: { id: Id; name: string };
+  guild: { id: Id; name: string; icon?: string | null };
   channel: { id: Id; name: string } | null;
   inviter?: User | null;
   approximate_member_count?: number;

@@ -10,6 +10,7 @@ export const Op = {
   voiceState: 4,
   resume: 6,
   reconnect: 7,
+  requestMembers: 8,
   invalidSession: 9,
   hello: 10,
   heartbeatAck: 11,
@@ -74,6 +75,7 @@ export type Dispatch =
   | { t: "THREAD_LIST_SYNC"; d: { guild_id: Id; channel_ids?: Id[]; threads: Thread[]; members: (ThreadMember & { id: Id })[] } }
   | { t: "THREAD_MEMBERS_UPDATE"; d: MembersChange }
   | { t: "GUILD_EMOJIS_UPDATE"; d: { guild_id: Id; emojis: GuildEmoji[] } }
+  | { t: "GUILD_MEMBERS_CHUNK"; d: { guild_id: Id; members: Member[] } }
   | { t: "GUILD_MEMBER_LIST_UPDATE"; d: MemberListUpdate }
   | { t: "RELATIONSHIP_ADD" | "RELATIONSHIP_UPDATE"; d: Relationship }
   | { t: "RELATIONSHIP_REMOVE"; d: { id: Id } }

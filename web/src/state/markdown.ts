@@ -220,13 +220,15 @@ function readLink(rest: string): { token: Inline; length: number } | null {
 }
 
 /** The text alone, for where no markup can be shown. */
-export function plainText(content: string): string {
+export function plainText(content: string, nameOf: (kind: "user" | "role" | "channel", id: Id) => string = () => "…"): string {
   const inline = (tokens: readonly Inline[]): string =>
     tokens
       .map((token) => {
         if ("children" in token) return token.kind === "spoiler" ? "▇▇▇" : inline(token.children);
         if ("text" in token) return token.text;
-        return token.kind === "emoji" ? `:${token.name}:` : token.kind === "time" ? new Date(token.atMs).toLocaleString() : "@…";
+        if (token.kind === "emoji") return `:${token.name}:`;
+        if (token.kind === "time") return new Date(token.atMs).toLocaleString();
+        return `${token.kind === "channel" ? "#" : "@"}${nameOf(token.kind, token.id)}`;
       })
       .join("");
   const block = (item: Block): string => {

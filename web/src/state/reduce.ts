@@ -1,6 +1,6 @@
 // Gateway dispatches into the model. Pure: the clock and the open channel come in as values.
 
-import type { GuildCreate, Id, Member, MemberListUpdate, Message, PrivateChannel, Status, User, VoiceState } from "../api/types";
+import type { GuildCreate, Id, Member, Message, PrivateChannel, Status, User, VoiceState } from "../api/types";
 import type { Dispatch, Ready } from "../gateway/protocol";
 import { forgetList, membersIn, updateList } from "./memberList";
 import { emptyModel, type GuildEntry, type MemberEntry, type Model, type Table, without } from "./model";
@@ -76,7 +76,9 @@ export function reduce(model: Model, dispatch: Dispatch, context: Context): Mode
     case "GUILD_EMOJIS_UPDATE":
       return patchGuild(model, dispatch.d.guild_id, (guild) => ({ ...guild, emojis: dispatch.d.emojis }));
     case "GUILD_MEMBER_LIST_UPDATE":
-      return memberList(model, dispatch.d);
+      return { ...putMembers(model, dispatch.d.guild_id, membersIn(dispatch.d)), memberLists: updateList(model.memberLists, dispatch.d) };
+    case "GUILD_MEMBERS_CHUNK":
+      return putMembers(model, dispatch.d.guild_id, dispatch.d.members);
     case "RELATIONSHIP_ADD":
     case "RELATIONSHIP_UPDATE":
       return {
@@ -180,19 +182,17 @@ function forgetChannel(model: Model, id: Id): Model {
   };
 }
 
-/** The lines come with the memberships and how people are; both belong into their own tables. */
-function memberList(model: Model, update: MemberListUpdate): Model {
-  const found = membersIn(update);
+/** Many at once, with how they are where that is said. */
+function putMembers(model: Model, guild: Id, found: readonly (Member & { presence?: { status: string } })[]): Model {
   const users = { ...model.users };
-  const members = { ...model.members[update.guild_id] };
+  const members = { ...model.members[guild] };
   const presences = { ...model.presences };
   for (const member of found) {
     users[member.user.id] = member.user;
     members[member.user.id] = entry(member);
     if (member.presence !== undefined) presences[member.user.id] = member.presence.status as Status;
   }
-  const lists = updateList(model.memberLists, update);
-  return { ...model, users, presences, members: { ...model.members, [update.guild_id]: members }, memberLists: lists };
+  return { ...model, users, presences, members: { ...model.members, [guild]: members } };
 }
 
 function keepIf<T>(table: Table<T>, isKept: (id: Id) => boolean): Table<T> {

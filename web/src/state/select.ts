@@ -100,6 +100,13 @@ export function placeName(model: Pick<Model, "channels" | "threads" | "privateCh
   return channel.recipients.map((user) => displayName(model, null, user.id)).join(", ") || "Nobody else";
 }
 
+/** What mentions stand for, in plain text. */
+export function mentionName(model: Pick<Model, "users" | "members" | "guilds" | "channels" | "threads">, guildId: Id | null, kind: "user" | "role" | "channel", id: Id): string {
+  if (kind === "user") return displayName(model, guildId, id);
+  if (kind === "channel") return (model.channels[id] ?? model.threads[id])?.name ?? "unknown channel";
+  return model.guilds[guildId ?? ""]?.roles.find((role) => role.id === id)?.name ?? "unknown role";
+}
+
 export interface MemberRow {
   userId: Id;
   name: string;

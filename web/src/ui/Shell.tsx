@@ -10,6 +10,7 @@ import { Welcome } from "./guild/Welcome";
 import { Friends } from "./people/Friends";
 import { ConnectionBanner } from "./parts/ConnectionBanner";
 import styles from "./Shell.module.css";
+import { ForumView } from "./threads/ForumView";
 import { ThreadPanel } from "./threads/ThreadPanel";
 import { VoiceRoom } from "./voice/VoiceRoom";
 
@@ -49,8 +50,10 @@ export function Shell() {
         <main className={styles.empty}>
           <p>No channel that you may see. Create one, or ask for access.</p>
         </main>
-      ) : channelType === ChannelType.voice ? (
+      ) : channelType === ChannelType.voice || channelType === ChannelType.stage ? (
         <VoiceRoom key={channelId} guildId={guildId} channelId={channelId} members={members} onBack={openPlaces} />
+      ) : channelType === ChannelType.forum ? (
+        <ForumView key={channelId} guildId={guildId} channelId={channelId} members={members} onBack={openPlaces} />
       ) : (
         <ChatView key={channelId} guildId={guildId} channelId={channelId} members={members} onBack={openPlaces} />
       )}

@@ -20,3 +20,21 @@ export function hue(id: Id): number {
   // Steps of 24 degrees: neighbours stay tellable apart.
   return ((hash >>> 8) % 15) * 24;
 }
+
+/** Light enough to be read on every surface of the page: a contrast of 4.5 to the lightest of them. */
+const MIN_LUMINANCE = 0.26;
+
+/** The colour of a role as text: what is too dark for the page is lightened, and keeps its hue. */
+export function readableColor(color: number): string {
+  const channels = [16, 8, 0].map((shift) => ((color >> shift) & 0xff) / 255);
+  const at = (mix: number) => channels.map((value) => value + (1 - value) * mix);
+  let mix = 0;
+  while (luminance(at(mix)) < MIN_LUMINANCE) mix += 0.05;
+  return `#${at(mix).map((value) => Math.round(255 * value).toString(16).padStart(2, "0")).join("")}`;
+}
+
+/** Relative luminance as WCAG defines it, of red, green and blue from 0 to 1. */
+function luminance(channels: readonly number[]): number {
+  const linear = channels.map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * (linear[0] ?? 0) + 0.7152 * (linear[1] ?? 0) + 0.0722 * (linear[2] ?? 0);
+}

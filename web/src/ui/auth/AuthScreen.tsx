@@ -8,12 +8,17 @@ import { useApp } from "../context";
 import styles from "./auth.module.css";
 
 /** Log in or register; with an invite at hand, it says where one is going. */
-export function AuthScreen({ invite }: { invite: Invite | null }) {
+export function AuthScreen({ invite, note = null }: { invite: Invite | null; note?: string | null }) {
   const [mode, setMode] = useState<"login" | "register">(invite === null ? "login" : "register");
   return (
     <main className={styles.screen}>
       <section className={styles.card}>
         <Brand />
+        {note !== null && (
+          <p className={styles.invited} role="status">
+            {note}
+          </p>
+        )}
         {invite !== null && (
           <p className={styles.invited}>
             {invite.inviter ? `${invite.inviter.global_name ?? invite.inviter.username} invites you to ` : "You are invited to "}

@@ -28,7 +28,7 @@ export function InviteScreen({ code }: { code: string }) {
       isCurrent = false;
     };
   }, [app, code]);
-  if (!isLoggedIn && loaded !== null) return <AuthScreen invite={"invite" in loaded ? loaded.invite : null} />;
+  if (!isLoggedIn && loaded !== null) return "invite" in loaded ? <AuthScreen invite={loaded.invite} /> : <AuthScreen invite={null} note={loaded.failure} />;
   return (
     <main className={styles.screen}>
       <section className={styles.card}>
@@ -59,7 +59,7 @@ function Accept({ invite }: { invite: Invite }) {
   return (
     <form className={styles.form} onSubmit={form.onSubmit}>
       <div className={styles.guild}>
-        <GuildBanner id={invite.guild.id} name={invite.guild.name} size={72} />
+        <GuildBanner id={invite.guild.id} name={invite.guild.name} icon={invite.guild.icon ?? null} size={72} />
         <h1>{invite.guild.name}</h1>
         <p>{counts.filter((text) => text !== null).join(" · ")}</p>
       </div>

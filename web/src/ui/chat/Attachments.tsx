@@ -1,6 +1,6 @@
 import { useState } from "react";
 import type { Attachment } from "../../api/types";
-import { fileSize, isOurs } from "../media";
+import { fileSize } from "../media";
 import { FileIcon } from "../parts/icons";
 import styles from "./Attachments.module.css";
 
@@ -8,7 +8,7 @@ import styles from "./Attachments.module.css";
 const MAX_WIDTH = 420;
 const MAX_HEIGHT = 320;
 
-/** The files of a message: pictures, sound and video in place, the rest as a link. */
+/** The files of a message, by links that this server makes: pictures, sound and video in place, the rest as a link. */
 export function Attachments({ attachments }: { attachments: readonly Attachment[] }) {
   return (
     <ul className={styles.files}>
@@ -26,7 +26,7 @@ function File({ attachment }: { attachment: Attachment }) {
   const isSpoiler = filename.startsWith("SPOILER_");
   const [isShown, setShown] = useState(!isSpoiler);
   const kind = (content_type ?? "").split("/")[0];
-  if (isOurs(url) && kind === "image" && typeof attachment.width === "number" && typeof attachment.height === "number") {
+  if (kind === "image" && typeof attachment.width === "number" && typeof attachment.height === "number") {
     const scale = Math.min(1, MAX_WIDTH / attachment.width, MAX_HEIGHT / attachment.height);
     const width = Math.max(1, Math.round(attachment.width * scale));
     const height = Math.max(1, Math.round(attachment.height * scale));
@@ -48,9 +48,9 @@ function File({ attachment }: { attachment: Attachment }) {
     <>
       {/* Captions of what people upload do not exist. */}
       {/* oxlint-disable-next-line jsx-a11y/media-has-caption */}
-      {isOurs(url) && kind === "audio" && <audio className={styles.player} controls preload="none" src={url} />}
+      {kind === "audio" && <audio className={styles.player} controls preload="none" src={url} />}
       {/* oxlint-disable-next-line jsx-a11y/media-has-caption */}
-      {isOurs(url) && kind === "video" && <video className={styles.player} controls preload="metadata" src={url} />}
+      {kind === "video" && <video className={styles.player} controls preload="metadata" src={url} />}
       <a className={styles.file} href={url} target="_blank" rel="noreferrer noopener" download={filename}>
         <FileIcon size={28} />
         <span>

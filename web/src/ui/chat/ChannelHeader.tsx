@@ -1,11 +1,13 @@
 import { useState } from "react";
 import { ChannelType, type Id } from "../../api/types";
 import type { MembersToggle } from "../Shell";
-import { placeName } from "../../state/select";
+import { Permission } from "../../state/permissions";
+import { mayInChannel, placeName } from "../../state/select";
 import { useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { AtIcon, BackIcon, HashIcon, PeopleIcon, PinIcon, SearchIcon, SpeakerIcon, ThreadIcon } from "../parts/icons";
+import { AtIcon, BackIcon, ChannelIcon, GearIcon, PeopleIcon, PinIcon, SearchIcon, ThreadIcon } from "../parts/icons";
 import { ConversationTools } from "../people/ConversationTools";
+import { ChannelSettings } from "../settings/ChannelSettings";
 import { StartThreadDialog } from "../threads/StartThreadDialog";
 import { ThreadsDialog } from "../threads/ThreadsDialog";
 import styles from "./ChannelHeader.module.css";
@@ -20,11 +22,12 @@ interface Props {
 }
 
 export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
-  const [panel, setPanel] = useState<"pins" | "search" | "threads" | "thread" | null>(null);
+  const [panel, setPanel] = useState<"pins" | "search" | "threads" | "thread" | "settings" | null>(null);
   const close = () => setPanel(null);
   const name = useModel((model) => placeName(model, channelId));
   const channel = useModel((model) => model.channels[channelId]);
   const conversation = useModel((model) => model.privateChannels[channelId]);
+  const maySet = useModel((model) => guildId !== null && (mayInChannel(model, channelId, Permission.manageChannels) || mayInChannel(model, channelId, Permission.manageRoles)));
   const hasThreads = channel?.type === ChannelType.text || channel?.type === ChannelType.announcement;
   if (channel === undefined && conversation === undefined) return null;
   return (
@@ -32,10 +35,15 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
       <IconButton className={styles.back} label="Guilds and channels" data-testid="back" onClick={onBack}>
         <BackIcon />
       </IconButton>
-      {conversation !== undefined ? <AtIcon /> : channel?.type === ChannelType.voice ? <SpeakerIcon /> : <HashIcon />}
+      {channel === undefined ? <AtIcon /> : <ChannelIcon type={channel.type} size={20} />}
       <h1 data-testid="channel-title">{name}</h1>
       <p>{channel?.topic}</p>
       {conversation !== undefined && <ConversationTools channel={conversation} />}
+      {maySet && (
+        <IconButton label="Channel settings" data-testid="channel-settings" onClick={() => setPanel("settings")}>
+          <GearIcon />
+        </IconButton>
+      )}
       {guildId !== null && (
         <IconButton label="Search" data-testid="search" onClick={() => setPanel("search")}>
           <SearchIcon />
@@ -46,13 +54,18 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
           <ThreadIcon />
         </IconButton>
       )}
-      <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPanel("pins")}>
-        <PinIcon />
-      </IconButton>
-      <button type="button" hidden={guildId === null} className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
-        <PeopleIcon />
-      </button>
+      {channel?.type !== ChannelType.forum && (
+        <IconButton label="Pinned messages" data-testid="pins" onClick={() => setPanel("pins")}>
+          <PinIcon />
+        </IconButton>
+      )}
+      {guildId !== null && (
+        <button type="button" className={styles.toggle} aria-pressed={members.isShown} aria-label="Member list" title="Member list" data-testid="members-toggle" onClick={members.toggle}>
+          <PeopleIcon />
+        </button>
+      )}
       {panel === "search" && guildId !== null && <SearchPanel guildId={guildId} onClose={close} />}
+      {panel === "settings" && channel !== undefined && <ChannelSettings channel={channel} onClose={close} />}
       {panel === "threads" && guildId !== null && <ThreadsDialog guildId={guildId} channelId={channelId} onStart={() => setPanel("thread")} onClose={close} />}
       {panel === "thread" && guildId !== null && <StartThreadDialog guildId={guildId} channelId={channelId} from={null} onClose={close} />}
       {panel === "pins" && <PinsPanel guildId={guildId} channelId={channelId} onClose={close} />}

@@ -1,17 +1,24 @@
 import { type ClipboardEvent, type DragEvent, type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
 import type { EmojiRef, Id, Message } from "../../api/types";
 import type { CommandEntry } from "../../state/commands";
+import { completionAt, encodeLabels, type Proposal, proposals } from "../../state/completion";
 import { Permission } from "../../state/permissions";
 import { mayInChannel, mayWrite, placeName } from "../../state/select";
-import { useApp, useModel } from "../context";
+import { useApp, useModel, useModelList } from "../context";
 import { fileSize } from "../media";
 import { IconButton } from "../parts/Button";
 import { below, EmojiPicker, type Point } from "../parts/EmojiPicker";
 import { ClipIcon, CloseIcon, SendIcon, SmileIcon } from "../parts/icons";
+import { Completions } from "./Completions";
 import { CommandForm, CommandList, useCommands } from "./Commands";
 import styles from "./Composer.module.css";
 import { COUNT_FROM, MAX_CONTENT, MAX_FILES } from "./limits";
 import { authorName, summary } from "./ReplyLine";
+
+/** Proposals below each other. */
+const PROPOSED = 8;
+/** A pause in writing before the gateway is asked for members. */
+const ASK_MS = 200;
 
 interface Props {
   guildId: Id | null;
@@ -36,6 +43,17 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
   const [command, setCommand] = useState<CommandEntry | null>(null);
   const [active, setActive] = useState(0);
   const commands = useCommands(guildId, text.startsWith("/") && !text.includes("\n") ? text.slice(1) : null);
+  const [caret, setCaret] = useState(0);
+  const completion = completionAt(text, caret);
+  const [isDismissed, setDismissed] = useState(false);
+  const proposed = useModelList((model) => (completion === null || isDismissed ? [] : proposals(model, guildId, channelId, completion, PROPOSED)));
+  // A large guild has members that this page does not know yet.
+  const wanted = completion?.mark === "@" && completion.query !== "" ? completion.query : null;
+  useEffect(() => {
+    if (wanted === null || guildId === null) return undefined;
+    const timer = setTimeout(() => app.findMembers(guildId, wanted), ASK_MS);
+    return () => clearTimeout(timer);
+  }, [app, guildId, wanted]);
   const [picking, setPicking] = useState<Point | null>(null);
   const stopPicking = useCallback(() => setPicking(null), []);
   const input = useRef<HTMLTextAreaElement>(null);
@@ -61,13 +79,27 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
     write("");
     setFiles([]);
     onReplyEnd();
-    void app.send(channelId, content, replyTo, files);
+    void app.send(channelId, encodeLabels(content, app.chosen.get(channelId) ?? new Map()), replyTo, files);
+    app.chosen.delete(channelId);
   };
   const insert = (emoji: EmojiRef) => {
-    const written = emoji.id === null ? (emoji.name ?? "") : `<${emoji.animated === true ? "a" : ""}:${emoji.name ?? ""}:${emoji.id}>`;
+    const label = emoji.id === null ? (emoji.name ?? "") : `:${emoji.name ?? ""}:`;
+    if (emoji.id !== null) stand(label, `<${emoji.animated === true ? "a" : ""}:${emoji.name ?? ""}:${emoji.id}>`);
     const at = input.current?.selectionStart ?? text.length;
-    write(`${text.slice(0, at)}${written}${text.slice(at)}`);
+    write(`${text.slice(0, at)}${label}${text.slice(at)}`);
     setPicking(null);
+    input.current?.focus();
+  };
+  /** What a label in the field stands for when it is sent. */
+  const stand = (label: string, wire: string) => app.chosen.set(channelId, new Map(app.chosen.get(channelId)).set(label, wire));
+  const complete = (proposal: Proposal) => {
+    if (completion === null) return;
+    if (proposal.label !== proposal.wire) stand(proposal.label, proposal.wire);
+    const before = `${text.slice(0, completion.from)}${proposal.label} `;
+    write(before + text.slice(completion.to));
+    setCaret(before.length);
+    // The field moves its caret to the end of what is set; it belongs behind what was chosen.
+    requestAnimationFrame(() => input.current?.setSelectionRange(before.length, before.length));
     input.current?.focus();
   };
   const choose = (entry: CommandEntry) => {
@@ -83,6 +115,15 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
     } else if (commands[active] !== undefined && (event.key === "Enter" || event.key === "Tab")) {
       event.preventDefault();
       choose(commands[active]);
+    } else if (proposed.length > 0 && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      setActive((active + (event.key === "ArrowDown" ? 1 : proposed.length - 1)) % proposed.length);
+    } else if (proposed[active] !== undefined && ((event.key === "Enter" && !event.shiftKey) || event.key === "Tab")) {
+      event.preventDefault();
+      complete(proposed[active]);
+    } else if (proposed.length > 0 && event.key === "Escape") {
+      event.preventDefault();
+      setDismissed(true);
     } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
@@ -117,6 +158,7 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
         send();
       }}
     >
+      {commands.length === 0 && proposed.length > 0 && <Completions proposals={proposed} active={active} onChoose={complete} />}
       {commands.length > 0 && <CommandList entries={commands} active={active} onChoose={choose} />}
       {replyTo !== null && <ReplyingTo guildId={guildId} message={replyTo} onEnd={onReplyEnd} />}
       {files.length > 0 && (
@@ -161,9 +203,13 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
           data-testid="composer"
           onChange={(event) => {
             write(event.target.value);
+            setCaret(event.target.selectionStart);
+            setDismissed(false);
             if (event.target.value.trim() !== "") app.typing(channelId);
           }}
           onKeyDown={onKeyDown}
+          onSelect={(event) => setCaret(event.currentTarget.selectionStart)}
+          onBlur={() => setDismissed(true)}
           onPaste={onPaste}
         />
         {text.length >= COUNT_FROM && <span className={styles.left}>{left}</span>}
@@ -181,10 +227,11 @@ export function Composer({ guildId, channelId, replyTo, onReplyEnd, onEditLast }
 
 function ReplyingTo({ guildId, message, onEnd }: { guildId: Id | null; message: Message; onEnd: () => void }) {
   const name = useModel((model) => authorName(model, guildId, message));
+  const text = useModel((model) => summary(message, model, guildId));
   return (
     <p className={styles.reply} data-testid="replying-to">
       <span>
-        Replying to <strong>{name}</strong>: {summary(message)}
+        Replying to <strong>{name}</strong>: {text}
       </span>
       <IconButton label="Do not reply" onClick={onEnd}>
         <CloseIcon size={16} />

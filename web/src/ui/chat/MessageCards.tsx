@@ -1,6 +1,7 @@
 import type { Id, Message } from "../../api/types";
+import { placeName } from "../../state/select";
 import { useModel } from "../context";
-import { clockTime, dayName } from "../time";
+import { formatTimestamp, fullTime } from "../time";
 import { MessageBody } from "./MessageBody";
 import styles from "./MessageCards.module.css";
 import { authorName } from "./ReplyLine";
@@ -28,13 +29,16 @@ export function MessageCards({ guildId, messages, testId, onOpen }: Props) {
 
 function Head({ guildId, message, onOpen }: { guildId: Id | null; message: Message; onOpen: () => void }) {
   const name = useModel((model) => authorName(model, guildId, message));
-  const channel = useModel((model) => model.channels[message.channel_id]?.name ?? "");
+  const place = useModel((model) => (model.channels[message.channel_id] === undefined ? placeName(model, message.channel_id) : `#${placeName(model, message.channel_id)}`));
   const atMs = Date.parse(message.timestamp);
   return (
     <header>
       <strong>{name}</strong>
       <small>
-        #{channel} · {dayName(atMs)} {clockTime(atMs)}
+        {place === "" ? "" : `${place} · `}
+        <time dateTime={new Date(atMs).toISOString()} title={fullTime(atMs)}>
+          {formatTimestamp(atMs, "s", atMs)}
+        </time>
       </small>
       <button type="button" data-testid="message-open" onClick={onOpen}>
         Go there

@@ -186,7 +186,7 @@ export function PendingItem({ channelId, pending, isFirst }: { channelId: Id; pe
   const name = pending.author.global_name ?? pending.author.username;
   return (
     <li className={styles.row} data-first={isFirst} data-pending={pending.failure === null ? "sending" : "failed"} data-testid="message-pending">
-      {isFirst ? <Avatar id={pending.author.id} name={name} size={40} /> : <span className={styles.gutter} />}
+      {isFirst ? <Avatar id={pending.author.id} name={name} hash={pending.author.avatar ?? null} size={40} /> : <span className={styles.gutter} />}
       <div className={styles.body}>
         {isFirst && (
           <header>

@@ -31,7 +31,7 @@ export function PinsPanel({ guildId, channelId, onClose }: Props) {
     void app.showMessage(guildId, message);
   };
   return (
-    <Dialog title="Pinned messages" onClose={onClose}>
+    <Dialog isWide title="Pinned messages" onClose={onClose}>
       {failure !== null && <p role="alert">{failure}</p>}
       {failure === null && pins === null && <p role="status">Looking…</p>}
       {pins?.length === 0 && <p>Nothing is pinned here.</p>}

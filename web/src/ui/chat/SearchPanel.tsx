@@ -46,7 +46,7 @@ export function SearchPanel({ guildId, onClose }: { guildId: Id; onClose: () => 
     void search(0);
   };
   return (
-    <Dialog title={`Search in ${guildName}`} onClose={onClose}>
+    <Dialog isWide title={`Search in ${guildName}`} onClose={onClose}>
       <form className={styles.form} role="search" onSubmit={submit}>
         <input type="search" aria-label="Words and filters" placeholder="words, from:name, in:channel, has:image, before:2026-11-01" value={text} data-testid="search-text" onChange={(event) => setText(event.target.value)} />
         <Button type="submit" disabled={isBusy} data-testid="search-submit">

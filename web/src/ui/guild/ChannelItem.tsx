@@ -4,7 +4,7 @@ import { displayName, isUnread, mayInChannel, occupants } from "../../state/sele
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
 import { Badge } from "../parts/Badge";
-import { HashIcon, HeadphonesOffIcon, MicrophoneOffIcon, SpeakerIcon } from "../parts/icons";
+import { ChannelIcon, HeadphonesOffIcon, MicrophoneOffIcon, SpeakerIcon } from "../parts/icons";
 import styles from "./ChannelItem.module.css";
 
 interface Props {
@@ -31,7 +31,7 @@ export function ChannelItem({ channel, isOpen, onOpen }: Props) {
           onOpen();
         }}
       >
-        <HashIcon size={18} />
+        <ChannelIcon type={channel.type} />
         <span className={styles.name}>{channel.name}</span>
         <Badge count={mentions} />
       </button>
@@ -82,11 +82,12 @@ export function VoiceChannelItem({ channel, isOpen, onOpen }: Props) {
 
 function Occupant({ guildId, userId, isMuted, isDeafened }: { guildId: Id; userId: Id; isMuted: boolean; isDeafened: boolean }) {
   const name = useModel((model) => displayName(model, guildId, userId));
+  const hash = useModel((model) => model.users[userId]?.avatar ?? null);
   const username = useModel((model) => model.users[userId]?.username ?? userId);
   const isSpeaking = useVoice((voice) => voice.speaking[userId] === true);
   return (
     <li className={styles.occupant} data-testid={`participant-${username}`} data-user={userId} data-speaking={isSpeaking} data-muted={isMuted}>
-      <Avatar id={userId} name={name} size={26} isSpeaking={isSpeaking} />
+      <Avatar id={userId} name={name} hash={hash} size={26} isSpeaking={isSpeaking} />
       <span className={styles.name}>{name}</span>
       {isSpeaking && <span className="visually-hidden">speaking</span>}
       {isMuted && (

@@ -3,6 +3,7 @@ import type { Id } from "../../api/types";
 import { type Line, lineCount, ranges, unlistedOffline } from "../../state/memberList";
 import { groupTitle, memberRow } from "../../state/select";
 import { useApp, useModel } from "../context";
+import { readableColor } from "../identity";
 import { Avatar } from "../parts/Avatar";
 import { CrownIcon } from "../parts/icons";
 import { MemberDialog } from "./MemberDialog";
@@ -45,18 +46,20 @@ export function MemberList({ guildId, channelId }: { guildId: Id; channelId: Id 
   const first = Math.max(0, view.first - SPARE);
   const shown = Array.from({ length: Math.max(0, Math.min(count, view.last + SPARE) - first) }, (_, at) => first + at);
   return (
-    <aside ref={scroller} className={styles.members} aria-label="Members" data-testid="members" onScroll={look}>
-      {list === null && <p role="status">Looking who is here…</p>}
-      <ul style={{ height: count * LINE_PX }}>
-        {shown.map((at) => (
-          <li key={at} className={styles.line} style={{ top: at * LINE_PX }} aria-setsize={count} aria-posinset={at + 1}>
-            <ListLine guildId={guildId} line={list?.lines[at]} count={(id) => list?.groups.find((group) => group.id === id)?.count ?? 0} onOpen={setOpen} />
-          </li>
-        ))}
-      </ul>
-      {unlisted > 0 && <p>and {unlisted} who are offline</p>}
+    <>
+      <aside ref={scroller} className={styles.members} aria-label="Members" data-testid="members" onScroll={look}>
+        {list === null && <p role="status">Looking who is here…</p>}
+        <ul style={{ height: count * LINE_PX }}>
+          {shown.map((at) => (
+            <li key={at} className={styles.line} style={{ top: at * LINE_PX }} aria-setsize={count} aria-posinset={at + 1}>
+              <ListLine guildId={guildId} line={list?.lines[at]} count={(id) => list?.groups.find((group) => group.id === id)?.count ?? 0} onOpen={setOpen} />
+            </li>
+          ))}
+        </ul>
+        {unlisted > 0 && <p>and {unlisted} who are offline</p>}
+      </aside>
       {open !== null && <MemberDialog guildId={guildId} userId={open} onClose={() => setOpen(null)} />}
-    </aside>
+    </>
   );
 }
 
@@ -80,7 +83,7 @@ function Row({ guildId, userId, onOpen }: { guildId: Id; userId: Id; onOpen: () 
   return (
     <button type="button" className={styles.row} data-status={row.status} data-testid="member" data-name={row.name} onClick={onOpen}>
       <Avatar id={userId} name={row.name} hash={hash} size={32} status={row.status} />
-      <span className={styles.name} style={row.color === 0 ? undefined : { color: `#${row.color.toString(16).padStart(6, "0")}` }}>
+      <span className={styles.name} style={row.color === 0 ? undefined : { color: readableColor(row.color) }}>
         {row.name}
       </span>
       <span className="visually-hidden">{row.status}</span>

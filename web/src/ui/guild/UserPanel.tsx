@@ -2,11 +2,11 @@ import { useState } from "react";
 import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
 import { IconButton } from "../parts/Button";
-import { GearIcon, HeadphonesIcon, HeadphonesOffIcon, LogoutIcon, MicrophoneIcon, MicrophoneOffIcon } from "../parts/icons";
+import { GearIcon, HeadphonesIcon, HeadphonesOffIcon, MicrophoneIcon, MicrophoneOffIcon } from "../parts/icons";
 import { UserSettings } from "../settings/UserSettings";
 import styles from "./UserPanel.module.css";
 
-/** Who one is, the two switches that hold for every call, and the way out. */
+/** Who one is, the two switches that hold for every call, and the way to one's account. */
 export function UserPanel() {
   const app = useApp();
   const me = useModel((model) => model.me);
@@ -31,9 +31,6 @@ export function UserPanel() {
       </IconButton>
       <IconButton label="Your account" data-testid="user-settings" onClick={() => setSettings(true)}>
         <GearIcon />
-      </IconButton>
-      <IconButton label="Log out" data-testid="logout" onClick={() => void app.logout()}>
-        <LogoutIcon size={18} />
       </IconButton>
       {hasSettings && <UserSettings onClose={() => setSettings(false)} />}
     </section>

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { findEmojis } from "../../state/emojis";
 import type { EmojiRef, Id } from "../../api/types";
+import type { Model } from "../../state/model";
 import { Emoji } from "../chat/Emoji";
 import { useModel } from "../context";
 import styles from "./EmojiPicker.module.css";
@@ -17,27 +18,39 @@ interface Props {
 export interface Point {
   x: number;
   y: number;
+  /** Where it ends instead, if there is no room below. */
+  top: number;
 }
 
 const WIDTH = 320;
 const HEIGHT = 340;
 const EDGE = 12;
 
-/** Where a picker opens for a control: below its left edge. */
+/** Where a picker opens for a control: below its left edge, or above it. */
 export function below(element: Element): Point {
-  const { left, bottom } = element.getBoundingClientRect();
-  return { x: left, y: bottom + 4 };
+  const { left, top, bottom } = element.getBoundingClientRect();
+  return { x: left, y: bottom + 4, top: top - 8 };
 }
 
-const NO_EMOJIS: readonly EmojiRef[] = [];
+/** What the guilds have of their own, this one's first. */
+function guildEmojis(guilds: Model["guilds"], order: readonly Id[], first: Id | null, query: string): { title: string; emojis: readonly EmojiRef[] }[] {
+  const wanted = query.trim().toLowerCase();
+  return [...order]
+    .toSorted((a, b) => Number(b === first) - Number(a === first))
+    .map((id) => ({
+      title: id === first ? "Of this guild" : (guilds[id]?.name ?? ""),
+      emojis: (guilds[id]?.emojis ?? []).filter((emoji) => emoji.name.toLowerCase().includes(wanted)),
+    }))
+    .filter((group) => group.emojis.length > 0);
+}
 
 /** A palette to choose from, found by words. Escape or a press elsewhere closes it. */
 export function EmojiPicker({ guildId, at, onPick, onClose }: Props) {
   const [query, setQuery] = useState("");
   const root = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
-  const own = useModel((model) => (guildId === null ? NO_EMOJIS : (model.guilds[guildId]?.emojis ?? NO_EMOJIS)));
-  const ownFound = own.filter((emoji) => (emoji.name ?? "").toLowerCase().includes(query.trim().toLowerCase()));
+  const guilds = useModel((model) => model.guilds);
+  const order = useModel((model) => model.guildOrder);
   useEffect(() => {
     search.current?.focus();
     const onKey = (event: KeyboardEvent) => {
@@ -54,9 +67,10 @@ export function EmojiPicker({ guildId, at, onPick, onClose }: Props) {
     };
   }, [onClose]);
   const left = Math.max(EDGE, Math.min(at.x, window.innerWidth - WIDTH - EDGE));
-  const top = Math.max(EDGE, Math.min(at.y, window.innerHeight - HEIGHT - EDGE));
+  const hasRoom = at.y + HEIGHT + EDGE <= window.innerHeight;
+  const top = Math.max(EDGE, hasRoom ? at.y : Math.min(at.top - HEIGHT, window.innerHeight - HEIGHT - EDGE));
   const groups = [
-    ...(ownFound.length > 0 ? [{ title: "Of this guild", emojis: ownFound }] : []),
+    ...guildEmojis(guilds, order, guildId, query),
     ...findEmojis(query).map((group) => ({ title: group.title, emojis: group.emojis.map(({ text, words }) => ({ id: null, name: text, words })) })),
   ];
   return (
@@ -68,7 +82,7 @@ export function EmojiPicker({ guildId, at, onPick, onClose }: Props) {
             <h3>{group.title}</h3>
             <div className={styles.grid}>
               {group.emojis.map((emoji) => (
-                <button key={emoji.id ?? emoji.name} type="button" title={"words" in emoji ? emoji.words : `:${emoji.name ?? ""}:`} data-emoji={emoji.name} onClick={() => onPick({ id: emoji.id, name: emoji.name })}>
+                <button key={emoji.id ?? emoji.name} type="button" title={"words" in emoji ? emoji.words : `:${emoji.name ?? ""}:`} data-emoji={emoji.name} onClick={() => onPick("words" in emoji ? { id: null, name: emoji.name } : emoji)}>
                   <Emoji emoji={emoji} />
                 </button>
               ))}

@@ -1,6 +1,7 @@
 // The icons, drawn for this page on a 20 × 20 grid with one stroke. They are decoration: the control carries the name.
 
 import type { ReactNode } from "react";
+import { ChannelType } from "../../api/types";
 
 function icon(paths: ReactNode) {
   return function Icon({ size = 20 }: { size?: number }) {
@@ -44,3 +45,12 @@ export const ThreadIcon = icon(<path d="M3.5 4h13v9h-7L6 16v-3H3.5zM7 7.2h6M7 9.
 export const LockIcon = icon(<path d="M5 9h10v7.5H5zM7 9V6.5a3 3 0 0 1 6 0V9M10 12v1.5" />);
 export const ArchiveIcon = icon(<path d="M3 4h14v3.5H3zM4.5 7.5V16h11V7.5M8 10.5h4" />);
 export const LeaveIcon = icon(<path d="M11.5 3.5H4v13h7.5M9 10h8M14 7l3 3-3 3" />);
+export const NewsIcon = icon(<path d="M3 8v4h2.5l7.5 4V4L5.5 8zM6 12l1 4.5h2L8.3 13M15.5 8a3 3 0 0 1 0 4" />);
+export const ForumIcon = icon(<path d="M3 4h10v7H7.5L5 13.5V11H3zM8 14.5h5l2.5 2.5v-2.5H17v-7h-2" />);
+
+/** What kind of place a channel is. */
+export function ChannelIcon({ type, size = 18 }: { type: number; size?: number }) {
+  if (type === ChannelType.voice || type === ChannelType.stage) return <SpeakerIcon size={size} />;
+  if (type === ChannelType.announcement) return <NewsIcon size={size} />;
+  return type === ChannelType.forum ? <ForumIcon size={size} /> : <HashIcon size={size} />;
+}

@@ -18,6 +18,7 @@ import { useSubmit } from "../parts/useSubmit";
 import { fullTime } from "../time";
 import { auditSentence } from "./audit";
 import { PICTURE_TYPES, readPicture } from "./picture";
+import { Roles } from "./Roles";
 import own from "./settings.module.css";
 import { type Tab, Tabs } from "./Tabs";
 import { useLoaded } from "./useLoaded";
@@ -27,23 +28,25 @@ export function GuildSettings({ guildId, onClose }: { guildId: Id; onClose: () =
   const may = useModel((model) => ({
     manage: mayInGuild(model, guildId, Permission.manageGuild),
     emojis: mayInGuild(model, guildId, Permission.manageExpressions),
+    roles: mayInGuild(model, guildId, Permission.manageRoles),
     bans: mayInGuild(model, guildId, Permission.banMembers),
     log: mayInGuild(model, guildId, Permission.viewAuditLog),
   }));
   const tabs: Tab[] = [];
   if (may.manage) tabs.push({ id: "overview", title: "Overview", content: <Overview guildId={guildId} onClose={onClose} /> });
   if (may.emojis) tabs.push({ id: "emojis", title: "Emojis", content: <Emojis guildId={guildId} /> });
+  if (may.roles) tabs.push({ id: "roles", title: "Roles", content: <Roles guildId={guildId} /> });
   if (may.bans) tabs.push({ id: "bans", title: "Bans", content: <Bans guildId={guildId} /> });
   if (may.log) tabs.push({ id: "log", title: "Audit log", content: <AuditLog guildId={guildId} /> });
   return (
-    <Dialog title="Guild settings" onClose={onClose}>
+    <Dialog isWide title="Guild settings" onClose={onClose}>
       <Tabs tabs={tabs} />
     </Dialog>
   );
 }
 
 export function mayRun(model: Parameters<typeof mayInGuild>[0], guildId: Id): boolean {
-  return [Permission.manageGuild, Permission.manageExpressions, Permission.banMembers, Permission.viewAuditLog].some((bit) => mayInGuild(model, guildId, bit));
+  return [Permission.manageGuild, Permission.manageRoles, Permission.manageExpressions, Permission.banMembers, Permission.viewAuditLog].some((bit) => mayInGuild(model, guildId, bit));
 }
 
 function Overview({ guildId, onClose }: { guildId: Id; onClose: () => void }) {
@@ -131,6 +134,7 @@ function Emojis({ guildId }: { guildId: Id }) {
         </Button>
         <Failure text={form.fields["image"] ?? form.failure} />
       </form>
+      {emojis.length === 0 && <p className={own.empty}>No emoji of your own yet. Square pictures look best.</p>}
       <ul className={own.rows}>
         {emojis.map((emoji) => (
           <li key={emoji.id} data-testid="guild-emoji">
@@ -152,7 +156,7 @@ function Bans({ guildId }: { guildId: Id }) {
   return (
     <>
       <Failure text={failure} />
-      {value?.length === 0 && <p>Nobody is banned.</p>}
+      {value?.length === 0 && <p className={own.empty}>Nobody is banned.</p>}
       <ul className={own.rows}>
         {value?.map((ban) => (
           <li key={ban.user.id} data-testid="ban">
@@ -191,7 +195,7 @@ function AuditLog({ guildId }: { guildId: Id }) {
   return (
     <>
       <Failure text={failure} />
-      {value !== null && entries.length === 0 && <p>Nothing was changed yet.</p>}
+      {value !== null && entries.length === 0 && <p className={own.empty}>Nothing was changed yet.</p>}
       <ol className={own.rows}>
         {entries.map((entry) => (
           <li key={entry.id} data-testid="audit-entry">

@@ -7,6 +7,7 @@ import { Avatar } from "../parts/Avatar";
 import { Button } from "../parts/Button";
 import { Dialog } from "../parts/Dialog";
 import { Field } from "../parts/Field";
+import { LogoutIcon } from "../parts/icons";
 import { useSubmit } from "../parts/useSubmit";
 import { fullTime } from "../time";
 import { PICTURE_TYPES, readPicture } from "./picture";
@@ -16,8 +17,9 @@ import { useLoaded } from "./useLoaded";
 
 /** One's own account: face, password, and where one is logged in. */
 export function UserSettings({ onClose }: { onClose: () => void }) {
+  const app = useApp();
   return (
-    <Dialog title="Your account" onClose={onClose}>
+    <Dialog isWide title="Your account" onClose={onClose}>
       <Tabs
         tabs={[
           { id: "profile", title: "Profile", content: <Profile /> },
@@ -25,6 +27,11 @@ export function UserSettings({ onClose }: { onClose: () => void }) {
           { id: "sessions", title: "Logged in", content: <Sessions /> },
         ]}
       />
+      <div className={own.foot}>
+        <Button look="quiet" data-testid="logout" onClick={() => void app.logout()}>
+          <LogoutIcon size={18} /> Log out
+        </Button>
+      </div>
     </Dialog>
   );
 }

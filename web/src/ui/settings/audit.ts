@@ -39,12 +39,17 @@ const ACTIONS: Record<number, string> = {
   112: "deleted a thread",
 };
 
+/** Actions that change what was there before. */
+const CHANGES: ReadonlySet<number> = new Set([1, 11, 14, 24, 25, 31, 51, 61, 111]);
+
 /** The sentence after the name of who did it. */
 export function auditSentence(entry: AuditLogEntry, nameOf: (id: Id) => string | null): string {
   const target = entry.target_id === null ? null : nameOf(entry.target_id);
   const named = entry.changes?.find((change) => change.key === "name");
   const name = named === undefined ? null : String(named.new_value ?? named.old_value ?? "");
-  const keys = (entry.changes ?? []).map((change) => change.key.replace(/^\$/, "")).filter((key) => key !== "name");
+  // What is new has all its fields; only of what was changed they say something.
+  const isChange = CHANGES.has(entry.action_type);
+  const keys = (isChange ? (entry.changes ?? []) : []).map((change) => change.key.replace(/^\$/, "").replaceAll("_", " ")).filter((key) => key !== "name");
   return [ACTIONS[entry.action_type] ?? `did something (${entry.action_type})`, target, name === null ? null : `“${name}”`, keys.length > 0 ? `(${keys.slice(0, 4).join(", ")}${keys.length > 4 ? ", …" : ""})` : null]
     .filter((part) => part !== null)
     .join(" ");

@@ -18,6 +18,7 @@ const MAX_NAME = 100;
 export function StartThreadDialog({ guildId, channelId, from, onClose }: { guildId: Id; channelId: Id; from: Message | null; onClose: () => void }) {
   const app = useApp();
   const [name, setName] = useState("");
+  const beginning = useModel((model) => (from === null ? "" : summary(from, model, guildId).slice(0, 140)));
   const mayOpen = useModel((model) => mayInChannel(model, channelId, Permission.createPublicThreads));
   const mayClose = useModel((model) => model.channels[channelId]?.type === ChannelType.text && mayInChannel(model, channelId, Permission.createPrivateThreads));
   const open = useModel((model) => (model.channels[channelId]?.type === ChannelType.announcement ? ChannelType.announcementThread : ChannelType.publicThread));
@@ -29,7 +30,7 @@ export function StartThreadDialog({ guildId, channelId, from, onClose }: { guild
   return (
     <Dialog title="Start a thread" onClose={onClose}>
       <form className={dialogs.form} onSubmit={form.onSubmit}>
-        {from !== null && <p className={dialogs.note}>It begins with: {summary(from).slice(0, 140)}</p>}
+        {from !== null && <p className={dialogs.note}>It begins with: {beginning}</p>}
         {from === null && mayOpen && mayClose && (
           <fieldset className={dialogs.kinds}>
             <legend className="visually-hidden">Kind of thread</legend>

@@ -20,7 +20,7 @@ export function ThreadsDialog({ guildId, channelId, onStart, onClose }: { guildI
   const name = useModel((model) => model.channels[channelId]?.name ?? "");
   const mayStart = useModel((model) => mayInChannel(model, channelId, Permission.createPublicThreads) || mayInChannel(model, channelId, Permission.createPrivateThreads));
   return (
-    <Dialog title={`Threads of #${name}`} onClose={onClose}>
+    <Dialog isWide title={`Threads of #${name}`} onClose={onClose}>
       <Tabs
         tabs={[
           { id: "active", title: "Active", content: <Active guildId={guildId} channelId={channelId} onClose={onClose} /> },
@@ -48,7 +48,7 @@ function Active({ guildId, channelId, onClose }: ListProps) {
   return (
     <ul className={styles.list}>
       {threads.map((thread) => (
-        <Item key={thread.id} guildId={guildId} thread={thread} onClose={onClose} />
+        <ThreadRow key={thread.id} guildId={guildId} thread={thread} onOpen={onClose} />
       ))}
     </ul>
   );
@@ -76,7 +76,7 @@ function Archived({ guildId, channelId, onClose }: ListProps) {
       {value !== null && threads.length === 0 && <p className={styles.empty}>Nothing is archived. A thread goes there when nobody writes in it for days.</p>}
       <ul className={styles.list}>
         {threads.map((thread) => (
-          <Item key={thread.id} guildId={guildId} thread={thread} onClose={onClose} />
+          <ThreadRow key={thread.id} guildId={guildId} thread={thread} onOpen={onClose} />
         ))}
       </ul>
       {(older ?? value)?.hasMore === true && (
@@ -88,18 +88,19 @@ function Archived({ guildId, channelId, onClose }: ListProps) {
   );
 }
 
-function Item({ guildId, thread, onClose }: { guildId: Id; thread: Thread; onClose: () => void }) {
+/** A thread with how it goes, to open it. */
+export function ThreadRow({ guildId, thread, onOpen }: { guildId: Id; thread: Thread; onOpen: () => void }) {
   const app = useApp();
   const owner = useModel((model) => displayName(model, guildId, thread.owner_id));
   const hasNews = useModel((model) => isUnread(model, thread.id));
   const [nowMs] = useState(() => Date.now());
   const lastMs = snowflakeMs(thread.last_message_id ?? thread.id);
   return (
-    <li data-testid="thread-item" data-name={thread.name} data-unread={hasNews}>
+    <li className={styles.row} data-testid="thread-item" data-name={thread.name} data-unread={hasNews}>
       <button
         type="button"
         onClick={() => {
-          onClose();
+          onOpen();
           app.learnThread(thread);
           void app.openThread(guildId, thread.id);
         }}

@@ -64,11 +64,12 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
 
 function Tile({ guildId, userId, isMuted, isDeafened }: { guildId: Id; userId: Id; isMuted: boolean; isDeafened: boolean }) {
   const name = useModel((model) => displayName(model, guildId, userId));
+  const hash = useModel((model) => model.users[userId]?.avatar ?? null);
   const username = useModel((model) => model.users[userId]?.username ?? userId);
   const isSpeaking = useVoice((voice) => voice.speaking[userId] === true);
   return (
     <li className={styles.tile} data-speaking={isSpeaking} data-testid={`tile-${username}`}>
-      <Avatar id={userId} name={name} size={96} isSpeaking={isSpeaking} />
+      <Avatar id={userId} name={name} hash={hash} size={96} isSpeaking={isSpeaking} />
       <span className={styles.label}>
         {isMuted && <MicrophoneOffIcon size={16} />}
         {isDeafened && <HeadphonesOffIcon size={16} />}
