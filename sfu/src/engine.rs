@@ -31,8 +31,8 @@ use crate::cipher::{Inbound, MAX_OVERHEAD, Outbound};
 use crate::replay::{NATIVE_FIRST_ROLLOVER, ReplayWindow};
 use crate::rtcp;
 use crate::rtp;
-use crate::sdp::{Local, Offer};
-use crate::stats::{Drops, Reason, Traffic};
+use crate::sdp::{Local, MAX_SLOTS, Offer};
+use crate::stats::{Drops, Opinions, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session};
@@ -68,6 +68,9 @@ const MAX_HALF_OPEN: usize = 1024;
 
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a WebRTC peer's quality is told, at the least; it is looked at with [`CARE_INTERVAL`].
+const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// When IP discovery is answered: first a moment later, then, as long as op 1 does not show that the answer arrived, again.
 /// discord.py asks before it listens for the answer and never asks a second time: a server on the same host that answers at
@@ -110,6 +113,7 @@ pub struct Engine {
     events: Vec<(PeerId, PeerEvent)>,
     traffic: Traffic,
     drops: Drops,
+    opinions: Opinions,
     /// The peer that the engine works for now, to whom a panic is laid.
     at_work_for: Option<u32>,
     /// The peer whose next piece of work is to panic.
@@ -137,6 +141,7 @@ impl Engine {
             events: Vec::with_capacity(1024),
             traffic: Traffic::default(),
             drops: Drops::default(),
+            opinions: Opinions::default(),
             at_work_for: None,
             #[cfg(test)]
             fault: None,
@@ -359,6 +364,10 @@ impl Engine {
         &self.traffic
     }
 
+    pub fn opinions(&self) -> Opinions {
+        self.opinions
+    }
+
     pub fn drops(&self) -> &Drops {
         &self.drops
     }
@@ -439,7 +448,7 @@ impl Engine {
     /// Looks after a WebRTC peer: lost, or due a receiver report.
     fn care(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
         let peer = self.peer(key);
-        let (id, ssrc) = (peer.id, peer.ssrc);
+        let id = peer.id;
         peer.is_cared_for = false;
         let Some(webrtc) = peer.transport.webrtc() else { return };
         if now.saturating_duration_since(webrtc.last_alive) >= LOST_AFTER {
@@ -449,16 +458,8 @@ impl Engine {
             self.drops.count(Reason::HandshakeTooLong);
             return self.lose(key);
         }
-        let about = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc);
-        if let (Some(media), Some(about), Some(to)) = (&mut webrtc.media, about, webrtc.address)
-            && let Some(reception) = &mut media.reception
-        {
-            let mut report = [0; rtcp::REPORT_LEN];
-            reception.write_report(now, webrtc.slot_ssrcs.first().copied().unwrap_or(ssrc), about, &mut report);
-            if let Some(len) = media.rtcp_outbound.seal(egress.slot(), &report) {
-                egress.commit(len, to);
-            }
-        }
+        self.report(now, key, egress);
+        let peer = self.peer(key);
         peer.is_cared_for = true;
         self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
     }
@@ -473,6 +474,42 @@ impl Engine {
         } else {
             peer.is_silence_watched = false;
             self.free_slots(key);
+        }
+    }
+
+    /// Sends a WebRTC peer its reports: about what it sends, and about what it is sent in each slot. Tells its quality.
+    fn report(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let (id, ssrc) = (peer.id, peer.ssrc);
+        let listener = peer.listener.and_then(|place| Some(self.rooms[peer.room].as_mut()?.listener(place)));
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let about = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc);
+        let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) else { return };
+        let mut compound = [0; rtcp::REPORT_LEN + MAX_SLOTS * rtcp::SENDER_REPORT_LEN];
+        let mut len = 0;
+        if let (Some(about), Some(reception)) = (about, &mut media.reception) {
+            let from = webrtc.slot_ssrcs.first().copied().unwrap_or(ssrc);
+            let (expected, lost) = reception.write_report(now, from, about, &mut compound);
+            media.quality.on_reception(expected, lost, reception.jitter());
+            len = rtcp::REPORT_LEN;
+        }
+        let ntp = rtcp::ntp(now.saturating_duration_since(webrtc.answered));
+        let since = now.checked_sub(CARE_INTERVAL).unwrap_or(now);
+        for stream in listener.into_iter().flat_map(|listener| listener.sent(now, since)) {
+            rtcp::write_sender_report(&stream, ntp, &mut compound[len..]);
+            len += rtcp::SENDER_REPORT_LEN;
+        }
+        if len > 0
+            && let Some(len) = media.rtcp_outbound.seal(egress.slot(), &compound[..len])
+        {
+            egress.commit(len, to);
+        }
+        if now.saturating_duration_since(media.quality_told) >= QUALITY_INTERVAL {
+            media.quality_told = now;
+            if let Some(quality) = media.quality.take() {
+                self.opinions.record(quality.score);
+                self.events.push((id, PeerEvent::Quality(quality)));
+            }
         }
     }
 

@@ -10,7 +10,10 @@ mod addresses;
 pub mod cipher;
 mod dtls;
 pub mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod handle;
+mod quality;
 pub mod replay;
 mod rtcp;
 pub mod rtp;
@@ -22,7 +25,8 @@ mod worker;
 
 pub use addresses::Addresses;
 pub use handle::Sfu;
-pub use stats::{Delays, Reason, Stats, WorkerStats};
+pub use quality::Quality;
+pub use stats::{Delays, Opinions, Reason, Stats, WorkerStats};
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -76,6 +80,8 @@ pub enum PeerEvent {
     Connected,
     /// A receive slot of this WebRTC listener now carries `speaker`, or nobody.
     Slot { ssrc: u32, speaker: Option<PeerId> },
+    /// How well this WebRTC peer was connected in the last seconds.
+    Quality(Quality),
     /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost
     /// by silence: an idle bot sends no datagram at all, and the heartbeats of its voice socket are its life.
     Lost,

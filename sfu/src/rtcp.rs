@@ -1,10 +1,13 @@
-//! The RTCP we need (RFC 3550 §6.4): receiver reports about what a WebRTC client sends us, with the round-trip fields, and
-//! reading the client's sender reports for them.
+//! The RTCP we need (RFC 3550 §6.4), with WebRTC clients: reports about what they send us and about what we send them, with the
+//! round-trip fields, and reading theirs.
 
 use std::time::{Duration, Instant};
 
 /// A receiver report with one block.
 pub const REPORT_LEN: usize = 32;
+
+/// A sender report without blocks.
+pub const SENDER_REPORT_LEN: usize = 28;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -65,8 +68,14 @@ impl Reception {
         self.sender_report = Some((ntp_middle, now));
     }
 
-    /// Writes a receiver report of `from` about `about` and begins the next interval.
-    pub fn write_report(&mut self, now: Instant, from: u32, about: u32, out: &mut [u8; REPORT_LEN]) {
+    /// How much the packets' spacing varies.
+    pub fn jitter(&self) -> Duration {
+        ticks((self.jitter >> 4) as u32)
+    }
+
+    /// Writes a receiver report of `from` about `about` and begins the next interval. Returns how many packets were expected
+    /// in the one that ends, and how many of them are missing.
+    pub fn write_report(&mut self, now: Instant, from: u32, about: u32, out: &mut [u8]) -> (u64, u64) {
         let expected = self.highest_index - self.first_index.min(self.highest_index) + 1;
         let (expected_before, received_before) = self.reported;
         let (expected_now, received_now) = (expected - expected_before.min(expected), self.received - received_before);
@@ -85,6 +94,7 @@ impl Reception {
         out[20..24].copy_from_slice(&((self.jitter >> 4) as u32).to_be_bytes());
         out[24..28].copy_from_slice(&last.to_be_bytes());
         out[28..32].copy_from_slice(&delay.to_be_bytes());
+        (expected_now, lost_now)
     }
 
     fn transit_of(&self, now: Instant, timestamp: u32) -> i64 {
@@ -105,6 +115,75 @@ pub fn find_sender_report(mut compound: &[u8]) -> Option<(u32, u32)> {
         compound = &compound[len..];
     }
     None
+}
+
+/// What one block of the other side's reports says of a stream of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    pub about: u32,
+    /// Of 256.
+    pub fraction_lost: u8,
+    pub jitter: Duration,
+    /// The middle half of the NTP time of our sender report, zero when none arrived, and how long ago that was (1/65,536 s).
+    last_report: u32,
+    delay: u32,
+}
+
+impl Block {
+    /// The round trip, if the block answers a sender report of the last minute. `ntp` is the time of arrival ([`ntp`]).
+    pub fn round_trip(&self, ntp: u64) -> Option<Duration> {
+        const MINUTE: u32 = 60 << 16;
+        let taken = ((ntp >> 16) as u32).wrapping_sub(self.last_report).wrapping_sub(self.delay);
+        (self.last_report != 0 && taken < MINUTE).then(|| Duration::from_micros(u64::from(taken) * 1_000_000 / 65_536))
+    }
+}
+
+/// Reads every report block of a compound packet.
+pub fn for_each_block(mut compound: &[u8], mut each: impl FnMut(Block)) {
+    while let Some(head) = compound.first_chunk::<8>() {
+        let len = 4 * (1 + usize::from(u16::from_be_bytes([head[2], head[3]])));
+        let Some(packet) = compound.get(..len) else { return };
+        let blocks = match head[1] {
+            SENDER_REPORT => packet.get(SENDER_REPORT_LEN..),
+            RECEIVER_REPORT => packet.get(8..),
+            _ => None,
+        };
+        for block in blocks.unwrap_or_default().chunks_exact(24).take(usize::from(head[0] & 0x1F)) {
+            let word = |at: usize| u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+            let (about, jitter) = (word(0), ticks(word(12)));
+            each(Block { about, fraction_lost: block[4], jitter, last_report: word(16), delay: word(20) });
+        }
+        compound = &compound[len..];
+    }
+}
+
+/// What we sent on one stream, for a sender report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentStream {
+    pub ssrc: u32,
+    /// What the stream's clock shows now.
+    pub timestamp: u32,
+    pub packets: u32,
+    pub octets: u32,
+}
+
+/// Writes a sender report without blocks. All streams of one listener are told in one clock, so that it can align them.
+pub fn write_sender_report(stream: &SentStream, ntp: u64, out: &mut [u8]) {
+    out[..4].copy_from_slice(&[0x80, SENDER_REPORT, 0, (SENDER_REPORT_LEN / 4 - 1) as u8]);
+    out[4..8].copy_from_slice(&stream.ssrc.to_be_bytes());
+    out[8..16].copy_from_slice(&ntp.to_be_bytes());
+    out[16..20].copy_from_slice(&stream.timestamp.to_be_bytes());
+    out[20..24].copy_from_slice(&stream.packets.to_be_bytes());
+    out[24..28].copy_from_slice(&stream.octets.to_be_bytes());
+}
+
+/// NTP's fixed-point seconds of a time since some epoch. Ours is no date: nobody may learn from it when the server started.
+pub fn ntp(since_epoch: Duration) -> u64 {
+    (since_epoch.as_secs() << 32) + (u64::from(since_epoch.subsec_nanos()) << 32) / 1_000_000_000
+}
+
+fn ticks(ticks: u32) -> Duration {
+    Duration::from_micros(u64::from(ticks) * 1_000_000 / CLOCK_HZ as u64)
 }
 
 #[cfg(test)]

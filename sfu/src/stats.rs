@@ -191,6 +191,27 @@ impl Delays {
     }
 }
 
+/// Mean opinion scores of WebRTC peers, one for each of their intervals of a few seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opinions {
+    pub count: u64,
+    /// In hundredths; divided by the count it is the mean.
+    pub sum: u64,
+    /// Below [`Opinions::POOR`].
+    pub poor: u64,
+}
+
+impl Opinions {
+    /// "Many users dissatisfied" begins at a rating of 70, a score of 3.6 (G.109).
+    pub const POOR: u16 = 360;
+
+    pub fn record(&mut self, score: u16) {
+        self.count += 1;
+        self.sum += u64::from(score);
+        self.poor += u64::from(score < Self::POOR);
+    }
+}
+
 /// A snapshot of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStats {
@@ -204,6 +225,7 @@ pub struct WorkerStats {
     pub busy: Duration,
     pub idle: Duration,
     pub delays: Delays,
+    pub opinions: Opinions,
 }
 
 /// A snapshot of the whole engine.

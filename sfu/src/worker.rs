@@ -369,6 +369,7 @@ impl Worker {
             busy: self.busy,
             idle: self.idle,
             delays: self.delays,
+            opinions: self.engine.opinions(),
         }
     }
 }

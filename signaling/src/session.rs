@@ -14,11 +14,15 @@ use guildhall_protocol::voice_gateway::{
     Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Ready, Resume, SelectProtocol, SessionDescription, Speaking,
     VERSION_BUFFERED_RESUME, encode, opcode, speaking,
 };
-use guildhall_sfu::NativeSuite;
+use guildhall_sfu::{NativeSuite, Quality};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// An opcode of our own, far above Discord's: `{score, loss_up, loss_down, jitter_ms, round_trip_ms}`, to WebRTC clients alone.
+/// Clients ignore opcodes that they do not know, and bots, which speak the native transport, never see it.
+const QUALITY: u8 = 200;
 
 /// What happened to the session.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub enum Input<'a> {
         ssrc: u32,
         speaker: Option<UserId>,
     },
+    /// How well this WebRTC client was connected in the last seconds.
+    Quality(Quality),
     PeerLost,
     Policy(Policy),
     /// The control plane says that it left.
@@ -128,6 +134,8 @@ pub struct Session {
     ssrc: u32,
     media_session_id: String,
     transport: Option<Transport>,
+    /// A connected WebRTC client offered anew and waits for the answer.
+    is_restarting: bool,
     /// The bits of the client's last op 5.
     declared: u8,
     /// The bits that the room was told.
@@ -184,6 +192,7 @@ impl Session {
             ssrc: 0,
             media_session_id: String::new(),
             transport: None,
+            is_restarting: false,
             declared: 0,
             announced: 0,
             slots: HashMap::new(),
@@ -273,7 +282,13 @@ impl Session {
             (Stage::Connecting, Input::Answered(sdp)) => {
                 self.describe(SessionDescription { sdp: Some(sdp), ..SessionDescription::default() }, out);
             }
+            (Stage::Connected, Input::Answered(sdp)) if self.is_restarting => {
+                self.is_restarting = false;
+                let description = self.description(SessionDescription { sdp: Some(sdp), ..SessionDescription::default() });
+                self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
+            }
             (Stage::Joining | Stage::Connecting, Input::EngineFailed(code)) => self.end(code, out),
+            (Stage::Connected, Input::EngineFailed(code)) if self.is_restarting => self.end(code, out),
             (Stage::Entering, Input::Entered(others)) => {
                 self.stage = Stage::Connected;
                 if !others.is_empty() {
@@ -288,7 +303,8 @@ impl Session {
             (Stage::Connected, Input::Room(event)) => self.room_event(event, out),
             (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, out),
             // A session that has not entered learns of everyone when it does.
-            (_, Input::Room(_) | Input::Slot { .. }) => {}
+            (Stage::Connected, Input::Quality(quality)) if self.transport == Some(Transport::WebRtc) => self.tell(quality, out),
+            (_, Input::Room(_) | Input::Slot { .. } | Input::Quality(_)) => {}
             (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
             (_, Input::Policy(policy)) => {
                 if policy != self.policy {
@@ -337,7 +353,14 @@ impl Session {
             (_, ClientFrame::Identify(_) | ClientFrame::Resume(_)) => self.end(CloseCode::AlreadyAuthenticated, out),
 
             (Stage::Selecting, ClientFrame::SelectProtocol(select)) => self.select(select, out),
-            // Too early, or again: one transport per session, and nobody renegotiates.
+            // A browser whose network changed restarts ICE: it offers the same media with new credentials (RFC 8445 §9).
+            (Stage::Connected, ClientFrame::SelectProtocol(SelectProtocol::WebRtc { offer }))
+                if self.transport == Some(Transport::WebRtc) && !self.is_restarting =>
+            {
+                self.is_restarting = true;
+                out.push(Output::ConnectWebRtc { offer });
+            }
+            // Too early, or again: one transport per session, and nothing but an ICE restart is negotiated anew.
             (_, ClientFrame::SelectProtocol(_)) => self.end(CloseCode::BadRequest, out),
 
             (_, ClientFrame::Speaking(ClientSpeaking { speaking: bits, ssrc })) => {
@@ -401,17 +424,34 @@ impl Session {
 
     /// Op 4, and then the room: libraries ignore op 11 and op 5 that come before it.
     fn describe(&mut self, description: SessionDescription, out: &mut Vec<Output>) {
-        let description = SessionDescription {
+        let description = self.description(description);
+        // First the others are told whose SSRC this is: once op 4 is out, audio may come, and libraries drop what nobody named.
+        out.push(Output::Enter { ssrc: self.ssrc });
+        self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
+        self.stage = Stage::Entering;
+    }
+
+    fn description(&self, description: SessionDescription) -> SessionDescription {
+        SessionDescription {
             audio_codec: "opus".to_owned(),
             video_codec: None,
             media_session_id: self.media_session_id.clone(),
             dave_protocol_version: 0,
             ..description
-        };
-        // First the others are told whose SSRC this is: once op 4 is out, audio may come, and libraries drop what nobody named.
-        out.push(Output::Enter { ssrc: self.ssrc });
-        self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
-        self.stage = Stage::Entering;
+        }
+    }
+
+    /// Not worth replaying: the next figure comes in a few seconds.
+    fn tell(&self, quality: Quality, out: &mut Vec<Output>) {
+        let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        let told = serde_json::json!({
+            "score": f64::from(quality.score) / 100.0,
+            "loss_up": f64::from(quality.loss_up_permille) / 1000.0,
+            "loss_down": f64::from(quality.loss_down_permille) / 1000.0,
+            "jitter_ms": millis(quality.jitter),
+            "round_trip_ms": quality.round_trip.map(millis),
+        });
+        self.send(QUALITY, &told, out);
     }
 
     fn room_event(&mut self, event: RoomEvent, out: &mut Vec<Output>) {

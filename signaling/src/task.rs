@@ -120,6 +120,7 @@ impl Task {
                 let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place, peer));
                 self.feed(Input::Slot { ssrc, speaker }).await
             }
+            Wake::Media(Some(PeerEvent::Quality(quality))) => self.feed(Input::Quality(quality)).await,
             Wake::Media(Some(PeerEvent::Lost) | None) => self.feed(Input::PeerLost).await,
             Wake::Timeout => self.feed(Input::Timeout).await,
             Wake::Stop => self.feed(Input::Shutdown).await,

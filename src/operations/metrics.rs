@@ -78,6 +78,16 @@ pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process
         page.buckets(&label(worker), &worker.delays);
     }
 
+    page.counter(
+        "guildhall_media_scored_intervals_total",
+        "Intervals of browsers' calls, of a few seconds each, that were given a score.",
+    );
+    page.per_worker(media, |worker| worker.opinions.count);
+    page.counter("guildhall_media_score_points_total", "Sum of the mean opinion scores (1 to 4.4) of those intervals.");
+    page.per_worker(media, |worker| worker.opinions.sum as f64 / 100.0);
+    page.counter("guildhall_media_poor_intervals_total", "Intervals with a score below 3.6, which dissatisfies many.");
+    page.per_worker(media, |worker| worker.opinions.poor);
+
     page.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
     page.sample("", census.sessions);
     page.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
@@ -184,6 +194,7 @@ mod tests {
             busy: Duration::from_millis(1_500),
             idle: Duration::from_secs(10),
             delays: Delays::default(),
+            opinions: guildhall_sfu::Opinions { count: 4, sum: 1_650, poor: 1 },
         };
         let mut workers = vec![worker(50_000), worker(50_001)];
         workers[1].traffic.bytes_out = u64::MAX;
@@ -214,6 +225,9 @@ mod tests {
             "guildhall_media_delay_seconds_bucket{worker=\"50001\",le=\"+Inf\"} 2",
             "guildhall_media_delay_seconds_sum{worker=\"50001\"} 1.000015",
             "guildhall_media_delay_seconds_count{worker=\"50001\"} 2",
+            "guildhall_media_scored_intervals_total{worker=\"50000\"} 4",
+            "guildhall_media_score_points_total{worker=\"50000\"} 16.5",
+            "guildhall_media_poor_intervals_total{worker=\"50000\"} 1",
             "guildhall_guilds_loaded 3",
             "guildhall_gateway_sessions 4",
             "guildhall_gateway_connections 5",

@@ -12,14 +12,14 @@ pub enum Profile {
 }
 
 impl Profile {
-    const fn key_len(self) -> usize {
+    pub const fn key_len(self) -> usize {
         match self {
             Profile::Aes256Gcm => 32,
             Profile::Aes128Gcm | Profile::Aes128CmSha1 => 16,
         }
     }
 
-    const fn salt_len(self) -> usize {
+    pub const fn salt_len(self) -> usize {
         match self {
             Profile::Aes256Gcm | Profile::Aes128Gcm => 12,
             Profile::Aes128CmSha1 => 14,

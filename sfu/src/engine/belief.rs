@@ -8,6 +8,7 @@ use super::slots::Slots;
 use super::timers::Timer;
 use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
+use crate::quality::Collector;
 use crate::replay::ReplayWindow;
 use crate::sdp::{Local, Offer};
 use crate::stats::Reason;
@@ -230,6 +231,8 @@ impl Engine {
             rtcp_window: ReplayWindow::new(0),
             rtcp_outbound: RtcpOutbound::new(profile, &keys.server.rtcp),
             reception: None,
+            quality: Collector::default(),
+            quality_told: now,
         });
         self.half_open.remove(&key);
         // A client that offered no slot only speaks.

@@ -181,6 +181,12 @@ impl Engine {
                 {
                     reception.on_sender_report(now, ntp_middle);
                 }
+                let ntp = rtcp::ntp(now.saturating_duration_since(webrtc.answered));
+                rtcp::for_each_block(&datagram[..len], |block| {
+                    if webrtc.slot_ssrcs.contains(&block.about) {
+                        media.quality.on_report(block.fraction_lost, block.jitter, block.round_trip(ntp));
+                    }
+                });
                 if is_newest {
                     self.follow(key, from);
                 }

@@ -3,6 +3,7 @@
 use super::budget::Allowances;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
+use crate::quality::Collector;
 use crate::replay::ReplayWindow;
 use crate::rtcp::Reception;
 use crate::sdp::Opus;
@@ -112,6 +113,9 @@ pub struct Media {
     pub rtcp_outbound: RtcpOutbound,
     /// The stream that is received, since its first packet.
     pub reception: Option<Reception>,
+    pub quality: Collector,
+    /// When it was told, or media began.
+    pub quality_told: Instant,
 }
 
 impl Transport {

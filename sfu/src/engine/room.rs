@@ -6,6 +6,7 @@
 use super::Egress;
 use super::slots::{Refused, Slots};
 use crate::cipher::Outbound;
+use crate::rtcp::SentStream;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::{Drops, Reason, Traffic};
 use crate::sys::thread::prefetch;
@@ -71,6 +72,15 @@ impl Listener {
         }
     }
 
+    /// What was sent to this listener in slots, since `since`. Native listeners hear every speaker's own stream.
+    pub fn sent(&self, now: Instant, since: Instant) -> impl Iterator<Item = SentStream> {
+        let slots = match &self.target {
+            Target::Webrtc { slots, .. } => Some(slots),
+            Target::Native => None,
+        };
+        slots.into_iter().flat_map(move |slots| slots.sent(now, since))
+    }
+
     /// See [`Outbound::observe`].
     pub fn observe(&mut self, client_nonce: u32) -> bool {
         self.outbound.observe(client_nonce) && !self.outbound.is_used_up()
@@ -130,7 +140,9 @@ impl Room {
 
     /// Removes every trace of a peer that cannot be asked where it is; places change.
     pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
-        self.listeners.retain(|listener| listener.peer != peer);
+        while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
+            self.remove(place);
+        }
         self.free_slots(peer, events);
     }
 
@@ -183,6 +195,7 @@ impl Room {
                                 ssrc: place.ssrc,
                                 audio_level: audio_level.zip(frame.audio_level),
                             };
+                            slots.count_sent(frame.payload.len());
                             (outgoing, place.index)
                         }
                         Err(refused) => {

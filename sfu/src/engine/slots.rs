@@ -5,6 +5,7 @@
 //! and a tenure begins above everything sent before; incoming indices are never repeated, so no (SSRC, index) is ever sealed
 //! twice, which AEAD forbids.
 
+use crate::rtcp::SentStream;
 use crate::sdp::MAX_SLOTS;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,9 @@ struct Slot {
     next_index: u64,
     last_timestamp: u32,
     last_heard: Instant,
+    /// Packets and bytes of payload that were sent.
+    packets: u32,
+    octets: u32,
 }
 
 impl Slot {
@@ -81,6 +85,8 @@ impl Slot {
 pub struct Slots {
     speakers: [u32; MAX_SLOTS],
     count: u8,
+    /// The slot of the latest place.
+    latest: u8,
     slots: [Slot; MAX_SLOTS],
 }
 
@@ -97,12 +103,14 @@ impl Slots {
             next_index: 1,
             last_timestamp: 0,
             last_heard: now,
+            packets: 0,
+            octets: 0,
         };
         let mut slots = [slot(0); MAX_SLOTS];
         for (to, &ssrc) in slots.iter_mut().zip(ssrcs) {
             *to = slot(ssrc);
         }
-        Slots { speakers: [NOBODY; MAX_SLOTS], count: ssrcs.len().min(MAX_SLOTS) as u8, slots }
+        Slots { speakers: [NOBODY; MAX_SLOTS], count: ssrcs.len().min(MAX_SLOTS) as u8, latest: 0, slots }
     }
 
     /// Finds the place of a packet, giving the speaker a slot if it has none: a free one, else the one silent for longest.
@@ -120,6 +128,7 @@ impl Slots {
         let Some(which) = self.speakers[..count].iter().position(|&held_by| held_by == speaker) else {
             return self.give(now, speaker, index, timestamp, changed);
         };
+        self.latest = which as u8;
         let slot = &mut self.slots[which];
         let out_index = index.wrapping_add(slot.index_offset);
         // Wrapping: an index below the tenure appears as a huge distance.
@@ -157,9 +166,28 @@ impl Slots {
             .or_else(|| (0..count).filter(silent).min_by_key(longest_silent))
             .ok_or(Refused::NoSlot)?;
         self.speakers[which] = speaker;
+        self.latest = which as u8;
         let place = self.slots[which].begin_tenure(now, index, timestamp);
         changed(place.ssrc);
         Ok(place)
+    }
+
+    /// A packet went out at the latest place.
+    #[inline]
+    pub fn count_sent(&mut self, octets: usize) {
+        let slot = &mut self.slots[usize::from(self.latest) % MAX_SLOTS];
+        slot.packets = slot.packets.wrapping_add(1);
+        slot.octets = slot.octets.wrapping_add(octets as u32);
+    }
+
+    /// What was sent in the slots in which someone spoke since `since`.
+    pub fn sent(&self, now: Instant, since: Instant) -> impl Iterator<Item = SentStream> {
+        let spoken = move |slot: &&Slot| slot.packets > 0 && slot.last_heard >= since;
+        self.slots[..usize::from(self.count)].iter().filter(spoken).map(move |slot| {
+            let pause = now.saturating_duration_since(slot.last_heard).as_micros() as u64;
+            let timestamp = slot.last_timestamp.wrapping_add((pause * CLOCK_HZ / 1_000_000) as u32);
+            SentStream { ssrc: slot.ssrc, timestamp, packets: slot.packets, octets: slot.octets }
+        })
     }
 
     /// Takes every slot away and tells their SSRCs. A listener that is not sent to for a while must not find its streams far

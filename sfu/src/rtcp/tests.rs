@@ -65,3 +65,40 @@ fn broken_compounds_hold_no_report() {
         assert_eq!(find_sender_report(broken), None);
     }
 }
+
+#[test]
+fn a_sender_report_is_answered_with_the_round_trip() {
+    let stream = SentStream { ssrc: 7, timestamp: 48_000, packets: 50, octets: 4_000 };
+    let sent = ntp(Duration::from_millis(10_250));
+    let mut report = [0; SENDER_REPORT_LEN];
+    write_sender_report(&stream, sent, &mut report);
+    let (ssrc, middle) = find_sender_report(&report).expect("our own form");
+    assert_eq!((ssrc, middle), (7, (10 << 16) + (1 << 14)));
+    // The client answers 100 ms after it came; each way takes 20 ms.
+    let start = Instant::now();
+    let mut reception = Reception::new(start, 1, 0);
+    reception.on_sender_report(start, middle);
+    let mut answer = [0; REPORT_LEN];
+    assert_eq!(reception.write_report(start + Duration::from_millis(100), 9, 7, &mut answer), (1, 0));
+    let mut blocks = Vec::new();
+    for_each_block(&[&report[..], &answer].concat(), |block| blocks.push(block));
+    let [block] = blocks[..] else { panic!("one block: {blocks:?}") };
+    assert_eq!((block.about, block.fraction_lost), (7, 0));
+    let round_trip = block.round_trip(ntp(Duration::from_millis(10_390))).expect("it answers a report");
+    assert!(round_trip.abs_diff(Duration::from_millis(40)) < Duration::from_millis(1), "{round_trip:?}");
+    assert_eq!(block.round_trip(ntp(Duration::from_millis(10_300))), None, "before it could be");
+}
+
+#[test]
+fn broken_reports_have_the_blocks_that_fit() {
+    let mut count = 0;
+    // Thirty-one blocks are announced, one is there; then a length that reaches too far.
+    let mut report = [0x9F, 201, 0, 7].to_vec();
+    report.resize(32, 1);
+    for_each_block(&report, |_| count += 1);
+    assert_eq!(count, 1);
+    report[3] = 200;
+    for_each_block(&report, |_| count += 1);
+    for_each_block(&[0x81, 201, 0, 0, 1, 2, 3, 4, 0x81, 201, 0, 0], |_| count += 1);
+    assert_eq!(count, 1);
+}

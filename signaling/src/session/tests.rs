@@ -2,7 +2,6 @@
 
 use super::*;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
 const OFFER: &str = "v=0 offer";
@@ -402,4 +401,70 @@ fn a_flood_of_frames_is_closed() {
     }
     assert_eq!(rig.take(), []);
     rig.give(Input::Binary).ends(Some(CloseCode::RateLimited), true);
+}
+
+#[test]
+fn a_connected_browser_may_restart_ice_and_nobody_hears_of_it() {
+    let again = || json!({ "protocol": "webrtc", "data": OFFER });
+    let mut rig = Rig::webrtc(vec![other(5, 0)]);
+    rig.take();
+    for answer in ["v=0 second", "v=0 third"] {
+        assert_eq!(rig.frame(1, again()).take(), [Output::ConnectWebRtc { offer: OFFER.to_owned() }]);
+        let sent = rig.give(Input::Answered(answer.into())).sent();
+        assert_eq!((ops(&sent), &sent[0].1["sdp"]), (vec![4], &json!(answer)));
+    }
+    rig.give(Input::Answered("v=0 unasked".into()));
+    assert_eq!(rig.take(), [], "an answer that nobody waits for");
+    // One at a time, and only by who has this transport.
+    rig.frame(1, again()).frame(1, again()).ends(Some(CloseCode::BadRequest), true);
+    let mut refused = Rig::webrtc(vec![]);
+    refused.frame(1, again()).give(Input::EngineFailed(CloseCode::BadRequest)).ends(Some(CloseCode::BadRequest), true);
+    Rig::webrtc(vec![]).frame(1, select_udp(MODE_AES256_GCM)).ends(Some(CloseCode::BadRequest), true);
+    Rig::native(8, vec![]).frame(1, again()).ends(Some(CloseCode::BadRequest), true);
+}
+
+#[test]
+fn whoever_is_taken_over_moved_or_kicked_while_talking_ends_at_once() {
+    for (input, is_reported) in [
+        (Input::Disconnect, false),
+        (Input::Replaced { is_same_participant: true }, false),
+        (Input::Replaced { is_same_participant: false }, true),
+    ] {
+        let mut rig = Rig::native(8, vec![other(5, 1)]);
+        rig.frame(5, json!({ "speaking": 1, "delay": 0, "ssrc": 1234 })).take();
+        rig.give(input).ends(Some(CloseCode::Disconnected), is_reported);
+    }
+}
+
+#[test]
+fn a_server_mute_during_a_cut_holds_when_the_client_is_back() {
+    let mut rig = Rig::native(8, vec![]);
+    rig.frame(5, json!({ "speaking": 1, "delay": 0, "ssrc": 1234 }));
+    assert_eq!(rig.take().last(), Some(&Output::Speak(1)));
+    rig.give(Input::SocketClosed { code: Some(1006) });
+    let muted = Policy { can_speak: false, ..AUDIBLE };
+    assert_eq!(rig.give(Input::Policy(muted)).take(), [Output::SetPolicy(muted), Output::Speak(0)]);
+    rig.give(Input::Attached { version: 8, seq_ack: Some(1) }).take();
+    // Its own op 5 does not unmute it.
+    rig.frame(5, json!({ "speaking": 1, "delay": 0, "ssrc": 1234 }));
+    assert_eq!(rig.take(), []);
+    assert_eq!(rig.give(Input::Policy(AUDIBLE)).take(), [Output::SetPolicy(AUDIBLE), Output::Speak(1)]);
+}
+
+#[test]
+fn a_browser_is_told_its_quality_and_a_bot_is_not() {
+    let quality = Quality {
+        loss_up_permille: 5,
+        loss_down_permille: 20,
+        jitter: Duration::from_millis(4),
+        round_trip: Some(Duration::from_millis(30)),
+        score: 412,
+    };
+    let mut browser = Rig::webrtc(vec![]);
+    browser.take();
+    let expected = json!({ "score": 4.12, "loss_up": 0.005, "loss_down": 0.02, "jitter_ms": 4.0, "round_trip_ms": 30.0 });
+    assert_eq!(browser.give(Input::Quality(quality)).sent(), [(200, expected, None)]);
+    let mut bot = Rig::native(8, vec![]);
+    bot.take();
+    assert_eq!(bot.give(Input::Quality(quality)).take(), []);
 }

@@ -268,3 +268,27 @@ fn one_worker_and_four_give_the_same_outcome() {
         assert!(outcome(1) == outcome(4), "seed {seed}: the number of workers shows");
     }
 }
+
+#[test]
+fn a_browser_is_told_how_good_its_connection_is() {
+    let mut world = four(57);
+    everyone_speaks(&mut world, true);
+    let latest = |world: &World| {
+        let told = world.clients[1].events.iter().rev().find_map(|(at, event)| match event {
+            guildhall_sfu::PeerEvent::Quality(quality) => Some((*at, *quality)),
+            _ => None,
+        });
+        told.unwrap_or_else(|| world.fail("nothing was told"))
+    };
+    world.run_for(millis(15_000));
+    let (at, good) = latest(&world);
+    assert!(good.score > 430 && good.loss_up_permille == 0 && good.loss_down_permille == 0, "{good:?}");
+    let round_trip = good.round_trip.expect("the client answers sender reports");
+    assert!((millis(15)..millis(60)).contains(&round_trip), "twice ten milliseconds: {round_trip:?}");
+    world.network.set_weather(Weather::BAD);
+    world.run_for(millis(15_000));
+    let (later, bad) = latest(&world);
+    assert!(later > at && bad.score < good.score - 20, "{bad:?}");
+    assert!((10..150).contains(&bad.loss_up_permille) && bad.jitter > millis(5), "{bad:?}");
+    assert!(bad.round_trip.expect("it still answers") > round_trip, "{bad:?}");
+}

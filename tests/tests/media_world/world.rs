@@ -516,6 +516,7 @@ impl World {
             let what = match event {
                 PeerEvent::Connected => (0, 0, 0),
                 PeerEvent::Slot { ssrc, speaker } => (1, ssrc, speaker.map_or(0, |speaker| speaker.0)),
+                PeerEvent::Quality(quality) => (3, quality.score.into(), quality.loss_down_permille.into()),
                 PeerEvent::Lost => (2, 0, 0),
             };
             (at, index, what).hash(&mut self.trace);
