@@ -177,9 +177,13 @@ pub fn write_sender_report(stream: &SentStream, ntp: u64, out: &mut [u8]) {
     out[24..28].copy_from_slice(&stream.octets.to_be_bytes());
 }
 
-/// NTP's fixed-point seconds of a time since some epoch. Ours is no date: nobody may learn from it when the server started.
+/// Where our NTP time begins: 2026-01-01. It is no date, because nobody needs one; but clients exist that take a time before
+/// 1970 for none.
+const EPOCH_SECONDS: u64 = 3_976_214_400;
+
+/// NTP's fixed-point seconds of a time since some moment, which is the same for all streams of a listener.
 pub fn ntp(since_epoch: Duration) -> u64 {
-    (since_epoch.as_secs() << 32) + (u64::from(since_epoch.subsec_nanos()) << 32) / 1_000_000_000
+    ((EPOCH_SECONDS + since_epoch.as_secs()) << 32) + (u64::from(since_epoch.subsec_nanos()) << 32) / 1_000_000_000
 }
 
 fn ticks(ticks: u32) -> Duration {
