@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { completionAt, encodeLabels, proposals } from "./completion";
+import { completionAt, decodeLabels, encodeLabels, proposals } from "./completion";
 import { emptyModel, type Model } from "./model";
 
 describe("completionAt", () => {
@@ -69,5 +69,14 @@ describe("encodeLabels", () => {
     expect(encodeLabels("@Ada and @Ada Lovelace: :gear: @Adams", chosen)).toBe("<@1> and <@2>: <:gear:77> @Adams");
     expect(encodeLabels("a+b @x", new Map([["a+b", "c"]]))).toBe("c @x");
     expect(encodeLabels("plain", new Map())).toBe("plain");
+  });
+});
+
+describe("decodeLabels", () => {
+  it("shows names in what is changed, and finds back what they stand for", () => {
+    const content = "<@1> see <#20>, <@&11> <:gear:77> <a:gear:78> <t:1:R>";
+    const { text, chosen } = decodeLabels(content, model, "10");
+    expect(text).toBe("@Ada Lovelace see #general, @Adepts :gear: <a:gear:78> <t:1:R>");
+    expect(encodeLabels(text, chosen)).toBe(content);
   });
 });

@@ -4,7 +4,7 @@
 import { ChannelType, type Id } from "../api/types";
 import { findEmojis } from "./emojis";
 import type { Model } from "./model";
-import { displayName } from "./select";
+import { displayName, mentionName } from "./select";
 
 export interface Completion {
   mark: "@" | "#" | ":";
@@ -88,4 +88,19 @@ export function encodeLabels(text: string, chosen: ReadonlyMap<string, string>):
   if (labels.length === 0) return text;
   const escaped = labels.map((label) => label.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return text.replaceAll(new RegExp(`(${escaped.join("|")})(?![\\p{L}\\p{N}_])`, "gu"), (label) => chosen.get(label) ?? label);
+}
+
+const WIRE = /<(@!?|@&|#)(\d{1,20})>|<a?:(\w{2,32}):\d{1,20}>/g;
+
+/** The other way, to change what was sent: labels for people, and what they stand for. A label that would stand for two stays as it is. */
+export function decodeLabels(content: string, model: Model, guildId: Id | null): { text: string; chosen: ReadonlyMap<string, string> } {
+  const chosen = new Map<string, string>();
+  const text = content.replaceAll(WIRE, (wire: string, mark: string | undefined, id: string | undefined, emoji: string | undefined) => {
+    const kind = mark === "#" ? "channel" : mark === "@&" ? "role" : "user";
+    const label = mark === undefined || id === undefined ? `:${emoji ?? ""}:` : `${mark.slice(0, 1)}${mentionName(model, guildId, kind, id)}`;
+    if ((chosen.get(label) ?? wire) !== wire) return wire;
+    chosen.set(label, wire);
+    return label;
+  });
+  return { text, chosen };
 }

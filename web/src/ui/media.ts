@@ -1,5 +1,5 @@
-// Where pictures are: on the server that the page came from. Nothing is loaded from anywhere else, so that a message cannot
-// tell a stranger who reads it.
+// Where pictures are: on the server that the page came from, or where that keeps its files. Nothing is loaded from anywhere
+// else, so that a message cannot tell a stranger who reads it.
 
 import type { Id } from "../api/types";
 
@@ -22,9 +22,17 @@ function powerOfTwo(pixels: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(16, 2 * pixels)));
 }
 
-/** Whether a file is on this server, so that the page may show it in place. */
+/** How links to files end, also where the server hands them out at an address of their own. */
+const OWN_FILE = /\/attachments\/\d+\/\d+\/[^/]+$/;
+
+/**
+ * Whether a file is of this server, so that the page may show it in place. What only looks so is not loaded either: the
+ * content security policy knows the address.
+ */
 export function isOurs(url: string): boolean {
-  return URL.canParse(url, location.href) && new URL(url, location.href).origin === location.origin;
+  if (!URL.canParse(url, location.href)) return false;
+  const { origin, pathname } = new URL(url, location.href);
+  return origin === location.origin || OWN_FILE.test(pathname);
 }
 
 export function fileSize(bytes: number): string {

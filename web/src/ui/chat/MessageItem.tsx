@@ -85,6 +85,7 @@ export const MessageItem = memo(function MessageItem(props: Props) {
         )}
         {isEditing ? (
           <Editor
+            guildId={guildId}
             content={message.content}
             onCancel={() => onEdit(null)}
             onSave={(content) => {

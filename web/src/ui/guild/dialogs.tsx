@@ -9,7 +9,7 @@ import { useApp } from "../context";
 import { Button } from "../parts/Button";
 import { Dialog } from "../parts/Dialog";
 import { Field } from "../parts/Field";
-import { HashIcon, SpeakerIcon } from "../parts/icons";
+import { ChannelIcon } from "../parts/icons";
 import { useSubmit } from "../parts/useSubmit";
 import styles from "./dialogs.module.css";
 
@@ -77,12 +77,19 @@ export function JoinGuildDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
+const CHANNEL_KINDS = [
+  { kind: ChannelType.text, id: "text", title: "Text", note: "Messages that stay" },
+  { kind: ChannelType.voice, id: "voice", title: "Voice", note: "Talk together" },
+  { kind: ChannelType.forum, id: "forum", title: "Forum", note: "Posts with a title" },
+  { kind: ChannelType.announcement, id: "news", title: "News", note: "Announcements" },
+] as const;
+
 /** Without a category the channel goes where others of its kind are. */
 export function CreateChannelDialog(props: { guildId: Id; kind: number; categoryId: Id | null; onClose: () => void }) {
   const { guildId, kind, categoryId, onClose } = props;
   const app = useApp();
   const [name, setName] = useState("");
-  const [type, setType] = useState(kind);
+  const [type, setType] = useState<number>(kind);
   const form = useSubmit(["name"], async () => {
     await app.createChannel(guildId, name.trim(), type, categoryId);
     onClose();
@@ -92,28 +99,22 @@ export function CreateChannelDialog(props: { guildId: Id; kind: number; category
       <form className={styles.form} onSubmit={form.onSubmit}>
         <fieldset className={styles.kinds}>
           <legend className="visually-hidden">Kind of channel</legend>
-          <label>
-            <input type="radio" name="kind" checked={type === ChannelType.text} onChange={() => setType(ChannelType.text)} data-testid="channel-create-text" />
-            <HashIcon />
-            <span>
-              Text
-              <small>Messages that stay</small>
-            </span>
-          </label>
-          <label>
-            <input type="radio" name="kind" checked={type === ChannelType.voice} onChange={() => setType(ChannelType.voice)} data-testid="channel-create-voice" />
-            <SpeakerIcon />
-            <span>
-              Voice
-              <small>Talk together</small>
-            </span>
-          </label>
+          {CHANNEL_KINDS.map(({ kind: value, id, title, note }) => (
+            <label key={id}>
+              <input type="radio" name="kind" checked={type === value} onChange={() => setType(value)} data-testid={`channel-create-${id}`} />
+              <ChannelIcon type={value} size={20} />
+              <span>
+                {title}
+                <small>{note}</small>
+              </span>
+            </label>
+          ))}
         </fieldset>
         <Field
           label="Name"
           required
           maxLength={100}
-          placeholder={type === ChannelType.text ? "workshop" : "Round table"}
+          placeholder={type === ChannelType.voice ? "Round table" : "workshop"}
           value={name}
           error={form.fields["name"]}
           data-testid="channel-create-name"

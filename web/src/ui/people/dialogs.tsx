@@ -28,6 +28,7 @@ function FriendChoice({ chosen, onChange, without }: Choice) {
       .map((relationship) => relationship.id),
   );
   const names = useModel((model) => friends.map((id) => displayName(model, null, id)));
+  const hashes = useModel((model) => friends.map((id) => model.users[id]?.avatar ?? null));
   if (friends.length === 0) return <p>You have no friends to choose from yet.</p>;
   return (
     <ul className={own.choice}>
@@ -40,7 +41,7 @@ function FriendChoice({ chosen, onChange, without }: Choice) {
               data-testid={`choose-${names[at] ?? id}`}
               onChange={(event) => onChange(event.target.checked ? [...chosen, id] : chosen.filter((other) => other !== id))}
             />
-            <Avatar id={id} name={names[at] ?? ""} size={28} />
+            <Avatar id={id} name={names[at] ?? ""} hash={hashes[at] ?? null} size={28} />
             {names[at]}
           </label>
         </li>
