@@ -7,6 +7,7 @@ use crate::{operations, tls, web};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use guildhall_control_plane::gateway::{self, Origin, Parameters};
@@ -68,7 +69,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let operations = operations::router(control_plane.vitals(), sfu.clone(), config.media_workers);
-    let router = router(&control_plane, signaling.clone()).merge(operations);
+    let page = web::Page::new(config.files.cdn_url.as_deref());
+    let router = router(&control_plane, signaling.clone(), page).merge(operations);
     let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), stopped));
     announce(address, owner);
 
@@ -170,17 +172,19 @@ fn default_route() -> Option<IpAddr> {
 struct Doors {
     hub: Hub,
     signaling: Signaling,
+    page: web::Page,
 }
 
-fn router(control_plane: &ControlPlane, signaling: Signaling) -> Router {
-    let doors = Doors { hub: control_plane.hub().clone(), signaling };
+fn router(control_plane: &ControlPlane, signaling: Signaling, page: web::Page) -> Router {
+    let doors = Doors { hub: control_plane.hub().clone(), signaling, page: page.clone() };
+    let elsewhere = async move |method: Method, uri: Uri, headers: HeaderMap| page.show(&method, &uri, &headers);
     let own = Router::new()
         .route("/", get(root))
         .route("/gateway", get(main_gateway))
         // Libraries that take the URL for a bare host put a slash before the query.
         .route("/gateway/", get(main_gateway))
         .with_state(doors);
-    own.merge(control_plane.router()).fallback(web::page)
+    own.merge(control_plane.router()).fallback(elsewhere)
 }
 
 async fn main_gateway(
@@ -206,7 +210,7 @@ async fn root(State(doors): State<Doors>, request: Request) -> Response {
     let is_main = |query: &RootQuery| query.encoding.is_some() || query.v.is_some_and(|version| version >= MAIN_GATEWAY_VERSION);
     if !query.as_ref().is_ok_and(|query| is_main(query)) {
         let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
-            return web::page(parts.method, parts.uri, parts.headers).await;
+            return doors.page.show(&parts.method, &parts.uri, &parts.headers);
         };
         return match query {
             Ok(Query(query)) => doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v }),
@@ -214,7 +218,7 @@ async fn root(State(doors): State<Doors>, request: Request) -> Response {
         };
     }
     let Ok(upgrade) = gateway::Upgrade::from_request_parts(&mut parts, &()).await else {
-        return web::page(parts.method, parts.uri, parts.headers).await;
+        return doors.page.show(&parts.method, &parts.uri, &parts.headers);
     };
     let parameters = match Query::<Parameters>::try_from_uri(&parts.uri) {
         Ok(parameters) => parameters,
