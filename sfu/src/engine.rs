@@ -16,6 +16,7 @@
 //! **One bad peer ends alone.** What a peer may cost is bounded ([`budget`]), handshakes that do not end are ended, and a panic
 //! ends the peer that it happened for ([`contain`]). What strangers send costs a look into a map and allocates nothing.
 
+mod activity;
 mod audit;
 mod belief;
 mod budget;
@@ -25,6 +26,9 @@ mod media;
 mod peer;
 mod room;
 mod slots;
+mod speakers;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 use crate::cipher::{Inbound, MAX_OVERHEAD, Outbound};
@@ -37,6 +41,7 @@ use crate::sys::net::SEND_CAPACITY;
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session};
 use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use activity::Activity;
 use budget::Allowances;
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
@@ -52,8 +57,8 @@ use timers::{Timer, Timers};
 /// Peers on one worker. A core forwards for a few thousand; the rest of the room is for peers that only listen to silence.
 const MAX_PEERS: usize = 16_384;
 
-/// Peers in one room: a packet to all of them is some 8 ms of one core.
-const MAX_ROOM_PEERS: usize = 2_048;
+/// Peers in one room: a packet to all of them is some 16 ms of one core, of the 20 ms until its speaker's next.
+const MAX_ROOM_PEERS: usize = 4_096;
 
 /// A WebRTC peer that sent nothing authentic for this long is lost. Browsers check every 2.5 s and give up after 30 s.
 const LOST_AFTER: Duration = Duration::from_secs(30);
@@ -182,7 +187,8 @@ impl Engine {
             discovery_answers: None,
             transport: Transport::None,
             listener: None,
-            last_audio: None,
+            activity: Activity::default(),
+            last_spoken: None,
             is_silence_watched: false,
             is_cared_for: false,
             handshake_armed: None,
@@ -316,7 +322,7 @@ impl Engine {
             room.listener(listener).set_deafened(policy.is_deafened, &mut self.events);
         }
         if was_audible && !policy.is_audible() {
-            self.free_slots(key);
+            self.silence(key);
         }
     }
 
@@ -464,16 +470,16 @@ impl Engine {
         self.timers.arm(now + CARE_INTERVAL, id, key, Timer::Care);
     }
 
-    /// Frees the slots of a speaker that fell silent, else looks again when it could be.
+    /// Frees the place and slots of a speaker that fell silent, else looks again when it could be.
     fn watch_silence(&mut self, now: Instant, key: u32) {
         let peer = self.peer(key);
-        let silent_at = peer.last_audio.map_or(now, |at| at + FREE_AFTER);
+        let silent_at = peer.last_spoken.map_or(now, |at| at + FREE_AFTER);
         if silent_at > now {
             let id = peer.id;
             self.timers.arm(silent_at, id, key, Timer::Silence);
         } else {
             peer.is_silence_watched = false;
-            self.free_slots(key);
+            self.silence(key);
         }
     }
 
@@ -532,8 +538,9 @@ impl Engine {
     /// Takes the transport away; the place in the room stays.
     fn disconnect(&mut self, key: u32) {
         // A new transport begins new indices, so what slots remember of the old ones must go.
-        self.free_slots(key);
+        self.silence(key);
         let peer = self.peer(key);
+        peer.activity = Activity::default();
         peer.handshake_armed = None;
         peer.allowances = Allowances::default();
         self.half_open.remove(&key);
@@ -560,10 +567,11 @@ impl Engine {
         self.remove_listener(key);
     }
 
-    fn free_slots(&mut self, key: u32) {
+    /// Nothing is heard of this speaker for now.
+    fn silence(&mut self, key: u32) {
         let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        room.free_slots(key, &mut self.events);
+        room.silence(key, &mut self.events);
     }
 
     fn key_of(&self, id: PeerId) -> Result<u32, SfuError> {

@@ -36,8 +36,8 @@ pub enum Reason {
     Muted,
     /// The speaker muted itself.
     SelfMuted,
-    /// Every slot of a WebRTC listener carries someone who speaks now.
-    NoSlot,
+    /// One listener's copy: it hears as many others already as it can.
+    Unheard,
     /// A packet of a new slot tenure that is older than the tenure.
     BeforeTenure,
     /// Handling this peer panicked; the peer was given up.
@@ -54,11 +54,15 @@ pub enum Reason {
     SendRefused,
     /// A signaling connection did not read its events; the peer was given up.
     EventsFull,
+    /// Silence beyond its tail: what a quiet sender costs its listeners nothing for.
+    Silence,
+    /// As many people as one room can forward were talking.
+    TooManySpeakers,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 25] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -73,7 +77,7 @@ impl Reason {
         Reason::Replayed,
         Reason::Muted,
         Reason::SelfMuted,
-        Reason::NoSlot,
+        Reason::Unheard,
         Reason::BeforeTenure,
         Reason::Panicked,
         Reason::OverBudget,
@@ -82,6 +86,8 @@ impl Reason {
         Reason::SendBufferFull,
         Reason::SendRefused,
         Reason::EventsFull,
+        Reason::Silence,
+        Reason::TooManySpeakers,
     ];
 
     /// The label for metrics and logs.
@@ -101,7 +107,7 @@ impl Reason {
             Reason::Replayed => "replayed",
             Reason::Muted => "muted",
             Reason::SelfMuted => "self_muted",
-            Reason::NoSlot => "no_slot",
+            Reason::Unheard => "unheard",
             Reason::BeforeTenure => "before_tenure",
             Reason::Panicked => "panicked",
             Reason::OverBudget => "over_budget",
@@ -110,6 +116,8 @@ impl Reason {
             Reason::SendBufferFull => "send_buffer_full",
             Reason::SendRefused => "send_refused",
             Reason::EventsFull => "events_full",
+            Reason::Silence => "silence",
+            Reason::TooManySpeakers => "too_many_speakers",
         }
     }
 }

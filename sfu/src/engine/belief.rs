@@ -3,7 +3,7 @@
 
 use super::demux;
 use super::peer::{MAX_ADDRESSES, Media, Transport};
-use super::room::Listener;
+use super::room::{Ear, Format, Listener};
 use super::slots::Slots;
 use super::timers::Timer;
 use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
@@ -210,7 +210,7 @@ impl Engine {
         let peer = self.peer(key);
         let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
         let Some(outbound) = peer.transport.native().and_then(|native| native.outbound.take()) else { return };
-        let listener = Listener::native(key, id, address, outbound, is_deafened);
+        let listener = Listener::native(Ear { peer: key, peer_id: id, address, outbound, is_deafened });
         let place = self.room(room).add(listener);
         self.peer(key).listener = Some(place);
         self.events.push((id, PeerEvent::Connected));
@@ -238,9 +238,10 @@ impl Engine {
         // A client that offered no slot only speaks.
         let webrtc = self.webrtc(key);
         if let Some(opus) = &webrtc.slot_opus {
-            let format = (opus.payload_type, opus.audio_level);
+            let format = Format { payload_type: opus.payload_type, audio_level: opus.audio_level };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
-            let listener = Listener::webrtc(key, id, address, outbound, is_deafened, format, slots);
+            let ear = Ear { peer: key, peer_id: id, address, outbound, is_deafened };
+            let listener = Listener::webrtc(ear, format, slots);
             let place = self.room(room).add(listener);
             self.peer(key).listener = Some(place);
         }

@@ -100,13 +100,15 @@ impl Engine {
             .extension
             .zip(level_id)
             .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
-        peer.last_audio = Some(now);
+        let spoken = peer.activity.hear(index, header.timestamp, audio_level, payload.len()).ok_or(Reason::Silence)?;
         self.traffic.audio_in += 1;
         let frame = Frame {
             speaker: key,
             speaker_id: peer.id,
+            listener: peer.listener,
+            is_priority: peer.policy.is_priority,
             ssrc: peer.ssrc,
-            index,
+            spoken,
             timestamp: header.timestamp,
             marker: header.marker,
             audio_level,
@@ -114,8 +116,12 @@ impl Engine {
         };
         let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        let took_slot = room.forward(now, &frame, egress, &mut ledger);
-        if took_slot && !peer.is_silence_watched {
+        if !room.forward(now, &frame, egress, &mut ledger) {
+            peer.activity.leave_out_newest();
+            return Err(Reason::TooManySpeakers);
+        }
+        peer.last_spoken = Some(now);
+        if !peer.is_silence_watched {
             peer.is_silence_watched = true;
             self.timers.arm(now + FREE_AFTER, peer.id, key, Timer::Silence);
         }

@@ -1,5 +1,6 @@
 //! One participant: its place, its rights, and the receiving side of its transport.
 
+use super::activity::Activity;
 use super::budget::Allowances;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
@@ -32,8 +33,10 @@ pub struct Peer {
     pub transport: Transport,
     /// Where this peer's listener is in its room, once media can be sent to it.
     pub listener: Option<usize>,
-    /// What holds for the audio this peer sends, on either transport.
-    pub last_audio: Option<Instant>,
+    /// How loud this peer is, on either transport.
+    pub activity: Activity,
+    /// When something that it said was last forwarded.
+    pub last_spoken: Option<Instant>,
     /// Whether a timer watches for this speaker's silence.
     pub is_silence_watched: bool,
     /// Whether a timer looks after this WebRTC peer.

@@ -1,10 +1,12 @@
-//! One room: its listeners in one contiguous array, and the forwarding of one speaker's packet to all of them.
+//! One room: its speakers, its listeners in one contiguous array, and the forwarding of a speaker's packet to all who hear it.
 //!
-//! This is the hot path: the packet was decrypted and parsed once; for each listener a header is written and the payload
-//! sealed straight into the send batch. No lock, no allocation, no log line.
+//! This is the hot path: the packet was decrypted and parsed once, and its speaker's place decided once; for each listener a
+//! header is written and the payload sealed straight into the send batch. No lock, no allocation, no log line.
 
 use super::Egress;
+use super::activity::Spoken;
 use super::slots::{Refused, Slots};
+use super::speakers::{MAX_SPEAKERS, NO_PLACE, Placed, Speakers, is_heard};
 use crate::cipher::Outbound;
 use crate::rtcp::SentStream;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
@@ -25,7 +27,10 @@ pub struct Listener {
     peer_id: PeerId,
     /// Index of the peer in the engine's table.
     peer: u32,
-    is_deafened: bool,
+    /// How many speakers it hears at a time: as many as it has slots, everyone on the native transport, none when deafened.
+    voices: u8,
+    /// The place of its own speech, which it is not sent.
+    own_place: u8,
     outbound: Outbound,
     target: Target,
 }
@@ -43,22 +48,37 @@ enum Target {
     Webrtc { payload_type: u8, audio_level: Option<u8>, slots: Slots },
 }
 
+/// Who a new listener is and where it is sent to.
+pub struct Ear {
+    /// Index of the peer in the engine's table.
+    pub peer: u32,
+    pub peer_id: PeerId,
+    pub address: SocketAddr,
+    pub outbound: Outbound,
+    pub is_deafened: bool,
+}
+
+/// How copies to a WebRTC listener are written.
+pub struct Format {
+    pub payload_type: u8,
+    /// The id of the audio level extension.
+    pub audio_level: Option<u8>,
+}
+
 impl Listener {
-    pub fn native(peer: u32, peer_id: PeerId, address: SocketAddr, outbound: Outbound, is_deafened: bool) -> Listener {
-        Listener { address, peer_id, peer, is_deafened, outbound, target: Target::Native }
+    pub fn native(ear: Ear) -> Listener {
+        Listener::new(ear, Target::Native)
     }
 
-    pub fn webrtc(
-        peer: u32,
-        peer_id: PeerId,
-        address: SocketAddr,
-        outbound: Outbound,
-        is_deafened: bool,
-        format: (u8, Option<u8>),
-        slots: Slots,
-    ) -> Listener {
-        let (payload_type, audio_level) = format;
-        Listener { address, peer_id, peer, is_deafened, outbound, target: Target::Webrtc { payload_type, audio_level, slots } }
+    pub fn webrtc(ear: Ear, format: Format, slots: Slots) -> Listener {
+        let Format { payload_type, audio_level } = format;
+        Listener::new(ear, Target::Webrtc { payload_type, audio_level, slots })
+    }
+
+    fn new(ear: Ear, target: Target) -> Listener {
+        let Ear { peer, peer_id, address, outbound, is_deafened } = ear;
+        let voices = if is_deafened { 0 } else { target.voices() };
+        Listener { address, peer_id, peer, voices, own_place: NO_PLACE, outbound, target }
     }
 
     pub fn set_address(&mut self, address: SocketAddr) {
@@ -66,7 +86,7 @@ impl Listener {
     }
 
     pub fn set_deafened(&mut self, is_deafened: bool, events: &mut Vec<(PeerId, PeerEvent)>) {
-        self.is_deafened = is_deafened;
+        self.voices = if is_deafened { 0 } else { self.target.voices() };
         if let (true, Target::Webrtc { slots, .. }) = (is_deafened, &mut self.target) {
             slots.free_all(|ssrc| events.push((self.peer_id, PeerEvent::Slot { ssrc, speaker: None })));
         }
@@ -81,6 +101,25 @@ impl Listener {
         slots.into_iter().flat_map(move |slots| slots.sent(now, since))
     }
 
+    /// Hears the speaker not, or not any more. Whether that was for want of a place, and not because it is deafened or the
+    /// speaker itself.
+    fn miss(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) -> bool {
+        if self.voices == 0 || self.peer == speaker {
+            return false;
+        }
+        // A slot that is not sent into must be left, or its stream would show a loss when the speaker is heard again.
+        self.free_slot(speaker, events);
+        true
+    }
+
+    fn free_slot(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+        if let Target::Webrtc { slots, .. } = &mut self.target
+            && let Some(ssrc) = slots.free(speaker)
+        {
+            events.push((self.peer_id, PeerEvent::Slot { ssrc, speaker: None }));
+        }
+    }
+
     /// See [`Outbound::observe`].
     pub fn observe(&mut self, client_nonce: u32) -> bool {
         self.outbound.observe(client_nonce) && !self.outbound.is_used_up()
@@ -92,15 +131,27 @@ impl Listener {
     }
 }
 
+impl Target {
+    fn voices(&self) -> u8 {
+        match self {
+            Target::Native => MAX_SPEAKERS as u8,
+            Target::Webrtc { slots, .. } => slots.count(),
+        }
+    }
+}
+
 /// A speaker's packet, decrypted and parsed.
 pub struct Frame<'a> {
     /// Index of the speaker in the engine's table.
     pub speaker: u32,
     pub speaker_id: PeerId,
+    /// Where the speaker's own listener is in the room.
+    pub listener: Option<usize>,
+    pub is_priority: bool,
     /// The speaker's native SSRC.
     pub ssrc: u32,
-    /// Rollover count and sequence number.
-    pub index: u64,
+    /// Its number in the stream and how loud it is.
+    pub spoken: Spoken,
     pub timestamp: u32,
     pub marker: bool,
     pub audio_level: Option<u8>,
@@ -119,23 +170,32 @@ pub struct Room {
     /// Everyone in the room, with and without transport.
     pub members: usize,
     listeners: Vec<Listener>,
+    speakers: Speakers,
 }
 
 impl Room {
     pub fn new(id: RoomId) -> Room {
-        Room { id, members: 0, listeners: Vec::new() }
+        Room { id, members: 0, listeners: Vec::new(), speakers: Speakers::new() }
     }
 
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
-    pub fn add(&mut self, listener: Listener) -> usize {
+    pub fn add(&mut self, mut listener: Listener) -> usize {
+        let at = self.listeners.len();
+        listener.own_place = self.speakers.place_of(listener.peer);
+        self.speakers.move_listener(listener.peer, Some(at));
         self.listeners.push(listener);
-        self.listeners.len() - 1
+        at
     }
 
     /// Removes a listener; with it comes the peer whose listener now has this place, if any moved.
     pub fn remove(&mut self, index: usize) -> (Listener, Option<u32>) {
         let removed = self.listeners.swap_remove(index);
-        (removed, self.listeners.get(index).map(|listener| listener.peer))
+        self.speakers.move_listener(removed.peer, None);
+        let moved = self.listeners.get(index).map(|listener| listener.peer);
+        if let Some(moved) = moved {
+            self.speakers.move_listener(moved, Some(index));
+        }
+        (removed, moved)
     }
 
     /// Removes every trace of a peer that cannot be asked where it is; places change.
@@ -155,37 +215,43 @@ impl Room {
         &mut self.listeners[index]
     }
 
-    /// Sends one packet to everyone but its speaker. Returns whether the speaker took a slot somewhere.
+    /// Sends one packet to everyone who hears its speaker; `false` when the room has no place for the speaker.
     #[inline]
     pub fn forward(&mut self, now: Instant, frame: &Frame, egress: &mut impl Egress, ledger: &mut Ledger) -> bool {
-        let mut took_slot = false;
+        let Some(placed) = self.speakers.hear(now, frame.speaker, frame.listener, frame.is_priority, &frame.spoken) else {
+            return false;
+        };
+        let place = placed.place;
+        if !placed.changed.is_empty() {
+            self.note_places(&placed);
+        }
         // Native copies differ in their seal alone.
         let native = Outgoing {
             marker: frame.marker,
             payload_type: NATIVE_OPUS,
-            sequence: frame.index as u16,
+            sequence: frame.spoken.index as u16,
             timestamp: frame.timestamp,
             ssrc: frame.ssrc,
             audio_level: None,
         };
+        let (mut copies, mut unheard, mut hint) = (0, 0, 0);
         for next in 0..self.listeners.len() {
             if let Some(ahead) = self.listeners.get(next + PREFETCH_AHEAD) {
                 prefetch(ahead, PREFETCH_LEN);
             }
             let listener = &mut self.listeners[next];
-            if listener.peer == frame.speaker || listener.is_deafened {
+            if !is_heard(place, listener.own_place, listener.voices) || listener.peer == frame.speaker {
+                unheard += u64::from(listener.miss(frame.speaker, ledger.events));
                 continue;
             }
             let (outgoing, index) = match &mut listener.target {
-                Target::Native => (native, frame.index),
+                Target::Native => (native, frame.spoken.index),
                 Target::Webrtc { payload_type, audio_level, slots } => {
-                    let events = &mut *ledger.events;
-                    let listener_id = listener.peer_id;
-                    let changed = |ssrc| {
-                        took_slot = true;
-                        events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(frame.speaker_id) }));
-                    };
-                    match slots.place(now, frame.speaker, frame.index, frame.timestamp, changed) {
+                    let (events, listener_id) = (&mut *ledger.events, listener.peer_id);
+                    let changed = |ssrc| events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(frame.speaker_id) }));
+                    let (own_place, voices, speakers) = (listener.own_place, listener.voices, &self.speakers);
+                    let is_heard = |speaker| is_heard(speakers.place_of(speaker), own_place, voices);
+                    match slots.place(now, frame.speaker, frame.spoken.index, frame.timestamp, &mut hint, is_heard, changed) {
                         Ok(place) => {
                             let outgoing = Outgoing {
                                 marker: frame.marker || place.is_first,
@@ -200,7 +266,7 @@ impl Room {
                         }
                         Err(refused) => {
                             ledger.drops.count(match refused {
-                                Refused::NoSlot => Reason::NoSlot,
+                                Refused::NoSlot => Reason::Unheard,
                                 Refused::BeforeTenure => Reason::BeforeTenure,
                             });
                             continue;
@@ -212,19 +278,36 @@ impl Room {
             let header_len = outgoing.write(out);
             let len = listener.outbound.seal(out, header_len, index, frame.payload);
             egress.commit(len, listener.address);
-            ledger.traffic.audio_out += 1;
+            copies += 1;
         }
-        took_slot
+        ledger.traffic.audio_out += copies;
+        ledger.drops.add(Reason::Unheard, unheard);
+        true
     }
 
-    /// Frees the speaker's slot at every listener and tells them.
-    pub fn free_slots(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
-        for listener in &mut self.listeners {
-            if let Target::Webrtc { slots, .. } = &mut listener.target
-                && let Some(ssrc) = slots.free(speaker)
-            {
-                events.push((listener.peer_id, PeerEvent::Slot { ssrc, speaker: None }));
+    /// Speakers changed places: their listeners must know their own.
+    #[cold]
+    fn note_places(&mut self, placed: &Placed) {
+        for place in placed.changed.clone() {
+            if let Some(listener) = self.speakers.listener_at(place) {
+                self.listeners[listener].own_place = place as u8;
             }
+        }
+        if let Some(listener) = placed.displaced {
+            self.listeners[listener].own_place = NO_PLACE;
+        }
+    }
+
+    /// The speaker is silent, muted or gone: its place and its slots are free, and who had one is told.
+    pub fn silence(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+        if let Some((changed, displaced)) = self.speakers.remove(speaker) {
+            self.note_places(&Placed { place: NO_PLACE, changed, displaced });
+        }
+        for listener in &mut self.listeners {
+            listener.free_slot(speaker, events);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

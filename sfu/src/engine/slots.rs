@@ -1,5 +1,6 @@
 //! The fixed receive slots of one WebRTC listener: who speaks in which, and how a slot's stream stays one continuous stream
-//! (one SSRC, sequence numbers and timestamps without a jump) while its speakers change.
+//! (one SSRC, sequence numbers and timestamps without a jump) while its speakers change. Who is heard is decided before
+//! ([`super::speakers`]): as many as there are slots, so whoever is to be heard always finds one.
 //!
 //! A *tenure* is the time one speaker holds a slot without a gap. Within it the outgoing index is the incoming index plus a fixed offset,
 //! and a tenure begins above everything sent before; incoming indices are never repeated, so no (SSRC, index) is ever sealed
@@ -8,9 +9,6 @@
 use crate::rtcp::SentStream;
 use crate::sdp::MAX_SLOTS;
 use std::time::{Duration, Instant};
-
-/// A slot whose speaker was silent this long goes to another; shorter pauses are part of speaking.
-const STEAL_AFTER: Duration = Duration::from_millis(300);
 
 /// A speaker that was silent this long holds no slot.
 pub const FREE_AFTER: Duration = Duration::from_secs(2);
@@ -38,7 +36,7 @@ pub struct Place {
 /// Why a packet has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Every slot carries someone who speaks now.
+    /// There is no slot that the speaker could have.
     NoSlot,
     /// Older than the speaker's tenure.
     BeforeTenure,
@@ -113,23 +111,29 @@ impl Slots {
         Slots { speakers: [NOBODY; MAX_SLOTS], count: ssrcs.len().min(MAX_SLOTS) as u8, latest: 0, slots }
     }
 
-    /// Finds the place of a packet, giving the speaker a slot if it has none: a free one, else the one silent for longest.
-    /// `changed` is told the SSRC of a slot that was given away.
+    /// Finds the place of a packet. A speaker without a slot gets one: the free one that was silent for longest, else that of
+    /// a speaker who is not heard any more. `hint` is where to look first: listeners that came and heard together have their
+    /// speakers in the same slots. `changed` is told the SSRC of a slot that was given away.
     #[inline]
+    #[allow(clippy::too_many_arguments)] // every one is a word or less, and this is the innermost loop
     pub fn place(
         &mut self,
         now: Instant,
         speaker: u32,
         index: u64,
         timestamp: u32,
+        hint: &mut usize,
+        is_heard: impl Fn(u32) -> bool,
         changed: impl FnMut(u32),
     ) -> Result<Place, Refused> {
-        let count = usize::from(self.count);
-        let Some(which) = self.speakers[..count].iter().position(|&held_by| held_by == speaker) else {
-            return self.give(now, speaker, index, timestamp, changed);
-        };
-        self.latest = which as u8;
-        let slot = &mut self.slots[which];
+        if self.speakers[*hint % MAX_SLOTS] != speaker {
+            match self.speakers.iter().position(|&held_by| held_by == speaker) {
+                Some(which) => *hint = which,
+                None => return self.give(now, speaker, index, timestamp, is_heard, changed),
+            }
+        }
+        self.latest = *hint as u8;
+        let slot = &mut self.slots[*hint % MAX_SLOTS];
         let out_index = index.wrapping_add(slot.index_offset);
         // Wrapping: an index below the tenure appears as a huge distance.
         if out_index.wrapping_sub(slot.tenure_start) > u64::MAX / 2 {
@@ -154,16 +158,17 @@ impl Slots {
         speaker: u32,
         index: u64,
         timestamp: u32,
+        is_heard: impl Fn(u32) -> bool,
         mut changed: impl FnMut(u32),
     ) -> Result<Place, Refused> {
         let count = usize::from(self.count);
         let free = |&which: &usize| self.speakers[which] == NOBODY;
-        let silent = |&which: &usize| now.saturating_duration_since(self.slots[which].last_heard) >= STEAL_AFTER;
+        let unheard = |&which: &usize| !is_heard(self.speakers[which]);
         let longest_silent = |which: &usize| self.slots[*which].last_heard;
         let which = (0..count)
             .filter(free)
             .min_by_key(longest_silent)
-            .or_else(|| (0..count).filter(silent).min_by_key(longest_silent))
+            .or_else(|| (0..count).filter(unheard).min_by_key(longest_silent))
             .ok_or(Refused::NoSlot)?;
         self.speakers[which] = speaker;
         self.latest = which as u8;
@@ -190,6 +195,11 @@ impl Slots {
         })
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u8 {
+        self.count
+    }
+
     /// Takes every slot away and tells their SSRCs. A listener that is not sent to for a while must not find its streams far
     /// ahead of where it left them.
     pub fn free_all(&mut self, mut freed: impl FnMut(u32)) {
@@ -201,8 +211,9 @@ impl Slots {
     }
 
     /// Takes the speaker's slot away; its SSRC when it had one.
+    #[inline]
     pub fn free(&mut self, speaker: u32) -> Option<u32> {
-        let which = self.speakers[..usize::from(self.count)].iter().position(|&held_by| held_by == speaker)?;
+        let which = self.speakers.iter().position(|&held_by| held_by == speaker)?;
         self.speakers[which] = NOBODY;
         Some(self.slots[which].ssrc)
     }

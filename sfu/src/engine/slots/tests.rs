@@ -5,18 +5,28 @@ struct World {
     slots: Slots,
     start: Instant,
     changes: Vec<u32>,
+    /// Who was displaced by louder speakers.
+    unheard: Vec<u32>,
+    hint: usize,
 }
 
 impl World {
     fn new(count: u32) -> World {
         let start = Instant::now();
-        World { slots: Slots::new(start, &(100..100 + count).collect::<Vec<_>>()), start, changes: Vec::new() }
+        World {
+            slots: Slots::new(start, &(100..100 + count).collect::<Vec<_>>()),
+            start,
+            changes: Vec::new(),
+            unheard: Vec::new(),
+            hint: 0,
+        }
     }
 
     fn say(&mut self, at_ms: u64, speaker: u32, index: u64) -> Result<Place, Refused> {
         let now = self.start + Duration::from_millis(at_ms);
-        let changes = &mut self.changes;
-        self.slots.place(now, speaker, index, (index * 960) as u32, |ssrc| changes.push(ssrc))
+        let (changes, unheard) = (&mut self.changes, &self.unheard);
+        let is_heard = |speaker| !unheard.contains(&speaker);
+        self.slots.place(now, speaker, index, (index * 960) as u32, &mut self.hint, is_heard, |ssrc| changes.push(ssrc))
     }
 }
 
@@ -39,21 +49,22 @@ fn a_speaker_keeps_its_slot_and_offsets_stay_fixed() {
 fn the_stream_goes_on_where_it_was_when_the_speaker_changes() {
     let mut world = World::new(1);
     let last = (0..10).map(|i| world.say(i * 20, 1, 7 + i).expect("a slot")).last().expect("ten packets");
-    let next = world.say(180 + 1000, 2, 60_000).expect("the first speaker is silent");
+    world.unheard = vec![1];
+    let next = world.say(180 + 1000, 2, 60_000).expect("the first speaker is not heard any more");
     assert_eq!((next.ssrc, next.index, next.is_first), (last.ssrc, last.index + 1, true));
     assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 48_000, "a second of pause is a second of clock");
     assert_eq!(world.changes, [100, 100]);
 }
 
 #[test]
-fn whoever_speaks_now_is_not_robbed_and_the_longest_silent_is() {
+fn only_who_is_not_heard_any_more_loses_a_slot() {
     let mut world = World::new(2);
     world.say(0, 1, 1).expect("free");
     world.say(100, 2, 1).expect("free");
-    assert_eq!(world.say(200, 3, 1), Err(Refused::NoSlot));
-    world.say(250, 1, 2).expect("its slot");
-    assert_eq!(world.say(450, 3, 2).map(|place| place.ssrc), Ok(101), "speaker 2 was silent for longest");
-    assert_eq!(world.say(460, 2, 2), Err(Refused::NoSlot));
+    world.unheard = vec![1];
+    assert_eq!(world.say(200, 3, 1).map(|place| place.ssrc), Ok(100));
+    assert_eq!(world.say(201, 4, 1), Err(Refused::NoSlot), "there are never more who are heard than slots");
+    assert_eq!(world.say(202, 2, 2).map(|place| (place.ssrc, place.index)), Ok((101, 2)), "wherever the hint points");
 }
 
 #[test]
@@ -120,6 +131,8 @@ fn no_index_of_a_slot_is_ever_used_twice() {
         if random(50) == 0 {
             world.slots.free(random(8) as u32);
         }
+        // Nobody but the speaker is safe.
+        world.unheard = (0..8).filter(|&other| other != speaker as u32).collect();
         if let Ok(place) = world.say(at, speaker as u32, 1 << 20 | index) {
             assert!(used.insert((place.ssrc, place.index)), "index {} of {} twice", place.index, place.ssrc);
         }
