@@ -3,13 +3,14 @@
 //!
 //! The table of rooms and peers is behind a mutex that only joins and leaves take, never a worker.
 
+use crate::placement::Places;
 use crate::worker::{self, Link, Request};
 use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats};
 use guildhall_protocol::fleet::Policy;
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// The running media engine. Cheap to clone; the threads stop at [`Sfu::shutdown`].
@@ -19,68 +20,6 @@ pub struct Sfu(Arc<Inner>);
 struct Inner {
     workers: Vec<Link>,
     places: Mutex<Places>,
-}
-
-/// Which worker has which room and peer, as the handle knows it.
-#[derive(Default)]
-struct Places {
-    rooms: HashMap<RoomId, Place>,
-    peers: HashMap<PeerId, (RoomId, u32)>,
-    /// Native SSRCs in use. They are random: whoever could guess one could ask for IP discovery in its owner's place.
-    ssrcs: HashSet<u32>,
-    /// Peers per worker, the load that room placement looks at.
-    load: Vec<usize>,
-    next_peer: u64,
-}
-
-struct Place {
-    worker: usize,
-    peers: usize,
-}
-
-impl Places {
-    /// Reserves a place: the room's worker, or for a new room the worker with the fewest peers.
-    fn reserve(&mut self, room: RoomId) -> Result<(PeerId, u32, usize), SfuError> {
-        let ssrc = self.draw_ssrc()?;
-        let lightest = (0..self.load.len()).min_by_key(|&w| self.load[w]).unwrap_or(0);
-        let place = self.rooms.entry(room).or_insert(Place { worker: lightest, peers: 0 });
-        place.peers += 1;
-        self.load[place.worker] += 1;
-        self.next_peer += 1;
-        let peer = PeerId(self.next_peer);
-        self.peers.insert(peer, (room, ssrc));
-        self.ssrcs.insert(ssrc);
-        Ok((peer, ssrc, place.worker))
-    }
-
-    fn draw_ssrc(&self) -> Result<u32, SfuError> {
-        loop {
-            let mut bytes = [0; 4];
-            // A system without randomness can serve nobody.
-            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SfuError::Stopped)?;
-            let ssrc = u32::from_ne_bytes(bytes);
-            if ssrc != 0 && !self.ssrcs.contains(&ssrc) {
-                return Ok(ssrc);
-            }
-        }
-    }
-
-    fn worker_of(&self, peer: PeerId) -> Option<usize> {
-        Some(self.rooms.get(&self.peers.get(&peer)?.0)?.worker)
-    }
-
-    fn release(&mut self, peer: PeerId) -> Option<usize> {
-        let (room, ssrc) = self.peers.remove(&peer)?;
-        self.ssrcs.remove(&ssrc);
-        let place = self.rooms.get_mut(&room)?;
-        place.peers -= 1;
-        let worker = place.worker;
-        self.load[worker] -= 1;
-        if place.peers == 0 {
-            self.rooms.remove(&room);
-        }
-        Some(worker)
-    }
 }
 
 /// Undoes a reservation whose join failed or whose caller went away before the worker answered.
@@ -120,13 +59,15 @@ impl Sfu {
                 }
             }
         }
-        let places = Places { load: vec![0; workers.len()], ..Places::default() };
+        let places = Places::new(workers.len());
         Ok(Sfu(Arc::new(Inner { workers, places: Mutex::new(places) })))
     }
 
     /// A place in a room, created with its first peer. `events` is never waited for: when it is full the peer is given up.
     pub async fn join(&self, room: RoomId, policy: Policy, events: mpsc::Sender<PeerEvent>) -> Result<Joined, SfuError> {
-        let (peer, ssrc, worker) = self.places().reserve(room)?;
+        let now = Instant::now();
+        let busy_permille = |worker: usize| self.0.workers[worker].load.busy_permille(now);
+        let (peer, ssrc, worker) = self.places().reserve(room, busy_permille)?;
         let mut reservation = Reservation { sfu: self, peer, is_kept: false };
         self.ask(worker, |reply| Request::Join { room, peer, ssrc, policy, events, reply }).await??;
         reservation.is_kept = true;

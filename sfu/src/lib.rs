@@ -13,6 +13,8 @@ pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod handle;
+mod load;
+mod placement;
 mod quality;
 pub mod replay;
 mod rtcp;

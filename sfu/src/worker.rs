@@ -5,6 +5,7 @@
 //! they caused at the end of each batch; then requests; then timers.
 
 use crate::engine::{Egress, Engine, Secret};
+use crate::load::{Gauge, Meter};
 use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
 use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
@@ -74,6 +75,8 @@ pub enum Request {
 pub struct Link {
     /// What clients are told.
     pub address: SocketAddr,
+    /// How busy the worker is.
+    pub load: std::sync::Arc<Gauge>,
     requests: mpsc::Sender<Request>,
     waker: Waker,
     is_stopping: std::sync::Arc<AtomicBool>,
@@ -123,6 +126,8 @@ pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr]) -> io::Result
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let is_stopping = std::sync::Arc::new(AtomicBool::new(false));
     let stopping = is_stopping.clone();
+    let load = std::sync::Arc::new(Gauge::new(Instant::now()));
+    let gauge = load.clone();
     let thread = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || {
         pin(index);
         let worker = Worker {
@@ -141,11 +146,12 @@ pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr]) -> io::Result
             events: HashMap::new(),
             busy: Duration::ZERO,
             idle: Duration::ZERO,
+            meter: Meter::new(gauge, Instant::now()),
             delays: Delays::default(),
         };
         worker.run(&stopping);
     })?;
-    Ok(Link { address: addresses.first, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
+    Ok(Link { address: addresses.first, load, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
 }
 
 /// An unspecified address means IPv4 and IPv6 on one socket; a system without IPv6 gives what was asked for.
@@ -184,6 +190,7 @@ struct Worker {
     events: HashMap<PeerId, mpsc::Sender<PeerEvent>>,
     busy: Duration,
     idle: Duration,
+    meter: Meter,
     /// From a packet's arrival in the kernel until its copies were given back to it.
     delays: Delays,
 }
@@ -232,6 +239,7 @@ impl Worker {
             let timeout = self.engine.next_timeout().map(|at| at.saturating_duration_since(Instant::now()));
             let waiting_since = Instant::now();
             self.busy += waiting_since - working_since;
+            self.meter.tick(waiting_since, self.busy);
             self.poll.wait(timeout);
             working_since = Instant::now();
             self.idle += working_since - waiting_since;

@@ -200,10 +200,20 @@ impl Room {
 
     /// Removes every trace of a peer that cannot be asked where it is; places change.
     pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+        self.silence(peer, events);
         while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
             self.remove(place);
         }
-        self.free_slots(peer, events);
+    }
+
+    /// Whether listeners and speakers know of each other what they must.
+    pub fn agrees(&self) -> bool {
+        let knows_its_place = |(at, listener): (usize, &Listener)| {
+            let place = self.speakers.place_of(listener.peer);
+            let is_known = place == NO_PLACE || self.speakers.listener_at(usize::from(place)) == Some(at);
+            listener.own_place == place && is_known
+        };
+        self.listeners.iter().enumerate().all(knows_its_place)
     }
 
     /// Whose listener is at each place.
