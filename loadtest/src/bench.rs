@@ -5,12 +5,12 @@
 //! sends, on the same core, to the same kind of receivers, so that a machine's speed cancels out of the ratio.
 
 mod fanout;
-mod floor;
+pub(crate) mod floor;
 mod history;
 mod hot;
 mod ready;
 mod report;
-mod sends;
+pub(crate) mod sends;
 mod sessions;
 
 use crate::cores::{self, Cores};

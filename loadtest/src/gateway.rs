@@ -38,14 +38,24 @@ pub struct Connect {
     pub intents: u64,
     pub zlib_stream: bool,
     pub trust: Trust,
-    /// Whether dispatches are kept for [`Gateway::next_event`]; a session that only has to be there throws them away.
-    pub keeps_events: bool,
+    /// Which dispatches are kept for [`Gateway::next_event`]; a session that only has to be there throws them away.
+    pub keeps: Keeps,
+}
+
+/// Looks at every dispatch as it comes off the socket and says whether it is kept.
+pub type Filter = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
+
+#[derive(Clone)]
+pub enum Keeps {
+    All,
+    Nothing,
+    Wanted(Filter),
 }
 
 impl Connect {
     pub fn new(url: impl Into<String>, token: impl Into<String>) -> Self {
         let (url, token) = (url.into(), token.into());
-        Self { url, token, intents: UNPRIVILEGED_INTENTS, zlib_stream: false, trust: Trust::none(), keeps_events: true }
+        Self { url, token, intents: UNPRIVILEGED_INTENTS, zlib_stream: false, trust: Trust::none(), keeps: Keeps::All }
     }
 
     fn target(&self, base: &str) -> String {
@@ -174,7 +184,7 @@ impl Gateway {
         let (events, event_rx) = mpsc::channel(EVENTS);
         let (ended, end) = watch::channel(None);
         let seq = Arc::new(AtomicU64::new(resume.map_or(0, |resume| resume.seq)));
-        let driver = Driver { socket, commands, events, seq: seq.clone(), keeps_events: config.keeps_events };
+        let driver = Driver { socket, commands, events, seq: seq.clone(), keeps: config.keeps.clone() };
         let task = tokio::spawn(async move {
             let why = driver.run(interval).await;
             // Nobody may be left to hear it.
@@ -253,6 +263,12 @@ impl Gateway {
         }
     }
 
+    /// Throws away what has come so far.
+    pub fn forget(&mut self) {
+        self.backlog.clear();
+        while self.events.try_recv().is_ok() {}
+    }
+
     /// Waits for the end of the socket and says why it came.
     pub async fn end(&mut self) -> End {
         match self.end.wait_for(Option::is_some).await {
@@ -323,6 +339,11 @@ impl Gateway {
         Resume { session_id: self.session_id.clone(), resume_url: self.resume_url.clone(), seq }
     }
 
+    /// Drops the connection without a word; for a session that will not be resumed.
+    pub fn break_off(&self) {
+        self.task.abort();
+    }
+
     /// Drops the connection without a word, as a pulled cable does, and keeps what a resume needs.
     pub async fn cut(self) -> Resume {
         self.task.abort();
@@ -362,7 +383,7 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     seq: Arc<AtomicU64>,
-    keeps_events: bool,
+    keeps: Keeps,
 }
 
 impl Driver {
@@ -408,7 +429,12 @@ impl Driver {
                             if event.seq > 0 {
                                 self.seq.store(event.seq, Ordering::Relaxed);
                             }
-                            let is_wanted = self.keeps_events || event.op == 9 || event.name == "READY" || event.name == "RESUMED";
+                            let is_asked_for = match &self.keeps {
+                                Keeps::All => true,
+                                Keeps::Nothing => false,
+                                Keeps::Wanted(filter) => filter(&event),
+                            };
+                            let is_wanted = is_asked_for || event.op == 9 || event.name == "READY" || event.name == "RESUMED";
                             if is_wanted && self.events.try_send(event).is_err() {
                                 return End::Overflow;
                             }

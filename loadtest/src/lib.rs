@@ -6,17 +6,29 @@
 //! - [`rest::Rest`]: the HTTP API; [`gateway::Gateway`]: the main WebSocket; [`voice::Peer`]: one participant of a room, by
 //!   native UDP or by WebRTC.
 //! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
+//! - [`scenario`], [`plan`], [`net`], [`callers`], [`measure`], [`report`]: the load harness behind `guildhall-loadtest run`, from
+//!   a TOML file to a judged result; [`run`] composes them.
 //! - [`bench`] and [`check`]: the benchmark and the self-test behind `guildhall-loadtest`.
 
 pub mod bench;
+pub mod callers;
+pub mod capacity;
 pub mod check;
 pub mod gateway;
+pub mod measure;
+pub mod net;
 pub mod opus;
+pub mod plan;
+pub mod random;
+pub mod report;
 pub mod rest;
+pub mod run;
+pub mod scenario;
 pub mod trust;
 pub mod voice;
 
 mod cores;
+mod crowd;
 mod server;
 mod socket;
 mod world;

@@ -3,6 +3,7 @@
 //! The encoder and decoder are libopus (audiopus over the system's library): the server never touches a payload, so a real
 //! decoder at the end of the path says whether what came out is still speech.
 
+use crate::random::SplitMix;
 use crate::voice::Heard;
 use crate::voice::native::FRAME_SAMPLES;
 use audiopus::coder::{Decoder, Encoder};
@@ -13,7 +14,7 @@ use std::f32::consts::TAU;
 const SAMPLE_RATE: f32 = 48_000.0;
 const SAMPLES: usize = FRAME_SAMPLES as usize;
 /// Common for speech; gives packets of about 80 bytes.
-const BITRATE_BPS: i32 = 32_000;
+const BITRATE_BPS: u32 = 32_000;
 /// The largest Opus packet (RFC 6716 §3.4: 1275 bytes and a TOC byte).
 const LARGEST_PACKET: usize = 1276;
 /// A decoded frame below this is silence.
@@ -24,6 +25,8 @@ const LONGEST_PACKET_SAMPLES: usize = 5760;
 /// A synthetic speaker: syllables of a harmonic tone with short pauses between. The same seed says the same words.
 pub struct Speaker {
     encoder: Encoder,
+    /// Of one packet.
+    frame_samples: usize,
     random: SplitMix,
     pitch_hz: f32,
     /// Of the present syllable or pause.
@@ -34,18 +37,25 @@ pub struct Speaker {
 }
 
 impl Speaker {
+    /// 20 ms at a common rate.
     pub fn new(seed: u64) -> audiopus::Result<Self> {
-        let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)?;
-        encoder.set_bitrate(Bitrate::BitsPerSecond(BITRATE_BPS))?;
-        encoder.set_signal(Signal::Voice)?;
-        let mut random = SplitMix(seed);
-        let pitch_hz = random.between(100.0, 240.0);
-        Ok(Self { encoder, random, pitch_hz, samples_left: 0, length: 0, is_voiced: false, phase: 0.0 })
+        Self::with(seed, BITRATE_BPS, 20)
     }
 
-    /// The next 20 ms as one Opus packet.
+    /// Packets of 20, 40 or 60 ms.
+    pub fn with(seed: u64, bitrate_bps: u32, packet_ms: u32) -> audiopus::Result<Self> {
+        let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)?;
+        encoder.set_bitrate(Bitrate::BitsPerSecond(bitrate_bps as i32))?;
+        encoder.set_signal(Signal::Voice)?;
+        let mut random = SplitMix::new(seed);
+        let pitch_hz = random.between(100.0, 240.0);
+        let frame_samples = SAMPLES * packet_ms as usize / 20;
+        Ok(Self { encoder, frame_samples, random, pitch_hz, samples_left: 0, length: 0, is_voiced: false, phase: 0.0 })
+    }
+
+    /// The next packet.
     pub fn packet(&mut self) -> audiopus::Result<Vec<u8>> {
-        let pcm: Vec<i16> = (0..SAMPLES).map(|_| self.sample()).collect();
+        let pcm: Vec<i16> = (0..self.frame_samples).map(|_| self.sample()).collect();
         let mut packet = vec![0; LARGEST_PACKET];
         let len = self.encoder.encode(&pcm, &mut packet)?;
         packet.truncate(len);
@@ -76,19 +86,6 @@ impl Speaker {
     }
 }
 
-/// A small generator whose numbers never change under us.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn between(&mut self, low: f32, high: f32) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        low + (high - low) * ((word ^ (word >> 31)) >> 40) as f32 / (1u64 << 24) as f32
-    }
-}
-
 /// What a listener can say of one speaker's stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
@@ -109,57 +106,86 @@ pub struct Quality {
 
 /// Decodes the packets of one speaker in order of arrival and judges them.
 pub fn judge(packets: &[Heard]) -> audiopus::Result<Quality> {
-    let mut decoder = Decoder::new(SampleRate::Hz48000, Channels::Mono)?;
-    let mut quality = Quality {
-        packets: packets.len(),
-        lost: 0,
-        out_of_order: 0,
-        time_jumps: 0,
-        undecodable: 0,
-        level_dbfs: f32::NEG_INFINITY,
-        longest_silence_ms: 0,
-    };
-    let (mut energy, mut loud_frames, mut silent_run) = (0.0f64, 0u32, 0usize);
-    let mut seen = BTreeSet::new();
-    let mut highest: Option<(i64, u32)> = None;
+    let mut judge = Judge::new(SAMPLES)?;
     for packet in packets {
-        let index = highest
-            .map_or(i64::from(packet.sequence), |(last, _)| last + i64::from(packet.sequence.wrapping_sub(last as u16) as i16));
-        match highest {
+        judge.hear(packet.sequence, packet.timestamp, &packet.payload);
+    }
+    Ok(judge.quality())
+}
+
+/// Judges one speaker's stream packet by packet.
+pub struct Judge {
+    decoder: Decoder,
+    frame_samples: usize,
+    quality: Quality,
+    energy: f64,
+    loud_frames: u32,
+    silent_run: usize,
+    seen: BTreeSet<i64>,
+    highest: Option<(i64, u32)>,
+}
+
+impl Judge {
+    /// Packets of `frame_samples` at 48 kHz.
+    pub fn new(frame_samples: usize) -> audiopus::Result<Self> {
+        let quality = Quality {
+            packets: 0,
+            lost: 0,
+            out_of_order: 0,
+            time_jumps: 0,
+            undecodable: 0,
+            level_dbfs: f32::NEG_INFINITY,
+            longest_silence_ms: 0,
+        };
+        let decoder = Decoder::new(SampleRate::Hz48000, Channels::Mono)?;
+        let (energy, loud_frames, silent_run, seen, highest) = (0.0, 0, 0, BTreeSet::new(), None);
+        Ok(Self { decoder, frame_samples, quality, energy, loud_frames, silent_run, seen, highest })
+    }
+
+    pub fn hear(&mut self, sequence: u16, timestamp: u32, payload: &[u8]) {
+        let quality = &mut self.quality;
+        quality.packets += 1;
+        let index =
+            self.highest.map_or(i64::from(sequence), |(last, _)| last + i64::from(sequence.wrapping_sub(last as u16) as i16));
+        match self.highest {
             Some((last, _)) if index <= last => quality.out_of_order += 1,
             Some((last, time)) => {
-                let step = ((index - last) as u32).wrapping_mul(FRAME_SAMPLES);
-                quality.time_jumps += usize::from(packet.timestamp != time.wrapping_add(step));
-                highest = Some((index, packet.timestamp));
+                let step = ((index - last) as u32).wrapping_mul(self.frame_samples as u32);
+                quality.time_jumps += usize::from(timestamp != time.wrapping_add(step));
+                self.highest = Some((index, timestamp));
             }
-            None => highest = Some((index, packet.timestamp)),
+            None => self.highest = Some((index, timestamp)),
         }
-        seen.insert(index);
+        self.seen.insert(index);
         let mut pcm = [0i16; LONGEST_PACKET_SAMPLES];
-        let decoded = decoder.decode(Some(&packet.payload[..]), &mut pcm[..], false);
-        let level = match decoded {
-            Ok(SAMPLES) => level_dbfs(&pcm[..SAMPLES]),
+        let level = match self.decoder.decode(Some(payload), &mut pcm[..], false) {
+            Ok(samples) if samples == self.frame_samples => level_dbfs(&pcm[..samples]),
             Ok(_) | Err(_) => {
                 quality.undecodable += 1;
                 f32::NEG_INFINITY
             }
         };
         if level > SILENCE_DBFS {
-            energy += f64::from(10f32.powf(level / 10.0));
-            loud_frames += 1;
-            silent_run = 0;
+            self.energy += f64::from(10f32.powf(level / 10.0));
+            self.loud_frames += 1;
+            self.silent_run = 0;
         } else {
-            silent_run += 1;
-            quality.longest_silence_ms = quality.longest_silence_ms.max(silent_run * 20);
+            self.silent_run += 1;
+            quality.longest_silence_ms = quality.longest_silence_ms.max(self.silent_run * self.frame_samples / 48);
         }
     }
-    if let (Some(first), Some(last)) = (seen.first(), seen.last()) {
-        quality.lost = (last - first) as usize + 1 - seen.len();
+
+    /// Of everything heard so far.
+    pub fn quality(&self) -> Quality {
+        let mut quality = self.quality;
+        if let (Some(first), Some(last)) = (self.seen.first(), self.seen.last()) {
+            quality.lost = (last - first) as usize + 1 - self.seen.len();
+        }
+        if self.loud_frames > 0 {
+            quality.level_dbfs = 10.0 * (self.energy / f64::from(self.loud_frames)).log10() as f32;
+        }
+        quality
     }
-    if loud_frames > 0 {
-        quality.level_dbfs = 10.0 * (energy / f64::from(loud_frames)).log10() as f32;
-    }
-    Ok(quality)
 }
 
 fn level_dbfs(pcm: &[i16]) -> f32 {

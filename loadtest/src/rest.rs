@@ -254,6 +254,10 @@ impl Rest {
         self.post("/guilds", json!({ "name": name })).await
     }
 
+    pub async fn delete_guild(&self, guild: GuildId) -> Result<()> {
+        self.tell(Method::DELETE, &format!("/guilds/{guild}"), None).await
+    }
+
     pub async fn guild(&self, guild: GuildId) -> Result<Guild> {
         self.get(&format!("/guilds/{guild}")).await
     }

@@ -32,6 +32,7 @@ struct Owned {
     child: Child,
     binary: PathBuf,
     cores: Vec<usize>,
+    media_workers: u32,
     /// The data folder, if it goes with us.
     _temporary: Option<TempDir>,
 }
@@ -48,8 +49,12 @@ impl Server {
         Self { url: url.to_owned(), pid, data: None, owned: None }
     }
 
-    /// Starts a private server on the server's cores, on free ports of loopback.
+    /// Starts a private server on the server's cores, on free ports of loopback, with one media worker.
     pub fn start(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores) -> Result<Self> {
+        Self::start_with(binary, data, cores, 1)
+    }
+
+    pub fn start_with(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores, media_workers: u32) -> Result<Self> {
         let binary = match binary {
             Some(binary) => binary,
             None => std::env::current_exe()?.with_file_name("guildhall"),
@@ -61,14 +66,14 @@ impl Server {
                 (temporary.path().to_path_buf(), Some(temporary))
             }
         };
-        let (child, url) = launch(&binary, &folder, "127.0.0.1:0", &cores.server)?;
+        let (child, url) = launch(&binary, &folder, "127.0.0.1:0", &cores.server, media_workers)?;
         progress(&format!("{} serves {url} on core {:?}, we generate on {:?}", binary.display(), cores.server, cores.generator));
         let pid = child.id();
         Ok(Self {
             url,
             pid,
             data: Some(folder),
-            owned: Some(Owned { child, binary, cores: cores.server.clone(), _temporary: temporary }),
+            owned: Some(Owned { child, binary, cores: cores.server.clone(), media_workers, _temporary: temporary }),
         })
     }
 
@@ -85,7 +90,7 @@ impl Server {
         owned.child = interrupt(owned.child).await?;
         work(data.clone()).await?;
         let listen = self.url.rsplit('/').next().context("a URL ends in its address")?;
-        let (child, url) = launch(&owned.binary, &data, listen, &owned.cores)?;
+        let (child, url) = launch(&owned.binary, &data, listen, &owned.cores, owned.media_workers)?;
         let pid = child.id();
         Ok(Self { url, pid, data: Some(data), owned: Some(Owned { child, ..owned }) })
     }
@@ -97,17 +102,12 @@ impl Server {
     }
 
     pub fn cpu(&self) -> Result<CpuTime> {
-        let threads = thread_times(self.pid)?;
-        let media_ns = threads.values().filter(|(name, _)| name.starts_with(MEDIA_THREADS)).map(|(_, ns)| ns).sum();
-        Ok(CpuTime { media_ns, process_ns: threads.values().map(|(_, ns)| ns).sum() })
+        cpu_of(self.pid)
     }
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+        memory_of(self.pid)
     }
 
     /// Ctrl-C's way out for a server that we started; a running one is left alone.
@@ -120,10 +120,11 @@ impl Server {
 }
 
 /// Starts a server and waits for its ready line.
-fn launch(binary: &Path, data: &Path, listen: &str, cores: &[usize]) -> Result<(Child, String)> {
+fn launch(binary: &Path, data: &Path, listen: &str, cores: &[usize], media_workers: u32) -> Result<(Child, String)> {
     let mut command = Command::new(binary);
     command.arg("serve").arg("--data").arg(data).args(["--listen", listen, "--media-listen", "127.0.0.1"]);
-    command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--media-workers", "1", "--registration", "open"]);
+    command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--registration", "open"]);
+    command.args(["--media-workers", &media_workers.to_string()]);
     command.env("GUILDHALL_RATE_LIMITS", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let pinned = cores.to_vec();
     // The child inherits the affinity of the thread that starts it.
@@ -186,6 +187,21 @@ impl Drop for Server {
             let _ = owned.child.wait();
         }
     }
+}
+
+/// CPU of a server's process.
+pub fn cpu_of(pid: u32) -> Result<CpuTime> {
+    let threads = thread_times(pid)?;
+    let media_ns = threads.values().filter(|(name, _)| name.starts_with(MEDIA_THREADS)).map(|(_, ns)| ns).sum();
+    Ok(CpuTime { media_ns, process_ns: threads.values().map(|(_, ns)| ns).sum() })
+}
+
+/// Resident memory of a process in bytes.
+pub fn memory_of(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
 }
 
 /// Name and CPU nanoseconds of every thread of a process.

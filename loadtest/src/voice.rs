@@ -137,7 +137,7 @@ impl Peer {
                 (Media::Native(native::Link::start(discovered, ready.ssrc, suite, secret, ear)), ready.ssrc, description)
             }
             Transport::WebRtc => {
-                let offer = webrtc::offer(signaling.local_ip, options.receive_slots).await?;
+                let offer = webrtc::offer(signaling.local_ip, options.receive_slots)?;
                 let codec = json!({ "name": "opus", "type": "audio", "priority": 1000, "payload_type": offer.payload_type });
                 let select = json!({ "protocol": "webrtc", "data": offer.sdp, "sdp": offer.sdp, "codecs": [codec] });
                 signaling.send(1, select).await?;
@@ -231,7 +231,7 @@ impl Peer {
     }
 }
 
-fn read_description(description: &Value, suite: Suite) -> Result<[u8; 32]> {
+pub(crate) fn read_description(description: &Value, suite: Suite) -> Result<[u8; 32]> {
     let wrong = |what: &str| VoiceError::Description(format!("{what} in {description}"));
     if description["mode"] != suite.mode() {
         return Err(wrong("another mode"));

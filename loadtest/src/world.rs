@@ -12,7 +12,7 @@ use guildhall_protocol::{ChannelId, GuildId};
 /// Registrations and connections in flight at once: password hashing keeps a core busy per registration.
 const AT_ONCE: usize = 8;
 /// GUILDS, and GUILD_VOICE_STATES for one's own voice session.
-const VOICE_INTENTS: u64 = 1 << 0 | 1 << 7;
+pub const VOICE_INTENTS: u64 = 1 << 0 | 1 << 7;
 /// GUILDS and GUILD_MESSAGES.
 pub const MESSAGE_INTENTS: u64 = 1 << 0 | 1 << 9;
 /// What needs no switch.
@@ -33,10 +33,21 @@ pub struct World {
 impl World {
     /// `trust` for a server behind TLS.
     pub async fn make(server: &Server, trust: Option<&Trust>) -> Result<Self> {
+        Self::at(&server.url, trust.cloned().unwrap_or_default(), None).await
+    }
+
+    /// On any server: with a token, as that user; without one, as a user who registers.
+    pub async fn at(url: &str, trust: Trust, token: Option<&str>) -> Result<Self> {
         let run = format!("{:08x}", rand::random::<u32>());
-        let trust = trust.cloned().unwrap_or_default();
-        let rest = Rest::with_trust(&server.url, &trust)?;
-        let owner = rest.register(&format!("bench{run}owner"), &password(&run)).await.context("registering the owner")?;
+        let rest = Rest::with_trust(url, &trust)?;
+        let owner = match token {
+            Some(token) => {
+                let rest = rest.as_user(token);
+                let user = rest.me().await.context("the token is not a user's")?;
+                Account { rest, token: token.to_owned(), user }
+            }
+            None => rest.register(&format!("bench{run}owner"), &password(&run)).await.context("registering the owner")?,
+        };
         let guild = owner.rest.create_guild(&format!("Benchmark {run}")).await?.id;
         let channel = owner.rest.create_channel(guild, "lobby", ChannelType::Text).await?.id;
         let invite = owner.rest.invite(channel).await?;
@@ -81,10 +92,13 @@ impl World {
     }
 
     pub async fn session(&self, account: &Account, intents: u64, keeps_events: bool) -> Result<Gateway> {
+        let keeps = if keeps_events { gateway::Keeps::All } else { gateway::Keeps::Nothing };
+        Ok(Gateway::connect(&self.connect(account, intents, keeps)).await?)
+    }
+
+    pub fn connect(&self, account: &Account, intents: u64, keeps: gateway::Keeps) -> gateway::Connect {
         let trust = self.trust.clone();
-        let connect =
-            gateway::Connect { intents, keeps_events, trust, ..gateway::Connect::new(&self.gateway_url, &account.token) };
-        Ok(Gateway::connect(&connect).await?)
+        gateway::Connect { intents, keeps, trust, ..gateway::Connect::new(&self.gateway_url, &account.token) }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::voice::{STAMP, Tally, rtp};
 use anyhow::{Context, Result};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, addr::SocketAddrArg, sendmmsg};
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ const SLOT: usize = 512;
 const LARGEST_BATCH: usize = 1024;
 /// How long the thread sleeps in `recv` before it looks whether it should end.
 const LOOK_UP: Duration = Duration::from_millis(200);
-const SPEAKER_KEY: [u8; 32] = [1; 32];
+/// What speakers seal with.
+pub const SPEAKER_KEY: [u8; 32] = [1; 32];
 
 /// The floor thread and its receivers.
 pub struct Floor {
@@ -55,11 +57,72 @@ impl Speaker {
     }
 }
 
+/// One speaker and who hears it.
+pub struct Group {
+    speaker: SocketAddr,
+    listeners: Vec<Listener>,
+}
+
 /// One listener as the floor knows it.
-struct Listener {
+pub struct Listener {
     address: SocketAddrAny,
     key: LessSafeKey,
     counter: u32,
+}
+
+impl Listener {
+    pub fn new(address: SocketAddr, secret: &[u8; 32]) -> Result<Self> {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, secret).context("an AES key")?);
+        Ok(Self { address: address.as_any(), key, counter: 0 })
+    }
+}
+
+impl Group {
+    pub fn new(speaker: SocketAddr, listeners: Vec<Listener>) -> Self {
+        Self { speaker, listeners }
+    }
+}
+
+/// A floor for callers that bring sockets of their own.
+pub struct Ground {
+    active: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Ground {
+    /// `socket` is where speakers send to.
+    pub fn start(socket: UdpSocket, groups: Vec<Group>, cores: &[usize]) -> Result<Self> {
+        let widest = groups.iter().map(|group| group.listeners.len()).max().unwrap_or(0);
+        anyhow::ensure!(widest <= LARGEST_BATCH, "one sendmmsg takes {LARGEST_BATCH} messages");
+        socket.set_read_timeout(Some(LOOK_UP))?;
+        let active = Arc::new(AtomicUsize::new(widest));
+        let thread = spawn(socket, groups, cores, &active)?;
+        Ok(Self { active, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.active.store(STOP, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It looks up within LOOK_UP; how it ended no longer matters.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(
+    socket: UdpSocket,
+    mut groups: Vec<Group>,
+    cores: &[usize],
+    active: &Arc<AtomicUsize>,
+) -> Result<std::thread::JoinHandle<std::io::Result<()>>> {
+    let (pinned, theirs) = (cores.to_vec(), active.clone());
+    Ok(std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+        // An unpinned floor only makes the numbers noisier.
+        let _ = cores::pin(&pinned);
+        forward(&socket, &mut groups, &theirs)
+    })?)
 }
 
 impl Floor {
@@ -75,17 +138,11 @@ impl Floor {
             let secret: [u8; 32] = std::array::from_fn(|byte| (at * 31 + byte) as u8);
             let receiver = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             let address: SocketAddr = receiver.local_addr()?;
-            let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &secret).context("an AES key")?);
-            listeners.push(Listener { address: address.as_any(), key, counter: 0 });
+            listeners.push(Listener::new(address, &secret)?);
             receivers.push(tokio::spawn(receive(receiver, Cipher::new(Suite::Aes256Gcm, secret), tally.clone())));
         }
         let active = Arc::new(AtomicUsize::new(0));
-        let (pinned, theirs) = (cores.to_vec(), active.clone());
-        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
-            // An unpinned floor only makes the numbers noisier.
-            let _ = cores::pin(&pinned);
-            forward(&socket, &mut listeners, &theirs)
-        })?;
+        let thread = spawn(socket, vec![Group::new(speaker.local_addr()?, listeners)], cores, &active)?;
         let speaker = Speaker { socket: speaker, cipher: Cipher::new(Suite::Aes256Gcm, SPEAKER_KEY), sequence: 0, nonce: 0 };
         Ok(Self { speaker, active, receivers, thread: Some(thread) })
     }
@@ -117,22 +174,26 @@ impl Drop for Floor {
 }
 
 /// The floor thread.
-fn forward(socket: &UdpSocket, listeners: &mut [Listener], active: &AtomicUsize) -> std::io::Result<()> {
+fn forward(socket: &UdpSocket, groups: &mut [Group], active: &AtomicUsize) -> std::io::Result<()> {
     let speaker = Cipher::new(Suite::Aes256Gcm, SPEAKER_KEY);
     let mut datagram = [0; DATAGRAM];
-    let mut slots = vec![0u8; SLOT * listeners.len()];
+    let widest = groups.iter().map(|group| group.listeners.len()).max().unwrap_or(0);
+    let mut slots = vec![0u8; SLOT * widest];
+    let places: HashMap<SocketAddr, usize> = groups.iter().enumerate().map(|(at, group)| (group.speaker, at)).collect();
     let mut sequence = 0u16;
     loop {
-        let received = socket.recv(&mut datagram);
+        let received = socket.recv_from(&mut datagram);
         let active = active.load(Ordering::Relaxed);
         if active == STOP {
             return Ok(());
         }
-        let len = match received {
-            Ok(len) => len,
+        let (len, source) = match received {
+            Ok(received) => received,
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => continue,
             Err(error) => return Err(error),
         };
+        let Some(listeners) = places.get(&source).map(|at| &mut groups[*at].listeners) else { continue };
+        let active = active.min(listeners.len());
         let Ok(opened) = speaker.open_rtp(&datagram[..len]) else { continue };
         let sealed_len = HEADER + opened.payload.len() + TAG + NONCE;
         if sealed_len > SLOT || active == 0 {

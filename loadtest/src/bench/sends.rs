@@ -121,7 +121,7 @@ async fn open_loop(rate: u32, authors: &[Rest], channels: &[ChannelId], duration
 }
 
 /// Returns the message's id, or nothing when the server is too busy to take it.
-async fn send(author: &Rest, channel: ChannelId) -> Result<Option<String>> {
+pub async fn send(author: &Rest, channel: ChannelId) -> Result<Option<String>> {
     let body = json!({ "content": "A sentence of about the length that people write to each other in a chat." });
     let reply = author.call(Method::POST, &format!("/channels/{channel}/messages"), Some(&body)).await?;
     ensure!(reply.status != 429, "the server limits its rates: start it with GUILDHALL_RATE_LIMITS=off");

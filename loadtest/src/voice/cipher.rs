@@ -93,6 +93,45 @@ impl Cipher {
         packet
     }
 
+    /// The same without allocating: `packet` becomes the sealed packet. No extension.
+    pub fn seal_into(&self, nonce: u32, header: &rtp::Header, payload: &[u8], packet: &mut Vec<u8>) {
+        packet.clear();
+        header.write_into(packet);
+        let clear = packet.len();
+        packet.extend_from_slice(payload);
+        let counter = nonce.to_be_bytes();
+        let (aad, body) = packet.split_at_mut(clear);
+        let tag = match self.suite {
+            Suite::Aes256Gcm => self.gcm.seal_in_place_separate_tag(gcm_nonce(counter), Aad::from(&*aad), body),
+            Suite::XChaCha20Poly1305 => {
+                let (key, nonce) = xchacha(&self.secret, &long_nonce(counter));
+                key.seal_in_place_separate_tag(nonce, Aad::from(&*aad), body)
+            }
+        };
+        packet.extend_from_slice(tag.expect("a datagram is far below the cipher's limit").as_ref());
+        packet.extend_from_slice(&counter);
+    }
+
+    /// Opens without allocating: the payload is a part of `packet` afterwards.
+    pub fn open_in_place<'a>(&self, packet: &'a mut [u8]) -> Result<(rtp::Header, &'a [u8]), OpenError> {
+        let header = rtp::Header::read(packet).ok_or(OpenError::Form)?;
+        if packet.len() < header.clear_len + OVERHEAD {
+            return Err(OpenError::Form);
+        }
+        let (clear, rest) = packet.split_at_mut(header.clear_len);
+        let (sealed, counter) = rest.split_at_mut(rest.len() - NONCE);
+        let counter = [counter[0], counter[1], counter[2], counter[3]];
+        let opened = match self.suite {
+            Suite::Aes256Gcm => self.gcm.open_in_place(gcm_nonce(counter), Aad::from(&*clear), sealed),
+            Suite::XChaCha20Poly1305 => {
+                let (key, nonce) = xchacha(&self.secret, &long_nonce(counter));
+                key.open_in_place(nonce, Aad::from(&*clear), sealed)
+            }
+        };
+        let plain = opened.map_err(|_| OpenError::Tag)?;
+        plain.get(header.extension_len()..).map(|payload| (header, payload)).ok_or(OpenError::Form)
+    }
+
     pub fn open_rtp(&self, packet: &[u8]) -> Result<Opened, OpenError> {
         let header = rtp::Header::read(packet).ok_or(OpenError::Form)?;
         let (nonce, mut plain) = self.open(packet, header.clear_len)?;
@@ -201,6 +240,25 @@ mod tests {
 
     fn key() -> [u8; 32] {
         std::array::from_fn(|at| at as u8)
+    }
+
+    #[test]
+    fn the_ways_without_allocation_are_the_same_cipher() {
+        for suite in Suite::ALL {
+            let cipher = Cipher::new(suite, key());
+            let header = rtp::Header::opus(7, 960, 9);
+            let mut packet = vec![1, 2, 3];
+            cipher.seal_into(5, &header, b"some opus", &mut packet);
+            assert_eq!(packet, cipher.seal_rtp(5, &header, &[], b"some opus"));
+            let mut damaged = packet.clone();
+            damaged[14] ^= 1;
+            assert_eq!(cipher.open_in_place(&mut damaged), Err(OpenError::Tag));
+            assert_eq!(cipher.open_in_place(&mut packet), Ok((header, &b"some opus"[..])));
+            assert_eq!(cipher.open_in_place(&mut packet[..20]), Err(OpenError::Form));
+            let extended = rtp::Header { extension_words: Some(1), clear_len: 16, ..header };
+            let mut packet = cipher.seal_rtp(6, &extended, &[1, 2, 3, 4], b"opus");
+            assert_eq!(cipher.open_in_place(&mut packet), Ok((extended, &b"opus"[..])));
+        }
     }
 
     #[test]

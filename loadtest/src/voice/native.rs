@@ -15,10 +15,10 @@ const DISCOVERY: usize = 74;
 const DISCOVERY_REQUEST: u16 = 1;
 const DISCOVERY_RESPONSE: u16 = 2;
 const ADDRESS_TEXT: std::ops::Range<usize> = 8..72;
-const DISCOVERY_TRIES: u32 = 5;
-const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(1000);
+pub(crate) const DISCOVERY_TRIES: u32 = 5;
+pub(crate) const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(1000);
 /// As discord.js: an eight-byte counter every five seconds.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Larger than any datagram of this protocol.
 const DATAGRAM: usize = 2048;
 /// 20 ms at Opus' 48 kHz.
@@ -36,10 +36,7 @@ pub async fn discover(server: SocketAddr, ssrc: u32) -> Result<Discovered, Voice
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    let mut request = [0; DISCOVERY];
-    request[..2].copy_from_slice(&DISCOVERY_REQUEST.to_be_bytes());
-    request[2..4].copy_from_slice(&(DISCOVERY as u16 - 4).to_be_bytes());
-    request[4..8].copy_from_slice(&ssrc.to_be_bytes());
+    let request = discovery_request(ssrc);
     let mut buffer = [0; DATAGRAM];
     for _ in 0..DISCOVERY_TRIES {
         socket.send(&request).await?;
@@ -51,7 +48,16 @@ pub async fn discover(server: SocketAddr, ssrc: u32) -> Result<Discovered, Voice
     Err(VoiceError::Discovery("no answer"))
 }
 
-fn read_discovery(answer: &[u8], ssrc: u32) -> Option<SocketAddr> {
+/// IP discovery: what address do you see this from?
+pub(crate) fn discovery_request(ssrc: u32) -> [u8; DISCOVERY] {
+    let mut request = [0; DISCOVERY];
+    request[..2].copy_from_slice(&DISCOVERY_REQUEST.to_be_bytes());
+    request[2..4].copy_from_slice(&(DISCOVERY as u16 - 4).to_be_bytes());
+    request[4..8].copy_from_slice(&ssrc.to_be_bytes());
+    request
+}
+
+pub(crate) fn read_discovery(answer: &[u8], ssrc: u32) -> Option<SocketAddr> {
     let word = |at: usize| answer.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
     let is_answer = answer.len() == DISCOVERY
         && word(0) == Some(DISCOVERY_RESPONSE)

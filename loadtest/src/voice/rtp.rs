@@ -53,6 +53,12 @@ impl Header {
     /// The clear part; with an extension, its preamble (the body belongs to the encrypted part).
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FIXED + 4);
+        self.write_into(&mut out);
+        out
+    }
+
+    /// Appended to `out`.
+    pub fn write_into(&self, out: &mut Vec<u8>) {
         out.push(VERSION << 6 | if self.extension_words.is_some() { 0x10 } else { 0 });
         out.push(self.payload_type | if self.is_marked { 0x80 } else { 0 });
         out.extend_from_slice(&self.sequence.to_be_bytes());
@@ -62,7 +68,6 @@ impl Header {
             out.extend_from_slice(&ONE_BYTE_EXTENSIONS.to_be_bytes());
             out.extend_from_slice(&words.to_be_bytes());
         }
-        out
     }
 
     /// Bytes of the extension body at the start of what was encrypted.

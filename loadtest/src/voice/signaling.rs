@@ -221,6 +221,13 @@ impl Signaling {
         }
     }
 
+    /// Throws away every frame that comes, until the end of the socket. The roster goes on learning.
+    pub async fn discard(&mut self) -> End {
+        self.backlog.clear();
+        while self.signals.recv().await.is_some() {}
+        self.end().await
+    }
+
     /// Waits for the end of the socket and says why it came.
     pub async fn end(&mut self) -> End {
         match self.end.wait_for(Option::is_some).await {

@@ -26,25 +26,43 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const OUTGOING: usize = 50;
 const DATAGRAM: usize = 2048;
 /// What we claim our voice's loudness to be (RFC 6464, −dBov): plain speech.
-const AUDIO_LEVEL_DBOV: i8 = -20;
+pub(crate) const AUDIO_LEVEL_DBOV: i8 = -20;
 
 /// An offer that waits for its answer.
 pub struct Offer {
-    rtc: Box<Rtc>,
+    negotiated: Negotiated,
     pending: SdpPendingOffer,
-    socket: UdpSocket,
-    address: SocketAddr,
-    mid: Mid,
+    socket: std::net::UdpSocket,
     pub sdp: String,
     /// What we send under.
     pub ssrc: u32,
     pub payload_type: u8,
-    payload: Pt,
+}
+
+/// A negotiated session, for whoever drives it: ICE and DTLS are still to come.
+pub struct Negotiated {
+    pub rtc: Box<Rtc>,
+    /// Of the socket, as the offer's candidate says it.
+    pub address: SocketAddr,
+    pub mid: Mid,
+    pub payload: Pt,
+}
+
+impl Offer {
+    /// Applies the answer. The socket is the one whose address was offered; it does not block.
+    pub fn accept(self, answer: &str) -> Result<(Negotiated, std::net::UdpSocket), VoiceError> {
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+        let mut negotiated = self.negotiated;
+        let accepted = negotiated.rtc.sdp_api().accept_answer(self.pending, answer);
+        accepted.map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+        Ok((negotiated, self.socket))
+    }
 }
 
 /// `receive_slots` audio sections in all can be heard at once, the sending one among them.
-pub async fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError> {
-    let socket = UdpSocket::bind((local_ip, 0)).await?;
+pub fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError> {
+    let socket = std::net::UdpSocket::bind((local_ip, 0))?;
+    socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     let config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
     let mut rtc = Box::new(config.build(Instant::now()));
@@ -59,7 +77,7 @@ pub async fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, Voic
     let payload = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).map(|params| params.pt());
     let payload = payload.ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
     let ssrc = ssrc_of_first_section(&sdp).ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
-    Ok(Offer { rtc, pending, socket, address, mid, sdp, ssrc, payload_type: *payload, payload })
+    Ok(Offer { negotiated: Negotiated { rtc, address, mid, payload }, pending, socket, sdp, ssrc, payload_type: *payload })
 }
 
 fn ssrc_of_first_section(sdp: &str) -> Option<u32> {
@@ -83,18 +101,17 @@ enum State {
 
 impl Link {
     /// Applies the answer and waits for ICE and DTLS.
-    pub(super) async fn connect(mut offer: Offer, answer: &str, ear: Ear) -> Result<Self, VoiceError> {
-        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
-        offer.rtc.sdp_api().accept_answer(offer.pending, answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+    pub(super) async fn connect(offer: Offer, answer: &str, ear: Ear) -> Result<Self, VoiceError> {
+        let (negotiated, socket) = offer.accept(answer)?;
         let (outgoing, packets) = mpsc::channel(OUTGOING);
         let (state_tx, mut state) = watch::channel(State::Connecting);
         let counters = ear.counters.clone();
         let driver = Driver {
-            rtc: offer.rtc,
-            socket: offer.socket,
-            address: offer.address,
-            mid: offer.mid,
-            payload: offer.payload,
+            rtc: negotiated.rtc,
+            socket: UdpSocket::from_std(socket)?,
+            address: negotiated.address,
+            mid: negotiated.mid,
+            payload: negotiated.payload,
             packets,
             ear,
             sequence: u64::from(rand::random::<u16>() / 2),
@@ -285,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn audio_comes_back_bit_for_bit_in_a_receive_only_slot() {
-        let ours = offer(Ipv4Addr::LOCALHOST.into(), 3).await.expect("an offer");
+        let ours = offer(Ipv4Addr::LOCALHOST.into(), 3).expect("an offer");
         assert_eq!(ours.sdp.matches("m=audio").count(), 3);
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket on loopback");
         let config = Rtc::builder().set_rtp_mode(true).set_ice_lite(true).clear_codecs().enable_opus(true, false);
