@@ -148,7 +148,7 @@ impl<'a> Stage<'a> {
         let library = Library::record(scenario.seed, speech.bitrate_bps, speech.packet_ms).context("recording voices")?;
         let rules = Rules { frame: u64::from(speech.packet_ms) * 1_000_000, gap: (scenario.measure.gap_ms * 1e6) as u64 };
         let speakers = plan.people.len() + floor::speakers(&plan, cores.generator.len());
-        let shared = Shared::new(rand::random(), rules, library, speech.comfort_ms, speakers);
+        let shared = Shared::new(rand::random(), rules, library, speech, speakers);
         let callers = Arc::new(Callers::start(shared, &cores.generator)?);
         let probe = Probe::new(url, pid, &trust)?;
         let world = World::at(url, trust.clone(), target.token.as_deref()).await?;

@@ -3,6 +3,7 @@
 use super::library::Library;
 use crate::measure::book::Party;
 use crate::measure::stream::Rules;
+use crate::scenario::{Pattern, Speech};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
@@ -29,6 +30,8 @@ pub struct Shared {
     pub run: u32,
     pub rules: Rules,
     pub library: Library,
+    /// Nobody ever pauses: whoever waits for audio waits for the server, or for others who wait for it.
+    pub is_continuous: bool,
     /// Between packets of comfort noise in a pause, in nanoseconds; 0 sends none.
     pub comfort: u64,
     /// The talk clocks' zero.
@@ -55,16 +58,19 @@ struct Spoken {
     /// The next sequence number.
     next: AtomicU32,
     room: AtomicU32,
+    /// The first number said since it came to that room: what it said elsewhere is not missed there.
+    from: AtomicU32,
 }
 
 impl Shared {
-    pub fn new(run: u32, rules: Rules, library: Library, comfort_ms: u32, speakers: usize) -> Self {
-        let spoken = || Spoken { next: AtomicU32::new(0), room: AtomicU32::new(NOWHERE) };
+    pub fn new(run: u32, rules: Rules, library: Library, speech: &Speech, speakers: usize) -> Self {
+        let spoken = || Spoken { next: AtomicU32::new(0), room: AtomicU32::new(NOWHERE), from: AtomicU32::new(0) };
         Self {
             run,
             rules,
             library,
-            comfort: u64::from(comfort_ms) * 1_000_000,
+            is_continuous: speech.pattern == Pattern::Continuous,
+            comfort: u64::from(speech.comfort_ms) * 1_000_000,
             epoch: clock(),
             stage: AtomicU8::new(Stage::Silence as u8),
             begin: AtomicU64::new(u64::MAX),
@@ -116,7 +122,15 @@ impl Shared {
     }
 
     pub fn place(&self, speaker: u32, room: u32) {
-        self.speakers[speaker as usize].room.store(room, Relaxed);
+        let spoken = &self.speakers[speaker as usize];
+        if spoken.room.swap(room, Relaxed) != room {
+            spoken.from.store(spoken.next.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// The first number that a speaker said since it came to its room.
+    pub fn first_number(&self, speaker: u32) -> u32 {
+        self.speakers[speaker as usize].from.load(Relaxed)
     }
 
     pub fn room_of(&self, speaker: u32) -> u32 {

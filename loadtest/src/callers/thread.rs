@@ -1,11 +1,12 @@
 //! One media thread: sockets, timers and books of its legs. The only place of the harness that sends and receives media.
 
-use super::leg::{DECODED_PACKETS, DECODED_STREAMS, Held, Leg, LegEvent, Media, Web};
+use super::leg::{DECODED_PACKETS, DECODED_STREAMS, Held, Leg, LegEvent, Media, Mouth, Web};
 use super::mailbox::{self, Mailbox};
 use super::shared::{NOWHERE, Shared, clock};
 use super::wheel::Wheel;
 use super::{Account, Command};
-use crate::measure::stamp::{Kind, Stamp};
+use crate::measure::health::LATE;
+use crate::measure::stamp::{self, Kind, Stamp};
 use crate::measure::stream::Stream;
 use crate::opus::Judge;
 use crate::voice::cipher::Cipher;
@@ -283,30 +284,40 @@ impl Thread {
         });
     }
 
-    /// A talker's moment.
+    /// A talker's moment, and those that a late thread has missed: they are made up for at once, for a sleep after each would
+    /// never let it catch up.
     fn talk(&mut self, place: usize, leg: &mut Leg) {
         let Some(mut mouth) = leg.mouth.take() else { return };
-        let (frame, now) = (self.shared.rules.frame, clock());
-        let due = mouth.due;
-        mouth.due += frame;
+        loop {
+            self.utter(place, leg, &mut mouth);
+            mouth.timestamp = mouth.timestamp.wrapping_add(self.shared.library.samples);
+            mouth.due += self.shared.rules.frame;
+            if mouth.due > clock() {
+                break;
+            }
+        }
         self.wheel.insert(mouth.due, (place, leg.id, Timer::Talk));
-        let is_on = mouth.is_open && self.shared.is_on(leg.party);
-        let talks = is_on && mouth.clock.is_talking(due.saturating_sub(self.shared.epoch));
+        leg.mouth = Some(mouth);
+    }
+
+    /// What is due at this moment: speech, the silence that a pause begins with, comfort noise, or nothing.
+    fn utter(&mut self, place: usize, leg: &mut Leg, mouth: &mut Mouth) {
+        let (due, late) = (mouth.due, clock().saturating_sub(mouth.due));
         let shared = self.shared.clone();
+        let is_on = mouth.is_open && shared.is_on(leg.party);
+        let talks = is_on && mouth.clock.is_talking(due.saturating_sub(shared.epoch));
         if talks {
             if !mouth.is_talking {
                 (mouth.is_talking, mouth.spurt, mouth.position) = (true, mouth.spurt.wrapping_add(1), 0);
             }
             let opus = shared.library.packet(mouth.voice, mouth.place);
             mouth.place += 1;
-            let kind = mouth.kind();
             if shared.counts(due) {
-                self.account.health.note(now.saturating_sub(due));
+                self.account.health.note(late);
             }
-            let late = u64::from(now.saturating_sub(due) > crate::measure::health::LATE);
             shared.live.sends.fetch_add(1, Relaxed);
-            shared.live.late.fetch_add(late, Relaxed);
-            self.say(place, leg, opus, (kind, mouth.spurt, mouth.position), mouth.timestamp);
+            shared.live.late.fetch_add(u64::from(late > LATE), Relaxed);
+            self.say(place, leg, opus, (mouth.kind(), mouth.spurt, mouth.position), mouth.timestamp);
             mouth.position = mouth.position.saturating_add(1);
         } else if mouth.is_talking {
             let silences = if is_on { SILENCE_FRAMES } else { 0 };
@@ -321,8 +332,6 @@ impl Thread {
                 self.say(place, leg, &COMFORT, (Kind::Comfort, mouth.spurt, mouth.position), mouth.timestamp);
             }
         }
-        mouth.timestamp = mouth.timestamp.wrapping_add(shared.library.samples);
-        leg.mouth = Some(mouth);
     }
 
     /// A stamped packet, if the emulated network lets it through.
@@ -331,7 +340,7 @@ impl Thread {
         let now = clock();
         let at = match &mut leg.up {
             // What the network will swallow has no number, so nobody misses it; RTP goes on counting.
-            Some(path) => match path.send(now, opus.len() + crate::measure::stamp::LEN) {
+            Some(path) => match path.send(now, opus.len() + stamp::LEN) {
                 Ok(at) => Some(at),
                 Err(_) => {
                     self.skip(leg);
@@ -412,7 +421,8 @@ impl Thread {
             },
         };
         match at {
-            Some(at) if at > now => self.hold(place, leg, at, true, bytes),
+            // What is ready at once still waits behind what is held.
+            Some(at) if at > now || !leg.held.is_empty() => self.hold(place, leg, at, true, bytes),
             // A datagram that the system refuses is a lost datagram.
             Some(_) | None => drop(leg.socket.send(bytes)),
         }
@@ -444,11 +454,12 @@ impl Thread {
                 let (bytes, arrival) = mailbox.datagram(at);
                 match leg.down.as_mut().map(|path| path.send(arrival, bytes.len())) {
                     None => thread.accept(place, leg, bytes, arrival),
-                    Some(Ok(later)) if later <= clock() => thread.accept(place, leg, bytes, later),
+                    // What is ready at once still waits behind what is held.
+                    Some(Ok(later)) if later <= clock() && leg.held.is_empty() => thread.accept(place, leg, bytes, later),
                     Some(Ok(later)) => thread.hold(place, leg, later, false, bytes),
                     Some(Err(_)) => {
                         // It was audio for certain only inside; from outside, RTP of an ordinary length is.
-                        let is_audio = bytes.len() > crate::measure::stamp::LEN && bytes[0] >> 6 == 2 && !rtp::is_rtcp(bytes);
+                        let is_audio = bytes.len() > stamp::LEN && bytes[0] >> 6 == 2 && !rtp::is_rtcp(bytes);
                         if is_audio && thread.shared.counts(arrival) && leg.ready_at > 0 {
                             thread.account.book(leg.party).emulated += 1;
                         }
@@ -566,8 +577,9 @@ impl Thread {
         }
         if !std::mem::replace(&mut leg.has_heard, true) && leg.wished_at > 0 {
             let waited = arrival.saturating_sub(leg.wished_at);
-            // Only where the speaker had talked since before the wish was the wait the server's.
-            if u64::from(stamp.position) * shared.rules.frame >= waited {
+            // Only where the speaker had talked since before the wish was the wait the server's, or where nobody ever pauses.
+            let is_covered = u64::from(stamp.position) * shared.rules.frame >= waited;
+            if is_covered || (shared.is_continuous && shared.counts(leg.wished_at)) {
                 let times = if leg.is_return { &mut book.return_audio } else { &mut book.first_audio };
                 times.saturating_record(waited);
             }
@@ -575,7 +587,10 @@ impl Thread {
         // Unselected listeners lose nothing: who is not in a slot is not due.
         let missing = book.missing;
         match leg.streams.iter_mut().find(|stream| stream.speaker == stamp.speaker) {
-            Some(stream) => stream.hear(&stamp, arrival, leg.ready_at, &shared.rules, counts, book),
+            Some(stream) => {
+                stream.forgive(shared.first_number(stamp.speaker));
+                stream.hear(&stamp, arrival, leg.ready_at, &shared.rules, counts, book);
+            }
             None => {
                 leg.streams.push(Stream::begin(&stamp, arrival, leg.ready_at, &shared.rules, counts, book));
                 if leg.roster.as_ref().is_some_and(|roster| roster.user(wire.0).is_none()) {
@@ -652,12 +667,15 @@ impl Thread {
                 let missing = book.missing;
                 // A talker who left, or a listener who has just come, cannot be settled to the packet.
                 for stream in leg.streams.iter_mut().filter(|stream| shared.room_of(stream.speaker) == room) {
+                    stream.forgive(shared.first_number(stream.speaker));
                     stream.close(shared.next_number(stream.speaker), book);
                 }
                 if leg.ready_at > 0 && leg.ready_at + SETTLED < now {
                     for (speaker, from) in std::mem::take(&mut leg.expected) {
                         let is_unheard = leg.streams.iter().all(|stream| stream.speaker != speaker);
                         if is_unheard && shared.room_of(speaker) == room {
+                            let first = shared.first_number(speaker);
+                            let from = if first.wrapping_sub(from) as i32 > 0 { first } else { from };
                             book.missing += u64::from(shared.next_number(speaker).wrapping_sub(from));
                         }
                     }

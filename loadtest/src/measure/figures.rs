@@ -55,7 +55,11 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("first_audio.p99_ms", "ms", "the same"),
     ("first_audio.max_ms", "ms", "the same"),
     ("first_audio.count", "joins", "that could be judged so"),
-    ("return_audio.p50_ms", "ms", "from losing everything (client's own pause not counted) to the first packet"),
+    (
+        "return_audio.p50_ms",
+        "ms",
+        "from coming back after losing everything to the first packet, in talk without pauses that of others who come back included",
+    ),
     ("return_audio.p99_ms", "ms", "the same"),
     ("return_audio.max_ms", "ms", "the same"),
     ("voice.ended", "sockets", "voice connections that the server ended or that broke"),

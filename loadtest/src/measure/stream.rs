@@ -119,6 +119,14 @@ impl Stream {
         arrival + JITTER_BUFFER + u64::from(position.saturating_sub(anchor)) * rules.frame
     }
 
+    /// The speaker was elsewhere meanwhile: numbers before `from` are not missed here.
+    pub fn forgive(&mut self, from: u32) {
+        let last = from.wrapping_sub(1);
+        if last.wrapping_sub(self.highest) as i32 > 0 {
+            (self.highest, self.seen) = (last, !0);
+        }
+    }
+
     /// At a window's end, when everybody has fallen silent: `next` is the number that the speaker would have used next.
     pub fn close(&mut self, next: u32, book: &mut Book) {
         let tail = next.wrapping_sub(self.highest).wrapping_sub(1) as i32;
@@ -215,6 +223,19 @@ mod tests {
         stream.close(19, &mut book);
         stream.close(19, &mut book);
         assert_eq!(book.missing, 10, "counted once");
+    }
+
+    #[test]
+    fn what_a_speaker_said_elsewhere_is_not_missed() {
+        let (mut stream, mut book) = run(&[(7, 1, 0, 0)]);
+        stream.forgive(7);
+        stream.forgive(50);
+        stream.close(50, &mut book);
+        assert_eq!(book.missing, 0);
+        let (mut stream, mut book) = run(&[(7, 1, 0, 0)]);
+        stream.forgive(50);
+        stream.close(53, &mut book);
+        assert_eq!(book.missing, 3, "but what it said since is");
     }
 
     #[test]

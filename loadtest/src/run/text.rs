@@ -6,6 +6,7 @@ use crate::crowd::Hall;
 use crate::gateway::{self, Event, Filter, Gateway, Keeps};
 use crate::measure::book::{Times, times};
 use crate::measure::figures::Figures;
+use crate::measure::health::Health;
 use crate::progress;
 use crate::random::SplitMix;
 use crate::rest::{Account, Rest};
@@ -128,6 +129,8 @@ pub struct Outcome {
     resumed: u64,
     lost: u64,
     ledger: Ledger,
+    /// Whether messages left at their moments.
+    pub health: Health,
 }
 
 impl Text {
@@ -173,7 +176,7 @@ impl Text {
         let readers = std::mem::take(&mut self.readers);
         let (sent, pages, (resumed, readers), ()) =
             tokio::join!(self.send(length), self.page(end), resume(readers, self.settings.resumes_per_s, end), self.type_(end));
-        let (sent, refused, ack, seconds) = sent;
+        let (sent, refused, ack, seconds, health) = sent;
         let count = readers.len();
         let deadline = Instant::now() + PATIENCE;
         while lock(&self.ledger).lost(count) > 0 && Instant::now() < deadline {
@@ -181,19 +184,20 @@ impl Text {
         }
         let ledger = std::mem::take(&mut *lock(&self.ledger));
         let lost = ledger.lost(count);
-        Ok(Outcome { sent, acknowledged: ack.len(), refused, seconds, ack, pages, resumed, lost, ledger })
+        Ok(Outcome { sent, acknowledged: ack.len(), refused, seconds, ack, pages, resumed, lost, ledger, health })
     }
 
-    /// Sent, refused, acknowledgements from the intended moment, seconds.
-    async fn send(&self, length: Duration) -> (u64, u64, Times, f64) {
+    /// Sent, refused, acknowledgements from the intended moment, seconds, and how late the sends were.
+    async fn send(&self, length: Duration) -> (u64, u64, Times, f64, Health) {
         let rate = self.settings.messages_per_s;
         let (start, total) = (Instant::now(), (rate * length.as_secs_f64()) as u64);
         let in_flight = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
-        let (mut tasks, mut refused) = (JoinSet::new(), 0);
+        let (mut tasks, mut refused, mut health) = (JoinSet::new(), 0, Health::default());
         let readers = self.settings.readers;
         for at in 0..total {
             let due = start + Duration::from_secs_f64(at as f64 / rate);
             sleep_until(due).await;
+            health.note(due.elapsed().as_nanos() as u64);
             let Ok(permit) = in_flight.clone().try_acquire_owned() else {
                 refused += 1;
                 continue;
@@ -217,7 +221,7 @@ impl Text {
                 Ok(None) | Err(_) => refused += 1,
             }
         }
-        (total, refused, ack, start.elapsed().as_secs_f64())
+        (total, refused, ack, start.elapsed().as_secs_f64(), health)
     }
 
     async fn page(&self, end: Instant) -> Times {

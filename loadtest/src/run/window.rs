@@ -71,8 +71,10 @@ pub async fn measure(
         };
         match text.take() {
             Some(text) => {
-                let (_, _, figures) = tokio::join!(sampling, talking, text.run(length));
-                figures?.enter(&mut report.figures);
+                let (_, _, outcome) = tokio::join!(sampling, talking, text.run(length));
+                let outcome = outcome?;
+                sum.health.add(&outcome.health);
+                outcome.enter(&mut report.figures);
             }
             None => drop(tokio::join!(sampling, talking)),
         }
@@ -168,6 +170,11 @@ fn longest(times: &Times) -> f64 {
 }
 
 fn enter(figures: &mut Figures, stage: &Stage<'_>, sum: &Account, joins: &Joins, joins_per_second: f64) {
+    figures.set("generator.late", sum.health.late_part());
+    figures.set("generator.late_p99_ms", ms(&sum.health.lateness, 0.99));
+    figures.set("generator.late_max_ms", ms(&sum.health.lateness, 1.0));
+    figures.set("generator.core_share", sum.health.core_share);
+    figures.set("generator.socket_drops", sum.health.socket_drops as f64);
     let book: &Book = &sum.server;
     if stage.hall.plan.people.is_empty() {
         return;
@@ -222,11 +229,6 @@ fn enter(figures: &mut Figures, stage: &Stage<'_>, sum: &Account, joins: &Joins,
     figures.set("return_audio.p99_ms", ms(&book.return_audio, 0.99));
     figures.set("return_audio.max_ms", ms(&book.return_audio, 1.0));
     figures.set("voice.ended", joins.ended as f64);
-    figures.set("generator.late", sum.health.late_part());
-    figures.set("generator.late_p99_ms", ms(&sum.health.lateness, 0.99));
-    figures.set("generator.late_max_ms", ms(&sum.health.lateness, 1.0));
-    figures.set("generator.core_share", sum.health.core_share);
-    figures.set("generator.socket_drops", sum.health.socket_drops as f64);
 }
 
 /// The round in the middle by CPU per packet, and the middle of the ratios.

@@ -1,0 +1,33 @@
+//! The load harness, as its README commands start it: a whole run against a server of its own.
+
+use guildhall_tests::server;
+use serde_json::Value;
+use std::process::Command;
+
+/// Nothing of time is asserted: a busy machine makes the harness judge nobody (exit code 3), and that is right.
+#[test]
+fn a_scenario_runs_from_one_command_and_nothing_is_heard_where_it_may_not_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (json, html) = (folder.path().join("run.json"), folder.path().join("run.html"));
+    let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
+        .args(["run", "smoke", "--set", "time.measure=2", "--server"])
+        .arg(server::binary())
+        .arg("--json")
+        .arg(&json)
+        .arg("--html")
+        .arg(&html)
+        .output()
+        .expect("the harness starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}: {told}", output.status);
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("the JSON is written")).expect("it is JSON");
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
+    for name in ["audio.misrouted", "audio.forbidden", "audio.echoed", "audio.damaged", "audio.unopened", "join.failed"] {
+        assert_eq!(figure(name), 0.0, "{name}: {told}");
+    }
+    assert!(figure("audio.received") > 0.0 && figure("decoded.streams") > 0.0, "audio arrived: {told}");
+    assert_eq!(figure("decoded.undecodable"), 0.0, "{told}");
+    assert!(figure("text.acknowledged") > 0.0 && figure("text.lost") == 0.0, "text arrived: {told}");
+    assert!(std::fs::read_to_string(&html).expect("the page is written").contains("<svg"), "the page has plots");
+}
