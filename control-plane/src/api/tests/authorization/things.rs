@@ -49,7 +49,6 @@ impl Trial<'_> {
         let mut things = Things::default();
         let mut wanted = names(&row.path, '{', '}');
         wanted.extend(row.body.iter().flat_map(|body| names(body, '<', '>')));
-        // Bodies speak of the channel that things are in.
         for name in wanted {
             if !things.0.contains_key(&name) {
                 let value = self.thing(&name, row, caller, &mut things).await;
