@@ -349,10 +349,15 @@ impl Core {
         room.tell(&mut self.lost, |seat| (seat.wants(intents) && viewers.include(seat.user_id)).then(|| &*dispatch));
     }
 
-    /// To everyone who may read the place's messages.
+    /// To everyone who may read the place's messages. When something was last pinned is a part of the channel itself, so that is
+    /// for all who see the channel.
     fn tell_readers(&mut self, guild: Option<GuildId>, channel: ChannelId, talk: Talk, name: &'static str, d: &impl Serialize) {
         let Some(guild) = guild else { return self.tell_recipients(channel, talk, name, d) };
-        let Some(needed) = self.rooms.get(&guild).map(|room| reading(room, channel)) else { return };
+        let needed = match talk {
+            Talk::Pins => Some(Permissions::VIEW_CHANNEL),
+            _ => self.rooms.get(&guild).map(|room| reading(room, channel)),
+        };
+        let Some(needed) = needed else { return };
         self.tell_viewers(guild, channel, needed, talk.in_guild(), name, d);
     }
 

@@ -1,4 +1,5 @@
 use super::{Session, World, text};
+use crate::hub::world::told;
 use guildhall_protocol::Permissions;
 use serde_json::{Value, json};
 
@@ -80,6 +81,24 @@ async fn pinning_takes_its_own_permission_and_reading_pins_the_history() {
     world.put(&world.owner, &overwrites, overwrite(Permissions::VIEW_CHANNEL)).await.no_content();
     world.get(&anna, &format!("/channels/{}/messages/pins", world.text)).await.refused(403, 50001);
     world.get(&anna, &format!("/channels/{}/pins", world.text)).await.refused(403, 50001);
+}
+
+#[tokio::test]
+async fn who_sees_a_voice_channel_hears_when_something_is_pinned_there_also_without_connect() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let deny = json!({ "type": 0, "deny": Permissions::CONNECT });
+    world.put(&world.owner, &format!("/channels/{}/permissions/{}", world.voice, world.guild), deny).await.no_content();
+    let messages = format!("/channels/{}/messages", world.voice);
+    let id = text(&world.post(&world.owner, &messages, json!({ "content": "mark this" })).await.ok()["id"]);
+    let (ear, _) = world.listen(&anna, None).await;
+    world.put(&world.owner, &format!("{messages}/pins/{id}"), json!({})).await.no_content();
+    let heard = told(&ear);
+    let names: Vec<&str> = heard.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["CHANNEL_PINS_UPDATE"], "the messages themselves are for those who may connect");
+    let channel = world.get(&anna, &format!("/channels/{}", world.voice)).await.ok();
+    assert!(channel["last_pin_timestamp"].is_string());
+    assert_eq!(heard[0].1["last_pin_timestamp"], channel["last_pin_timestamp"]);
 }
 
 #[tokio::test]
