@@ -116,7 +116,14 @@ const KEYS: &[Key] = &[
         name: "log",
         value: "FILTER",
         default: Some("info"),
-        help: "What is logged to standard error: error, warn, info, debug or trace, also for one module (`info,guildhall_sfu=debug`)",
+        help: "What is logged to standard error: error, warn, info, debug or trace, also for one module (`info,guildhall_sfu=debug`); \
+               `info,guildhall::requests=debug` adds a line for each request to the API",
+    },
+    Key {
+        name: "log-format",
+        value: "text|json",
+        default: Some("text"),
+        help: "Lines for people, or one JSON object per line for machines",
     },
 ];
 
@@ -136,6 +143,15 @@ pub struct Config {
     pub registration: Registration,
     pub has_rate_limits: bool,
     pub log: String,
+    pub log_format: LogFormat,
+    /// The file that some of this may have come from.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 /// A given certificate.
@@ -169,31 +185,37 @@ enum Source {
 
 /// The `serve` subcommand, with a flag for each key.
 pub fn command() -> Command {
-    let args = std::iter::once(&CONFIG).chain(KEYS).map(|key| {
+    Command::new("serve").about("Runs the whole server: web page, API, gateway and voice").args(flags(|_| true))
+}
+
+/// The flags of the configuration file and of those keys that `is_wanted` names, for subcommands that need some.
+pub fn flags(is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = Arg> {
+    std::iter::once(&CONFIG).chain(KEYS.iter().filter(move |key| is_wanted(key.name))).map(|key| {
         let default = key.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
         let help = format!("{}{default} [env: {}]", key.help, key.env());
         Arg::new(key.name).long(key.name).value_name(key.value).help(help)
-    });
-    Command::new("serve").about("Runs the whole server: web page, API, gateway and voice").args(args)
+    })
 }
 
 impl Config {
-    /// Reads the environment and the file for what `matches` (of [`command`]) leaves open.
+    /// Reads the environment and the file for what `matches` (of a command with [`flags`]) leaves open.
     pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
         let flag = |name: &str| {
-            let is_given = matches.value_source(name) == Some(ValueSource::CommandLine);
-            matches.get_one::<String>(name).filter(|_| is_given).cloned()
+            // A subcommand may be without the flag.
+            let value = matches.try_get_one::<String>(name).ok().flatten()?;
+            (matches.value_source(name) == Some(ValueSource::CommandLine)).then(|| value.clone())
         };
         // An empty variable is how shells and compose files say "not set".
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let file = match flag(CONFIG.name).or_else(|| env(&CONFIG.env())) {
+        let path = flag(CONFIG.name).or_else(|| env(&CONFIG.env()));
+        let values = match path.clone() {
             Some(path) => match std::fs::read_to_string(&path) {
                 Ok(text) => parse_file(&path, &text)?,
                 Err(error) => return Err(ConfigError::File { path, reason: error.to_string() }),
             },
             None => BTreeMap::new(),
         };
-        Self::resolve(flag, env, &file)
+        Ok(Self { file: path.map(PathBuf::from), ..Self::resolve(flag, env, &values)? })
     }
 
     /// Picks each value from the strongest source that has it.
@@ -249,6 +271,8 @@ impl Config {
             registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
             has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
             log: log_filter(raw("log").expect("it has a default"))?,
+            log_format: one_of(raw("log-format"), [("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+            file: None,
             listen,
             tls,
         })

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod listener;
 pub mod operations;
 pub mod serve;

@@ -1,8 +1,8 @@
 //! The server binary: reads the settings, starts logging, and runs what was asked for.
 
 use clap::{ArgMatches, Command};
-use guildhall::config::{self, Config};
-use guildhall::{backup, serve};
+use guildhall::config::{self, Config, LogFormat};
+use guildhall::{backup, doctor, serve};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -16,27 +16,36 @@ fn main() -> ExitCode {
         .subcommand(config::command())
         .subcommand(backup::command())
         .subcommand(backup::restore_command())
+        .subcommand(doctor::command())
         .get_matches();
     match matches.subcommand().expect("clap asks for one") {
-        ("backup", matches) => run(backup::run(matches)),
-        ("restore", matches) => run(backup::run_restore(matches)),
-        (_, matches) => serve(matches),
+        ("backup", matches) => configured(matches, |config| run(backup::run(config, matches))),
+        ("restore", matches) => configured(matches, |config| run(backup::run_restore(config, matches))),
+        ("doctor", matches) => configured(matches, |config| run(doctor::run(config))),
+        (_, matches) => configured(matches, serve),
     }
 }
 
-fn serve(matches: &ArgMatches) -> ExitCode {
-    let config = match Config::load(matches) {
-        Ok(config) => config,
+/// With valid settings, or not at all.
+fn configured(matches: &ArgMatches, go: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(matches) {
+        Ok(config) => go(config),
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
-    tracing_subscriber::fmt()
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log))
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     run(serve::run(config))
 }
 

@@ -104,7 +104,14 @@ async fn metrics(State(watch): State<Watch>, Extension(connection): Extension<Co
     // A scrape of a server whose media engine hangs still says how the rest is.
     let media = timeout(PATIENCE, watch.0.sfu.stats()).await.unwrap_or_default();
     let Inner { vitals, .. } = &*watch.0;
-    let page = metrics::page(&media, vitals.census(), vitals.writer(), metrics::Process::read());
+    let control = metrics::Control {
+        census: vitals.census(),
+        writer: vitals.writer(),
+        requests: vitals.requests(),
+        files: vitals.files(),
+        attachment_bytes: timeout(PATIENCE, vitals.attachment_bytes()).await.ok().and_then(Result::ok),
+    };
+    let page = metrics::page(&media, &control, metrics::Process::read());
     ([(header::CONTENT_TYPE, PROMETHEUS), (header::CACHE_CONTROL, "no-store")], page).into_response()
 }
 

@@ -131,7 +131,7 @@ fn announce(address: SocketAddr, owner: Option<OwnerCredentials>) {
     }
 }
 
-fn media_config(config: &Config) -> guildhall_sfu::Config {
+pub(crate) fn media_config(config: &Config) -> guildhall_sfu::Config {
     let port = |worker: usize| if config.media_port == 0 { 0 } else { config.media_port + worker as u16 };
     let bind = (0..config.media_workers).map(|worker| SocketAddr::new(config.media_listen, port(worker))).collect();
     guildhall_sfu::Config { bind, advertise: config.media_ip.clone() }
@@ -145,7 +145,7 @@ fn certificate(config: &Config, data: &DataDir) -> anyhow::Result<Arc<ServerConf
 }
 
 /// Every name and address that clients may reach this server by, as far as it can know.
-fn names(config: &Config) -> BTreeSet<String> {
+pub(crate) fn names(config: &Config) -> BTreeSet<String> {
     let mut names = BTreeSet::from(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     let listened = if config.listen.ip().is_unspecified() { default_route() } else { Some(config.listen.ip()) };
     names.extend(listened.iter().chain(&config.media_ip).map(IpAddr::to_string));
@@ -161,7 +161,7 @@ fn names(config: &Config) -> BTreeSet<String> {
 }
 
 /// The address that this machine speaks to the world from. Connecting a UDP socket sends nothing.
-fn default_route() -> Option<IpAddr> {
+pub(crate) fn default_route() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // TEST-NET-1 (RFC 5737): routed like any public address, owned by nobody.
     socket.connect("192.0.2.1:9").ok()?;

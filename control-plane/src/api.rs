@@ -55,6 +55,7 @@ mod voice_states;
 mod webhooks;
 
 use crate::app::App;
+use crate::requests;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use error::ApiError;
@@ -115,6 +116,7 @@ pub fn router(app: App) -> Router {
             ApiError::from(ErrorCode::Internal).into_response()
         }))
         .layer(from_fn_with_state(app.clone(), gate::gate))
+        .layer(from_fn_with_state(app.clone(), requests::observe))
         .with_state(app);
     // No cookie authenticates anything here, so any page may call; it needs a token of its own.
     let cors = CorsLayer::new()

@@ -3,9 +3,10 @@
 use crate::api;
 use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
-use crate::files::{self, Files, janitor, serve};
+use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
+use crate::requests::{ClassStats, Requests};
 use crate::store::{self, Publication, Store, WriterStats};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
@@ -79,6 +80,7 @@ struct Inner {
     limiter: Mutex<Limiter>,
     passwords: Passwords,
     files: Files,
+    requests: Requests,
 }
 
 impl App {
@@ -100,6 +102,10 @@ impl App {
 
     pub fn files(&self) -> &Files {
         &self.0.files
+    }
+
+    pub fn requests(&self) -> &Requests {
+        &self.0.requests
     }
 
     pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
@@ -124,6 +130,20 @@ impl Vitals {
     pub fn writer(&self) -> WriterStats {
         self.0.store().writer_stats()
     }
+
+    /// What was asked over HTTP, by class of routes.
+    pub fn requests(&self) -> Vec<ClassStats> {
+        self.0.requests().read()
+    }
+
+    pub fn files(&self) -> FileStats {
+        self.0.files().stats()
+    }
+
+    /// What all attachments take together, in bytes.
+    pub async fn attachment_bytes(&self) -> store::Result<u64> {
+        self.0.store().all_stored_bytes().await
+    }
 }
 
 pub struct ControlPlane {
@@ -140,7 +160,7 @@ impl ControlPlane {
         to_node: mpsc::Sender<ToNode>,
         from_node: mpsc::Receiver<FromNode>,
     ) -> anyhow::Result<Self> {
-        let file = config.data_dir.join(DATABASE);
+        let file = database_file(&config.data_dir);
         let (store, publications) =
             Store::open(&file).await.with_context(|| format!("the database {} does not open", file.display()))?;
         let hub = hub::Config {
@@ -156,7 +176,15 @@ impl ControlPlane {
         let secret = store.secret(FILES_SECRET).await?;
         let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
         let janitor = tokio::spawn(janitor::run(files.clone(), store.clone(), abandoned));
-        let app = App(Arc::new(Inner { config, store, hub, limiter: Mutex::default(), passwords, files }));
+        let app = App(Arc::new(Inner {
+            config,
+            store,
+            hub,
+            limiter: Mutex::default(),
+            passwords,
+            files,
+            requests: Requests::default(),
+        }));
         let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
         Ok(Self { app, publisher, janitor, archivist })
     }
@@ -205,15 +233,9 @@ impl ControlPlane {
     }
 }
 
-/// Copies the database below a data folder to a new file, whether or not a server runs on it. Never overwrites.
-pub async fn backup(data_dir: &Path, target: &Path) -> anyhow::Result<()> {
-    store::backup(&data_dir.join(DATABASE), target).await
-}
-
-/// Puts a backup in the place of a data folder's database, on which no server may run. A database that is there already is
-/// replaced only if `may_replace`.
-pub async fn restore(file: &Path, data_dir: &Path, may_replace: bool) -> anyhow::Result<()> {
-    store::restore(file, &data_dir.join(DATABASE), may_replace).await
+/// The database file of a data folder.
+pub fn database_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(DATABASE)
 }
 
 /// Hands committed events to the hub, one job's after another's, and answers each job when they have been applied.

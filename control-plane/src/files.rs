@@ -28,6 +28,7 @@ use object_store::{ObjectStore, ObjectStoreScheme};
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use url::Url;
@@ -88,6 +89,19 @@ struct Inner {
     uploads_of: Mutex<HashMap<UserId, u32>>,
     abandoned: mpsc::Sender<AttachmentId>,
     workshop: pictures::Workshop,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// What went through since the start, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileStats {
+    /// Of attachments, as they came.
+    pub received: u64,
+    /// Of files of any kind.
+    pub sent: u64,
+    /// Uploads that run now.
+    pub uploads: usize,
 }
 
 /// A place among the uploads that run at once.
@@ -132,6 +146,8 @@ impl Files {
             uploads_of: Mutex::default(),
             abandoned,
             workshop: pictures::Workshop::default(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         };
         Ok((Self(Arc::new(inner)), to_clean))
     }
@@ -155,6 +171,22 @@ impl Files {
 
     fn uploads_of(&self) -> std::sync::MutexGuard<'_, HashMap<UserId, u32>> {
         self.0.uploads_of.lock().expect("nothing panics while it counts")
+    }
+
+    fn count_received(&self, bytes: u64) {
+        self.0.received.fetch_add(bytes, Relaxed);
+    }
+
+    fn count_sent(&self, bytes: u64) {
+        self.0.sent.fetch_add(bytes, Relaxed);
+    }
+
+    pub fn stats(&self) -> FileStats {
+        FileStats {
+            received: self.0.received.load(Relaxed),
+            sent: self.0.sent.load(Relaxed),
+            uploads: UPLOADS - self.0.places.available_permits(),
+        }
     }
 
     pub fn workshop(&self) -> &pictures::Workshop {

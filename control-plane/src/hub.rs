@@ -44,6 +44,7 @@ use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use private::Belongings;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -85,6 +86,12 @@ pub struct Census {
     pub sessions: usize,
     /// Gateway sockets that are open, those that have not identified included.
     pub connections: usize,
+    /// Committed events that were applied.
+    pub events: u64,
+    /// Dispatches that sockets took.
+    pub dispatches: u64,
+    /// Connections that were closed because their clients did not read.
+    pub slow: u64,
 }
 
 #[derive(Clone)]
@@ -105,6 +112,10 @@ struct Inner {
     /// `None` once the server is closing.
     sockets: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// For [`Census`].
+    events: AtomicU64,
+    dispatches: AtomicU64,
+    slow: AtomicU64,
 }
 
 /// What a socket task holds while it lives: it hears of the shutdown, and the shutdown waits for it.
@@ -136,6 +147,9 @@ impl Hub {
             is_closing: watch::Sender::new(false),
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
+            events: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
+            slow: AtomicU64::new(0),
         }));
         let tasks = [
             tokio::spawn(hub.clone().tick()),
@@ -171,6 +185,7 @@ impl Hub {
     /// Applies committed events in commit order and hands them to the sessions that may see them. Called by the store's
     /// publisher only, one call at a time.
     pub async fn publish(&self, events: Vec<Committed>) {
+        self.0.events.fetch_add(events.len() as u64, Relaxed);
         for committed in events {
             self.publish_one(committed).await;
         }
@@ -461,9 +476,26 @@ impl Hub {
         self.0.is_closing.receiver_count()
     }
 
+    /// A socket took so many dispatches.
+    pub fn count_dispatches(&self, sent: usize) {
+        self.0.dispatches.fetch_add(sent as u64, Relaxed);
+    }
+
+    /// A connection was closed because its client did not read.
+    pub fn count_slow(&self) {
+        self.0.slow.fetch_add(1, Relaxed);
+    }
+
     pub fn census(&self) -> Census {
         let core = self.core();
-        Census { guilds: core.rooms.len(), sessions: core.sessions.len(), connections: self.connections() }
+        Census {
+            guilds: core.rooms.len(),
+            sessions: core.sessions.len(),
+            connections: self.connections(),
+            events: self.0.events.load(Relaxed),
+            dispatches: self.0.dispatches.load(Relaxed),
+            slow: self.0.slow.load(Relaxed),
+        }
     }
 
     /// Op 7 to every session, closes every socket, ends the hub's tasks. Many sessions are sent away over some time, so that

@@ -11,11 +11,13 @@ pub mod files;
 pub mod fleet;
 pub mod gateway;
 pub mod guild;
+pub mod histogram;
 pub mod hub;
 pub mod ids;
 pub mod presence;
+pub mod requests;
 mod settings;
 pub mod store;
 pub mod voice;
 
-pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, backup, restore};
+pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, database_file};

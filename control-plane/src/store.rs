@@ -38,7 +38,7 @@ mod writer;
 pub use applications::NewApplication;
 pub use attachments::{FileChange, NewAttachment, Quotas, StoredAttachment};
 pub use audit::AuditQuery;
-pub use backup::{backup, restore};
+pub use backup::{Inspection, copy_database, inspect, known_schema, named_files, put_database};
 pub use commands::{CommandIndex, Scope, most_commands};
 pub use emojis::StoredEmoji;
 pub use guilds::NewGuild;

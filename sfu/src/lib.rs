@@ -29,6 +29,7 @@ pub use addresses::Addresses;
 pub use handle::Sfu;
 pub use quality::Quality;
 pub use stats::{Delays, Opinions, Reason, Stats, WorkerStats};
+pub use worker::SOCKET_BUFFER;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -34,7 +34,7 @@ const ROUNDS: usize = 16;
 const REQUESTS_PER_TURN: usize = 16;
 
 /// Asked of the system for each direction: 20 ms of 300,000 packets a second. It may give less.
-const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// What signaling asks of a worker.
 pub enum Request {

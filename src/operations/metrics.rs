@@ -1,6 +1,9 @@
 //! The metrics page: Prometheus' text format 0.0.4. The names are a promise to dashboards: deploy/README.md lists them.
 
+use guildhall_control_plane::files::FileStats;
+use guildhall_control_plane::histogram::{BOUNDS_MS, Durations};
 use guildhall_control_plane::hub::Census;
+use guildhall_control_plane::requests::{ClassStats, STATUSES};
 use guildhall_control_plane::store::WriterStats;
 use guildhall_sfu::{Delays, Stats, WorkerStats};
 use std::fmt::{Display, Write};
@@ -14,13 +17,29 @@ const TICKS: f64 = 100.0;
 pub struct Process {
     pub resident_bytes: Option<u64>,
     pub cpu_seconds: Option<f64>,
+    pub open_files: Option<u64>,
+}
+
+/// What the control plane says of itself.
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub census: Census,
+    pub writer: WriterStats,
+    pub requests: Vec<ClassStats>,
+    pub files: FileStats,
+    /// What all attachments take together; `None`: the database did not say.
+    pub attachment_bytes: Option<u64>,
 }
 
 impl Process {
     /// What /proc does not say is left out.
     pub fn read() -> Self {
         let read = |name| std::fs::read_to_string(name).unwrap_or_default();
-        Self { resident_bytes: resident_bytes(&read("/proc/self/status")), cpu_seconds: cpu_seconds(&read("/proc/self/stat")) }
+        Self {
+            resident_bytes: resident_bytes(&read("/proc/self/status")),
+            cpu_seconds: cpu_seconds(&read("/proc/self/stat")),
+            open_files: std::fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
+        }
     }
 }
 
@@ -39,7 +58,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 /// The whole page.
-pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process) -> String {
+pub fn page(media: &Stats, control: &Control, process: Process) -> String {
+    let Control { census, writer, requests, files, attachment_bytes } = control;
     let mut page = Page::default();
     page.gauge("guildhall_build_info", "Always 1; the version is the label.");
     page.sample(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
@@ -92,6 +112,12 @@ pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process
     page.sample("", census.sessions);
     page.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
     page.sample("", census.connections);
+    page.counter("guildhall_gateway_events_total", "Committed events that were applied.");
+    page.sample("", census.events);
+    page.counter("guildhall_gateway_dispatches_total", "Dispatches that clients' sockets took.");
+    page.sample("", census.dispatches);
+    page.counter("guildhall_gateway_slow_closes_total", "Connections closed because their clients did not read.");
+    page.sample("", census.slow);
     page.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
     page.sample("", census.guilds);
 
@@ -104,7 +130,31 @@ pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process
     page.gauge("guildhall_database_waiting_jobs", "Changes that wait for the writer.");
     page.sample("", writer.waiting);
 
-    // These two have the names that every Prometheus client library gives them.
+    page.histogram("guildhall_database_commit_seconds", "How long committed transactions took, to the disk.");
+    page.durations("", &writer.durations);
+
+    page.counter("guildhall_http_requests_total", "Requests to the API and for files, by class of route and status.");
+    for class in requests {
+        for (status, count) in STATUSES.iter().zip(class.counts) {
+            page.sample(&format!("class=\"{}\",status=\"{status}\"", class.class), count);
+        }
+    }
+    page.histogram("guildhall_http_request_seconds", "From a request's head to its answer's.");
+    for class in requests {
+        page.durations(&format!("class=\"{}\"", class.class), &class.durations);
+    }
+    page.counter("guildhall_files_received_bytes_total", "Bytes of attachments received.");
+    page.sample("", files.received);
+    page.counter("guildhall_files_sent_bytes_total", "Bytes of files sent.");
+    page.sample("", files.sent);
+    page.gauge("guildhall_files_uploads", "Uploads that run.");
+    page.sample("", files.uploads);
+    if let Some(bytes) = attachment_bytes {
+        page.gauge("guildhall_attachments_bytes", "What all attachments take together.");
+        page.sample("", bytes);
+    }
+
+    // These have the names that every Prometheus client library gives them.
     if let Some(bytes) = process.resident_bytes {
         page.gauge("process_resident_memory_bytes", "Resident memory of the server.");
         page.sample("", bytes);
@@ -112,6 +162,10 @@ pub fn page(media: &Stats, census: Census, writer: WriterStats, process: Process
     if let Some(seconds) = process.cpu_seconds {
         page.counter("process_cpu_seconds_total", "User and system time of the server.");
         page.sample("", seconds);
+    }
+    if let Some(files) = process.open_files {
+        page.gauge("process_open_fds", "Open files and connections of the server.");
+        page.sample("", files);
     }
     page.text
 }
@@ -155,6 +209,19 @@ impl Page {
         self.line(format_args!("{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}"));
     }
 
+    /// The samples of one histogram of the family.
+    fn durations(&mut self, labels: &str, durations: &Durations) {
+        let name = self.family;
+        let (before, inside) = if labels.is_empty() { ("", String::new()) } else { (",", format!("{{{labels}}}")) };
+        for (bound, count) in BOUNDS_MS.iter().zip(durations.within) {
+            let bound = *bound as f64 / 1_000.0;
+            self.line(format_args!("{name}_bucket{{{labels}{before}le=\"{bound}\"}} {count}"));
+        }
+        self.line(format_args!("{name}_bucket{{{labels}{before}le=\"+Inf\"}} {}", durations.count));
+        self.line(format_args!("{name}_sum{inside} {}", seconds(durations.sum)));
+        self.line(format_args!("{name}_count{inside} {}", durations.count));
+    }
+
     fn begin(&mut self, name: &'static str, help: &str, kind: &str) {
         self.family = name;
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
@@ -182,6 +249,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use guildhall_control_plane::histogram::Histogram;
     use guildhall_sfu::Reason;
 
     fn stats() -> Stats {
@@ -205,9 +273,15 @@ mod tests {
     }
 
     fn example() -> String {
-        let census = Census { guilds: 3, sessions: 4, connections: 5 };
-        let writer = WriterStats { commits: 6, jobs: 7, failures: 8, waiting: 9 };
-        page(&stats(), census, writer, Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25) })
+        let census = Census { guilds: 3, sessions: 4, connections: 5, events: 10, dispatches: 11, slow: 12 };
+        let durations = Histogram::default();
+        durations.count(Duration::from_millis(4));
+        durations.count(Duration::from_secs(20));
+        let writer = WriterStats { commits: 6, jobs: 7, failures: 8, waiting: 9, durations: durations.read() };
+        let class = ClassStats { class: "channels", counts: [1, 2, 3, 4, 5], durations: durations.read() };
+        let files = FileStats { received: 13, sent: 14, uploads: 15 };
+        let control = Control { census, writer, requests: vec![class], files, attachment_bytes: Some(16) };
+        page(&stats(), &control, Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25), open_files: Some(17) })
     }
 
     #[test]
@@ -235,6 +309,22 @@ mod tests {
             "guildhall_database_jobs_total 7",
             "guildhall_database_failures_total 8",
             "guildhall_database_waiting_jobs 9",
+            "guildhall_database_commit_seconds_bucket{le=\"0.002\"} 0",
+            "guildhall_database_commit_seconds_bucket{le=\"0.005\"} 1",
+            "guildhall_database_commit_seconds_bucket{le=\"+Inf\"} 2",
+            "guildhall_database_commit_seconds_sum 20.004",
+            "guildhall_database_commit_seconds_count 2",
+            "guildhall_gateway_events_total 10",
+            "guildhall_gateway_dispatches_total 11",
+            "guildhall_gateway_slow_closes_total 12",
+            "guildhall_http_requests_total{class=\"channels\",status=\"429\"} 4",
+            "guildhall_http_request_seconds_bucket{class=\"channels\",le=\"10\"} 1",
+            "guildhall_http_request_seconds_count{class=\"channels\"} 2",
+            "guildhall_files_received_bytes_total 13",
+            "guildhall_files_sent_bytes_total 14",
+            "guildhall_files_uploads 15",
+            "guildhall_attachments_bytes 16",
+            "process_open_fds 17",
             "process_resident_memory_bytes 4096",
             "process_cpu_seconds_total 0.25",
         ] {
@@ -254,14 +344,18 @@ mod tests {
                 assert!(families.insert(family), "{family} is described twice");
                 assert!(documentation.contains(&format!("`{family}`")), "{family} is not in deploy/README.md");
             } else if let Some(kind) = line.strip_prefix(&format!("# TYPE {family} ")) {
-                let is_histogram = family == "guildhall_media_delay_seconds";
-                let by_name = if family.ends_with("_total") { "counter" } else { "gauge" };
-                assert_eq!(kind, if is_histogram { "histogram" } else { by_name }, "{family}");
+                let expected = match () {
+                    () if family.ends_with("_total") => "counter",
+                    // Durations are never gauges here.
+                    () if family.starts_with("guildhall_") && family.ends_with("_seconds") => "histogram",
+                    () => "gauge",
+                };
+                assert_eq!(kind, expected, "{family}");
             } else {
                 let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
-                let name = name.split('{').next().expect("a name");
-                let of_family = ["", "_bucket", "_sum", "_count"].map(|end| format!("{family}{end}"));
-                assert!(of_family.iter().any(|known| known == name), "{name} is not of {family}");
+                let name = name.split('{').next().unwrap_or_default();
+                let bare = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                assert!(name == family || bare == Some(family), "{line}");
                 assert!(value.parse::<f64>().is_ok(), "{line}");
             }
         }

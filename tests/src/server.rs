@@ -60,6 +60,15 @@ impl Server {
         Server { process: Some(process), data, extra, address: ready.address, owner, log }
     }
 
+    /// Starts on a data folder that a backup was restored to; `owner` is the one of the server that the backup is of.
+    pub fn start_restored(data: TempDir, owner: Owner, extra: &[&str]) -> Server {
+        let extra: Vec<String> = extra.iter().map(|argument| argument.to_string()).collect();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, &log);
+        assert!(ready.owner.is_none(), "the owner is in the backup");
+        Server { process: Some(process), data, extra, address: ready.address, owner, log }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

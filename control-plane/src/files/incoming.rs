@@ -44,6 +44,7 @@ pub struct Incoming {
     written: u64,
     taken: u64,
     limit: u64,
+    files: Files,
 }
 
 impl Files {
@@ -70,6 +71,7 @@ impl Files {
             written: 0,
             taken: 0,
             limit,
+            files: self.clone(),
         }
     }
 }
@@ -78,6 +80,7 @@ impl Incoming {
     /// Takes more of the file. After an error there is nothing left to do but [`Incoming::abort`].
     pub async fn push(&mut self, bytes: &[u8]) -> Result<(), IncomingError> {
         self.taken += bytes.len() as u64;
+        self.files.count_received(bytes.len() as u64);
         if self.taken > self.limit {
             return Err(IncomingError::TooLarge);
         }

@@ -8,12 +8,13 @@ use super::sniff::{self, SNIFFED, content_type};
 use super::{Files, Key, attachment_key, links, thumbnails_of};
 use crate::app::App;
 use crate::ids::unix_ms;
+use crate::requests::observe;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Request, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -38,6 +39,7 @@ pub fn router(app: App) -> Router {
         .route("/cdn/embed/avatars/{file}", get(embed_avatar))
         .route("/cdn/{folder}/{id}/{file}", get(picture))
         .layer(from_fn(guard))
+        .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
@@ -273,7 +275,9 @@ impl Files {
             return Ok((status, headers).into_response());
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let files = self.clone();
         let bytes = self.store().get_opts(&item.key, options).await?.into_stream().map_err(std::io::Error::other);
+        let bytes = bytes.inspect_ok(move |piece| files.count_sent(piece.len() as u64));
         Ok((status, headers, Body::from_stream(bytes)).into_response())
     }
 }

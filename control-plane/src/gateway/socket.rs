@@ -165,6 +165,7 @@ impl Connection {
                     self.send_dispatch(*seq, dispatch).await?;
                 }
                 self.flush().await?;
+                self.hub.count_dispatches(dispatches.len());
                 if dispatches.is_empty() {
                     self.answer_requests();
                 } else {
@@ -176,6 +177,7 @@ impl Connection {
                 ControlFlow::Break(End::Close(CloseCode::SessionTimedOut.number(), "Resumed elsewhere."))
             }
             Mail::Ending(Ending::TooSlow) => {
+                self.hub.count_slow();
                 ControlFlow::Break(End::Close(CloseCode::UnknownError.number(), "Too slow; resume."))
             }
             Mail::Ending(Ending::Close(code)) => ControlFlow::Break(End::Close(code.number(), code.reason())),

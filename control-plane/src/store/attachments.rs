@@ -288,6 +288,13 @@ impl Store {
         Ok(bytes.unwrap_or(0).max(0) as u64)
     }
 
+    /// What everyone's attachments take together.
+    pub async fn all_stored_bytes(&self) -> Result<u64> {
+        let bytes: i64 =
+            sqlx::query_scalar("SELECT COALESCE(SUM(bytes), 0) FROM storage WHERE kind = 0").fetch_one(self.readers()).await?;
+        Ok(bytes.max(0) as u64)
+    }
+
     /// Before a file that is no attachment is written: it goes again if nothing shows it by then.
     pub async fn reserve_file(&self, path: String, patience_ms: u64) -> Result<()> {
         self.write(move |tx| {

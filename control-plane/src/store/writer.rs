@@ -7,6 +7,7 @@
 use super::sessions::Uses;
 use super::{Result, StoreError, search};
 use crate::event::{Committed, Event, Topic};
+use crate::histogram::{Durations, Histogram};
 use crate::ids::{Ids, unix_ms};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -206,10 +207,12 @@ struct Counters {
     commits: AtomicU64,
     jobs: AtomicU64,
     failures: AtomicU64,
+    /// Of transactions that were committed, from their first job to the disk.
+    durations: Histogram,
 }
 
 /// A snapshot of the writer, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WriterStats {
     /// Transactions with jobs that were committed; pruning is not counted.
     pub commits: u64,
@@ -219,6 +222,8 @@ pub struct WriterStats {
     pub failures: u64,
     /// Jobs that wait now.
     pub waiting: usize,
+    /// How long the committed transactions took, from their first job to the disk.
+    pub durations: Durations,
 }
 
 /// The handle through which jobs reach the task.
@@ -239,12 +244,13 @@ impl Writer {
     }
 
     pub fn stats(&self) -> WriterStats {
-        let Counters { commits, jobs, failures } = &*self.counters;
+        let Counters { commits, jobs, failures, durations } = &*self.counters;
         WriterStats {
             commits: commits.load(Relaxed),
             jobs: jobs.load(Relaxed),
             failures: failures.load(Relaxed),
             waiting: self.jobs.max_capacity() - self.jobs.capacity(),
+            durations: durations.read(),
         }
     }
 
@@ -327,9 +333,11 @@ async fn commit_group(
     }
     let mut done = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
+    let begin = Instant::now();
     let outcome = transaction(connection, heads, ids, &mut group, &mut done).await;
     match outcome {
         Ok(()) => {
+            counters.durations.count(begin.elapsed());
             counters.commits.fetch_add(1, Relaxed);
             counters.jobs.fetch_add(done.len() as u64, Relaxed);
             done.into_iter().map(|(job, events)| Publication { events, answer: Box::new(move || job.finish(Ok(()))) }).collect()

@@ -9,6 +9,7 @@ mod crash;
 mod libraries;
 mod load;
 mod moderation;
+mod operations;
 mod private;
 mod process;
 mod resume;
