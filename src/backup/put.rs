@@ -36,7 +36,8 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
     if !may_replace {
         refuse_to_replace(&database, &sums, data.path(), folder.as_deref())?;
     }
-    let (mut files, mut elsewhere) = (0_u64, None);
+    // Those put into the folder, and those that have none to go to.
+    let (mut files, mut elsewhere) = (0_u64, 0_u64);
     for (path, expected) in &sums.0 {
         let to = match path.split_once('/') {
             Some((FILES, inner)) => match &folder {
@@ -45,8 +46,7 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
                     folder.join(inner)
                 }
                 None => {
-                    elsewhere.get_or_insert(0_u64);
-                    elsewhere = elsewhere.map(|count| count + 1);
+                    elsewhere += 1;
                     continue;
                 }
             },
@@ -90,10 +90,12 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
 
     let mut text =
         format!("{} is restored: {}, {files} files. The database is sound.\n", data.path().display(), rows(&found.counts));
-    if let Some(count) = elsewhere {
+    if elsewhere > 0 {
         let url = config.files.url.as_deref().unwrap_or_default();
-        text +=
-            &format!("To do: the backup has {count} files, and {url} is no folder: put {}/{FILES} there.\n", backup.display());
+        text += &format!(
+            "To do: the backup has {elsewhere} files, and {url} is no folder: put {}/{FILES} there.\n",
+            backup.display()
+        );
     }
     if let Place::Bucket(url) = &manifest.files {
         text += &format!("To do: its files are in {url}, not in the backup; see that they are there, and start with --files.\n");
