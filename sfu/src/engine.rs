@@ -68,8 +68,8 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// WebRTC peers of one worker whose handshake is not done. At 500 joins a second and half a second of handshake there are 250;
-/// what comes when the table is full is refused, because each holds some 100 KB.
-const MAX_HALF_OPEN: usize = 1024;
+/// after a restart everyone comes at once. What comes when the table is full is refused, because each holds some 100 KB.
+const MAX_HALF_OPEN: usize = 2048;
 
 /// How often a WebRTC peer is looked after: lost, receiver report.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);

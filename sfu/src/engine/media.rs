@@ -182,6 +182,9 @@ impl Engine {
                 let is_newest = media.rtcp_window.highest().is_none_or(|highest| index > highest);
                 media.rtcp_window.accept(index);
                 webrtc.last_alive = now;
+                if !peer.allowances.control.spend(now, budget::CONTROL) {
+                    return Err(Reason::OverBudget);
+                }
                 if let Some((_, ntp_middle)) = rtcp::find_sender_report(&datagram[..len])
                     && let Some(reception) = &mut media.reception
                 {
