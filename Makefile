@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test compatibility lint audit bench setup clean
+.PHONY: help run build web test compatibility lint audit fuzz bench setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -17,6 +17,10 @@ ARGS ?=
 TESTFLAGS ?=
 # More flags for the benchmark.
 BENCHFLAGS ?=
+
+# How long each fuzz target runs, and which ones: all of fuzz/fuzz_targets without a name.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET ?=
 
 NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 TEST_NODE := tests/clients/node
@@ -56,6 +60,10 @@ lint: setup web ## formatting, clippy, the web page's lint and types
 audit: ## licences, sources and duplicate versions of every dependency
 	cargo test --locked --workspace --test dependencies
 
+fuzz: web ## feed the code that reads what strangers send with made-up input (FUZZ_SECONDS=60 FUZZ_TARGET=multipart)
+	@.ci/setup.sh fuzz
+	fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
 bench: setup web ## measure: CPU per packet and per delivery, durable sends, sessions, log-ins, a long history and searches
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest bench $(BENCHFLAGS)
@@ -65,7 +73,7 @@ setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lo
 
 clean: ## remove everything that was built or installed here; ./data stays
 	cargo clean
-	rm -rf web/dist web/node_modules $(TEST_NODE)/node_modules .venv
+	rm -rf web/dist web/node_modules $(TEST_NODE)/node_modules .venv fuzz/target fuzz/learned fuzz/artifacts
 
 web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
 	cd web && npm run build

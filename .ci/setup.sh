@@ -5,6 +5,7 @@
 #   .ci/setup.sh server   a C compiler            (make build, make run)
 #   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
+#   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
 #   .ci/setup.sh tests    all of it, and a browser and Opus (make test)
 set -eu
 
@@ -36,6 +37,12 @@ need_rust() {
 need_c_compiler() {
     if ! echo '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; then
         want "gcc libc6-dev" "Rust links with it, and it compiles the cryptography (aws-lc) and the database (SQLite)"
+    fi
+}
+
+need_cpp_compiler() {
+    if ! echo '#include <vector>' | c++ -E -x c++ - >/dev/null 2>&1; then
+        want g++ "it compiles libFuzzer"
     fi
 }
 
@@ -90,6 +97,11 @@ server)
     ;;
 node) need_node ;;
 python) need_python ;;
+fuzz)
+    need_rust
+    need_c_compiler
+    need_cpp_compiler
+    ;;
 tests)
     need_rust
     need_c_compiler
@@ -97,6 +109,6 @@ tests)
     need_python
     need_test_tools
     ;;
-*) die "usage: .ci/setup.sh server | node | python | tests" ;;
+*) die "usage: .ci/setup.sh server | node | python | fuzz | tests" ;;
 esac
 install_packages

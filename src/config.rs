@@ -113,6 +113,13 @@ const KEYS: &[Key] = &[
         help: "Whether the API limits how often a caller may call; off is for load tests on a closed network",
     },
     Key {
+        name: "connections-per-address",
+        value: "N",
+        default: Some("2000"),
+        help: "Connections that one address may have open without having logged in on them; behind a proxy everyone comes from \
+               its address (0: any number)",
+    },
+    Key {
         name: "log",
         value: "FILTER",
         default: Some("info"),
@@ -142,6 +149,8 @@ pub struct Config {
     pub files: files::Config,
     pub registration: Registration,
     pub has_rate_limits: bool,
+    /// `None`: any number.
+    pub connections_per_address: Option<usize>,
     pub log: String,
     pub log_format: LogFormat,
     /// The file that some of this may have come from.
@@ -270,6 +279,7 @@ impl Config {
             },
             registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
             has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
+            connections_per_address: Some(required::<usize>(raw("connections-per-address"))?).filter(|most| *most > 0),
             log: log_filter(raw("log").expect("it has a default"))?,
             log_format: one_of(raw("log-format"), [("text", LogFormat::Text), ("json", LogFormat::Json)])?,
             file: None,
@@ -417,6 +427,16 @@ fn parse_file(path: &str, text: &str) -> Result<BTreeMap<&'static str, String>, 
         values.insert(key.name, value);
     }
     Ok(values)
+}
+
+/// Any bytes as the configuration file, for the fuzz targets in `fuzz/`: they make settings, or a sentence.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn fuzz_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match parse_file("f", text).and_then(|file| Config::resolve(|_| None, |_| None, &file)) {
+        Ok(config) => assert!((1..=WORKERS_MAX).contains(&config.media_workers) && config.files.max_file > 0),
+        Err(error) => assert!(error.to_string().ends_with(['.', '?']), "{error}"),
+    }
 }
 
 #[cfg(test)]

@@ -3,15 +3,20 @@
 //! Every step of a connection has a deadline, and every kind of connection a cap, because this is what the open Internet
 //! reaches first.
 
+mod crowd;
+mod patient;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use guildhall_protocol::connection::Connection;
+use crowd::Crowd;
+use guildhall_protocol::connection::{Connection, Lodging};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use patient::Patient;
 use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
@@ -32,14 +37,16 @@ const TLS_HANDSHAKE: u8 = 22;
 /// Open connections that are HTTP still; upgraded WebSockets are counted by the gateways. Beyond: the kernel's backlog waits.
 const CONNECTIONS: usize = 8_192;
 
-/// Connections that have not said a first byte or are in a TLS handshake. Beyond: new ones are closed at once.
-const HALF_OPEN: usize = 1_024;
+/// Connections that have not said a first byte or are in a TLS handshake. Beyond: new ones are closed at once. More than one
+/// address may have, so that no one address keeps the others out.
+const HALF_OPEN: usize = 4_096;
 
 /// After a failed accept (usually out of file descriptors) there is no point in trying again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// One connection's HTTP buffer: a request's head must fit, bodies stream through it.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// One connection's HTTP buffer: a request's head must fit (a search that names every channel is 25 KiB), bodies stream
+/// through it.
+const BUFFER_BYTES: usize = 32 * 1024;
 
 /// How long each step may take.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +59,8 @@ pub struct Deadlines {
     pub request_head: Duration,
     /// Between two pieces of a request's body; what reads it sees an error then.
     pub request_body: Duration,
+    /// For the client to make room for more of an answer: a phone that loses its network comes back sooner, or not.
+    pub write: Duration,
 }
 
 impl Default for Deadlines {
@@ -61,16 +70,19 @@ impl Default for Deadlines {
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(100),
             request_body: Duration::from_secs(15),
+            write: Duration::from_secs(30),
         }
     }
 }
 
 /// Serves until `stop` turns true, then lets running requests finish. Returns when the last one has; the caller bounds that.
+/// `per_address` bounds the connections that one address has without being logged in; `None`: any number.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     router: Router,
     deadlines: Deadlines,
+    per_address: Option<usize>,
     mut stop: watch::Receiver<bool>,
 ) {
     let door = Arc::new(Door {
@@ -81,6 +93,7 @@ pub async fn serve(
         stop: stop.clone(),
     });
     let open = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::new(per_address);
     loop {
         let permit = Arc::clone(&open).acquire_owned().await.expect("the semaphore is never closed");
         let accepted = tokio::select! {
@@ -89,9 +102,11 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // One that is too many is closed at once.
+                let Some(lodging) = crowd.admit(peer.ip()) else { continue };
                 let door = Arc::clone(&door);
                 tokio::spawn(async move {
-                    door.connection(stream, peer).await;
+                    door.connection(stream, peer, lodging).await;
                     drop(permit);
                 });
             }
@@ -118,7 +133,7 @@ struct Door {
 }
 
 impl Door {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, lodging: Lodging) {
         let Ok(half_open) = self.half_open.try_acquire() else { return };
         // Gateway frames are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
@@ -126,13 +141,14 @@ impl Door {
         if self.in_time(self.deadlines.first_byte, stream.peek(&mut first)).await != Some(1) {
             return;
         }
+        let stream = Patient::new(stream, self.deadlines.write);
         if first[0] == TLS_HANDSHAKE {
             let Some(stream) = self.in_time(self.deadlines.tls_handshake, self.tls.accept(stream)).await else { return };
             drop(half_open);
-            self.http(stream, Connection { peer, is_tls: true }).await;
+            self.http(stream, Connection { peer, is_tls: true }, lodging).await;
         } else {
             drop(half_open);
-            self.http(stream, Connection { peer, is_tls: false }).await;
+            self.http(stream, Connection { peer, is_tls: false }, lodging).await;
         }
     }
 
@@ -145,10 +161,11 @@ impl Door {
         }
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: Connection) {
+    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: Connection, lodging: Lodging) {
         let service = service_fn(|request: Request<Incoming>| {
             let mut request = request.map(|body| Body::new(TimeoutBody::new(self.deadlines.request_body, body)));
             request.extensions_mut().insert(connection);
+            request.extensions_mut().insert(lodging.clone());
             request.extensions_mut().insert(ConnectInfo(connection.peer));
             self.router.clone().oneshot(request)
         });

@@ -13,8 +13,10 @@ use axum::routing::get;
 use guildhall_control_plane::gateway::{self, Origin, Parameters};
 use guildhall_control_plane::hub::Hub;
 use guildhall_control_plane::{ControlPlane, OwnerCredentials};
+use guildhall_protocol::connection::Lodging;
 use guildhall_sfu::Sfu;
 use guildhall_signaling::{Signaling, VoiceQuery};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -43,6 +45,7 @@ const MAIN_GATEWAY_VERSION: u8 = 10;
 /// Runs until SIGINT or SIGTERM, then stops cleanly. A second signal ends the process at once.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    allow_many_files();
     let data = DataDir::open(&config.data)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("Cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -71,7 +74,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let operations = operations::router(control_plane.vitals(), sfu.clone(), config.media_workers);
     let page = web::Page::new(config.files.cdn_url.as_deref());
     let router = router(&control_plane, signaling.clone(), page).merge(operations);
-    let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), stopped));
+    let serving =
+        tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), config.connections_per_address, stopped));
     announce(address, owner);
 
     signals.next().await;
@@ -92,6 +96,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A connection is an open file, and shells give programs 1,024 unless they ask for all that they may have.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "no more than {:?} connections are possible", limit.current);
+    }
 }
 
 /// SIGINT and SIGTERM.
@@ -212,8 +224,9 @@ async fn root(State(doors): State<Doors>, request: Request) -> Response {
         let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
             return doors.page.show(&parts.method, &parts.uri, &parts.headers);
         };
+        let lodging = parts.extensions.remove::<Lodging>();
         return match query {
-            Ok(Query(query)) => doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v }),
+            Ok(Query(query)) => doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v }, lodging),
             Err(rejection) => rejection.into_response(),
         };
     }

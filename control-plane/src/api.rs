@@ -19,9 +19,12 @@ mod emojis;
 mod error;
 pub(crate) mod first_start;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod gateway;
 mod guilds;
+mod intake;
 mod interactions;
 mod invites;
 mod members;

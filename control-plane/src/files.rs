@@ -5,6 +5,8 @@
 //! [`incoming`] writes files as they arrive, [`serve`] sends them, [`links`] says where they are.
 
 pub mod data_uri;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod incoming;
 pub mod janitor;
 pub mod links;

@@ -20,9 +20,10 @@ pub use wire::Upgrade;
 
 use crate::hub::Hub;
 use axum::extract::{FromRequestParts, Query};
+use axum::http::StatusCode;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use compress::Codec;
 use guildhall_protocol::connection::Connection;
 use guildhall_protocol::gateway::VERSIONS;
@@ -83,7 +84,10 @@ impl Parameters {
     }
 }
 
-/// Answers the upgrade and serves the connection until it ends.
+/// Answers the upgrade and serves the connection until it ends. 503 when the server has as many sockets as it may, or stops.
 pub fn upgrade(hub: Hub, upgrade: Upgrade, Query(parameters): Query<Parameters>, origin: Origin) -> Response {
-    upgrade.accept(move |wire| socket::serve(wire, hub, parameters, origin))
+    let Some(pass) = hub.enter() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "This gateway is full.").into_response();
+    };
+    upgrade.accept(move |wire| socket::serve(wire, hub, pass, parameters, origin))
 }

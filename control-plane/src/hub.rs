@@ -63,6 +63,8 @@ const GROUPS: usize = 20;
 const SPREAD: Duration = Duration::from_secs(2);
 /// After this long, who was online before a restart is back, or is not coming.
 const SETTLING: Duration = Duration::from_secs(300);
+/// Gateway sockets, identified or not. Each costs some 6 KiB and an open file. Beyond: the upgrade is answered 503.
+const SOCKETS: usize = 50_000;
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -464,8 +466,11 @@ impl Hub {
         self.core().next_chunk(list)
     }
 
-    /// What a new socket task must hold; `None`: the server is closing.
+    /// What a new socket task must hold; `None`: the server is closing, or has [`SOCKETS`].
     pub fn enter(&self) -> Option<SocketPass> {
+        if self.connections() >= SOCKETS {
+            return None;
+        }
         let sockets = self.0.sockets.lock().expect("nothing panics while it holds the passes");
         let (alive, _) = sockets.as_ref()?;
         Some(SocketPass { is_closing: self.0.is_closing.subscribe(), _alive: alive.clone() })

@@ -9,6 +9,8 @@ pub mod audit;
 pub mod event;
 pub mod files;
 pub mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guild;
 pub mod histogram;

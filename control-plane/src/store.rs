@@ -51,6 +51,8 @@ pub use profiles::{MutualGuild, Profile};
 pub use read_states::ReadState;
 pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use search::{bare, link_hosts};
 pub use sessions::{Device, Issued, LogIn};
 pub use threads::{Archive, FoundThread, NewThread, Start, ThreadPage};
 pub use tokens::{Caller, TokenHash};

@@ -1,6 +1,8 @@
 //! What the listener knows of the connection that a request came by. The binary puts it into every request's extensions.
 
+use std::any::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
@@ -8,4 +10,17 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Whether this port decrypted it: `wss://` and `https://` belong in the answers then.
     pub is_tls: bool,
+}
+
+/// A connection's place among those of its address that nobody has logged in on. It is given back when the last copy is
+/// dropped: a WebSocket keeps one until it has identified.
+#[derive(Clone)]
+pub struct Lodging {
+    _place: Arc<dyn Any + Send + Sync>,
+}
+
+impl Lodging {
+    pub fn new(place: impl Send + Sync + 'static) -> Self {
+        Self { _place: Arc::new(place) }
+    }
 }

@@ -4,6 +4,8 @@
 //!
 //! `session.rs` decides, `rooms.rs` and `tokens.rs` remember, `task.rs` waits and carries out, `socket.rs` writes.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod limits;
 mod node;
 mod replay;
@@ -16,6 +18,7 @@ mod tokens;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use guildhall_protocol::connection::Lodging;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_gateway::{VERSION_MAX, VERSION_MIN};
 use guildhall_protocol::voice_token::VoiceKey;
@@ -52,8 +55,8 @@ impl Signaling {
     }
 
     /// Accepts a voice WebSocket; the session runs in its own task from then on. 400 for a version that does not exist, 503
-    /// when the node is full or stopping.
-    pub fn upgrade(&self, upgrade: WebSocketUpgrade, query: VoiceQuery) -> Response {
+    /// when the node is full or stopping. The lodging is held until the client has identified.
+    pub fn upgrade(&self, upgrade: WebSocketUpgrade, query: VoiceQuery, lodging: Option<Lodging>) -> Response {
         let version = query.v.unwrap_or(VERSION_MIN);
         if !(VERSION_MIN..=VERSION_MAX).contains(&version) {
             let sentence = format!("Voice gateway versions {VERSION_MIN} to {VERSION_MAX} are spoken here.");
@@ -71,7 +74,7 @@ impl Signaling {
             .max_write_buffer_size(limits::SOCKET_BUFFER_BYTES + limits::FRAME_BYTES)
             .max_message_size(limits::FRAME_BYTES)
             .max_frame_size(limits::FRAME_BYTES)
-            .on_upgrade(move |socket| task::run(node, Socket::new(socket, permit), version))
+            .on_upgrade(move |socket| task::run(node, Socket::new(socket, permit, lodging), version))
     }
 
     /// Closes every socket with 1001, takes every peer out of the media engine and returns when all sessions have ended.

@@ -577,7 +577,7 @@ impl Session {
         }
     }
 
-    fn is_identified(&self) -> bool {
+    pub fn is_identified(&self) -> bool {
         !matches!(self.stage, Stage::Greeting { .. } | Stage::Checking)
     }
 

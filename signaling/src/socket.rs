@@ -4,6 +4,7 @@
 use crate::limits;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream, StreamExt};
+use guildhall_protocol::connection::Lodging;
 use guildhall_protocol::voice_gateway::CloseCode;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,6 +18,7 @@ pub struct Socket {
     must_flush: bool,
     /// Its share of [`limits::SOCKETS`], given back when the socket is dropped.
     _permit: OwnedSemaphorePermit,
+    lodging: Option<Lodging>,
 }
 
 /// What a client did.
@@ -30,8 +32,13 @@ pub enum Event {
 }
 
 impl Socket {
-    pub fn new(socket: WebSocket, permit: OwnedSemaphorePermit) -> Self {
-        Self { socket, outgoing: VecDeque::new(), must_flush: false, _permit: permit }
+    pub fn new(socket: WebSocket, permit: OwnedSemaphorePermit, lodging: Option<Lodging>) -> Self {
+        Self { socket, outgoing: VecDeque::new(), must_flush: false, _permit: permit, lodging }
+    }
+
+    /// Somebody has identified on it: it does not count towards its address any more.
+    pub fn belongs_to_somebody(&mut self) {
+        self.lodging = None;
     }
 
     /// Queues a frame; `false` if the client has let too many pile up and the socket is to be dropped.

@@ -99,7 +99,8 @@ impl Task {
                 }
                 self.feed(Input::SocketClosed { code }).await
             }
-            Wake::Note(Some(Note::Attach { socket, version, seq_ack })) => {
+            Wake::Note(Some(Note::Attach { mut socket, version, seq_ack })) => {
+                socket.belongs_to_somebody();
                 self.socket = Some(socket);
                 self.version = version;
                 self.feed(Input::Attached { version, seq_ack }).await
@@ -150,6 +151,9 @@ impl Task {
                     self.own_mailbox.take().map(|mailbox| match self.node.admit(&identify, mailbox) {
                         Ok((place, claims)) => {
                             let (token_id, signed_at_ms) = (claims.token_id, claims.signed_at_ms());
+                            if let Some(socket) = &mut self.socket {
+                                socket.belongs_to_somebody();
+                            }
                             self.seat = Some(Seat { place, participant: claims.participant, token_id, signed_at_ms });
                             Input::Admitted { policy: claims.policy }
                         }

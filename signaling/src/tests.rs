@@ -49,7 +49,7 @@ impl World {
         let accepting = signaling.clone();
         let upgrade = move |upgrade: WebSocketUpgrade, Query(query): Query<VoiceQuery>| {
             let signaling = accepting.clone();
-            async move { signaling.upgrade(upgrade, query) }
+            async move { signaling.upgrade(upgrade, query, None) }
         };
         let router = Router::new().route("/", any(upgrade));
         tokio::spawn(async move { axum::serve(listener, router).await });

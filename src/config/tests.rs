@@ -100,3 +100,11 @@ fn every_key_is_a_flag_whose_help_names_default_and_variable() {
     assert_eq!(matches.get_one::<String>("listen").map(String::as_str), Some("127.0.0.1:9"));
     assert!(command().try_get_matches_from(["serve", "--lisen", "x"]).is_err());
 }
+
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[test]
+fn every_file_that_fuzzing_kept_is_still_taken_and_so_are_changes_of_it() {
+    replay::replay(&[("config", fuzz_config)]);
+}

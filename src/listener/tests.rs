@@ -9,10 +9,14 @@ use rustls::{ClientConfig, RootCertStore};
 use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 const REQUEST: &[u8] = b"GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// More than the buffers of a connection hold.
+const LARGE: usize = 64 << 20;
 
 struct Server {
     address: SocketAddr,
@@ -24,6 +28,10 @@ struct Server {
 
 impl Server {
     async fn start(deadlines: Deadlines) -> Self {
+        Self::start_with(deadlines, None).await
+    }
+
+    async fn start_with(deadlines: Deadlines, per_address: Option<usize>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hosts = BTreeSet::from(["localhost".to_owned()]);
         let tls = crate::tls::own(dir.path(), &hosts, SystemTime::now()).unwrap();
@@ -37,9 +45,11 @@ impl Server {
         let who = |Extension(connection): Extension<Connection>, ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
             format!("{} {} {}", if connection.is_tls { "tls" } else { "plain" }, connection.peer, connection.peer == peer)
         };
-        let router = Router::new().route("/who", get(who)).route("/echo", post(async |body: String| body));
+        let large = async || vec![0_u8; LARGE];
+        let router =
+            Router::new().route("/who", get(who)).route("/echo", post(async |body: String| body)).route("/large", get(large));
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve(listener, tls, router, deadlines, stopped));
+        let serving = tokio::spawn(serve(listener, tls, router, deadlines, per_address, stopped));
         Self { address, client_tls: TlsConnector::from(Arc::new(client)), stop, serving, _dir: dir }
     }
 
@@ -79,7 +89,7 @@ async fn one_port_speaks_plain_and_tls_and_says_which() {
 #[tokio::test]
 async fn a_client_that_stalls_at_any_step_is_hung_up_on() {
     let short = Duration::from_millis(50);
-    let deadlines = Deadlines { first_byte: short, tls_handshake: short, request_head: short, request_body: short };
+    let deadlines = Deadlines { first_byte: short, tls_handshake: short, request_head: short, request_body: short, write: short };
     let server = Server::start(deadlines).await;
     let started = Instant::now();
     is_hung_up(server.connect().await).await;
@@ -113,4 +123,45 @@ async fn stopping_closes_idle_connections_and_the_port() {
     is_hung_up(idle).await;
     timeout(Duration::from_secs(10), server.serving).await.expect("nothing keeps it").unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+/// Asks until there is an answer: the server sees a moment later that a connection has gone.
+async fn is_served(server: &Server) {
+    let asking = async {
+        loop {
+            let mut stream = server.connect().await;
+            let mut answer = Vec::new();
+            if stream.write_all(REQUEST).await.is_ok() && stream.read_to_end(&mut answer).await.is_ok() && !answer.is_empty() {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(Duration::from_secs(10), asking).await.expect("there is room again");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn one_address_has_only_its_share_of_connections_that_nobody_logged_in_on() {
+    let server = Server::start_with(Deadlines::default(), Some(2)).await;
+    let held = [server.connect().await, server.connect().await];
+    is_hung_up(server.connect().await).await;
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let elsewhere = elsewhere.connect(server.address).await.unwrap();
+    assert!(ask(elsewhere).await.starts_with("HTTP/1.1 200"), "another address is served");
+    drop(held);
+    is_served(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_its_answer_is_hung_up_on() {
+    let deadlines = Deadlines { write: Duration::from_millis(50), ..Deadlines::default() };
+    let server = Server::start_with(deadlines, Some(1)).await;
+    let mut greedy = server.connect().await;
+    greedy.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // Its place is the only one.
+    is_served(&server).await;
+    let mut sent = Vec::new();
+    let _ = timeout(Duration::from_secs(10), greedy.read_to_end(&mut sent)).await.expect("the server hung up");
+    assert!(sent.len() < LARGE, "{} bytes were sent before", sent.len());
 }

@@ -2,10 +2,10 @@
 
 use super::error::{ApiError, Result};
 use super::form::{Errors, Shape, read};
+use super::intake;
 use crate::audit::By;
 use crate::files::multipart::percent_decoded;
 use crate::store;
-use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use guildhall_protocol::{
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// The largest body of most kinds ([`Shape::BODY_BYTES`]).
 pub const BODY_BYTES: usize = 512 * 1024;
+/// Values in a body that is larger than most: a picture has a few fields beside it.
+const VALUES: usize = BODY_BYTES / 16;
 /// The header that explains a moderator's deed.
 const REASON_HEADER: &str = "x-audit-log-reason";
 const REASON_CHARACTERS: usize = 512;
@@ -59,7 +61,8 @@ impl<S: Send + Sync, T: Shape> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        Ok(Self(read(&parse(&bytes(request.into_body(), T::BODY_BYTES).await?)?)?))
+        let (bytes, _share) = intake::read(request.into_body(), T::BODY_BYTES).await?;
+        Ok(Self(read(&parse(&bytes)?)?))
     }
 }
 
@@ -70,18 +73,19 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        Ok(Self(parse(&bytes(request.into_body(), BODY_BYTES).await?)?))
+        let (bytes, _share) = intake::read(request.into_body(), BODY_BYTES).await?;
+        Ok(Self(parse(&bytes)?))
     }
 }
 
-async fn bytes(body: RawBody, most: usize) -> Result<Bytes> {
-    axum::body::to_bytes(body, most).await.map_err(|_| ErrorCode::RequestTooLarge.into())
-}
-
-/// How deep JSON may nest is `serde_json`'s limit of 128.
+/// How deep JSON may nest is `serde_json`'s limit of 128. A value takes sixteen times the memory of the shortest text of it,
+/// so a body that is large because of the picture in it may hold no more values than others.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
+    }
+    if bytes.len() > BODY_BYTES && bytes.iter().filter(|byte| b",[{".contains(byte)).count() > VALUES {
+        return Err(ErrorCode::RequestTooLarge.into());
     }
     serde_json::from_slice(bytes).map_err(|_| ErrorCode::InvalidJson.into())
 }
@@ -95,16 +99,20 @@ impl<S: Send + Sync, T: Shape> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let pairs = pairs.map_or_else(|_| Vec::new(), |axum::extract::Query(pairs)| pairs);
-        let mut fields = Map::new();
-        for (name, value) in pairs {
-            match fields.get_mut(&name) {
-                None => drop(fields.insert(name, Value::String(value))),
-                Some(Value::Array(values)) => values.push(Value::String(value)),
-                Some(first) => *first = Value::Array(vec![first.take(), Value::String(value)]),
-            }
-        }
-        Ok(Self(read(&Value::Object(fields))?))
+        Ok(Self(read(&query_fields(pairs))?))
     }
+}
+
+pub(super) fn query_fields(pairs: Vec<(String, String)>) -> Value {
+    let mut fields = Map::new();
+    for (name, value) in pairs {
+        match fields.get_mut(&name) {
+            None => drop(fields.insert(name, Value::String(value))),
+            Some(Value::Array(values)) => values.push(Value::String(value)),
+            Some(first) => *first = Value::Array(vec![first.take(), Value::String(value)]),
+        }
+    }
+    Value::Object(fields)
 }
 
 /// The ids in the path, in order. One that is not an id is refused by its name.

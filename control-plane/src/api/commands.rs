@@ -1,6 +1,6 @@
 //! Application commands: what a bot offers, for everyone or in one guild. Its own bot and its owner decide.
 
-mod definition;
+pub mod definition;
 pub mod options;
 
 use super::access::Access;
@@ -97,7 +97,7 @@ async fn own_scope(app: &App, caller: &Caller, application_id: ApplicationId, gu
 }
 
 /// A command that the store is about to give its ids.
-fn new_command(scope: Scope, definition: Definition) -> Command {
+pub(super) fn new_command(scope: Scope, definition: Definition) -> Command {
     let mut command = Command {
         id: CommandId::default(),
         application_id: scope.application_id,

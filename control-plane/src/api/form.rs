@@ -70,6 +70,9 @@ impl<T> Patch<T> {
     }
 }
 
+/// The name of the lists in it.
+const LEAF: &str = "_errors";
+
 /// The `errors` tree.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Errors(Map<String, Value>);
@@ -97,12 +100,13 @@ impl Errors {
 
     fn add(&mut self, path: &[String], code: &str, message: &str) {
         let mut node = &mut self.0;
-        for step in path {
+        // A name that a client chose may be the leaves' own: what is wrong there is said of what it stands in.
+        for step in path.iter().take_while(|step| *step != LEAF) {
             let child = node.entry(step.clone()).or_insert_with(|| json!({}));
             node = child.as_object_mut().expect("the tree holds objects only, but for the leaves' arrays");
         }
-        let leaf = node.entry("_errors").or_insert_with(|| json!([]));
-        leaf.as_array_mut().expect("`_errors` is no field's name").push(json!({ "code": code, "message": message }));
+        let leaf = node.entry(LEAF).or_insert_with(|| json!([]));
+        leaf.as_array_mut().expect("no step has its name").push(json!({ "code": code, "message": message }));
     }
 }
 
@@ -526,6 +530,19 @@ mod tests {
         assert_eq!(code(&errors, "/embeds/2"), "DICT_TYPE_CONVERT");
         assert_eq!(code(&errors, "/ids/1"), "NUMBER_TYPE_COERCE");
         assert_eq!(errors["embeds"].get("0"), None);
+    }
+
+    #[test]
+    fn a_field_that_is_called_like_the_leaves_does_not_spoil_the_tree() {
+        let errors = refused(json!({ "list": {} }), |form| {
+            form.object("list", |list| {
+                list.refuse("_errors", "A", "a");
+                list.refuse_whole("B", "b");
+            });
+            form.refuse("_errors", "C", "c");
+        });
+        assert_eq!(errors["list"]["_errors"].as_array().map(Vec::len), Some(2), "{errors}");
+        assert_eq!(code(&errors, ""), "C");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::access::TextAccess;
 use super::body::{BODY_BYTES, parse};
 use super::error::{ApiError, Result};
 use super::form::{Shape, read, schema};
+use super::intake::{self, Share};
 use super::messages::attachments::Uploads;
 use super::routes::{Content, Describe, Facts};
 use crate::app::App;
@@ -45,6 +46,10 @@ pub struct Parcel<T> {
 impl<T: Shape> Describe for Parcel<T> {
     fn describe(facts: &mut Facts) {
         facts.body = Some(Content { schema: schema::<T>(), is_multipart: true });
+        #[cfg(any(test, feature = "fuzzing"))]
+        {
+            facts.body_reader = Some(|input| read::<T>(input).map(drop));
+        }
     }
 }
 
@@ -99,16 +104,25 @@ impl<T: Shape> Parcel<T> {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
         if !content_type.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart")) {
-            let bytes = axum::body::to_bytes(self.request.into_body(), BODY_BYTES).await;
-            return Ok((read(&parse(&bytes.map_err(|_| ErrorCode::RequestTooLarge)?)?)?, uploads));
+            let (bytes, _share) = intake::read(self.request.into_body(), BODY_BYTES).await?;
+            return Ok((read(&parse(&bytes)?)?, uploads));
         }
         let boundary = boundary(content_type).ok_or(ErrorCode::InvalidJson)?;
         let most = app.files().max_request();
         if header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > most) {
             return Err(ErrorCode::RequestTooLarge.into());
         }
-        let mut unpacking =
-            Unpacking { app, to, uploads: &mut uploads, place: None, open: None, fields: Map::new(), payload: None, text: 0 };
+        let mut unpacking = Unpacking {
+            app,
+            to,
+            uploads: &mut uploads,
+            place: None,
+            open: None,
+            fields: Map::new(),
+            payload: None,
+            text: 0,
+            share: Share::default(),
+        };
         let time = LEAST_TIME.max(Duration::from_secs(most / SLOW_LINE));
         let unpacked = tokio::time::timeout(time, unpacking.form(&boundary, self.request.into_body(), most)).await;
         let unpacked = unpacked.unwrap_or(Err(ApiError::Other(StatusCode::REQUEST_TIMEOUT, "The upload took too long")));
@@ -138,6 +152,7 @@ struct Unpacking<'a> {
     payload: Option<Value>,
     /// Bytes of all fields.
     text: usize,
+    share: Share,
 }
 
 /// The part that is being read.
@@ -213,6 +228,7 @@ impl Unpacking<'_> {
                 if self.text > BODY_BYTES {
                     return Err(ErrorCode::RequestTooLarge.into());
                 }
+                self.share.grow(self.text)?;
                 text.extend_from_slice(data);
                 Ok(())
             }

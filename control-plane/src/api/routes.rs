@@ -58,12 +58,20 @@ pub enum Given {
     Raw,
 }
 
+/// Reads an input as a handler would.
+#[cfg(any(test, feature = "fuzzing"))]
+pub type Reader = fn(&Value) -> Result<(), form::Errors>;
+
 /// What a handler's types say.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub who: Who,
     pub query: Option<Value>,
     pub body: Option<Content>,
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub query_reader: Option<Reader>,
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub body_reader: Option<Reader>,
     /// Whether the deed may be explained for the audit log.
     pub has_reason: bool,
     /// The status of success.
@@ -205,12 +213,20 @@ impl Describe for By {
 impl<T: Shape> Describe for Query<T> {
     fn describe(facts: &mut Facts) {
         facts.query = Some(form::schema::<T>());
+        #[cfg(any(test, feature = "fuzzing"))]
+        {
+            facts.query_reader = Some(|input| form::read::<T>(input).map(drop));
+        }
     }
 }
 
 impl<T: Shape> Describe for Body<T> {
     fn describe(facts: &mut Facts) {
         facts.body = Some(Content { schema: form::schema::<T>(), is_multipart: false });
+        #[cfg(any(test, feature = "fuzzing"))]
+        {
+            facts.body_reader = Some(|input| form::read::<T>(input).map(drop));
+        }
     }
 }
 

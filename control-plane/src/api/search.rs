@@ -126,6 +126,12 @@ impl Shape for Asked {
     }
 }
 
+/// What the index would be asked, of all that a query says.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn expression(query: &Value) -> Option<String> {
+    super::form::read::<Asked>(query).ok()?.search.question.expression()
+}
+
 async fn in_guild(
     State(app): State<App>,
     caller: Caller,

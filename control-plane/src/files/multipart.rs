@@ -64,6 +64,12 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that wait for more.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn kept_back(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// `None`: more bytes are needed.
     pub fn take(&mut self) -> Result<Option<Piece>, Malformed> {
         loop {
@@ -232,7 +238,7 @@ mod tests {
                     None => break,
                 }
             }
-            assert!(reader.buffer.len() <= HEAD_BYTES + 256 + step, "little is kept back");
+            assert!(reader.kept_back() <= HEAD_BYTES + 256 + step, "little is kept back");
         }
         Err(Malformed)
     }

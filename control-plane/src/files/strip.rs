@@ -12,8 +12,28 @@ pub struct Stripper {
     form: Form,
     /// What is not yet decided.
     pending: Vec<u8>,
+    found: Found,
+}
+
+/// What a picture said of itself so far.
+#[derive(Clone, Copy, Debug)]
+struct Found {
     /// 1..=8 as Exif counts; 1 is upright.
     orientation: u8,
+    /// Whether it is said in what was given out: the first word counts, and it is given out once.
+    is_told: bool,
+}
+
+impl Found {
+    /// Takes note of Exif data; `true`: its orientation is to be given out.
+    fn hear(&mut self, tiff: &[u8]) -> bool {
+        if self.is_told {
+            return false;
+        }
+        self.orientation = exif_orientation(tiff).unwrap_or(self.orientation);
+        self.is_told = self.orientation != 1;
+        self.is_told
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +88,7 @@ impl Stripper {
             "image/webp" => Form::Webp(Webp::Start),
             _ => Form::Other,
         };
-        Self { form, pending: Vec::new(), orientation: 1 }
+        Self { form, pending: Vec::new(), found: Found { orientation: 1, is_told: false } }
     }
 
     /// Appends to `out` what of the bytes so far stays.
@@ -106,7 +126,13 @@ impl Stripper {
     /// The file ends here; a part that was cut off stays cut off.
     pub fn finish(self, out: &mut Vec<u8>) -> u8 {
         out.extend_from_slice(&self.pending);
-        self.orientation
+        self.found.orientation
+    }
+
+    /// Whether a picture has come to its end as it should.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn is_whole(&self) -> bool {
+        self.form == Form::Ended
     }
 
     /// Whether what is wide is shown high.
@@ -117,16 +143,16 @@ impl Stripper {
     fn step(&mut self, from: usize, out: &mut Vec<u8>) -> (Step, usize) {
         let input = &self.pending[from..];
         match self.form {
-            Form::Jpeg(state) => jpeg(state, input, &mut self.orientation, out),
-            Form::Png(state) => png(state, input, &mut self.orientation, out),
-            Form::Webp(state) => webp(state, input, &mut self.orientation, out),
+            Form::Jpeg(state) => jpeg(state, input, &mut self.found, out),
+            Form::Png(state) => png(state, input, &mut self.found, out),
+            Form::Webp(state) => webp(state, input, &mut self.found, out),
             Form::Other | Form::Ended => (Step::More, 0),
         }
     }
 }
 
 /// ITU-T T.81 annex B: markers with segments, and behind SOS data in which FF is followed by 00 or a restart marker.
-fn jpeg(state: Jpeg, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (Step, usize) {
+fn jpeg(state: Jpeg, input: &[u8], found: &mut Found, out: &mut Vec<u8>) -> (Step, usize) {
     let next = |state| Step::On(Form::Jpeg(state));
     match (state, input) {
         (Jpeg::Start, [0xFF, 0xD8, ..]) => {
@@ -170,9 +196,8 @@ fn jpeg(state: Jpeg, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (
             let after = if *marker == 0xDA { Jpeg::Scan } else { Jpeg::Segment };
             match marker {
                 0xE1 if body.starts_with(b"Exif\0\0") => {
-                    *orientation = exif_orientation(&body[6..]).unwrap_or(*orientation);
-                    if *orientation != 1 {
-                        let exif = exif(*orientation);
+                    if found.hear(&body[6..]) {
+                        let exif = exif(found.orientation);
                         out.extend_from_slice(&[0xFF, 0xE1, 0, (2 + 6 + exif.len()) as u8]);
                         out.extend_from_slice(b"Exif\0\0");
                         out.extend_from_slice(&exif);
@@ -199,7 +224,7 @@ const PNG_KEPT: &[&[u8; 4]] = &[
 ];
 
 /// PNG (third edition) §5: a signature, then chunks of length, name, data and checksum, up to IEND.
-fn png(state: Png, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (Step, usize) {
+fn png(state: Png, input: &[u8], found: &mut Found, out: &mut Vec<u8>) -> (Step, usize) {
     let next = |state| Step::On(Form::Png(state));
     match (state, input) {
         (Png::Start, _) if input.starts_with(PNG_SIGNATURE) => {
@@ -217,9 +242,8 @@ fn png(state: Png, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (St
             if name == b"eXIf" && size <= KEPT_BACK as u64 {
                 let whole = 12 + size as usize;
                 let Some(chunk) = input.get(..whole) else { return (Step::More, 0) };
-                *orientation = exif_orientation(&chunk[8..whole - 4]).unwrap_or(*orientation);
-                if *orientation != 1 {
-                    let exif = exif(*orientation);
+                if found.hear(&chunk[8..whole - 4]) {
+                    let exif = exif(found.orientation);
                     let mut crc = flate2::Crc::new();
                     crc.update(b"eXIf");
                     crc.update(&exif);
@@ -252,7 +276,7 @@ fn png(state: Png, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (St
 const WEBP_KEPT: &[&[u8; 4]] = &[b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"];
 
 /// RFC 9649 §2: RIFF with its length, then chunks of name, length and padded data.
-fn webp(state: Webp, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (Step, usize) {
+fn webp(state: Webp, input: &[u8], found: &mut Found, out: &mut Vec<u8>) -> (Step, usize) {
     let next = |state| Step::On(Form::Webp(state));
     let little = |bytes: &[u8]| u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     match state {
@@ -274,9 +298,10 @@ fn webp(state: Webp, input: &[u8], orientation: &mut u8, out: &mut Vec<u8>) -> (
                 let whole = 8 + padded as usize;
                 let Some(chunk) = input.get(..whole) else { return (Step::More, 0) };
                 let body = &chunk[8..8 + size as usize];
-                *orientation = exif_orientation(body.strip_prefix(b"Exif\0\0").unwrap_or(body)).unwrap_or(*orientation);
+                found.hear(body.strip_prefix(b"Exif\0\0").unwrap_or(body));
                 out.extend_from_slice(&input[..8]);
-                out.extend_from_slice(&exif(*orientation));
+                // Its length stays, so its place is filled even when there is nothing to say.
+                out.extend_from_slice(&exif(found.orientation));
                 out.resize(out.len() + padded as usize - minimum, 0);
                 return (next(Webp::Chunk(behind)), whole);
             }

@@ -40,8 +40,7 @@ enum End {
 
 type Step<T = ()> = ControlFlow<End, T>;
 
-pub async fn serve(mut wire: Wire, hub: Hub, parameters: Parameters, origin: Origin) {
-    let Some(mut pass) = hub.enter() else { return };
+pub async fn serve(mut wire: Wire, hub: Hub, mut pass: SocketPass, parameters: Parameters, origin: Origin) {
     if let Some(codec) = parameters.codec() {
         wire.compress(codec);
     }
@@ -136,6 +135,7 @@ impl Connection {
         outcome.map(|attached| {
             let account = Account { is_bot: attached.is_bot };
             self.attached = Some(attached);
+            self.wire.belongs_to_somebody();
             account
         })
     }

@@ -367,7 +367,7 @@ fn clients_come_back_by_the_scheme_that_they_came_by() {
 
 #[test]
 fn the_task_of_a_connection_is_small() {
-    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
     // Of the 8 KiB that an idle session may cost in all; it holds the WebSocket and the largest of its waits.

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::{SinkExt, StreamExt};
+use guildhall_protocol::connection::Lodging;
 use guildhall_protocol::gateway::MAX_CLIENT_FRAME;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -33,6 +34,7 @@ const GATHER: usize = 16 << 10;
 pub struct Upgrade {
     accept: HeaderValue,
     on_upgrade: OnUpgrade,
+    lodging: Option<Lodging>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Upgrade {
@@ -53,14 +55,14 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
         let on_upgrade =
             parts.extensions.remove::<OnUpgrade>().ok_or((StatusCode::BAD_REQUEST, "the connection cannot be upgraded"))?;
-        Ok(Self { accept, on_upgrade })
+        Ok(Self { accept, on_upgrade, lodging: parts.extensions.remove::<Lodging>() })
     }
 }
 
 impl Upgrade {
     /// The answer that makes it one; then `serve` gets it, in a task of its own.
     pub fn accept<F: Future<Output = ()> + Send>(self, serve: impl FnOnce(Wire) -> F + Send + 'static) -> Response {
-        let on_upgrade = self.on_upgrade;
+        let Self { on_upgrade, lodging, .. } = self;
         tokio::spawn(async move {
             // A client that went away before it read the answer.
             let Ok(upgraded) = on_upgrade.await else { return };
@@ -69,7 +71,7 @@ impl Upgrade {
                 .max_message_size(Some(MAX_FRAME))
                 .max_frame_size(Some(MAX_FRAME));
             let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-            serve(Wire { socket, compression: None, gathered: Vec::new() }).await;
+            serve(Wire { socket, lodging, compression: None, gathered: Vec::new() }).await;
         });
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -82,6 +84,7 @@ impl Upgrade {
 
 pub struct Wire {
     socket: WebSocketStream<TokioIo<Upgraded>>,
+    lodging: Option<Lodging>,
     compression: Option<Box<Stream>>,
     /// Whole frames that wait for [`Wire::flush`].
     gathered: Vec<u8>,
@@ -101,6 +104,11 @@ impl Wire {
     /// From here on frames are binary and one stream.
     pub fn compress(&mut self, codec: Codec) {
         self.compression = Some(Box::new(Stream::new(codec)));
+    }
+
+    /// Somebody has logged in on it: it does not count towards its address any more.
+    pub fn belongs_to_somebody(&mut self) {
+        self.lodging = None;
     }
 
     pub async fn receive(&mut self) -> Received {

@@ -8,6 +8,8 @@ mod tests;
 
 pub(super) use index::{index_backlog, index_touched, watch};
 pub use terms::{Facet, Question, Sender, Thing};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use terms::{bare, link_hosts};
 
 use super::messages::find;
 use super::{Result, Store};

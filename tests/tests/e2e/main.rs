@@ -7,6 +7,7 @@ mod commands;
 mod community;
 mod crash;
 mod libraries;
+mod limits;
 mod load;
 mod moderation;
 mod operations;

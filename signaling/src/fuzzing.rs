@@ -1,0 +1,191 @@
+//! What strangers send, for the fuzz targets in `fuzz/`: each function takes any bytes, hands them to the code that reads
+//! them in the product, and panics when that breaks a promise.
+//!
+//! Compiled for this crate's tests, which replay every committed corpus, and for the feature `fuzzing`; never into the server.
+
+use crate::limits;
+use crate::rooms::Occupant;
+use crate::session::{Input, Output, RoomEvent, Session};
+use guildhall_protocol::UserId;
+use guildhall_protocol::fleet::Policy;
+use guildhall_protocol::voice_gateway::{CloseCode, VERSION_MAX, VERSION_MIN};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[("voice_session", voice_session)];
+
+/// A session's life, driven as its shell drives it. The first byte is the version, the second says what is refused; then
+/// each line is a text frame or, behind a `!`, something that happens (see [`Life::event`]).
+pub fn voice_session(data: &[u8]) {
+    let [version, refusals, script @ ..] = data else { return };
+    let mut life = Life::new(VERSION_MIN + version % (VERSION_MAX - VERSION_MIN + 1), *refusals);
+    for line in script.split(|byte| *byte == b'\n') {
+        match line {
+            [b'!', what, number @ ..] => {
+                let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()).unwrap_or(0);
+                life.event(*what, number);
+            }
+            _ => {
+                // Without a socket there is nobody to send a frame.
+                if let (true, Ok(text)) = (life.is_attached, std::str::from_utf8(line)) {
+                    life.give(Input::Text(text));
+                }
+            }
+        }
+    }
+    for _ in 0..3 {
+        life.wait(limits::HEARTBEAT_TIMEOUT.max(limits::RESUME_WINDOW));
+    }
+    assert!(life.is_over, "a silent session keeps its seat");
+}
+
+struct Life {
+    session: Session,
+    now: Instant,
+    version: u8,
+    refusals: u8,
+    is_attached: bool,
+    is_over: bool,
+}
+
+impl Life {
+    fn new(version: u8, refusals: u8) -> Self {
+        let (now, mut out) = (Instant::now(), Vec::new());
+        let session = Session::new(now, version, &mut out);
+        let mut life = Self { session, now, version, refusals, is_attached: true, is_over: false };
+        life.carry_out(out);
+        life
+    }
+
+    fn event(&mut self, what: u8, number: i64) {
+        let low = number as u8;
+        let occupant = Occupant { user_id: UserId::new(u64::from(low)), ssrc: u32::from(low) * 100, speaking: low & 7 };
+        match what {
+            b't' => self.wait(Duration::from_millis(number.clamp(0, 100_000) as u64)),
+            b'b' if self.is_attached => self.give(Input::Binary),
+            b'c' if self.is_attached => {
+                self.is_attached = false;
+                self.give(Input::SocketClosed { code: u16::try_from(number).ok() });
+            }
+            // A resume, which finds only those who have a seat, and by any version.
+            b'a' if self.has_seat() => {
+                self.is_attached = true;
+                self.give(Input::Attached { version: self.version, seq_ack: Some(number) });
+            }
+            b'A' if self.has_seat() => {
+                self.is_attached = true;
+                self.version = VERSION_MIN + low % (VERSION_MAX - VERSION_MIN + 1);
+                self.give(Input::Attached { version: self.version, seq_ack: None });
+            }
+            b'e' => self.give(Input::Room(RoomEvent::Entered(occupant))),
+            b's' => self.give(Input::Room(RoomEvent::Spoke(occupant))),
+            b'l' => self.give(Input::Room(RoomEvent::Left(occupant.user_id))),
+            b'o' => self.give(Input::Slot { ssrc: u32::from(low), speaker: (number >= 0).then_some(occupant.user_id) }),
+            b'p' => self.give(Input::Policy(policy(low))),
+            b'L' => self.give(Input::PeerLost),
+            b'D' => self.give(Input::Disconnect),
+            b'R' => self.give(Input::Replaced { is_same_participant: number == 0 }),
+            b'E' => self.give(Input::Evicted),
+            b'S' => self.give(Input::Shutdown),
+            _ => {}
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut timeouts = 0;
+        while let Some(deadline) = self.session.next_timeout().filter(|deadline| *deadline <= end) {
+            self.now = deadline;
+            self.give(Input::Timeout);
+            timeouts += 1;
+            assert!(timeouts <= 1, "what times out is over");
+        }
+        self.now = end;
+    }
+
+    fn give(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.session.handle(self.now, input, &mut out);
+        if self.is_over {
+            assert_eq!(out, [], "nothing follows the end");
+            return;
+        }
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, out: Vec<Output>) {
+        let mut wishes = VecDeque::from(out);
+        while let Some(wish) = wishes.pop_front() {
+            assert!(!self.is_over, "{wish:?} follows the end");
+            let (answer, refusal) = match wish {
+                Output::Send(frame) => {
+                    assert!(self.is_attached, "{frame} is said to nobody");
+                    assert!(frame.len() <= 2 * limits::FRAME_BYTES);
+                    let frame: serde_json::Value = serde_json::from_str(&frame).expect("we send JSON");
+                    assert!(frame["op"].is_u64());
+                    continue;
+                }
+                Output::Authenticate(_) => {
+                    (Input::Admitted { policy: policy(self.refusals) }, Input::Refused(CloseCode::RateLimited))
+                }
+                // Whoever resumes has another session; one that does not find it is told so.
+                Output::HandOver(_) => (Input::Refused(CloseCode::SessionInvalid), Input::Refused(CloseCode::SessionInvalid)),
+                Output::Join(_) => {
+                    let address = "127.0.0.1:50000".parse().expect("an address");
+                    let joined = Input::Joined { ssrc: 1234, address, media_session_id: "m".to_owned() };
+                    (joined, Input::EngineFailed(CloseCode::ServerCrashed))
+                }
+                Output::ConnectNative { .. } => (Input::Keyed([7; 32]), Input::EngineFailed(CloseCode::SessionInvalid)),
+                Output::ConnectWebRtc { offer } => {
+                    assert!(!offer.contains('\0') || offer.len() <= limits::FRAME_BYTES);
+                    (Input::Answered("v=0".to_owned()), Input::EngineFailed(CloseCode::BadRequest))
+                }
+                Output::Enter { ssrc } => {
+                    assert_eq!(ssrc, 1234);
+                    let there = Occupant { user_id: UserId::new(9), ssrc: 900, speaking: 1 };
+                    (Input::Entered(vec![there]), Input::Entered(Vec::new()))
+                }
+                Output::Speak(bits) => {
+                    assert!(bits <= 7);
+                    continue;
+                }
+                Output::SetPolicy(_) => continue,
+                Output::End { close, .. } => {
+                    assert!(close.is_none() || self.is_attached, "nobody is there to be told {close:?}");
+                    self.is_over = true;
+                    continue;
+                }
+            };
+            let is_refused = self.refusals & 1 == 1;
+            self.refusals = self.refusals.rotate_right(1);
+            let mut more = Vec::new();
+            self.session.handle(self.now, if is_refused { refusal } else { answer }, &mut more);
+            wishes.extend(more);
+        }
+        assert_eq!(self.session.next_timeout().is_none(), self.is_over);
+    }
+
+    /// Whether a resume would find it.
+    fn has_seat(&self) -> bool {
+        !self.is_over && self.session.is_identified()
+    }
+}
+
+fn policy(bits: u8) -> Policy {
+    Policy { can_speak: bits & 1 == 0, self_mute: bits & 2 != 0, is_deafened: bits & 4 != 0, is_priority: bits & 8 != 0 }
+}
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_input_that_fuzzing_kept_is_still_taken_and_so_are_changes_of_it() {
+        super::replay::replay(super::TARGETS);
+    }
+}
