@@ -79,6 +79,8 @@ struct Edit {
 }
 
 impl Shape for Edit {
+    const BODY_BYTES: usize = super::pictures::PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
         Self { settings: Settings::read(form), group: private_channels::Edit::read(form), thread: threads::Edit::read(form) }
     }

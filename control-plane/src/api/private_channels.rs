@@ -5,7 +5,8 @@
 
 use super::body::{Body, Caller, Ids, Json as AnyJson, Person, Query};
 use super::error::{Refine, Result};
-use super::form::{Errors, Form, Patch, Shape};
+use super::form::{Form, Patch, Shape};
+use super::pictures::{self, PICTURE_BYTES, Picture};
 use super::routes::{Routes, get, put};
 use crate::app::App;
 use crate::store::{self, Conflict, RECIPIENTS};
@@ -118,12 +119,12 @@ pub async fn show(app: &App, caller: &Caller, id: ChannelId) -> Result<PrivateCh
 pub struct Edit {
     name: Patch<String>,
     owner: Option<UserId>,
-    has_icon: bool,
+    icon: Patch<Picture>,
 }
 
 impl Shape for Edit {
     fn read(form: &Form) -> Self {
-        Self { name: form.text("name", NAME), owner: form.id("owner").value(), has_icon: form.has_content("icon") }
+        Self { name: form.text("name", NAME), owner: form.id("owner").value(), icon: pictures::read(form, "icon", PICTURE_BYTES) }
     }
 }
 
@@ -134,12 +135,16 @@ pub async fn edit(app: &App, caller: &Caller, id: ChannelId, edit: Edit) -> Resu
         match edit.owner {
             Some(_) if group.owner_id != caller.id() => Err(ErrorCode::MissingPermissions.into()),
             Some(heir) if !channel.is_recipient(heir) => Err(ErrorCode::InvalidRecipients.into()),
-            _ if edit.has_icon => Err(Errors::of("icon", "UNSUPPORTED", "Groups have no icons on this server.").into()),
             _ => Ok(()),
         }
     })
     .await?;
-    let changed = app.store().change_group(id, caller.user.clone(), edit.name.change(), edit.owner).await.refine(GONE)?;
+    let icon = match edit.icon {
+        Patch::Set(picture) => Some(Some(app.keep_picture("channel-icons", id, picture).await?)),
+        Patch::Null => Some(None),
+        Patch::Absent => None,
+    };
+    let changed = app.store().change_group(id, caller.user.clone(), edit.name.change(), icon, edit.owner).await.refine(GONE)?;
     Ok(changed.seen_by(caller.id()))
 }
 

@@ -13,7 +13,7 @@ use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use guildhall_protocol::model::{ReactionEmoji, User};
-use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, Snowflake, UserId};
+use guildhall_protocol::{ChannelId, EmojiId, ErrorCode, MessageId, Permissions, Snowflake, UserId};
 
 const GONE: &[(Conflict, ErrorCode)] = &[(Conflict::Missing, ErrorCode::UnknownMessage)];
 
@@ -36,7 +36,8 @@ pub fn routes() -> Routes {
         )
 }
 
-/// The emoji in the path: a Unicode emoji. `name:id` stands for an emoji of a guild, of which there are none yet.
+/// The emoji in the path: a Unicode emoji, or `name:id` (also with `a:` in front) of an emoji of a guild, whose name is not
+/// believed: it is known by its id.
 struct Emoji(ReactionEmoji);
 
 impl<S: Send + Sync> FromRequestParts<S> for Emoji {
@@ -44,7 +45,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Emoji {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let text = parameter(parts, state, "emoji").await?;
-        if emoji::is_unicode(&text) { Ok(Self(ReactionEmoji::unicode(text))) } else { Err(ErrorCode::UnknownEmoji.into()) }
+        if emoji::is_unicode(&text) {
+            return Ok(Self(ReactionEmoji::unicode(text)));
+        }
+        let (name, id) = text.rsplit_once(':').ok_or(ErrorCode::UnknownEmoji)?;
+        let id = id.parse().ok().filter(|id| i64::try_from(*id).is_ok()).ok_or(ErrorCode::UnknownEmoji)?;
+        Ok(Self(ReactionEmoji::own(Snowflake(id), name.trim_start_matches("a:").to_owned(), false)))
     }
 }
 
@@ -84,22 +90,46 @@ async fn key_of<R>(
     Ok((ReactionKey { guild_id, channel_id, message_id, emoji }, answer))
 }
 
+/// What an emoji of a guild is called, for who would be the first to react with it: one of the place's guild, or where that is
+/// allowed one of another guild that the caller is in. Unknown to everyone else.
+async fn look_up(app: &App, caller: &Caller, key: &mut ReactionKey, may_use_others: bool) -> Result<()> {
+    let Some(id) = key.emoji.id else { return Ok(()) };
+    // Whoever joins in may not know the emoji, and it may be gone.
+    if app.store().is_below(key).await? {
+        return Ok(());
+    }
+    let known = app.store().find_emoji(EmojiId(id)).await?.ok_or(ErrorCode::UnknownEmoji)?;
+    let is_usable = app.in_guild(caller, known.guild_id, |access| {
+        let roles = &known.emoji.roles;
+        Ok(roles.is_empty() || roles.iter().any(|role| access.member.roles.contains(role)))
+    });
+    match is_usable.await {
+        Ok(true) if key.guild_id == Some(known.guild_id) || may_use_others => {}
+        Ok(true) => return Err(ErrorCode::MissingPermissions.into()),
+        _ => return Err(ErrorCode::UnknownEmoji.into()),
+    }
+    key.emoji = ReactionEmoji::own(id, known.emoji.name, known.emoji.animated);
+    Ok(())
+}
+
 async fn add(
     State(app): State<App>,
     caller: Caller,
     Ids(message): Ids<(ChannelId, MessageId)>,
     Emoji(emoji): Emoji,
 ) -> Result<StatusCode> {
-    let (key, may_begin) = key_of(&app, &caller, message, emoji, |access| {
+    let (mut key, (may_begin, may_use_others)) = key_of(&app, &caller, message, emoji, |access| {
         access.require(Permissions::READ_MESSAGE_HISTORY)?;
         access.require_awake()?;
         // Joining in takes no permission that a timeout could take away, so a timeout is asked for by itself.
         if access.is_timed_out() && !access.permissions.contains(Permissions::ADD_REACTIONS) {
             return Err(ErrorCode::MissingPermissions.into());
         }
-        Ok(access.permissions.contains(Permissions::ADD_REACTIONS))
+        let holds = |bit| access.permissions.contains(bit);
+        Ok((holds(Permissions::ADD_REACTIONS), holds(Permissions::USE_EXTERNAL_EMOJIS)))
     })
     .await?;
+    look_up(&app, &caller, &mut key, may_use_others).await?;
     let added = app.store().add_reaction(key, caller.id(), may_begin).await;
     match added.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage), (Conflict::Full, ErrorCode::TooManyReactions)])? {
         Reacted::Done => Ok(StatusCode::NO_CONTENT),
@@ -184,6 +214,12 @@ async fn list(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<User>>> {
     let (key, ()) = key_of(&app, &caller, message, emoji, |access| access.require(Permissions::READ_MESSAGE_HISTORY)).await?;
+    if let Some(id) = key.emoji.id
+        && !app.store().is_below(&key).await?
+        && app.store().find_emoji(EmojiId(id)).await?.is_none()
+    {
+        return Err(ErrorCode::UnknownEmoji.into());
+    }
     let users = app.store().reactors(&key, page.after, page.limit).await?.ok_or(ErrorCode::UnknownMessage)?;
     Ok(Json(if page.is_burst { Vec::new() } else { users }))
 }

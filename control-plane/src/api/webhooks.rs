@@ -7,6 +7,7 @@ use super::body::{Body, Caller, Ids};
 use super::codes;
 use super::error::{Refine, Result};
 use super::form::{Form, Patch, Shape};
+use super::pictures::{self, PICTURE_BODY_BYTES, PICTURE_BYTES, Picture};
 use super::routes::{Routes, get};
 use crate::app::App;
 use crate::audit::By;
@@ -69,33 +70,34 @@ fn name(form: &Form, field: &str) -> Patch<String> {
     name
 }
 
-/// Pictures of webhooks are not kept; taking one away that is not there is fine.
-fn refuse_avatar(form: &Form) {
-    if form.has_content("avatar") {
-        form.refuse("avatar", "UNSUPPORTED", "This server does not keep pictures of webhooks yet.");
-    }
-}
-
 struct Create {
     name: String,
+    avatar: Patch<Picture>,
 }
 
 impl Shape for Create {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
-        refuse_avatar(form);
-        Self { name: form.required("name", name(form, "name")) }
+        Self { name: form.required("name", name(form, "name")), avatar: pictures::read(form, "avatar", PICTURE_BYTES) }
     }
 }
 
 struct Edit {
     name: Option<String>,
     channel_id: Option<ChannelId>,
+    avatar: Patch<Picture>,
 }
 
 impl Shape for Edit {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
-        refuse_avatar(form);
-        Self { name: name(form, "name").value(), channel_id: form.id("channel_id").value() }
+        Self {
+            name: name(form, "name").value(),
+            channel_id: form.id("channel_id").value(),
+            avatar: pictures::read(form, "avatar", PICTURE_BYTES),
+        }
     }
 }
 
@@ -126,14 +128,19 @@ async fn create(
     Body(new): Body<Create>,
 ) -> Result<Json<Webhook>> {
     let guild_id = managed(&app, &caller, channel_id).await?;
+    let id: WebhookId = app.store().make_id();
+    let avatar = match new.avatar.value() {
+        Some(picture) => Some(app.keep_picture("avatars", id, picture).await?),
+        None => None,
+    };
     let webhook = Webhook {
-        id: app.store().make_id(),
+        id,
         kind: 1,
         guild_id,
         channel_id,
         user: Some(caller.user.clone()),
         name: new.name,
-        avatar: None,
+        avatar,
         token: Some(codes::webhook_token()),
         // The store knows whose bot the caller is.
         application_id: None,
@@ -170,7 +177,13 @@ async fn edit(
 }
 
 async fn change(app: &App, by: By, id: WebhookId, edit: Edit) -> Result<Webhook> {
+    let avatar = match edit.avatar {
+        Patch::Set(picture) => Some(Some(app.keep_picture("avatars", id, picture).await?)),
+        Patch::Null => Some(None),
+        Patch::Absent => None,
+    };
     let change = move |webhook: &mut Webhook| {
+        webhook.avatar = avatar.unwrap_or_else(|| webhook.avatar.take());
         webhook.name = edit.name.unwrap_or_else(|| std::mem::take(&mut webhook.name));
         webhook.channel_id = edit.channel_id.unwrap_or(webhook.channel_id);
     };

@@ -1,6 +1,6 @@
 //! Guilds as wholes: loading one into memory, creating, changing and deleting it.
 
-use super::attachments::replace_picture;
+use super::attachments::{doom_file, replace_picture};
 use super::channels::{channels_of, insert_channel};
 use super::emojis::emojis_of;
 use super::members::{insert_member, members_of};
@@ -9,9 +9,10 @@ use super::threads::active_threads_of;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
+use crate::files::{FAREWELL_MS, emoji_path};
 use crate::guild::Snapshot;
 use guildhall_protocol::model::{AuditAction, Channel, Guild, Member};
-use guildhall_protocol::{ChannelId, GuildId, UserId};
+use guildhall_protocol::{ChannelId, EmojiId, GuildId, UserId, WebhookId};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -121,6 +122,29 @@ pub(super) async fn check_room_for_guild(tx: &mut Tx<'_>, user: UserId) -> Resul
     if guilds >= GUILDS_PER_USER { Err(Conflict::Full.into()) } else { Ok(()) }
 }
 
+/// Says that what the guild shows is to be deleted. Attachments go with their messages.
+async fn doom_pictures(tx: &mut Tx<'_>, id: GuildId) -> Result<()> {
+    let Some(guild) = find_guild(tx.sql(), id).await? else { return Ok(()) };
+    for (folder, hash) in [("icons", guild.icon), ("banners", guild.banner), ("splashes", guild.splash)] {
+        replace_picture(tx, folder, id.into(), hash.as_deref(), None).await?;
+    }
+    let webhooks: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, avatar FROM webhooks WHERE guild_id = $1 AND avatar IS NOT NULL")
+            .bind(id.to_sql())
+            .fetch_all(tx.sql())
+            .await?;
+    for (webhook, hash) in webhooks {
+        replace_picture(tx, "avatars", WebhookId::from_sql(webhook).into(), Some(&hash), None).await?;
+    }
+    let emojis: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM emojis WHERE guild_id = $1").bind(id.to_sql()).fetch_all(tx.sql()).await?;
+    let at = tx.now_ms + FAREWELL_MS;
+    for emoji in emojis {
+        doom_file(tx, &emoji_path(EmojiId::from_sql(emoji)), at).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// The whole guild at one moment, with the number of the last event that it contains.
     pub async fn load_guild(&self, id: GuildId) -> Result<Option<Snapshot>> {
@@ -212,6 +236,7 @@ impl Store {
                     .bind(id.to_sql())
                     .execute(tx.sql())
                     .await?;
+                doom_pictures(tx, id).await?;
                 let deleted = sqlx::query("DELETE FROM guilds WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 if deleted.rows_affected() == 0 {
                     return Err(Conflict::Missing.into());

@@ -2,6 +2,7 @@
 //!
 //! Every event of a private channel counts in the channel's own topic, with its messages.
 
+use super::attachments::replace_picture;
 use super::messages::insert_message;
 use super::users::{find_user, user_of};
 use super::{Conflict, NewMessage, Result, Store, Tx};
@@ -275,6 +276,7 @@ impl Store {
         id: ChannelId,
         by: User,
         name: Option<Option<String>>,
+        icon: Option<Option<String>>,
         owner: Option<UserId>,
     ) -> Result<PrivateChannel> {
         self.write(move |tx| {
@@ -285,6 +287,10 @@ impl Store {
                 if let Some(name) = name {
                     group.name = name;
                 }
+                if let Some(icon) = icon {
+                    replace_picture(tx, "channel-icons", id.into(), group.icon.as_deref(), icon.as_deref()).await?;
+                    group.icon = icon;
+                }
                 group.owner_id = owner.unwrap_or(group.owner_id);
                 let group = group.clone();
                 if !channel.is_recipient(group.owner_id) {
@@ -293,10 +299,11 @@ impl Store {
                 if before.as_ref() == Some(&group) {
                     return Ok(channel);
                 }
-                sqlx::query("UPDATE private_channels SET name = $2, owner_id = $3 WHERE id = $1")
+                sqlx::query("UPDATE private_channels SET name = $2, owner_id = $3, icon = $4 WHERE id = $1")
                     .bind(id.to_sql())
                     .bind(&group.name)
                     .bind(group.owner_id.to_sql())
+                    .bind(&group.icon)
                     .execute(tx.sql())
                     .await?;
                 tell(tx, &channel, PrivateNews::Changed).await?;

@@ -107,6 +107,9 @@ async fn update_user(tx: &mut Tx<'_>, user: &User) -> Result<()> {
 
 /// Writes what is left of an account. Its key is one that no name has, so that nobody finds or logs in to it.
 pub(super) async fn lock_name(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    let avatar: Option<String> =
+        sqlx::query_scalar("SELECT avatar FROM users WHERE id = $1").bind(user.id.to_sql()).fetch_one(tx.sql()).await?;
+    replace_picture(tx, "avatars", user.id.into(), avatar.as_deref(), None).await?;
     sqlx::query("UPDATE users SET username = $2, username_key = $3, global_name = NULL, avatar = NULL WHERE id = $1")
         .bind(user.id.to_sql())
         .bind(&user.username)

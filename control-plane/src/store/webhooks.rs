@@ -1,5 +1,6 @@
 //! Webhooks.
 
+use super::attachments::replace_picture;
 use super::users::{find_user, insert_user};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -108,6 +109,7 @@ impl Store {
                 .fetch_optional(tx.sql())
                 .await?;
                 let application: Option<i64> = row.ok_or(Conflict::Missing)?.try_get("application_id")?;
+                replace_picture(tx, "avatars", webhook.id.into(), None, webhook.avatar.as_deref()).await?;
                 let webhook = Webhook { application_id: application.map(ApplicationId::from_sql), ..webhook };
                 tell(tx, webhook.guild_id, webhook.channel_id).await?;
                 let entry = Entry::created(AuditAction::WEBHOOK_CREATE, webhook.id, facts(&webhook));
@@ -133,6 +135,7 @@ impl Store {
                 if after.channel_id != before.channel_id {
                     check_room(tx, after.channel_id).await?;
                 }
+                replace_picture(tx, "avatars", id.into(), before.avatar.as_deref(), after.avatar.as_deref()).await?;
                 sqlx::query("UPDATE webhooks SET name = $2, avatar = $3, channel_id = $4 WHERE id = $1")
                     .bind(id.to_sql())
                     .bind(&after.name)
@@ -157,6 +160,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let webhook = find(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
+                replace_picture(tx, "avatars", id.into(), webhook.avatar.as_deref(), None).await?;
                 sqlx::query("DELETE FROM webhooks WHERE id = $1").bind(id.to_sql()).execute(tx.sql()).await?;
                 tell(tx, webhook.guild_id, webhook.channel_id).await?;
                 let entry = Entry::deleted(AuditAction::WEBHOOK_DELETE, id, facts(&webhook));

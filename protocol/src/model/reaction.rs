@@ -10,11 +10,19 @@ use serde::{Deserialize, Serialize};
 pub struct ReactionEmoji {
     pub id: Option<Snowflake>,
     pub name: String,
+    /// Of an emoji of a guild: whether it moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub animated: Option<bool>,
 }
 
 impl ReactionEmoji {
     pub fn unicode(name: String) -> Self {
-        Self { id: None, name }
+        Self { id: None, name, animated: None }
+    }
+
+    /// An emoji of a guild.
+    pub fn own(id: Snowflake, name: String, animated: bool) -> Self {
+        Self { id: Some(id), name, animated: Some(animated) }
     }
 }
 

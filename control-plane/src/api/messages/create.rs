@@ -125,8 +125,14 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
     };
     let new = NewMessage { guild_id: posting.guild_id, message, member: posting.member, files, enforced_nonce };
     let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
-    let (Sent::New(message) | Sent::Before(message)) = sent;
-    Ok(*message)
+    match sent {
+        Sent::New(message) => Ok(*message),
+        Sent::Before(mut message) => {
+            let sender = message.author.id;
+            app.store().show_reactions(channel, std::slice::from_mut(&mut *message), sender).await?;
+            Ok(*message)
+        }
+    }
 }
 
 /// Counts one more message of the sender's, and refuses it if it comes too soon.

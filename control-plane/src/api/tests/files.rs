@@ -350,3 +350,74 @@ async fn those_without_a_picture_have_one() {
         assert!(matches!(reply.status, 404 | 415), "{path}: {}", reply.status);
     }
 }
+
+/// A red dot.
+const DOT: &str =
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
+/// After all that may still be shown has been forgotten.
+fn later() -> u64 {
+    unix_ms() + crate::files::PATIENCE_MS + 1
+}
+
+#[tokio::test]
+async fn webhooks_and_groups_have_pictures_that_are_replaced_and_go() {
+    let world = World::new().await;
+    let made =
+        world.post(&world.owner, &format!("/channels/{}/webhooks", world.text), json!({ "name": "h", "avatar": DOT })).await.ok();
+    let path = format!("/webhooks/{}", text(&made["id"]));
+    let link = |hash: &Value| format!("http://hall.example:8080/cdn/avatars/{}/{}.png", text(&made["id"]), text(hash));
+    assert_eq!(world.fetch(&link(&made["avatar"]), &[]).await.0.status, 200);
+    let renamed = world.patch(&world.owner, &path, json!({ "name": "i" })).await.ok();
+    assert_eq!(renamed["avatar"], made["avatar"], "what is not named stays");
+    let said =
+        world.post(&world.nobody(), &format!("{path}/{}?wait=true", text(&made["token"])), json!({ "content": "x" })).await.ok();
+    assert_eq!(said["author"]["avatar"], made["avatar"]);
+    let changed = world.patch(&world.nobody(), &format!("{path}/{}", text(&made["token"])), json!({ "avatar": DOT })).await.ok();
+    assert_ne!(changed["avatar"], made["avatar"]);
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 1, "the old one is gone");
+    world.delete(&world.owner, &path).await.no_content();
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 0);
+
+    let (anna, bea) = (world.register("anna").await, world.register("bea").await);
+    for friend in [&anna, &bea] {
+        world.befriend(&world.owner, friend).await;
+    }
+    let recipients = json!({ "recipients": [anna.id, bea.id] });
+    let group = world.post(&world.owner, "/users/@me/channels", recipients).await.ok();
+    let path = format!("/channels/{}", text(&group["id"]));
+    let shown = world.patch(&anna, &path, json!({ "icon": DOT })).await.ok();
+    let icon = format!("http://hall.example:8080/cdn/channel-icons/{}/{}.png", text(&group["id"]), text(&shown["icon"]));
+    assert_eq!(world.fetch(&icon, &[]).await.0.status, 200);
+    assert_eq!(world.get(&bea, &path).await.ok()["icon"], shown["icon"]);
+    world.patch(&anna, &path, json!({ "icon": "data:" })).await.form_error("/icon", "IMAGE_INVALID");
+    assert_eq!(world.patch(&anna, &path, json!({ "icon": null })).await.ok()["icon"], Value::Null);
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test]
+async fn a_deleted_guild_and_a_deleted_account_leave_no_pictures() {
+    let world = World::new().await;
+    let anna = world.register("anna").await;
+    world.patch(&anna, "/users/@me", json!({ "avatar": DOT })).await.ok();
+    let guild = text(&world.post(&world.owner, "/guilds", json!({ "name": "brief" })).await.body["id"]);
+    world.patch(&world.owner, &format!("/guilds/{guild}"), json!({ "icon": DOT })).await.ok();
+    let emoji = world.post(&world.owner, &format!("/guilds/{guild}/emojis"), json!({ "name": "dot", "image": DOT })).await;
+    assert_eq!(emoji.status, 201, "{}", emoji.text);
+    let channels = world.get(&world.owner, &format!("/guilds/{guild}/channels")).await.ok();
+    let channel = channels.as_array().unwrap().iter().find(|channel| channel["type"] == 0).unwrap();
+    let hooks = format!("/channels/{}/webhooks", text(&channel["id"]));
+    world.post(&world.owner, &hooks, json!({ "name": "h", "avatar": DOT })).await.ok();
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 4, "what is shown stays");
+    world.delete(&world.owner, &format!("/guilds/{guild}")).await.no_content();
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 1);
+    let id = anna.id.parse().unwrap();
+    world.control_plane.app().store().delete_account(id).await.unwrap();
+    world.sweep_at(later()).await;
+    assert_eq!(world.stored(), 0);
+}

@@ -1,4 +1,5 @@
 use super::{Session, World, text};
+use crate::hub::world::told;
 use crate::ids::unix_ms;
 use guildhall_protocol::Permissions;
 use guildhall_protocol::model::timestamp;
@@ -22,6 +23,7 @@ async fn seen(world: &World, who: &Session, message: &str) -> Vec<(String, u64, 
     let reactions = message.get("reactions").and_then(Value::as_array).cloned().unwrap_or_default();
     let row = |reaction: &Value| {
         assert_eq!(reaction["count_details"], json!({ "burst": 0, "normal": reaction["count"] }));
+        assert_eq!(reaction["emoji"].get("animated"), None);
         assert_eq!((&reaction["emoji"]["id"], &reaction["me_burst"]), (&Value::Null, &json!(false)));
         assert_eq!((&reaction["burst_count"], &reaction["burst_colors"]), (&json!(0), &json!([])));
         (text(&reaction["emoji"]["name"]), reaction["count"].as_u64().unwrap(), reaction["me"].as_bool().unwrap())
@@ -143,7 +145,7 @@ async fn without_add_reactions_one_may_only_join_in() {
 async fn what_is_no_emoji_no_message_or_too_much_is_refused() {
     let world = World::new().await;
     let path = message(&world).await;
-    for wrong in ["a", "party:123", "%F0%9F%91%8D%F0%9F%91%8D", "123", "%20"] {
+    for wrong in ["a", "party:123", "a:party:123", ":", "party:-1", "%F0%9F%91%8D%F0%9F%91%8D", "123", "%20"] {
         world.put(&world.owner, &format!("{path}/reactions/{wrong}/@me"), json!({})).await.refused(404, 10014);
         world.get(&world.owner, &format!("{path}/reactions/{wrong}")).await.refused(404, 10014);
     }
@@ -163,4 +165,97 @@ async fn what_is_no_emoji_no_message_or_too_much_is_refused() {
     let anna = world.member("anna").await;
     react(&world, &anna, &path, "%F0%9F%90%80").await;
     assert_eq!(seen(&world, &anna, &path).await.len(), 20);
+}
+
+const DOT: &str =
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
+async fn emoji(world: &World, guild: &str, name: &str) -> String {
+    let made = world.post(&world.owner, &format!("/guilds/{guild}/emojis"), json!({ "name": name, "image": DOT })).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    text(&made.body["id"])
+}
+
+#[tokio::test]
+async fn an_emoji_with_and_without_its_variation_selector_is_one() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let path = message(&world).await;
+    react(&world, &anna, &path, "%E2%9D%A4").await;
+    react(&world, &world.owner, &path, HEART).await;
+    assert_eq!(seen(&world, &anna, &path).await, [("❤".to_owned(), 2, true)], "called as it was first");
+    let users = world.get(&anna, &format!("{path}/reactions/{HEART}")).await.ok();
+    assert_eq!(users.as_array().unwrap().len(), 2);
+    world.delete(&anna, &format!("{path}/reactions/{HEART}/@me")).await.no_content();
+    assert_eq!(seen(&world, &anna, &path).await, [("❤".to_owned(), 1, false)]);
+}
+
+#[tokio::test]
+async fn people_react_with_emojis_of_their_guild_by_id() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let path = message(&world).await;
+    let dot = emoji(&world, &world.guild, "dot").await;
+    let (attached, _) = world.listen(&anna, None).await;
+    // The name in the path is not believed.
+    react(&world, &anna, &path, &format!("whatever%3A{dot}")).await;
+    react(&world, &world.owner, &path, &format!("a%3Adot%3A{dot}")).await;
+    let shown = world.get(&anna, &path).await.ok();
+    let expected = json!({ "id": dot, "name": "dot", "animated": false });
+    let below = &shown["reactions"][0];
+    assert_eq!((&below["emoji"], &below["count"], &below["me"]), (&expected, &json!(2), &json!(true)));
+    let told = told(&attached).into_iter().filter(|(name, _)| *name == "MESSAGE_REACTION_ADD");
+    assert_eq!(told.map(|(_, d)| d["emoji"].clone()).collect::<Vec<_>>(), [expected.clone(), expected]);
+    let users = world.get(&anna, &format!("{path}/reactions/dot:{dot}")).await.ok();
+    assert_eq!(users.as_array().unwrap().len(), 2);
+
+    // It stays below the message when the emoji goes, and may be joined and taken back, but not begun anew.
+    world.delete(&world.owner, &format!("/guilds/{}/emojis/{dot}", world.guild)).await.no_content();
+    let bea = world.member("bea").await;
+    react(&world, &bea, &path, &format!("dot:{dot}")).await;
+    for who in [&anna, &bea, &world.owner] {
+        world.delete(who, &format!("{path}/reactions/dot:{dot}/@me")).await.no_content();
+    }
+    world.put(&bea, &format!("{path}/reactions/dot:{dot}/@me"), json!({})).await.refused(404, 10014);
+    assert_eq!(world.get(&anna, &path).await.ok().get("reactions"), None);
+}
+
+#[tokio::test]
+async fn emojis_of_other_guilds_take_membership_and_the_permission() {
+    let world = World::new().await;
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    let path = message(&world).await;
+    let made = world.post(&world.owner, "/guilds", json!({ "name": "elsewhere" })).await;
+    let elsewhere = text(&made.body["id"]);
+    let foreign = format!("star:{}", emoji(&world, &elsewhere, "star").await);
+    let put = async |who: &Session| world.put(who, &format!("{path}/reactions/{foreign}/@me"), json!({})).await;
+    put(&anna).await.refused(404, 10014);
+    let deny = json!({ "type": 0, "deny": Permissions::USE_EXTERNAL_EMOJIS.0.to_string() });
+    world.put(&world.owner, &format!("/channels/{}/permissions/{}", world.text, world.guild), deny).await.no_content();
+    let channels = world.get(&world.owner, &format!("/guilds/{elsewhere}/channels")).await.ok();
+    let lobby = text(&channels.as_array().unwrap().iter().find(|channel| channel["type"] == 0).unwrap()["id"]);
+    let invite = world.post(&world.owner, &format!("/channels/{lobby}/invites"), json!({})).await.ok();
+    world.post(&bea, &format!("/invites/{}", text(&invite["code"])), json!({})).await.ok();
+    put(&bea).await.refused(403, 50013);
+    put(&world.owner).await.no_content();
+    // Whoever joins in needs neither.
+    put(&anna).await.no_content();
+    // Some emojis are for some roles.
+    let role = world.role("chosen", 0).await;
+    let own = emoji(&world, &world.guild, "crown").await;
+    world.patch(&world.owner, &format!("/guilds/{}/emojis/{own}", world.guild), json!({ "roles": [role] })).await.ok();
+    let crown = format!("{path}/reactions/crown:{own}/@me");
+    world.put(&bea, &crown, json!({})).await.refused(404, 10014);
+    world.put(&world.owner, &format!("/guilds/{}/members/{}/roles/{role}", world.guild, bea.id), json!({})).await.no_content();
+    world.put(&bea, &crown, json!({})).await.no_content();
+}
+
+#[tokio::test]
+async fn a_retry_of_a_message_is_answered_with_the_reactions_to_it() {
+    let world = World::new().await;
+    let body = json!({ "content": "once", "nonce": "n1", "enforce_nonce": true });
+    let first = world.post(&world.owner, &world.messages_path(), body.clone()).await.ok();
+    react(&world, &world.owner, &format!("{}/{}", world.messages_path(), text(&first["id"])), THUMB).await;
+    let again = world.post(&world.owner, &world.messages_path(), body).await.ok();
+    assert_eq!((&again["id"], &again["reactions"][0]["count"]), (&first["id"], &json!(1)));
 }

@@ -89,7 +89,7 @@ async fn bad_webhooks_are_refused() {
     ] {
         world.post(&world.owner, &path, json!({ "name": name })).await.form_error("/name", code);
     }
-    world.post(&world.owner, &path, json!({ "name": "x", "avatar": "data:" })).await.form_error("/avatar", "UNSUPPORTED");
+    world.post(&world.owner, &path, json!({ "name": "x", "avatar": "data:" })).await.form_error("/avatar", "IMAGE_INVALID");
     let category = json!({ "name": "c", "type": 4 });
     let category = world.post(&world.owner, &format!("/guilds/{}/channels", world.guild), category).await.ok();
     let in_category = format!("/channels/{}/webhooks", text(&category["id"]));
@@ -220,4 +220,41 @@ async fn a_webhook_has_one_limit_wherever_it_is_used() {
     let refused = world.post(&world.owner, &hook.path(), json!({ "content": "x" })).await;
     assert_eq!(refused.status, 429);
     assert!(refused.body["retry_after"].as_f64().is_some_and(|wait| wait > 0.0 && wait <= 2.0), "{}", refused.body);
+}
+
+#[tokio::test]
+async fn a_webhook_posts_into_threads_of_its_own_channel() {
+    let world = World::new().await;
+    let hook = Hook::new(&world, &world.owner).await;
+    let start = json!({ "name": "side", "type": 11 });
+    let thread = world.post(&world.owner, &format!("/channels/{}/threads", world.text), start.clone()).await;
+    assert_eq!(thread.status, 201, "{}", thread.text);
+    let id = text(&thread.body["id"]);
+    let say = async |place: &str| {
+        let path = format!("{}?wait=true&thread_id={place}", hook.path());
+        world.post(&world.nobody(), &path, json!({ "content": "psst" })).await
+    };
+    let said = say(&id).await.ok();
+    assert_eq!((&said["channel_id"], &said["webhook_id"]), (&json!(id), &json!(hook.id)));
+    let path = hook.message(&said["id"]);
+    world.get(&world.nobody(), &path).await.refused(404, 10008);
+    let there = format!("{path}?thread_id={id}");
+    let edited = world.patch(&world.nobody(), &there, json!({ "content": "louder" })).await.ok();
+    assert_eq!((&edited["content"], &edited["channel_id"]), (&json!("louder"), &json!(id)));
+    assert_eq!(world.get(&world.owner, &format!("/channels/{id}/messages")).await.ok()[0]["content"], "louder");
+    // A message wakes a thread, but not one that was locked.
+    world.patch(&world.owner, &format!("/channels/{id}"), json!({ "archived": true })).await.ok();
+    say(&id).await.ok();
+    let woken = world.get(&world.owner, &format!("/channels/{id}")).await.ok();
+    assert_eq!(woken["thread_metadata"]["archived"], false);
+    world.patch(&world.owner, &format!("/channels/{id}"), json!({ "archived": true, "locked": true })).await.ok();
+    say(&id).await.refused(400, 50083);
+    // What is in an archived one is read and deleted, but not changed.
+    world.patch(&world.nobody(), &there, json!({ "content": "again" })).await.refused(400, 50083);
+    assert_eq!(world.get(&world.nobody(), &there).await.ok()["content"], "louder");
+    world.delete(&world.nobody(), &there).await.no_content();
+    let other = world.post(&world.owner, &format!("/guilds/{}/channels", world.guild), json!({ "name": "other" })).await.ok();
+    let foreign = world.post(&world.owner, &format!("/channels/{}/threads", text(&other["id"])), start).await;
+    say(&text(&foreign.body["id"])).await.refused(404, 10003);
+    say(&world.text).await.refused(404, 10003);
 }

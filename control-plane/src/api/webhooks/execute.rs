@@ -106,18 +106,35 @@ async fn mentioned(app: &App, webhook: &Webhook, text: &str, allowed: Option<&Al
 }
 
 /// Files that come in through a webhook are its maker's: it was theirs to give the token away.
-fn destination(webhook: &Webhook) -> Destination {
+fn destination(webhook: &Webhook, channel_id: ChannelId) -> Destination {
     Destination {
         user_id: webhook.user.as_ref().map_or(UserId(webhook.id.0), |user| user.id),
-        channel_id: webhook.channel_id,
+        channel_id,
         guild_id: Some(webhook.guild_id),
         may_attach: true,
     }
 }
 
-/// There are no threads that a webhook could post into.
-fn check_thread(thread: Option<ChannelId>) -> Result<()> {
-    if thread.is_some() { Err(ErrorCode::UnknownChannel.into()) } else { Ok(()) }
+/// Where the webhook posts.
+struct Place {
+    channel_id: ChannelId,
+    is_archived: bool,
+    is_locked: bool,
+}
+
+/// The webhook's channel, or a thread of it.
+async fn place(app: &App, webhook: &Webhook, thread: Option<ChannelId>) -> Result<Place> {
+    let Some(id) = thread else {
+        return Ok(Place { channel_id: webhook.channel_id, is_archived: false, is_locked: false });
+    };
+    let active = app.hub().with_guild(webhook.guild_id, |state| state.thread(id).map(|active| active.thread.clone())).await;
+    let thread = match active.flatten() {
+        Some(thread) => Some(thread),
+        None => app.store().find_thread(id, UserId(webhook.id.0)).await?.map(|found| found.thread),
+    };
+    let thread = thread.filter(|thread| thread.parent_id == webhook.channel_id).ok_or(ErrorCode::UnknownChannel)?;
+    let metadata = thread.thread_metadata;
+    Ok(Place { channel_id: thread.id, is_archived: metadata.archived, is_locked: metadata.locked })
 }
 
 pub async fn create(
@@ -130,9 +147,14 @@ pub async fn create(
         return Ok(Json(follow_up::create(&app, &interaction, parcel.read_as()).await?).into_response());
     }
     let webhook = opened(&app, &id, &token).await?;
-    let (Execute { mut draft, username, thread_name }, uploads) = parcel.open(&app, destination(&webhook)).await?;
+    let place = place(&app, &webhook, how.thread_id).await?;
+    // An archived thread wakes up by a message, unless it is locked.
+    if place.is_archived && place.is_locked {
+        return Err(ErrorCode::ArchivedThread.into());
+    }
+    let channel = place.channel_id;
+    let (Execute { mut draft, username, thread_name }, uploads) = parcel.open(&app, destination(&webhook, channel)).await?;
     draft.uploads = Some(uploads);
-    check_thread(how.thread_id)?;
     if thread_name.is_some() {
         return Err(ErrorCode::WebhookThreadsInForums.into());
     }
@@ -155,17 +177,16 @@ pub async fn create(
     let message = Message {
         webhook_id: Some(webhook.id),
         application_id: webhook.application_id,
-        ..Message::new(webhook.channel_id, author, String::new())
+        ..Message::new(channel, author, String::new())
     };
     let sent = post(&app, draft, message, posting).await?;
     Ok(if how.wait { Json(sent).into_response() } else { StatusCode::NO_CONTENT.into_response() })
 }
 
 /// A message that came in through the webhook.
-async fn posted(app: &App, webhook: &Webhook, message: &str, how: &How) -> Result<Message> {
-    check_thread(how.thread_id)?;
+async fn posted(app: &App, webhook: &Webhook, message: &str, place: &Place) -> Result<Message> {
     let id: MessageId = message.parse().map_err(|_| ErrorCode::UnknownMessage)?;
-    let found = app.store().find_message(webhook.channel_id, id).await?;
+    let found = app.store().find_message(place.channel_id, id).await?;
     found.filter(|message| message.webhook_id == Some(webhook.id)).ok_or(ErrorCode::UnknownMessage.into())
 }
 
@@ -174,9 +195,10 @@ pub async fn read(State(app): State<App>, Path((id, token, message)): Address, Q
         return Ok(Json(follow_up::read(&app, &interaction, &message).await?));
     }
     let webhook = opened(&app, &id, &token).await?;
-    let mut message = posted(&app, &webhook, &message, &how).await?;
+    let place = place(&app, &webhook, how.thread_id).await?;
+    let mut message = posted(&app, &webhook, &message, &place).await?;
     let reader = message.author.id;
-    app.store().show_reactions(webhook.channel_id, std::slice::from_mut(&mut message), reader).await?;
+    app.store().show_reactions(message.channel_id, std::slice::from_mut(&mut message), reader).await?;
     Ok(Json(message))
 }
 
@@ -190,8 +212,12 @@ pub async fn edit(
         return Ok(Json(follow_up::edit(&app, &interaction, &message, parcel).await?));
     }
     let webhook = opened(&app, &id, &token).await?;
-    let known = posted(&app, &webhook, &message, &how).await?;
-    let mut edit = Edit::open(parcel, &app, destination(&webhook)).await?;
+    let place = place(&app, &webhook, how.thread_id).await?;
+    if place.is_archived {
+        return Err(ErrorCode::ArchivedThread.into());
+    }
+    let known = posted(&app, &webhook, &message, &place).await?;
+    let mut edit = Edit::open(parcel, &app, destination(&webhook, known.channel_id)).await?;
     if let crate::api::form::Patch::Set(components) = &mut edit.components {
         check_components(&webhook, how.with_components, components)?;
     }
@@ -208,7 +234,8 @@ pub async fn delete(State(app): State<App>, Path((id, token, message)): Address,
         return Ok(StatusCode::NO_CONTENT);
     }
     let webhook = opened(&app, &id, &token).await?;
-    let known = posted(&app, &webhook, &message, &how).await?;
+    let place = place(&app, &webhook, how.thread_id).await?;
+    let known = posted(&app, &webhook, &message, &place).await?;
     let deleted = app.store().delete_message(By::nobody(), Some(webhook.guild_id), known.channel_id, known.id).await;
     deleted.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage)])?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,8 +4,9 @@ use crate::event::Event;
 use crate::store::users::user_of;
 use crate::store::{Conflict, Result, Store, Tx};
 use guildhall_protocol::model::{Message, Reaction, ReactionEmoji, User};
-use guildhall_protocol::{ChannelId, GuildId, MessageId, UserId};
+use guildhall_protocol::{ChannelId, GuildId, MessageId, Snowflake, UserId};
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use std::collections::HashMap;
 
 /// Different emojis below one message.
@@ -18,7 +19,27 @@ pub struct ReactionKey {
     pub guild_id: Option<GuildId>,
     pub channel_id: ChannelId,
     pub message_id: MessageId,
+    /// Its name is what it is called if nobody has used it there yet.
     pub emoji: ReactionEmoji,
+}
+
+impl ReactionKey {
+    /// What the emoji is known by: an emoji of a guild by its id, another by its characters without U+FE0F, which says how to
+    /// draw some of them and is sent by some clients only.
+    fn known_by(&self) -> String {
+        match self.emoji.id {
+            Some(id) => id.to_string(),
+            None => self.emoji.name.replace('\u{FE0F}', ""),
+        }
+    }
+}
+
+/// An emoji as it was called by whoever used it first. No Unicode emoji is digits only.
+fn emoji_of(known_by: String, name: Option<String>, is_animated: bool) -> ReactionEmoji {
+    match known_by.parse() {
+        Ok(id) => ReactionEmoji::own(Snowflake(id), name.unwrap_or_default(), is_animated),
+        Err(_) => ReactionEmoji::unicode(name.unwrap_or(known_by)),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,43 +59,76 @@ async fn author_of(tx: &mut Tx<'_>, channel: ChannelId, message: MessageId) -> R
     Ok(UserId::from_sql(author.ok_or(Conflict::Missing)?))
 }
 
-/// The emoji's place below the message if it has one, and how many emojis are there.
-async fn emojis_below(tx: &mut Tx<'_>, key: &ReactionKey) -> Result<(Option<i64>, i64)> {
+/// What is below the message.
+struct Below {
+    /// How many emojis.
+    emojis: i64,
+    /// The emoji's place and name, if somebody reacted with it.
+    place: Option<i64>,
+    name: Option<String>,
+    is_animated: Option<bool>,
+}
+
+async fn emojis_below(tx: &mut Tx<'_>, key: &ReactionKey) -> Result<Below> {
     let row = sqlx::query(
-        "SELECT COUNT(DISTINCT emoji) AS emojis, MAX(CASE WHEN emoji = $3 THEN place END) AS place FROM reactions \
-         WHERE channel_id = $1 AND message_id = $2",
+        "SELECT COUNT(DISTINCT emoji) AS emojis, MAX(CASE WHEN emoji = $3 THEN place END) AS place, \
+         MAX(CASE WHEN emoji = $3 THEN emoji_name END) AS name, \
+         MAX(CASE WHEN emoji = $3 THEN is_animated END) AS is_animated FROM reactions WHERE channel_id = $1 AND message_id = $2",
     )
     .bind(key.channel_id.to_sql())
     .bind(key.message_id.to_sql())
-    .bind(&key.emoji.name)
+    .bind(key.known_by())
     .fetch_one(tx.sql())
     .await?;
-    Ok((row.try_get("place")?, row.try_get("emojis")?))
+    let is_animated = row.try_get::<Option<i64>, _>("is_animated")?.map(|flag| flag != 0);
+    Ok(Below { emojis: row.try_get("emojis")?, place: row.try_get("place")?, name: row.try_get("name")?, is_animated })
+}
+
+fn emoji_of_row(row: &SqliteRow) -> Result<ReactionEmoji> {
+    Ok(emoji_of(row.try_get("emoji")?, row.try_get("emoji_name")?, row.try_get::<i64, _>("is_animated")? != 0))
 }
 
 impl Store {
+    /// Whether somebody reacted with the emoji.
+    pub async fn is_below(&self, key: &ReactionKey) -> Result<bool> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM reactions WHERE channel_id = $1 AND message_id = $2 AND emoji = $3 LIMIT 1")
+                .bind(key.channel_id.to_sql())
+                .bind(key.message_id.to_sql())
+                .bind(key.known_by())
+                .fetch_optional(self.readers())
+                .await?;
+        Ok(found.is_some())
+    }
+
     /// Reacts once; a repetition changes nothing and tells nobody. `may_begin`: with an emoji that nobody used yet, too.
-    pub async fn add_reaction(&self, key: ReactionKey, user_id: UserId, may_begin: bool) -> Result<Reacted> {
+    pub async fn add_reaction(&self, mut key: ReactionKey, user_id: UserId, may_begin: bool) -> Result<Reacted> {
         self.write(move |tx| {
             Box::pin(async move {
                 let author_id = author_of(tx, key.channel_id, key.message_id).await?;
-                let (place, emojis) = emojis_below(tx, &key).await?;
+                let Below { emojis, place, name, is_animated } = emojis_below(tx, &key).await?;
                 if place.is_none() && !may_begin {
                     return Ok(Reacted::MayOnlyJoin);
                 }
                 if place.is_none() && emojis >= EMOJIS {
                     return Err(Conflict::Full.into());
                 }
+                let known_by = key.known_by();
+                // Everyone's reaction has the name of the first.
+                key.emoji.name = name.unwrap_or(key.emoji.name);
+                key.emoji.animated = key.emoji.id.and(is_animated.or(key.emoji.animated));
                 let place = place.unwrap_or_else(|| tx.make_id::<MessageId>().to_sql());
                 let added = sqlx::query(
-                    "INSERT INTO reactions (channel_id, message_id, emoji, user_id, place) VALUES ($1, $2, $3, $4, $5) \
-                     ON CONFLICT (channel_id, message_id, emoji, user_id) DO NOTHING",
+                    "INSERT INTO reactions (channel_id, message_id, emoji, user_id, place, emoji_name, is_animated) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel_id, message_id, emoji, user_id) DO NOTHING",
                 )
                 .bind(key.channel_id.to_sql())
                 .bind(key.message_id.to_sql())
-                .bind(&key.emoji.name)
+                .bind(known_by)
                 .bind(user_id.to_sql())
                 .bind(place)
+                .bind(&key.emoji.name)
+                .bind(key.emoji.animated.unwrap_or(false))
                 .execute(tx.sql())
                 .await?;
                 if added.rows_affected() > 0 {
@@ -94,16 +148,18 @@ impl Store {
             Box::pin(async move {
                 author_of(tx, key.channel_id, key.message_id).await?;
                 let removed = sqlx::query(
-                    "DELETE FROM reactions WHERE channel_id = $1 AND message_id = $2 AND emoji = $3 AND user_id = $4",
+                    "DELETE FROM reactions WHERE channel_id = $1 AND message_id = $2 AND emoji = $3 AND user_id = $4 \
+                     RETURNING emoji, emoji_name, is_animated",
                 )
                 .bind(key.channel_id.to_sql())
                 .bind(key.message_id.to_sql())
-                .bind(&key.emoji.name)
+                .bind(key.known_by())
                 .bind(user_id.to_sql())
-                .execute(tx.sql())
+                .fetch_optional(tx.sql())
                 .await?;
-                if removed.rows_affected() > 0 {
-                    let ReactionKey { guild_id, channel_id, message_id, emoji } = key;
+                if let Some(row) = removed {
+                    let emoji = emoji_of_row(&row)?;
+                    let ReactionKey { guild_id, channel_id, message_id, .. } = key;
                     tx.emit(Event::ReactionRemove { guild_id, channel_id, message_id, user_id, emoji: emoji.into() }).await?;
                 }
                 Ok(())
@@ -117,14 +173,18 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 author_of(tx, key.channel_id, key.message_id).await?;
-                let removed = sqlx::query("DELETE FROM reactions WHERE channel_id = $1 AND message_id = $2 AND emoji = $3")
-                    .bind(key.channel_id.to_sql())
-                    .bind(key.message_id.to_sql())
-                    .bind(&key.emoji.name)
-                    .execute(tx.sql())
-                    .await?;
-                if removed.rows_affected() > 0 {
-                    let ReactionKey { guild_id, channel_id, message_id, emoji } = key;
+                let removed = sqlx::query(
+                    "DELETE FROM reactions WHERE channel_id = $1 AND message_id = $2 AND emoji = $3 \
+                     RETURNING emoji, emoji_name, is_animated",
+                )
+                .bind(key.channel_id.to_sql())
+                .bind(key.message_id.to_sql())
+                .bind(key.known_by())
+                .fetch_all(tx.sql())
+                .await?;
+                if let Some(row) = removed.first() {
+                    let emoji = emoji_of_row(row)?;
+                    let ReactionKey { guild_id, channel_id, message_id, .. } = key;
                     tx.emit(Event::ReactionRemoveEmoji { guild_id, channel_id, message_id, emoji: emoji.into() }).await?;
                 }
                 Ok(())
@@ -169,7 +229,7 @@ impl Store {
         )
         .bind(key.channel_id.to_sql())
         .bind(key.message_id.to_sql())
-        .bind(&key.emoji.name)
+        .bind(key.known_by())
         .bind(after.to_sql())
         .bind(limit)
         .fetch_all(&mut *connection)
@@ -182,7 +242,8 @@ impl Store {
         let ids = || messages.iter().map(|message| message.id);
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let rows = sqlx::query(
-            "SELECT message_id, emoji, COUNT(*) AS reactors, MAX(user_id = $4) AS me FROM reactions \
+            "SELECT message_id, emoji, MAX(emoji_name) AS emoji_name, MAX(is_animated) AS is_animated, COUNT(*) AS reactors, \
+             MAX(user_id = $4) AS me FROM reactions \
              WHERE channel_id = $1 AND message_id BETWEEN $2 AND $3 GROUP BY message_id, emoji ORDER BY MIN(place)",
         )
         .bind(channel.to_sql())
@@ -193,8 +254,7 @@ impl Store {
         .await?;
         let mut below: HashMap<MessageId, Vec<Reaction>> = HashMap::new();
         for row in &rows {
-            let emoji = ReactionEmoji::unicode(row.try_get("emoji")?);
-            let reaction = Reaction::new(emoji, row.try_get("reactors")?, row.try_get::<i64, _>("me")? != 0);
+            let reaction = Reaction::new(emoji_of_row(row)?, row.try_get("reactors")?, row.try_get::<i64, _>("me")? != 0);
             below.entry(MessageId::from_sql(row.try_get("message_id")?)).or_default().push(reaction);
         }
         for message in messages {
