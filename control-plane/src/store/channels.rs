@@ -129,6 +129,26 @@ async fn replace_overwrites(tx: &mut Tx<'_>, channel: ChannelId, overwrites: &[O
     Ok(())
 }
 
+/// Overwrites in an order that does not depend on how they came about.
+fn by_target(overwrites: &[Overwrite]) -> Vec<Overwrite> {
+    let mut sorted = overwrites.to_vec();
+    sorted.sort_by_key(|overwrite| overwrite.id);
+    sorted
+}
+
+/// Channels whose overwrites were those of their category follow it; all others have their own (COMPAT §10.2).
+async fn take_along(tx: &mut Tx<'_>, by: &By, before: &Channel, after: &Channel) -> Result<()> {
+    let known = by_target(&before.permission_overwrites);
+    for child in channels_of(tx.sql(), after.guild_id).await?.into_iter().filter(|child| child.parent_id == Some(after.id)) {
+        if by_target(&child.permission_overwrites) == known {
+            let moved = Channel { permission_overwrites: after.permission_overwrites.clone(), ..child.clone() };
+            update_channel(tx, &child, &moved).await?;
+            audit_change(tx, by, &child, &moved).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes what changed between the two and emits the new state.
 async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> Result<()> {
     sqlx::query(
@@ -263,6 +283,9 @@ impl Store {
                 }
                 update_channel(tx, &before, &after).await?;
                 audit_change(tx, &by, &before, &after).await?;
+                if by_target(&before.permission_overwrites) != by_target(&after.permission_overwrites) {
+                    take_along(tx, &by, &before, &after).await?;
+                }
                 Ok(after)
             })
         })

@@ -203,3 +203,38 @@ async fn regions_exist() {
     }
     world.call(&world.nobody(), Method::GET, "/voice/regions", None).await.refused(401, 0);
 }
+
+#[tokio::test]
+async fn channels_with_the_overwrites_of_their_category_follow_it_and_others_keep_theirs() {
+    let world = World::new().await;
+    let channels = format!("/guilds/{}/channels", world.guild);
+    let make = async |body: Value| text(&world.post(&world.owner, &channels, body).await.ok()["id"]);
+    let category = make(json!({ "name": "wing", "type": 4 })).await;
+    let [follows, detached] =
+        [make(json!({ "name": "a", "parent_id": category })).await, make(json!({ "name": "b", "parent_id": category })).await];
+    let outside = make(json!({ "name": "c" })).await;
+    let set = async |channel: &str, deny: u64| {
+        let body = json!({ "type": 0, "deny": deny.to_string() });
+        world.put(&world.owner, &format!("/channels/{channel}/permissions/{}", world.guild), body).await.no_content();
+    };
+    let denied = async |channel: &str| {
+        let overwrites = world.get(&world.owner, &format!("/channels/{channel}")).await.ok()["permission_overwrites"].clone();
+        overwrites.as_array().unwrap().iter().map(|overwrite| text(&overwrite["deny"])).collect::<Vec<_>>()
+    };
+    set(&category, 2048).await;
+    assert_eq!((denied(&follows).await, denied(&detached).await), (vec!["2048".to_owned()], vec!["2048".to_owned()]));
+    set(&detached, 64).await;
+    set(&category, 4096).await;
+    assert_eq!(denied(&follows).await, ["4096"]);
+    assert_eq!(denied(&detached).await, ["64"], "it has its own");
+    assert_eq!(denied(&outside).await, [""; 0], "it is in no category");
+    // By whichever route the category changes; what is no change of overwrites moves nothing.
+    world
+        .patch(&world.owner, &format!("/channels/{category}"), json!({ "permission_overwrites": [], "name": "hall" }))
+        .await
+        .ok();
+    assert_eq!(denied(&follows).await, [""; 0]);
+    set(&follows, 32).await;
+    world.patch(&world.owner, &format!("/channels/{category}"), json!({ "name": "wing" })).await.ok();
+    assert_eq!(denied(&follows).await, ["32"]);
+}
