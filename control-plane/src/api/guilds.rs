@@ -61,16 +61,20 @@ pub fn routes() -> Routes {
 
 struct Create {
     name: String,
+    icon: Patch<Picture>,
     verification_level: u8,
     default_message_notifications: u8,
     explicit_content_filter: u8,
 }
 
 impl Shape for Create {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
         let level = |key, most| form.integer(key, 0..=most).value().unwrap_or(0) as u8;
         Self {
             name: form.required("name", form.text("name", NAME)),
+            icon: pictures::read(form, "icon", PICTURE_BYTES),
             verification_level: level("verification_level", 4),
             default_message_notifications: level("default_message_notifications", 1),
             explicit_content_filter: level("explicit_content_filter", 2),
@@ -83,6 +87,9 @@ async fn create(State(app): State<App>, Person(caller): Person, Body(body): Body
     new.guild.verification_level = body.verification_level;
     new.guild.default_message_notifications = body.default_message_notifications;
     new.guild.explicit_content_filter = body.explicit_content_filter;
+    if let Patch::Set(picture) = body.icon {
+        new.guild.icon = Some(app.keep_picture("icons", new.guild.id, picture).await?);
+    }
     let guild = new.guild.clone();
     app.store().create_guild(new).await.refine(&[(Conflict::Full, ErrorCode::TooManyGuilds)])?;
     Ok((StatusCode::CREATED, Json(guild)))

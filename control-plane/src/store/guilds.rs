@@ -192,6 +192,7 @@ impl Store {
                     .bind(guild.explicit_content_filter)
                     .execute(tx.sql())
                     .await?;
+                replace_picture(tx, "icons", guild.id.into(), None, guild.icon.as_deref()).await?;
                 for role in &guild.roles {
                     insert_role(tx, guild.id, role).await?;
                 }

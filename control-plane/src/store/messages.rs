@@ -12,6 +12,7 @@ use super::writer::NONCE_AGE_MS;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::{Event, Topic};
+use crate::ids::unix_ms;
 use guildhall_protocol::model::{AuditAction, HAS_THREAD, Message, MessageReference, User, timestamp};
 use guildhall_protocol::{ApplicationId, AttachmentId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
@@ -352,6 +353,25 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// The message that the author sent with this enforced nonce of late, if it is still there. One that is being sent
+    /// meanwhile is not found: [`Store::create_message`] has the last word.
+    pub async fn find_retried(&self, channel: ChannelId, author: UserId, nonce: &str) -> Result<Option<Message>> {
+        let mut connection = self.snapshot().await?;
+        let id: Option<i64> = sqlx::query_scalar(
+            "SELECT message_id FROM nonces WHERE channel_id = $1 AND author_id = $2 AND nonce = $3 AND created_at >= $4",
+        )
+        .bind(channel.to_sql())
+        .bind(author.to_sql())
+        .bind(nonce)
+        .bind(unix_ms().saturating_sub(NONCE_AGE_MS) as i64)
+        .fetch_optional(&mut *connection)
+        .await?;
+        match id {
+            Some(id) => find(&mut connection, channel, MessageId::from_sql(id), true).await,
+            None => Ok(None),
+        }
     }
 
     pub async fn find_message(&self, channel: ChannelId, id: MessageId) -> Result<Option<Message>> {

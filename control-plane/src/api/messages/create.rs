@@ -98,10 +98,16 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
     {
         posting.mentions.users.push(original.author.clone());
     }
+    let enforced_nonce = draft.enforced_nonce();
     if let Some(per) = posting.slowmode {
+        // A retry is no further message: it neither waits nor makes the next one wait.
+        if let Some(nonce) = &enforced_nonce
+            && let Some(before) = app.store().find_retried(channel, message.author.id, nonce).await?
+        {
+            return as_it_is(app, Message { nonce: draft.nonce, ..before }).await;
+        }
         check_slowmode(app, message.author.id, channel, per)?;
     }
-    let enforced_nonce = draft.enforced_nonce();
     let message_reference = referenced.as_ref().map(|original| MessageReference {
         kind: 0,
         message_id: Some(original.id),
@@ -127,12 +133,15 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
     let sent = app.store().create_message(new).await.refine(&[(Conflict::Missing, ErrorCode::UnknownChannel)])?;
     match sent {
         Sent::New(message) => Ok(*message),
-        Sent::Before(mut message) => {
-            let sender = message.author.id;
-            app.store().show_reactions(channel, std::slice::from_mut(&mut *message), sender).await?;
-            Ok(*message)
-        }
+        Sent::Before(message) => as_it_is(app, *message).await,
     }
+}
+
+/// The message that a retry stands for, as its sender sees it by now.
+async fn as_it_is(app: &App, mut message: Message) -> Result<Message> {
+    let (channel, sender) = (message.channel_id, message.author.id);
+    app.store().show_reactions(channel, std::slice::from_mut(&mut message), sender).await?;
+    Ok(message)
 }
 
 /// Counts one more message of the sender's, and refuses it if it comes too soon.

@@ -403,7 +403,13 @@ async fn a_deleted_guild_and_a_deleted_account_leave_no_pictures() {
     let world = World::new().await;
     let anna = world.register("anna").await;
     world.patch(&anna, "/users/@me", json!({ "avatar": DOT })).await.ok();
-    let guild = text(&world.post(&world.owner, "/guilds", json!({ "name": "brief" })).await.body["id"]);
+    world.post(&world.owner, "/guilds", json!({ "name": "brief", "icon": "data:" })).await.form_error("/icon", "IMAGE_INVALID");
+    let made = world.post(&world.owner, "/guilds", json!({ "name": "brief", "icon": DOT })).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let guild = text(&made.body["id"]);
+    assert_eq!(world.get(&world.owner, &format!("/guilds/{guild}")).await.ok()["icon"], made.body["icon"]);
+    let icon = format!("http://hall.example:8080/cdn/icons/{guild}/{}.png", text(&made.body["icon"]));
+    assert_eq!(world.fetch(&icon, &[]).await.0.status, 200);
     world.patch(&world.owner, &format!("/guilds/{guild}"), json!({ "icon": DOT })).await.ok();
     let emoji = world.post(&world.owner, &format!("/guilds/{guild}/emojis"), json!({ "name": "dot", "image": DOT })).await;
     assert_eq!(emoji.status, 201, "{}", emoji.text);

@@ -151,7 +151,11 @@ async fn slowmode_holds_up_who_may_not_ignore_it() {
     let world = World::new().await;
     let anna = world.member("anna").await;
     world.patch(&world.owner, &format!("/channels/{}", world.text), json!({ "rate_limit_per_user": 3600 })).await.ok();
-    world.say(&anna, "first").await;
+    let first = json!({ "content": "first", "nonce": "1", "enforce_nonce": true });
+    let sent = world.post(&anna, &world.messages_path(), first.clone()).await.ok();
+    assert_eq!(world.post(&anna, &world.messages_path(), first).await.ok(), sent, "a retry is no second message");
+    let other = json!({ "content": "second", "nonce": "2", "enforce_nonce": true });
+    world.post(&anna, &world.messages_path(), other).await.refused(429, 20016);
     let refusal = world.post(&anna, &world.messages_path(), json!({ "content": "second" })).await;
     let wait = refusal.body["retry_after"].as_f64().unwrap();
     assert!(wait > 3500.0 && wait <= 3600.0, "{wait}");
