@@ -198,7 +198,7 @@ impl Core {
             _ => false,
         };
         next.suppress = is_audience || !held.contains(Permissions::SPEAK);
-        let policy = policy(&next, held);
+        let policy = policy(&next, held, channel.bitrate);
         let participant = participant(&next);
         let known = room.seated.get(&next.user_id).copied();
         let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);
@@ -285,12 +285,13 @@ fn is_exempt(state: &guild::State, user: UserId, at: Moment) -> bool {
     state.permissions(user, at.unix_ms).contains(Permissions::ADMINISTRATOR)
 }
 
-fn policy(state: &VoiceState, held: Permissions) -> Policy {
+fn policy(state: &VoiceState, held: Permissions, bitrate_bps: Option<u32>) -> Policy {
     Policy {
         can_speak: held.contains(Permissions::SPEAK) && !state.suppress && !state.mute,
         self_mute: state.self_mute,
         is_deafened: state.deaf || state.self_deaf,
         is_priority: held.contains(Permissions::PRIORITY_SPEAKER),
+        bitrate_bps,
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Policy {
     pub is_deafened: bool,
     /// PRIORITY_SPEAKER: op 5 may carry the priority bit.
     pub is_priority: bool,
+    /// The bitrate of the channel, told to senders and enforced with some room; `None`: whatever they send.
+    #[serde(default)]
+    pub bitrate_bps: Option<u32>,
 }
 
 impl Policy {

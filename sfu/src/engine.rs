@@ -19,6 +19,7 @@
 mod activity;
 mod audit;
 mod belief;
+mod bitrate;
 mod budget;
 mod contain;
 pub mod demux;
@@ -42,6 +43,7 @@ pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session};
 use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
 use activity::Activity;
+use bitrate::Bucket;
 use budget::Allowances;
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
@@ -188,6 +190,7 @@ impl Engine {
             transport: Transport::None,
             listener: None,
             activity: Activity::default(),
+            bitrate: Bucket::default(),
             last_spoken: None,
             is_silence_watched: false,
             is_cared_for: false,
@@ -268,7 +271,7 @@ impl Engine {
             SfuError::BadOffer("ICE or DTLS refused it")
         })?;
         self.disconnect(key);
-        let base = self.peer(key).ssrc;
+        let (base, bitrate_bps) = (self.peer(key).ssrc, self.peer(key).policy.bitrate_bps);
         let slot_ssrcs: Vec<u32> = (1..).map(|slot| base.wrapping_add(slot)).take(offer.slots().count()).collect();
         let session_id = u64::from_be_bytes(*secret.last_chunk().expect("32 bytes"));
         let local = Local {
@@ -277,6 +280,7 @@ impl Engine {
             password: &password,
             fingerprint: &self.identity.fingerprint,
             session: (session_id, 1),
+            bitrate_bps,
         };
         let sdp = offer.answer(&local, &slot_ssrcs);
         self.by_ufrag.insert(ufrag.clone(), key);

@@ -84,7 +84,8 @@ pub fn sdp_offer(data: &[u8]) {
     let Ok(offer) = Offer::parse(text) else { return };
     let ssrcs: Vec<u32> = (1..).take(offer.slots().count()).collect();
     let addresses = crate::Addresses::from(SocketAddr::from(([192, 0, 2, 1], 50_000)));
-    let local = Local { addresses, ufrag: "ours", password: "secret", fingerprint: "sha-256 00", session: (1, 1) };
+    let (session, bitrate_bps) = ((1, 1), Some(64_000));
+    let local = Local { addresses, ufrag: "ours", password: "secret", fingerprint: "sha-256 00", session, bitrate_bps };
     let answer = offer.answer(&local, &ssrcs);
     let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&answer), sections(text), "every section is answered once");
@@ -295,7 +296,13 @@ fn check(user_name: &str, password: &str, number: u8) -> Vec<u8> {
 }
 
 fn policy(bits: u8) -> Policy {
-    Policy { can_speak: bits & 1 == 0, self_mute: bits & 2 != 0, is_deafened: bits & 4 != 0, is_priority: bits & 8 != 0 }
+    Policy {
+        can_speak: bits & 1 == 0,
+        self_mute: bits & 2 != 0,
+        is_deafened: bits & 4 != 0,
+        is_priority: bits & 8 != 0,
+        bitrate_bps: (bits & 16 != 0).then_some(64_000),
+    }
 }
 
 #[cfg(test)]

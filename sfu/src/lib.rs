@@ -16,6 +16,7 @@ pub mod handle;
 mod load;
 mod placement;
 mod quality;
+mod red;
 pub mod replay;
 mod rtcp;
 pub mod rtp;

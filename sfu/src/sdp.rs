@@ -13,12 +13,18 @@ const MAX_OFFER: usize = 64 * 1024;
 /// Media sections that an offer may have.
 const MAX_SECTIONS: usize = 64;
 
+/// Formats of a section that are read; there are 128 payload types.
+const MAX_FORMATS: usize = 128;
+
 /// Receive slots that one listener may have: the offer's audio sections beyond these are answered as inactive.
 pub const MAX_SLOTS: usize = 16;
 
 /// RFC 6464, the only header extension that is negotiated. Without `mid` every stream is found by its SSRC, which the answer
 /// names; transport-wide feedback on audio would cost more than the audio.
 const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+/// What `maxaveragebitrate` may say (RFC 7587 §7.1).
+const OPUS_BITRATES: (u32, u32) = (6_000, 510_000);
 
 /// Which way media flows in a section, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,10 @@ impl Direction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opus {
     pub payload_type: u8,
+    /// The payload type of redundant audio (RFC 2198) around it.
+    pub red: Option<u8>,
+    /// Whether the client would rather send redundant audio: it stands before plain Opus in the offer.
+    pub prefers_red: bool,
     /// The id of the audio level extension.
     pub audio_level: Option<u8>,
 }
@@ -82,6 +92,8 @@ pub struct Local<'a> {
     pub fingerprint: &'a str,
     /// Id and version: the id varies between sessions, the version grows with each answer of one.
     pub session: (u64, u32),
+    /// The bitrate that senders are to keep, bits per second.
+    pub bitrate_bps: Option<u32>,
 }
 
 /// What the client will send.
@@ -185,7 +197,13 @@ impl Offer {
                 continue;
             };
             let payload_type = opus.payload_type;
-            write!(out, "m=audio {port} {} {payload_type}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
+            // The first is what the client sends, so its own order is kept.
+            let formats = match opus.red {
+                Some(red) if opus.prefers_red => format!("{red} {payload_type}"),
+                Some(red) => format!("{payload_type} {red}"),
+                None => payload_type.to_string(),
+            };
+            write!(out, "m=audio {port} {} {formats}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
             for (address, number) in local.addresses.iter().zip(1..) {
                 // RFC 8445 §5.1.2.1 with type preference 126. RFC 8421 would prefer IPv6; both reach the same socket, so we
                 // prefer the one that every client has.
@@ -208,7 +226,15 @@ impl Offer {
                 (None, false) => "inactive",
             };
             write!(out, "a={direction}\r\na=rtcp-mux\r\na=rtpmap:{payload_type} opus/48000/2\r\n")?;
-            write!(out, "a=fmtp:{payload_type} minptime=10;useinbandfec=1\r\n")?;
+            // What we take (RFC 7587 §6.1): losses repaired in band, nothing sent in silence, no more than the channel's rate.
+            write!(out, "a=fmtp:{payload_type} minptime=10;useinbandfec=1;usedtx=1")?;
+            if let Some(bitrate) = local.bitrate_bps {
+                write!(out, ";maxaveragebitrate={}", bitrate.clamp(OPUS_BITRATES.0, OPUS_BITRATES.1))?;
+            }
+            write!(out, "\r\n")?;
+            if let Some(red) = opus.red {
+                write!(out, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {payload_type}/{payload_type}\r\n")?;
+            }
             if let Some((number, ssrc)) = slot {
                 // A stream per slot: browsers then play each slot on its own, and give each its own jitter buffer.
                 write!(out, "a=msid:slot-{number} slot-{number}-audio\r\n")?;
@@ -257,10 +283,20 @@ impl Transport {
     }
 }
 
+fn payload_type(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|&number| number < 128)
+}
+
 struct SectionBuilder {
     section: Section,
     is_offered: bool,
     payload_type: Option<u8>,
+    /// The first redundant audio.
+    red: Option<u8>,
+    /// Parameters that could be its own: lists of payload types.
+    fmtp: Vec<(u8, String)>,
+    /// Payload types in the order of the offer.
+    formats: Vec<u8>,
     audio_level: Option<u8>,
 }
 
@@ -282,7 +318,8 @@ impl SectionBuilder {
         };
         // A port of zero is a section that the client itself stopped.
         let is_offered = kind == "audio" && port != "0" && protocol.ends_with("RTP/SAVPF");
-        Ok(SectionBuilder { section, is_offered, payload_type: None, audio_level: None })
+        let formats = std::iter::once(format).chain(words).take(MAX_FORMATS).filter_map(payload_type).collect();
+        Ok(SectionBuilder { section, is_offered, payload_type: None, red: None, fmtp: Vec::new(), formats, audio_level: None })
     }
 
     fn read(&mut self, line: &str) {
@@ -296,8 +333,18 @@ impl SectionBuilder {
             "inactive" => self.section.direction = Direction::Inactive,
             "rtpmap" => {
                 let Some((number, codec)) = value.split_once(' ') else { return };
-                if codec.to_ascii_lowercase().starts_with("opus/48000/2") && self.payload_type.is_none() {
-                    self.payload_type = number.parse().ok().filter(|&number: &u8| number < 128);
+                let codec = codec.to_ascii_lowercase();
+                if codec.starts_with("opus/48000/2") && self.payload_type.is_none() {
+                    self.payload_type = payload_type(number);
+                } else if codec.starts_with("red/48000/2") && self.red.is_none() {
+                    self.red = payload_type(number);
+                }
+            }
+            "fmtp" if value.contains('/') && self.fmtp.len() < MAX_FORMATS => {
+                if let Some((number, list)) = value.split_once(' ')
+                    && let Some(number) = payload_type(number)
+                {
+                    self.fmtp.push((number, list.to_owned()));
                 }
             }
             "extmap" => {
@@ -315,12 +362,23 @@ impl SectionBuilder {
         }
     }
 
+    /// Whether redundant audio under `red` carries that Opus and nothing else.
+    fn carries(&self, red: u8, opus: u8) -> bool {
+        let is_only_opus = |list: &str| list.trim().split('/').all(|part| payload_type(part) == Some(opus));
+        self.fmtp.iter().any(|(number, list)| *number == red && is_only_opus(list))
+    }
+
     fn finish(mut self, index: usize) -> Section {
         if self.section.mid.is_empty() {
             self.section.mid = index.to_string();
         }
         if self.is_offered {
-            self.section.opus = self.payload_type.map(|payload_type| Opus { payload_type, audio_level: self.audio_level });
+            self.section.opus = self.payload_type.map(|payload_type| {
+                let red = self.red.filter(|&red| self.formats.contains(&red) && self.carries(red, payload_type));
+                let place = |of: u8| self.formats.iter().position(|&format| format == of);
+                let prefers_red = red.is_some_and(|red| place(red) < place(payload_type));
+                Opus { payload_type, red, prefers_red, audio_level: self.audio_level }
+            });
         }
         self.section
     }

@@ -58,11 +58,13 @@ pub enum Reason {
     Silence,
     /// As many people as one room can forward were talking.
     TooManySpeakers,
+    /// The sender went far beyond its channel's bitrate for seconds.
+    OverBitrate,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 25] = [
+    pub const ALL: [Reason; 26] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -88,6 +90,7 @@ impl Reason {
         Reason::EventsFull,
         Reason::Silence,
         Reason::TooManySpeakers,
+        Reason::OverBitrate,
     ];
 
     /// The label for metrics and logs.
@@ -118,6 +121,7 @@ impl Reason {
             Reason::EventsFull => "events_full",
             Reason::Silence => "silence",
             Reason::TooManySpeakers => "too_many_speakers",
+            Reason::OverBitrate => "over_bitrate",
         }
     }
 }

@@ -56,7 +56,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
     COUNT.take().expect("counting went on")
 }
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
+const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
 const KEY: [u8; 32] = [7; 32];
 const ROUNDS: usize = 1000;
 

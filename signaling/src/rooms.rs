@@ -43,6 +43,8 @@ pub struct Replaced<H> {
 pub struct Rooms<H> {
     rooms: HashMap<ChannelId, HashMap<UserId, Seat<H>>>,
     tokens: HashMap<TokenDigest, Place>,
+    /// Who sits where, by the media engine's name: in a large room every change of speakers asks for every listener.
+    peers: HashMap<PeerId, Place>,
     next_number: u64,
 }
 
@@ -58,7 +60,7 @@ struct Seat<H> {
 
 impl<H> Default for Rooms<H> {
     fn default() -> Self {
-        Self { rooms: HashMap::new(), tokens: HashMap::new(), next_number: 0 }
+        Self { rooms: HashMap::new(), tokens: HashMap::new(), peers: HashMap::new(), next_number: 0 }
     }
 }
 
@@ -84,6 +86,7 @@ impl<H: Clone> Rooms<H> {
     pub fn set_peer(&mut self, place: Place, peer: PeerId) {
         if let Some(seat) = self.seat_mut(place) {
             seat.peer = Some(peer);
+            self.peers.insert(peer, place);
         }
     }
 
@@ -124,8 +127,7 @@ impl<H: Clone> Rooms<H> {
     }
 
     pub fn user_of(&self, channel_id: ChannelId, peer: PeerId) -> Option<UserId> {
-        let room = self.rooms.get(&channel_id)?;
-        room.values().find(|seat| seat.peer == Some(peer)).map(|seat| seat.place.user_id)
+        self.peers.get(&peer).filter(|place| place.channel_id == channel_id).map(|place| place.user_id)
     }
 
     /// The connected others of a room. Those who are not connected yet learn of everyone when they enter.
@@ -149,6 +151,9 @@ impl<H: Clone> Rooms<H> {
             self.rooms.remove(&place.channel_id);
         }
         self.tokens.remove(&seat.token);
+        if let Some(peer) = seat.peer {
+            self.peers.remove(&peer);
+        }
         Some(seat)
     }
 }
@@ -193,7 +198,7 @@ mod tests {
         assert!(rooms.speak(ann, 1).is_none());
         rooms.leave(bob);
         rooms.leave(eve);
-        assert!(rooms.rooms.is_empty() && rooms.tokens.is_empty());
+        assert!(rooms.rooms.is_empty() && rooms.tokens.is_empty() && rooms.peers.is_empty());
     }
 
     #[test]

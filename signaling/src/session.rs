@@ -188,7 +188,7 @@ impl Session {
             link: Link::Attached { silent_until: now + limits::HEARTBEAT_TIMEOUT },
             stage: Stage::Greeting { until: now + limits::IDENTIFY_TIMEOUT },
             version,
-            policy: Policy { can_speak: false, self_mute: false, is_deafened: true, is_priority: false },
+            policy: Policy { can_speak: false, self_mute: false, is_deafened: true, is_priority: false, bitrate_bps: None },
             ssrc: 0,
             media_session_id: String::new(),
             transport: None,

@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const GUILD: u64 = 10;
 const CHANNEL: u64 = 20;
-const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
+const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
 
 /// Nothing here takes a second; this only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -78,7 +78,7 @@ mod tests {
                 user_id: UserId::new(3),
                 session_id: "s".into(),
             },
-            policy: Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false },
+            policy: Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None },
             token_id,
             expires_at_ms: NOW + LIFETIME_MS,
         }

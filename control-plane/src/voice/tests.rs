@@ -6,12 +6,13 @@ use crate::hub::core::{Attached, RESUME_WINDOW};
 use crate::hub::world::{CELLAR, HALL, KEEPER, PARLOR, PARLOR_LIMIT, World, everyone_may, snapshot, told};
 use guildhall_protocol::fleet::{FromNode, Participant, Policy, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
-use guildhall_protocol::model::{Member, timestamp};
+use guildhall_protocol::model::{Channel, Member, timestamp};
 use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
 use serde_json::Value;
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
+const OPEN: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: Some(64_000) };
 
 fn key() -> VoiceKey {
     VoiceKey::new(&[7; 32])
@@ -278,6 +279,12 @@ fn server_mute_and_lost_rights_silence_at_the_node() {
     assert!(world.state().voice_state(BOB).is_some_and(|state| state.suppress));
     world.publish(no_speak(everyone_may() | Permissions::PRIORITY_SPEAKER));
     assert_eq!(world.node(), [set_policy(participant(PARLOR, BOB, 3), Policy { is_priority: true, ..OPEN })]);
+    world.publish(no_speak(everyone_may()));
+    world.node();
+    let parlor = world.state().channel(PARLOR).cloned().unwrap();
+    world.publish(Event::ChannelUpdate { channel: Box::new(Channel { bitrate: Some(96_000), ..parlor }) });
+    let rich = Policy { bitrate_bps: Some(96_000), ..OPEN };
+    assert_eq!(world.node(), [set_policy(participant(PARLOR, BOB, 3), rich)]);
     // Something that concerns nobody's voice is not sent.
     world.publish(Event::MemberUpdate { guild_id: GUILD, member: Box::new(member(BOB, &[KEEPER])) });
     assert_eq!(world.node(), []);

@@ -68,6 +68,7 @@ impl Engine {
     /// New ICE credentials for a peer whose media goes on.
     pub(super) fn restart_ice(&mut self, key: u32, offer: &Offer, creds: IceCreds) -> Result<Answer, SfuError> {
         let (addresses, fingerprint) = (self.addresses, self.identity.fingerprint.clone());
+        let bitrate_bps = self.peer(key).policy.bitrate_bps;
         let webrtc = self.webrtc(key);
         if offer.slots().count() != webrtc.slot_ssrcs.len() {
             return Err(SfuError::BadOffer("an ICE restart keeps the media sections"));
@@ -80,7 +81,8 @@ impl Engine {
         webrtc.sdp_session.1 += 1;
         let before = std::mem::replace(&mut webrtc.ufrag, creds.ufrag.clone());
         let (ufrag, password) = (creds.ufrag.as_str(), creds.pass.as_str());
-        let local = Local { addresses, ufrag, password, fingerprint: &fingerprint, session: webrtc.sdp_session };
+        let session = webrtc.sdp_session;
+        let local = Local { addresses, ufrag, password, fingerprint: &fingerprint, session, bitrate_bps };
         let sdp = offer.answer(&local, &webrtc.slot_ssrcs);
         self.by_ufrag.remove(&before);
         self.by_ufrag.insert(creds.ufrag, key);
@@ -238,7 +240,7 @@ impl Engine {
         // A client that offered no slot only speaks.
         let webrtc = self.webrtc(key);
         if let Some(opus) = &webrtc.slot_opus {
-            let format = Format { payload_type: opus.payload_type, audio_level: opus.audio_level };
+            let format = Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
             let ear = Ear { peer: key, peer_id: id, address, outbound, is_deafened };
             let listener = Listener::webrtc(ear, format, slots);

@@ -6,6 +6,7 @@ use super::slots::FREE_AFTER;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::cipher::OpenError;
+use crate::red;
 use crate::rtcp::{self, Reception};
 use crate::rtp::{self, Header, NATIVE_OPUS};
 use crate::stats::Reason;
@@ -28,6 +29,8 @@ impl Engine {
         let key = self.sender_of(from, header.ssrc)?;
         self.work_for(key);
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        // The payload type of Opus inside, when this is redundant audio.
+        let mut redundant = None;
         let (inbound, window, level_id, reception) = match &mut peer.transport {
             Transport::None => return Err(Reason::BeforeKeys),
             Transport::Native(native) => {
@@ -42,7 +45,9 @@ impl Engine {
                 if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
                     return Err(Reason::WrongSsrc);
                 }
-                if header.payload_type != upstream.opus.payload_type {
+                if upstream.opus.red == Some(header.payload_type) {
+                    redundant = Some(upstream.opus.payload_type);
+                } else if header.payload_type != upstream.opus.payload_type {
                     return Err(Reason::WrongPayloadType);
                 }
                 (&media.inbound, &mut media.window, upstream.opus.audio_level, Some(&mut media.reception))
@@ -92,17 +97,26 @@ impl Engine {
         if !peer.allowances.audio.spend(now, budget::AUDIO) {
             return Err(Reason::OverBudget);
         }
-        let payload = &datagram[opened.payload.clone()];
-        if payload.is_empty() || payload.len() > MAX_PAYLOAD {
-            return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
-        }
         let audio_level = header
             .extension
             .zip(level_id)
             .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
-        let spoken = peer.activity.hear(index, header.timestamp, audio_level, payload.len()).ok_or(Reason::Silence)?;
+        let payload = &mut datagram[opened.payload.clone()];
+        if payload.is_empty() || payload.len() > MAX_PAYLOAD {
+            return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
+        }
+        let newest = match redundant {
+            Some(opus) => red::newest(payload, opus).ok_or(Reason::Malformed)?,
+            None => 0,
+        };
+        let len = payload.len() - newest;
+        // Redundancy is for the network's sake, not the sender's: it is not counted.
+        if !peer.bitrate.spend(now, peer.policy.bitrate_bps, len) {
+            return Err(Reason::OverBitrate);
+        }
+        let spoken = peer.activity.hear(index, header.timestamp, audio_level, len).ok_or(Reason::Silence)?;
         self.traffic.audio_in += 1;
-        let frame = Frame {
+        let mut frame = Frame {
             speaker: key,
             speaker_id: peer.id,
             listener: peer.listener,
@@ -113,10 +127,12 @@ impl Engine {
             marker: header.marker,
             audio_level,
             payload,
+            newest,
+            labelled: redundant,
         };
         let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        if !room.forward(now, &frame, egress, &mut ledger) {
+        if !room.forward(now, &mut frame, egress, &mut ledger) {
             peer.activity.leave_out_newest();
             return Err(Reason::TooManySpeakers);
         }

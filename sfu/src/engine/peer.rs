@@ -1,6 +1,7 @@
 //! One participant: its place, its rights, and the receiving side of its transport.
 
 use super::activity::Activity;
+use super::bitrate::Bucket;
 use super::budget::Allowances;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
@@ -35,6 +36,8 @@ pub struct Peer {
     pub listener: Option<usize>,
     /// How loud this peer is, on either transport.
     pub activity: Activity,
+    /// What its channel's bitrate leaves it.
+    pub bitrate: Bucket,
     /// When something that it said was last forwarded.
     pub last_spoken: Option<Instant>,
     /// Whether a timer watches for this speaker's silence.

@@ -8,6 +8,7 @@ use super::activity::Spoken;
 use super::slots::{Refused, Slots};
 use super::speakers::{MAX_SPEAKERS, NO_PLACE, Placed, Speakers, is_heard};
 use crate::cipher::Outbound;
+use crate::red;
 use crate::rtcp::SentStream;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::{Drops, Reason, Traffic};
@@ -45,7 +46,7 @@ enum Target {
     /// Every speaker under its own native SSRC, sequence numbers and timestamps as the speaker sent them.
     Native,
     /// Speakers in slots.
-    Webrtc { payload_type: u8, audio_level: Option<u8>, slots: Slots },
+    Webrtc { format: Format, slots: Slots },
 }
 
 /// Who a new listener is and where it is sent to.
@@ -59,8 +60,11 @@ pub struct Ear {
 }
 
 /// How copies to a WebRTC listener are written.
+#[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub payload_type: u8,
+    /// The payload type of redundant audio, when the listener takes it.
+    pub red: Option<u8>,
     /// The id of the audio level extension.
     pub audio_level: Option<u8>,
 }
@@ -71,8 +75,7 @@ impl Listener {
     }
 
     pub fn webrtc(ear: Ear, format: Format, slots: Slots) -> Listener {
-        let Format { payload_type, audio_level } = format;
-        Listener::new(ear, Target::Webrtc { payload_type, audio_level, slots })
+        Listener::new(ear, Target::Webrtc { format, slots })
     }
 
     fn new(ear: Ear, target: Target) -> Listener {
@@ -155,7 +158,30 @@ pub struct Frame<'a> {
     pub timestamp: u32,
     pub marker: bool,
     pub audio_level: Option<u8>,
-    pub payload: &'a [u8],
+    /// Opus, or redundant audio that ends with the newest packet.
+    pub payload: &'a mut [u8],
+    /// Where the newest packet begins; zero when nothing is before it.
+    pub newest: usize,
+    /// The payload type of Opus that stands in the headers of redundant audio.
+    pub labelled: Option<u8>,
+}
+
+impl Frame<'_> {
+    /// What a copy in this format carries, and under which payload type.
+    #[inline]
+    fn payload_for(&mut self, format: &Format, is_first: bool) -> (u8, &[u8]) {
+        match (self.labelled, format.red) {
+            // What came before a tenure was another speaker's, or silence.
+            (Some(labelled), Some(red)) if !is_first => {
+                if labelled != format.payload_type {
+                    red::relabel(self.payload, format.payload_type);
+                    self.labelled = Some(format.payload_type);
+                }
+                (red, &*self.payload)
+            }
+            _ => (format.payload_type, &self.payload[self.newest..]),
+        }
+    }
 }
 
 /// Where forwarding writes besides the egress.
@@ -227,7 +253,7 @@ impl Room {
 
     /// Sends one packet to everyone who hears its speaker; `false` when the room has no place for the speaker.
     #[inline]
-    pub fn forward(&mut self, now: Instant, frame: &Frame, egress: &mut impl Egress, ledger: &mut Ledger) -> bool {
+    pub fn forward(&mut self, now: Instant, frame: &mut Frame, egress: &mut impl Egress, ledger: &mut Ledger) -> bool {
         let Some(placed) = self.speakers.hear(now, frame.speaker, frame.listener, frame.is_priority, &frame.spoken) else {
             return false;
         };
@@ -254,25 +280,28 @@ impl Room {
                 unheard += u64::from(listener.miss(frame.speaker, ledger.events));
                 continue;
             }
-            let (outgoing, index) = match &mut listener.target {
-                Target::Native => (native, frame.spoken.index),
-                Target::Webrtc { payload_type, audio_level, slots } => {
+            let (outgoing, index, payload) = match &mut listener.target {
+                Target::Native => (native, frame.spoken.index, &frame.payload[frame.newest..]),
+                Target::Webrtc { format, slots } => {
                     let (events, listener_id) = (&mut *ledger.events, listener.peer_id);
-                    let changed = |ssrc| events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(frame.speaker_id) }));
+                    let speaker_id = frame.speaker_id;
+                    let changed = |ssrc| events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(speaker_id) }));
                     let (own_place, voices, speakers) = (listener.own_place, listener.voices, &self.speakers);
                     let is_heard = |speaker| is_heard(speakers.place_of(speaker), own_place, voices);
                     match slots.place(now, frame.speaker, frame.spoken.index, frame.timestamp, &mut hint, is_heard, changed) {
                         Ok(place) => {
+                            let (marker, level) = (frame.marker || place.is_first, frame.audio_level);
+                            let (payload_type, payload) = frame.payload_for(format, place.is_first);
                             let outgoing = Outgoing {
-                                marker: frame.marker || place.is_first,
-                                payload_type: *payload_type,
+                                marker,
+                                payload_type,
                                 sequence: place.index as u16,
                                 timestamp: place.timestamp,
                                 ssrc: place.ssrc,
-                                audio_level: audio_level.zip(frame.audio_level),
+                                audio_level: format.audio_level.zip(level),
                             };
-                            slots.count_sent(frame.payload.len());
-                            (outgoing, place.index)
+                            slots.count_sent(payload.len());
+                            (outgoing, place.index, payload)
                         }
                         Err(refused) => {
                             ledger.drops.count(match refused {
@@ -286,7 +315,7 @@ impl Room {
             };
             let out = egress.slot();
             let header_len = outgoing.write(out);
-            let len = listener.outbound.seal(out, header_len, index, frame.payload);
+            let len = listener.outbound.seal(out, header_len, index, payload);
             egress.commit(len, listener.address);
             copies += 1;
         }

@@ -2,7 +2,7 @@ use super::*;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::Reason::*;
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
+const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
 const KEY: Secret = [5; 32];
 const SUITE: NativeSuite = NativeSuite::Aes256GcmRtpsize;
 
@@ -447,4 +447,36 @@ fn handshakes_under_way_are_bounded_and_end() {
     assert_eq!(world.engine.drops().of(HandshakeTooLong), MAX_HALF_OPEN as u64);
     world.engine.audit().unwrap();
     world.engine.connect_webrtc(world.now, last, OFFER, &KEY).expect("there is room again");
+}
+
+#[test]
+fn who_sends_far_more_than_its_channel_allows_for_seconds_loses_packets() {
+    let mut world = World::connected();
+    world.engine.set_policy(PeerId(1), Policy { bitrate_bps: Some(64_000), ..OPEN }).expect("a peer");
+    let mut forwarded = 0;
+    for _ in 0..500 {
+        let speech = world.speech_with(100, NATIVE_OPUS, &[1; 640]);
+        forwarded += world.take(address(1), &speech).len();
+        world.now += Duration::from_millis(20);
+    }
+    let dropped = world.engine.drops().of(OverBitrate);
+    assert!((350..450).contains(&forwarded) && forwarded as u64 + dropped == 500, "{forwarded} of 500 at four times the rate");
+    world.now += Duration::from_secs(3);
+    world.check_honest();
+}
+
+#[test]
+fn silence_is_forwarded_for_its_tail_only_and_numbered_without_a_gap() {
+    let mut world = World::connected();
+    let mut sequences = Vec::new();
+    let mut send = |world: &mut World, payload: &[u8]| {
+        let packet = world.speech_with(100, NATIVE_OPUS, payload);
+        sequences.extend(world.take(address(1), &packet).iter().map(|(_, copy)| u16::from_be_bytes([copy[2], copy[3]])));
+        world.now += Duration::from_millis(20);
+    };
+    send(&mut world, &[1; 80]);
+    (0..50).for_each(|_| send(&mut world, &[0xF8, 0xFF, 0xFE]));
+    send(&mut world, &[1; 80]);
+    assert_eq!(sequences, (1001..=1008).collect::<Vec<u16>>());
+    assert_eq!(world.engine.drops().of(Silence), 44);
 }

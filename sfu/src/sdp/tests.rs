@@ -8,7 +8,7 @@ fn offer(slots: usize, extra: &str) -> String {
              a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=ice-options:trickle\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:{mid}\r\n\
              a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
              a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na={direction}\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
-             a=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\n{ssrc}",
+             a=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n{ssrc}",
             ["AB"; 32].join(":")
         )
     };
@@ -29,6 +29,7 @@ fn local() -> Local<'static> {
         password: "server-password-of-24-chars",
         fingerprint: "sha-256 01:02",
         session: (9, 2),
+        bitrate_bps: Some(64_000),
     }
 }
 
@@ -39,7 +40,7 @@ fn an_offer_of_one_sender_and_four_slots_is_answered_section_by_section() {
     assert_eq!(offer.slots().count(), 4);
     assert_eq!(offer.fingerprint, ("sha-256".to_owned(), vec![0xAB; 32]));
     let answer = offer.answer(&local(), &[10, 11, 12, 13]);
-    assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 111\r\n").count(), 5);
+    assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 111 63\r\n").count(), 5);
     assert_eq!(answer.matches("a=setup:passive").count(), 5);
     assert_eq!(answer.matches("a=recvonly").count(), 1);
     assert_eq!(answer.matches("a=sendonly").count(), 4);
@@ -113,4 +114,37 @@ fn hostile_ids_are_not_taken() {
     assert_eq!((upstream.opus.audio_level, upstream.ssrc), (None, None));
     let text = offer(1, "").replace("a=rtpmap:111 opus", "a=rtpmap:300 opus");
     assert_eq!(Offer::parse(&text).err(), Some("no section offers Opus audio"));
+}
+
+#[test]
+fn opus_is_asked_for_with_in_band_repair_silence_left_out_and_the_channels_bitrate() {
+    let offer = Offer::parse(&offer(1, "")).expect("a good offer");
+    let fmtp = |bitrate_bps| -> Vec<String> {
+        let answer = offer.answer(&Local { bitrate_bps, ..local() }, &[10]);
+        answer.lines().filter(|line| line.starts_with("a=fmtp:111 ")).map(str::to_owned).collect()
+    };
+    assert_eq!(fmtp(Some(64_000)), ["a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;maxaveragebitrate=64000"; 2]);
+    assert_eq!(fmtp(None), ["a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1"; 2]);
+    assert!(
+        fmtp(Some(1))[0].ends_with("maxaveragebitrate=6000") && fmtp(Some(u32::MAX))[0].ends_with("maxaveragebitrate=510000")
+    );
+}
+
+#[test]
+fn redundant_audio_is_taken_as_offered_and_in_the_offers_order() {
+    let plain = offer(1, "");
+    let opus = |text: &str| Offer::parse(text).expect("a good offer").upstream().expect("a sender").opus;
+    assert_eq!((opus(&plain).red, opus(&plain).prefers_red), (Some(63), false));
+    let preferred = plain.replace("SAVPF 111 63", "SAVPF 63 111");
+    assert_eq!((opus(&preferred).red, opus(&preferred).prefers_red), (Some(63), true));
+    let answer = Offer::parse(&preferred).expect("a good offer").answer(&local(), &[10]);
+    assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 63 111\r\n").count(), 2);
+    assert_eq!(answer.matches("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n").count(), 2);
+    // What carries anything but this Opus, or does not say what it carries, is not taken.
+    for other in ["a=fmtp:63 111/0\r\n", "a=fmtp:63 \r\n", "a=fmtp:64 111/111\r\n", "", "a=fmtp:63 111/111/300\r\n"] {
+        let text = plain.replace("a=fmtp:63 111/111\r\n", other);
+        assert_eq!(opus(&text).red, None, "{other}");
+        let answer = Offer::parse(&text).expect("a good offer").answer(&local(), &[10]);
+        assert!(!answer.contains("red/") && answer.contains("SAVPF 111\r\n"));
+    }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use serde_json::{Value, json};
 
-const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false };
+const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
 const OFFER: &str = "v=0 offer";
 
 struct Rig {

@@ -121,7 +121,7 @@ impl World {
         let listener = match slots {
             Some(count) => {
                 let ssrcs: Vec<u32> = (0..count).map(|slot| peer * 100 + slot + 1).collect();
-                let format = Format { payload_type: OPUS, audio_level: None };
+                let format = Format { payload_type: OPUS, red: None, audio_level: None };
                 Listener::webrtc(ear, format, Slots::new(self.now, &ssrcs))
             }
             None => Listener::native(ear),
@@ -144,10 +144,10 @@ impl World {
     /// A packet arrives; `false` when it was forwarded to nobody.
     fn arrive(&mut self, packet: Packet) -> bool {
         let Packet { speaker, index, timestamp, level } = packet;
-        let payload = payload(speaker, index);
+        let mut payload = payload(speaker, index);
         let person = &mut self.people[speaker as usize];
         let Some(spoken) = person.activity.hear(index, timestamp, Some(level), payload.len()) else { return false };
-        let frame = Frame {
+        let mut frame = Frame {
             speaker,
             speaker_id: PeerId(speaker.into()),
             listener: Some(speaker as usize),
@@ -157,13 +157,15 @@ impl World {
             timestamp,
             marker: false,
             audio_level: Some(level),
-            payload: &payload,
+            payload: &mut payload,
+            newest: 0,
+            labelled: None,
         };
         self.people.iter_mut().for_each(|person| person.before = person.heard.len());
         let mut traffic = Traffic::default();
         let mut ledger = Ledger { traffic: &mut traffic, drops: &mut self.drops, events: &mut self.events };
         let mut ears = Ears { out: &mut self.out, people: &mut self.people, now: self.now };
-        let is_forwarded = self.room.forward(self.now, &frame, &mut ears, &mut ledger);
+        let is_forwarded = self.room.forward(self.now, &mut frame, &mut ears, &mut ledger);
         if !is_forwarded {
             self.people[speaker as usize].activity.leave_out_newest();
         }
@@ -411,4 +413,37 @@ fn a_thousand_listeners_hear_ten_who_take_turns() {
         }
     }
     assert_eq!(world.drops.total(), 0, "{:?}", world.drops);
+}
+
+#[test]
+fn redundant_audio_goes_whole_to_who_takes_it_and_alone_to_the_others() {
+    let red = |opus| red::tests::payload(opus, &[b"before"], b"newest");
+    let formats = [
+        (Format { payload_type: 111, red: Some(63), audio_level: None }, 63, red(111)),
+        (Format { payload_type: 109, red: Some(120), audio_level: None }, 120, red(109)),
+        (Format { payload_type: 96, red: None, audio_level: None }, 96, b"newest".to_vec()),
+    ];
+    for (format, expected_type, expected) in formats {
+        let mut payload = red(111);
+        let newest = red::newest(&payload, 111).expect("a good payload");
+        let mut frame = Frame {
+            speaker: 1,
+            speaker_id: PeerId(1),
+            listener: None,
+            is_priority: false,
+            ssrc: 100,
+            spoken: Spoken { index: 1, loudness: 90, is_voice: true },
+            timestamp: 0,
+            marker: false,
+            audio_level: None,
+            payload: &mut payload,
+            newest,
+            labelled: Some(111),
+        };
+        // The first packet of a tenure has nothing before it.
+        assert_eq!(frame.payload_for(&format, true), (format.payload_type, &b"newest"[..]));
+        assert_eq!(frame.payload_for(&format, false), (expected_type, &expected[..]));
+        let plain = Format { payload_type: 111, red: None, audio_level: None };
+        assert_eq!(frame.payload_for(&plain, false), (111, &b"newest"[..]));
+    }
 }
