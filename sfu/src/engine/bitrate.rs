@@ -26,9 +26,19 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Where the part begins that may be sent of a payload of `len` bytes: at zero, or at its newest packet, when the copies
+    /// before that (redundant audio; `newest` is zero without) are too much. `None`: even the newest is.
+    #[inline]
+    pub fn admit(&mut self, now: Instant, bitrate_bps: Option<u32>, len: usize, newest: usize) -> Option<usize> {
+        if self.spend(now, bitrate_bps, len) {
+            return Some(0);
+        }
+        (newest > 0 && self.spend(now, bitrate_bps, len - newest)).then_some(newest)
+    }
+
     /// Whether a packet with `len` bytes of audio is within what `bitrate_bps` allows; it counts if it is.
     #[inline]
-    pub fn spend(&mut self, now: Instant, bitrate_bps: Option<u32>, len: usize) -> bool {
+    fn spend(&mut self, now: Instant, bitrate_bps: Option<u32>, len: usize) -> bool {
         let Some(bitrate) = bitrate_bps else { return true };
         let rate = FACTOR * (u64::from(bitrate) + HEADERS_BPS);
         let passed = self.at.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
@@ -79,6 +89,20 @@ mod tests {
     fn many_tiny_packets_are_no_way_around_it() {
         let (within, beyond) = check(Some(64_000), 4, 1, 10);
         assert!(beyond > within / 2, "a thousand packets a second are 352 kbit/s: {within} {beyond}");
+    }
+
+    #[test]
+    fn copies_go_before_the_newest_packet_does() {
+        let start = Instant::now();
+        // Three copies of 64 kbit/s each are more than the double; the packet alone is not.
+        let (newest, len) = (5 + 3 * 160, 5 + 4 * 160);
+        let mut bucket = Bucket::default();
+        let times = (0..3000).map(|n| start + Duration::from_millis(20 * n));
+        let admitted: Vec<_> = times.map(|at| bucket.admit(at, Some(64_000), len, newest)).collect();
+        assert!(admitted.iter().all(Option::is_some), "no packet is lost");
+        let whole = admitted.iter().filter(|at| **at == Some(0)).count();
+        assert!((500..2000).contains(&whole), "{whole}: some of the copies pass");
+        assert!((0..3000).any(|_| bucket.admit(start, Some(64_000), len, newest).is_none()), "and the newest counts");
     }
 
     #[test]

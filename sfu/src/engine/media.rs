@@ -101,18 +101,19 @@ impl Engine {
             .extension
             .zip(level_id)
             .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
-        let payload = &mut datagram[opened.payload.clone()];
+        let mut payload = &mut datagram[opened.payload.clone()];
         if payload.is_empty() || payload.len() > MAX_PAYLOAD {
             return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
         }
-        let newest = match redundant {
+        let mut newest = match redundant {
             Some(opus) => red::newest(payload, opus).ok_or(Reason::Malformed)?,
             None => 0,
         };
         let len = payload.len() - newest;
-        // Redundancy is for the network's sake, not the sender's: it is not counted.
-        if !peer.bitrate.spend(now, peer.policy.bitrate_bps, len) {
-            return Err(Reason::OverBitrate);
+        let allowed = peer.bitrate.admit(now, peer.policy.bitrate_bps, payload.len(), newest).ok_or(Reason::OverBitrate)?;
+        if allowed > 0 {
+            payload = &mut payload[allowed..];
+            (newest, redundant) = (0, None);
         }
         let spoken = peer.activity.hear(index, header.timestamp, audio_level, len).ok_or(Reason::Silence)?;
         self.traffic.audio_in += 1;

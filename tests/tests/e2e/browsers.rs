@@ -297,14 +297,15 @@ async fn a_page_over_tls_hears_and_is_heard_over_tls() {
         () = page.hears("tom") => {}
         () = talker.say(&speech) => page.hears("tom").await,
     }
-    // The browser's beeps come out of the server as speech: they decode, and without a gap.
+    // The browser's beeps come out of the server as speech: they decode, and without a gap. The silence between them is left
+    // out by the browser and the server, so their clock jumps where their numbers do not.
     talker.peer.heard_so_far();
     let mut heard = Vec::new();
     while heard.len() < 100 {
         heard.push(talker.peer.hear().await.expect("the page is heard"));
     }
     let quality = judge(&heard).expect("a decoder");
-    assert_eq!((quality.lost, quality.out_of_order, quality.time_jumps, quality.undecodable), (0, 0, 0, 0), "{quality:?}");
+    assert_eq!((quality.lost, quality.out_of_order, quality.undecodable), (0, 0, 0), "{quality:?}");
     assert!(quality.level_dbfs > -40.0, "the beeps are audible: {quality:?}");
     assert_no_page_failed(&browser);
 }
