@@ -175,7 +175,13 @@ impl Life {
 }
 
 fn policy(bits: u8) -> Policy {
-    Policy { can_speak: bits & 1 == 0, self_mute: bits & 2 != 0, is_deafened: bits & 4 != 0, is_priority: bits & 8 != 0 }
+    Policy {
+        can_speak: bits & 1 == 0,
+        self_mute: bits & 2 != 0,
+        is_deafened: bits & 4 != 0,
+        is_priority: bits & 8 != 0,
+        bitrate_bps: None,
+    }
 }
 
 #[cfg(test)]
