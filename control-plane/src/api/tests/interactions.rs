@@ -50,6 +50,12 @@ impl Ear {
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited for {name}"))
     }
 
+    /// What has been told so far is of no interest.
+    pub(super) fn forget(&mut self) {
+        self.listen();
+        self.heard.clear();
+    }
+
     /// The names of what has been told since.
     fn names(&mut self) -> Vec<&'static str> {
         self.listen();
