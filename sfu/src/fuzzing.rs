@@ -15,11 +15,22 @@ use hmac::{KeyInit, Mac};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+mod bandwidth;
+
+pub use bandwidth::{bandwidth, twcc};
+
 /// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: &[Target] =
-    &[("stun", stun), ("rtp", rtp), ("srtp_open", srtp_open), ("sdp_offer", sdp_offer), ("engine", engine)];
+pub const TARGETS: &[Target] = &[
+    ("stun", stun),
+    ("rtp", rtp),
+    ("srtp_open", srtp_open),
+    ("sdp_offer", sdp_offer),
+    ("engine", engine),
+    ("twcc", twcc),
+    ("bandwidth", bandwidth),
+];
 
 /// The user name of a STUN message, read before anything is believed.
 pub fn stun(data: &[u8]) {

@@ -7,6 +7,7 @@
 //! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
 
 mod addresses;
+pub mod bandwidth;
 pub mod cipher;
 mod dtls;
 pub mod engine;

@@ -1,0 +1,133 @@
+use super::*;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Takes everything that leaves until an end, waking when asked to: when, and how many bytes.
+fn drain(pacer: &mut Pacer<u32>, mut now: Instant, end: Instant) -> Vec<(Instant, Departure<u32>)> {
+    let mut left = Vec::new();
+    while now <= end {
+        while let Some(departure) = pacer.pop(now) {
+            if let Departure::Padding { bytes, .. } = departure {
+                pacer.padded(now, bytes);
+            }
+            left.push((now, departure));
+        }
+        match pacer.next_timeout() {
+            Some(at) if at > now => now = at,
+            Some(_) => panic!("due, and nothing leaves"),
+            None => break,
+        }
+    }
+    left
+}
+
+#[test]
+fn a_keyframe_is_spread_at_little_more_than_the_rate() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(1_000_000, None);
+    (0..50).for_each(|n| pacer.push_video(start, n, 1_000).expect("there is room"));
+    let left = drain(&mut pacer, start, start + ms(1_000));
+    assert_eq!(left.len(), 50);
+    let lasted = left.last().expect("fifty").0 - start;
+    // 400 kbit at 1.1 Mbit/s take 364 ms; the last quarter hurries.
+    assert!((ms(300)..ms(364)).contains(&lasted), "{lasted:?}");
+    for window in left.windows(4) {
+        assert!(window[3].0 - window[0].0 >= ms(8), "no four packets in eight milliseconds");
+    }
+}
+
+#[test]
+fn what_was_asked_for_again_goes_first() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(300_000, None);
+    pacer.push_video(start, 1, 500).expect("there is room");
+    pacer.push_resend(start, 2, 500).expect("there is room");
+    let left = drain(&mut pacer, start, start + ms(100));
+    let order: Vec<_> = left.iter().map(|(_, departure)| *departure).collect();
+    assert_eq!(
+        order,
+        [
+            Departure::Packet { item: 2, bytes: 500, class: Class::Resend, cluster: None },
+            Departure::Packet { item: 1, bytes: 500, class: Class::Video, cluster: None }
+        ]
+    );
+}
+
+#[test]
+fn a_run_is_as_long_as_it_says() {
+    let start = Instant::now();
+    for rate in [100_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000] {
+        let mut pacer = Pacer::new(start);
+        pacer.set(rate, None);
+        (0..100).for_each(|n| pacer.push_video(start, n, 1_200).expect("there is room"));
+        let mut now = start;
+        while pacer.next_timeout().is_some() {
+            let said = pacer.run(now);
+            let taken = std::iter::from_fn(|| pacer.pop(now)).count();
+            assert_eq!(said, taken, "at {rate}");
+            assert!((1..=MOST_IN_RUN).contains(&taken));
+            now = pacer.next_timeout().unwrap_or(now).max(now + Duration::from_micros(1));
+        }
+    }
+}
+
+#[test]
+fn a_probe_is_filled_with_padding_and_ends() {
+    let start = Instant::now();
+    let mut pacer: Pacer<u32> = Pacer::new(start);
+    let probe = Probe { cluster: Cluster(3), rate_bps: 2_000_000, bytes: 40_000 };
+    pacer.set(1_000_000, Some(probe));
+    (0..5).for_each(|n| pacer.push_video(start, n, 1_000).expect("there is room"));
+    let left = drain(&mut pacer, start, start + ms(1_000));
+    let bytes: usize = left
+        .iter()
+        .map(|(_, departure)| match departure {
+            Departure::Packet { bytes, cluster, .. } => {
+                assert_eq!(*cluster, Some(Cluster(3)));
+                *bytes
+            }
+            Departure::Padding { bytes, cluster } => {
+                assert_eq!(*cluster, Cluster(3));
+                *bytes
+            }
+        })
+        .sum();
+    assert!((40_000..41_200).contains(&bytes), "{bytes}");
+    let lasted = (left.last().expect("packets").0 - start).as_secs_f64();
+    let rate = bytes as f64 * 8.0 / lasted;
+    assert!((1.8e6..2.2e6).contains(&rate), "{rate}");
+    assert_eq!(pacer.next_timeout(), None);
+}
+
+#[test]
+fn without_padding_a_probe_is_given_up() {
+    let start = Instant::now();
+    let mut pacer: Pacer<u32> = Pacer::new(start);
+    let probe = Probe { cluster: Cluster(3), rate_bps: 2_000_000, bytes: 40_000 };
+    pacer.set(1_000_000, Some(probe));
+    assert!(matches!(pacer.pop(start), Some(Departure::Padding { .. })));
+    pacer.padded(start, 0);
+    pacer.set(1_000_000, Some(probe));
+    assert_eq!((pacer.pop(start), pacer.next_timeout()), (None, None));
+}
+
+#[test]
+fn full_queues_give_back_what_does_not_fit() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    for n in 0..VIDEO_QUEUE as u32 {
+        pacer.push_video(start, n, 1_000).expect("there is room");
+    }
+    assert_eq!(pacer.push_video(start, 7, 1_000), Err(7));
+    for n in 0..RESEND_QUEUE as u32 {
+        pacer.push_resend(start, n, 1_000).expect("there is room");
+    }
+    assert_eq!(pacer.push_resend(start, 8, 1_000), Err(8));
+    pacer.retain(|item| *item < 3);
+    assert_eq!(drain(&mut pacer, start, start + Duration::from_secs(10)).len(), 6);
+    assert_eq!(pacer.delay(), Duration::ZERO);
+}
