@@ -41,10 +41,11 @@ build: web ## build the server, the web page inside it: target/release/guildhall
 
 web: web/dist/index.html ## build the web page: web/dist
 
-test: setup web ## set up and run every test, real client libraries and browsers included
+test: setup web ## set up and run every test, real client libraries and browsers included; the API and the store on PostgreSQL, too
 	cd web && npm test
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast $(TESTFLAGS)
+	GUILDHALL_TEST_DATABASE=postgres GUILDHALL_MODEL_SEQUENCES=5 cargo test --locked --package guildhall-control-plane --lib $(TESTFLAGS)
 
 compatibility: setup web ## run the end-to-end tests and write the README's table of clients from what they proved
 	cargo build --locked --workspace --all-targets

@@ -6,7 +6,7 @@
 #   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
-#   .ci/setup.sh tests    all of it, and a browser and Opus (make test)
+#   .ci/setup.sh tests    all of it, and a browser, Opus and PostgreSQL (make test)
 set -eu
 
 packages=
@@ -66,6 +66,9 @@ need_test_tools() {
     if ! pkg-config --exists opus 2>/dev/null; then
         want libopus-dev "the test clients send and check real Opus audio"
     fi
+    if ! ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
+        want postgresql "the tests run the store on PostgreSQL, too, on a server of their own"
+    fi
     if ! command -v chromium >/dev/null; then
         want chromium "the tests open the page in a real browser"
     fi
@@ -82,6 +85,13 @@ install_packages() {
         [ -t 0 ] || as_root="sudo -n"
     fi
     echo "guildhall: installing$packages"
+    # The tests start servers of their own; Debian would make one that runs from then on.
+    case "$packages" in
+    *postgresql*)
+        $as_root sh -c 'cd /etc && mkdir -p postgresql-common && cd postgresql-common &&
+            { [ -e createcluster.conf ] || echo "create_main_cluster = false" >createcluster.conf; }'
+        ;;
+    esac
     # shellcheck disable=SC2086  # both are lists of words
     {
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get update --quiet=2 &&

@@ -11,7 +11,9 @@ mod save;
 mod tree;
 
 use crate::config::{self, Config};
+use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use guildhall_control_plane::store::Location;
 use std::path::{Path, PathBuf};
 
 /// The database in a backup.
@@ -49,7 +51,7 @@ pub fn restore_command() -> Command {
 
 /// The settings that say where things are; they must be the server's.
 fn flags() -> impl Iterator<Item = Arg> {
-    config::flags(|name| matches!(name, "data" | "files"))
+    config::flags(|name| matches!(name, "data" | "database" | "files"))
 }
 
 fn folder() -> Arg {
@@ -70,6 +72,19 @@ pub async fn run(config: Config, matches: &ArgMatches) -> anyhow::Result<()> {
 pub async fn run_restore(config: Config, matches: &ArgMatches) -> anyhow::Result<()> {
     print!("{}", put::put(&config, given(matches), matches.get_flag("force")).await?);
     Ok(())
+}
+
+/// The database file. A PostgreSQL database is saved by its own tools.
+fn database_file(config: &Config) -> anyhow::Result<&Path> {
+    match &config.database {
+        Location::File(file) => Ok(file),
+        Location::Postgres(_) => bail!(
+            "The database {} is PostgreSQL's: save it with `pg_dump --format=custom`, after it the files ({}), and put it back with \
+             `pg_restore`.",
+            config.database,
+            config.files.url.as_deref().unwrap_or("the folder `files` of --data"),
+        ),
+    }
 }
 
 /// Some paths of many, for people.

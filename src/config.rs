@@ -5,8 +5,9 @@
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use guildhall_control_plane::Registration;
+use guildhall_control_plane::database_file;
 use guildhall_control_plane::files::{self, check_url};
-use guildhall_control_plane::store::Quotas;
+use guildhall_control_plane::store::{Location, Quotas};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +34,13 @@ const KEYS: &[Key] = &[
         value: "DIR",
         default: Some("./data"),
         help: "Where everything that must survive a restart is kept: database, secrets, certificates",
+    },
+    Key {
+        name: "database",
+        value: "FILE|URL",
+        default: None,
+        help: "Where the database is: a SQLite file, or postgres://user:password@host/name, which several control planes may \
+               share [default: DIR/guildhall.db]",
     },
     Key {
         name: "listen",
@@ -138,6 +146,7 @@ const KEYS: &[Key] = &[
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub data: PathBuf,
+    pub database: Location,
     pub listen: SocketAddr,
     pub public_host: Option<String>,
     pub media_listen: IpAddr,
@@ -242,6 +251,7 @@ impl Config {
                 .or_else(|| key.default.map(|value| (value.to_owned(), Source::Default)));
             value.map(|(value, source)| Given { key, value, source })
         };
+        let data = PathBuf::from(required::<String>(raw("data"))?);
         let listen: SocketAddr = required(raw("listen"))?;
         let tls = match (raw("tls-cert"), raw("tls-key")) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() }),
@@ -265,7 +275,8 @@ impl Config {
             return Err(media_port.invalid(format!("{workers} workers need a port each, and {} is the last", u16::MAX)));
         }
         Ok(Self {
-            data: PathBuf::from(required::<String>(raw("data"))?),
+            database: raw("database").map(database).transpose()?.unwrap_or_else(|| Location::File(database_file(&data))),
+            data,
             public_host: raw("public-host").map(public_host).transpose()?,
             media_listen: optional(raw("media-listen"))?.unwrap_or(media_default(listen.ip())),
             media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
@@ -349,6 +360,14 @@ fn one_of<T>(given: Option<Given>, choices: [(&str, T); 2]) -> Result<T, ConfigE
 fn log_filter(given: Given) -> Result<String, ConfigError> {
     given.parse::<tracing_subscriber::EnvFilter>()?;
     Ok(given.value)
+}
+
+/// What is shown of a bad one has no password in it.
+fn database(given: Given) -> Result<Location, ConfigError> {
+    given.value.parse().map_err(|reason: String| match given.value.split_once("://") {
+        Some((scheme, _)) => Given { value: format!("{scheme}://…"), ..given }.invalid(reason),
+        None => given.invalid(reason),
+    })
 }
 
 /// A host that can stand in a URL's authority, with a port or without.

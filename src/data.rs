@@ -1,6 +1,7 @@
 //! The data directory: one process at a time, and files that nobody else may read.
 
 use anyhow::{Context, bail};
+use guildhall_control_plane::store::Location;
 use guildhall_protocol::voice_token::VoiceKey;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -20,21 +21,19 @@ impl DataDir {
         // What is inside is nobody else's business: messages, password hashes, keys.
         let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
         created.with_context(|| format!("The data directory {} cannot be created", path.display()))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .with_context(|| format!("The data directory {} cannot be written to", path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                bail!("The data directory {} is in use by another guildhall process; give each its own --data.", path.display())
+        let refusal = "give each its own --data";
+        let lock = lock(&path.join("lock"), &format!("The data directory {}", path.display()), refusal)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Locks a database file that is not in here, for the same reason. It is ours until the answer is dropped.
+    pub fn lock_elsewhere(&self, database: &Location) -> anyhow::Result<Option<File>> {
+        match database {
+            Location::File(file) if !file.starts_with(&self.path) => {
+                let refusal = "a SQLite file has one server";
+                lock(&file.with_extension("lock"), &format!("The database {}", file.display()), refusal).map(Some)
             }
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("The data directory {} cannot be locked", path.display()))
-            }
+            Location::File(_) | Location::Postgres(_) => Ok(None),
         }
     }
 
@@ -59,6 +58,16 @@ impl DataDir {
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };
         Ok(VoiceKey::new(&secret))
+    }
+}
+
+fn lock(path: &Path, what: &str, refusal: &str) -> anyhow::Result<File> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let lock = opened.with_context(|| format!("{what} cannot be written to"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!("{what} is in use by another guildhall process; {refusal}."),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{what} cannot be locked")),
     }
 }
 
@@ -101,6 +110,11 @@ mod tests {
         let secret = fs::read(&key_path).unwrap();
         assert_eq!(fs::metadata(&key_path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(data.lock_elsewhere(&Location::File(path.join("x.db"))).unwrap().is_none());
+        let elsewhere = Location::File(dir.path().join("x.db"));
+        let held = data.lock_elsewhere(&elsewhere).unwrap();
+        let refusal = data.lock_elsewhere(&elsewhere).err().unwrap().to_string();
+        assert!(held.is_some() && refusal.contains("a SQLite file has one server"), "{refusal}");
         drop(data);
         DataDir::open(&path).unwrap().voice_key().unwrap();
         assert_eq!(fs::read(&key_path).unwrap(), secret);

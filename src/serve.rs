@@ -47,6 +47,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     allow_many_files();
     let data = DataDir::open(&config.data)?;
+    let _elsewhere = data.lock_elsewhere(&config.database)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("Cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let tls = certificate(&config, &data)?;
@@ -60,6 +61,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let signaling_config = guildhall_signaling::Config { voice_key: voice_key.clone() };
     let signaling = Signaling::start(signaling_config, sfu.clone(), from_node_in, to_node);
     let mut control_config = guildhall_control_plane::Config::new(data.path().to_owned(), voice_key);
+    control_config.database.clone_from(&config.database);
     control_config.public_host.clone_from(&config.public_host);
     control_config.registration = config.registration;
     control_config.rate_limits = config.has_rate_limits;

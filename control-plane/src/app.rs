@@ -7,7 +7,7 @@ use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
 use crate::requests::{ClassStats, Requests};
-use crate::store::{self, Publication, Store, WriterStats};
+use crate::store::{self, Location, Publication, Store, WriterStats};
 use anyhow::Context;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_token::VoiceKey;
@@ -34,8 +34,9 @@ pub enum Registration {
 
 #[derive(Clone)]
 pub struct Config {
-    /// Holds the database; must exist.
+    /// Holds what a process keeps for itself, and the files unless they are elsewhere; must exist.
     pub data_dir: PathBuf,
+    pub database: Location,
     /// `host:port` that voice clients are sent to; `None`: the `Host` that their gateway connection came with.
     pub public_host: Option<String>,
     pub voice_key: VoiceKey,
@@ -50,6 +51,7 @@ impl Config {
     /// The defaults of everything that has one.
     pub fn new(data_dir: PathBuf, voice_key: VoiceKey) -> Self {
         Self {
+            database: Location::File(database_file(&data_dir)),
             data_dir,
             public_host: None,
             voice_key,
@@ -160,9 +162,8 @@ impl ControlPlane {
         to_node: mpsc::Sender<ToNode>,
         from_node: mpsc::Receiver<FromNode>,
     ) -> anyhow::Result<Self> {
-        let file = database_file(&config.data_dir);
         let (store, publications) =
-            Store::open(&file).await.with_context(|| format!("the database {} does not open", file.display()))?;
+            Store::open(&config.database).await.with_context(|| format!("the database {} does not open", config.database))?;
         let hub = hub::Config {
             public_host: config.public_host.clone(),
             voice_key: config.voice_key.clone(),
@@ -233,7 +234,7 @@ impl ControlPlane {
     }
 }
 
-/// The database file of a data folder.
+/// The database file of a data folder, unless it is elsewhere.
 pub fn database_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DATABASE)
 }

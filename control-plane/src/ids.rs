@@ -13,14 +13,37 @@ pub struct Ids {
     /// `milliseconds since the snowflake epoch << 12 | counter` of the last id.
     last: AtomicU64,
     /// Tells apart the processes of a fleet, 0..1024.
-    process: u64,
+    process: AtomicU64,
 }
 
 impl Ids {
-    /// Every id will lie after the moment `after_unix_ms`, whatever the clock says.
-    pub fn new(process: u64, after_unix_ms: u64) -> Self {
+    pub fn new(process: u64) -> Self {
         assert!(process < 1 << PROCESS_BITS, "a process number has ten bits");
-        Self { last: AtomicU64::new(after_unix_ms.saturating_sub(EPOCH_MS) << COUNTER_BITS), process }
+        Self { last: AtomicU64::new(0), process: AtomicU64::new(process) }
+    }
+
+    /// Every id from now on will lie after this millisecond, whatever the clock says.
+    pub fn go_past(&self, unix_ms: u64) {
+        let next_ms = (unix_ms + 1).saturating_sub(EPOCH_MS) << COUNTER_BITS;
+        self.last.fetch_max(next_ms.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// The moment of the last id, Unix milliseconds.
+    pub fn last_ms(&self) -> u64 {
+        (self.last.load(Ordering::Relaxed) >> COUNTER_BITS) + EPOCH_MS
+    }
+
+    pub fn process(&self) -> u64 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// The number to try when this one is taken; after all of them it is this one again.
+    pub const fn another_process(number: u64) -> u64 {
+        (number + 1) % (1 << PROCESS_BITS)
+    }
+
+    pub fn set_process(&self, number: u64) {
+        self.process.store(number, Ordering::Relaxed);
     }
 
     /// The next id, now.
@@ -36,7 +59,7 @@ impl Ids {
         let place = next(last.expect("the update never declines"));
         let (ms, counter) = (place >> COUNTER_BITS, place & ((1 << COUNTER_BITS) - 1));
         // Documented as five bits of worker and five of process; both together are our process number.
-        Snowflake(ms << (COUNTER_BITS + PROCESS_BITS) | self.process << COUNTER_BITS | counter).into()
+        Snowflake(ms << (COUNTER_BITS + PROCESS_BITS) | self.process() << COUNTER_BITS | counter).into()
     }
 }
 
@@ -51,7 +74,7 @@ mod tests {
 
     #[test]
     fn ids_ascend_when_the_clock_goes_back_and_when_the_counter_is_full() {
-        let ids = Ids::new(1023, 0);
+        let ids = Ids::new(1023);
         let first: Snowflake = ids.at(EPOCH_MS + 10_000);
         assert_eq!(first.unix_ms(), EPOCH_MS + 10_000);
         let mut last: Snowflake = ids.at(EPOCH_MS + 5_000);
@@ -63,6 +86,10 @@ mod tests {
             last = next;
         }
         // 10,002 ids at 4096 per millisecond reach into the second millisecond after.
-        assert_eq!(last.unix_ms(), EPOCH_MS + 10_002);
+        assert_eq!((last.unix_ms(), ids.last_ms()), (EPOCH_MS + 10_002, EPOCH_MS + 10_002));
+        ids.go_past(EPOCH_MS + 20_000);
+        ids.go_past(EPOCH_MS + 15_000);
+        let next: Snowflake = ids.at(EPOCH_MS + 10_000);
+        assert_eq!(next.unix_ms(), EPOCH_MS + 20_001, "someone else's clock is ahead");
     }
 }

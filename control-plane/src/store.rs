@@ -1,8 +1,10 @@
-//! The truth: accounts, guilds, messages and the events that made them, in one SQLite file.
+//! The truth: accounts, guilds, messages and the events that made them, in one SQLite file or a PostgreSQL database.
 //!
 //! Reads go to a small pool of read-only connections. Every change is a job of one writer task ([`writer`]): it runs many
 //! jobs in one transaction, commits, hands the events over for publication and only then answers. So what was answered is
-//! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share.
+//! durable and has been told. All SQL of the product lives in this folder, in the subset that SQLite and PostgreSQL share;
+//! [`engine`] is where they meet. A SQLite file has one process; control planes on one PostgreSQL database write one after
+//! another ([`turn`]), so that there is one order of all events.
 
 mod applications;
 mod attachments;
@@ -11,10 +13,12 @@ mod backup;
 mod channels;
 mod commands;
 mod emojis;
+mod engine;
 mod farewell;
 mod guilds;
 mod interactions;
 mod invites;
+mod location;
 mod members;
 mod messages;
 mod outbox;
@@ -28,9 +32,12 @@ mod search;
 mod sessions;
 mod settings;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod threads;
 mod tokens;
+mod turn;
 mod users;
 mod webhooks;
 mod writer;
@@ -44,6 +51,7 @@ pub use emojis::StoredEmoji;
 pub use guilds::NewGuild;
 pub use interactions::{ANSWER_MS, Context, Interaction, InteractionKind, InteractionState};
 pub use invites::StoredInvite;
+pub use location::{Location, ServerInspection, inspect_server};
 pub use members::{Ban, Left};
 pub use messages::{NewMessage, Page, REPLY, Reacted, ReactionKey, Sent, WEBHOOK_DISCRIMINATOR};
 pub use private_channels::{RECIPIENTS, Reach};
@@ -60,10 +68,10 @@ pub use users::{Credentials, Secrets};
 pub use writer::{Publication, WriterStats};
 
 use crate::ids::Ids;
+use engine::{Db, Engine, Pool};
 use guildhall_protocol::Snowflake;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
-use std::path::Path;
+use sqlx::Connection as _;
+use sqlx::pool::PoolOptions;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -71,10 +79,14 @@ use writer::{Tx, Writer};
 
 /// Readers hold a connection for one short query, so a few serve thousands of requests a second.
 const READERS: u32 = 4;
+/// A server is further away than a file: a query waits for it more than for the processor.
+const POSTGRES_READERS: u32 = 12;
 /// Another process (a backup, a shell) may hold the file's lock for a moment; the writer itself never competes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reader pool that stays exhausted this long means overload: the request fails rather than piles up.
 const READER_WAIT: Duration = Duration::from_secs(5);
+/// A connection that was just used works; one that was not for this long is tried before it is lent out.
+const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -135,7 +147,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    readers: SqlitePool,
+    engine: Engine,
+    readers: Pool,
     writer: Writer,
     tokens: tokens::Cache,
     seen: presence::Seen,
@@ -144,32 +157,43 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens or creates the file, brings its schema up to date and starts the writer. The receiver yields every job's events
-    /// in commit order; whoever holds it must complete each [`Publication`], or the job's author waits for ever.
-    pub async fn open(file: &Path) -> anyhow::Result<(Self, mpsc::Receiver<Publication>)> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .disable_statement_logging();
-        let mut connection = SqliteConnection::connect_with(&options.clone().create_if_missing(true)).await?;
-        sqlx::migrate!("migrations/sqlite").run(&mut connection).await?;
+    /// Opens the database, a file also if there is none yet, brings its schema up to date and starts the writer. The receiver
+    /// yields every job's events in commit order; whoever holds it must complete each [`Publication`], or the job's author
+    /// waits for ever.
+    pub async fn open(location: &Location) -> anyhow::Result<(Self, mpsc::Receiver<Publication>)> {
+        location.migrate().await?;
+        let ids = Arc::new(Ids::new(0));
+        let mut link = turn::Link::new(location.writer_options()?, ids.clone());
+        let connection = link.connection().await?;
+        let engine = connection.engine();
         // If the clock was set back while we were away, new ids still come after the old ones.
-        let last_commit: Option<i64> =
-            sqlx::query_scalar("SELECT created_at FROM outbox ORDER BY id DESC LIMIT 1").fetch_optional(&mut connection).await?;
-        let ids = Arc::new(Ids::new(0, last_commit.map_or(0, |ms| ms as u64 + 1)));
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+        let last: Option<(i64, i64)> =
+            sqlx::query_as("SELECT id, created_at FROM outbox ORDER BY id DESC LIMIT 1").fetch_optional(connection).await?;
+        ids.go_past(last.map_or(0, |(_, ms)| ms as u64));
+        let readers = PoolOptions::<Db>::new()
+            .max_connections(if engine == Engine::Sqlite { READERS } else { POSTGRES_READERS })
             .acquire_timeout(READER_WAIT)
-            .connect_with(options.read_only(true).pragma("query_only", "ON"))
+            .test_before_acquire(false)
+            .before_acquire(|connection, lent| {
+                Box::pin(async move {
+                    // A server may have gone and come back.
+                    let is_tried = connection.engine() == Engine::Postgres && lent.idle_for > FRESH;
+                    if is_tried { Ok(connection.ping().await.is_ok()) } else { Ok(true) }
+                })
+            })
+            .connect_with(location.reader_options()?)
             .await?;
-        search::watch(&mut connection).await?;
         let tokens = tokens::Cache::default();
-        let (writer, publications) = Writer::start(connection, ids.clone(), tokens.uses.clone());
+        let last_event = last.map_or(0, |(id, _)| id);
+        let (writer, publications) = Writer::start(link, last_event, ids.clone(), tokens.uses.clone());
         let searches = Semaphore::new(search::SEARCHES);
-        Ok((Self(Arc::new(Inner { readers, writer, tokens, seen: presence::Seen::default(), ids, searches })), publications))
+        let inner = Inner { engine, readers, writer, tokens, seen: presence::Seen::default(), ids, searches };
+        Ok((Self(Arc::new(inner)), publications))
+    }
+
+    /// Whether other processes may write to the database, too.
+    pub fn is_shared(&self) -> bool {
+        self.0.engine == Engine::Postgres
     }
 
     /// An id for a new object. Messages get theirs in the writer, so that their ids are in commit order.
@@ -177,12 +201,12 @@ impl Store {
         self.0.ids.make()
     }
 
-    fn readers(&self) -> &SqlitePool {
+    fn readers(&self) -> &Pool {
         &self.0.readers
     }
 
     /// Several reads that must agree with each other: one snapshot of the database.
-    async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>> {
+    async fn snapshot(&self) -> Result<sqlx::Transaction<'static, Db>> {
         Ok(self.0.readers.begin().await?)
     }
 
@@ -195,7 +219,7 @@ impl Store {
         self.0.writer.run(work).await
     }
 
-    /// Whether a read of the file works now.
+    /// Whether a read works now.
     pub async fn check(&self) -> Result<()> {
         sqlx::query("SELECT seq FROM topics LIMIT 1").fetch_optional(self.readers()).await?;
         Ok(())

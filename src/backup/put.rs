@@ -2,12 +2,12 @@
 
 use super::manifest::{Manifest, Place, Sums};
 use super::save::rows;
-use super::{CONFIG, DATA, DATABASE, FILES, NAMED, named, tree};
+use super::{CONFIG, DATA, DATABASE, FILES, NAMED, database_file, named, tree};
 use crate::config::Config;
 use crate::data::DataDir;
 use anyhow::{Context, bail};
+use guildhall_control_plane::files;
 use guildhall_control_plane::store::{inspect, known_schema, named_files, put_database};
-use guildhall_control_plane::{database_file, files};
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ const SESSIONS: &str = "sessions.json";
 
 /// Restores the backup and answers with what to say about it.
 pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::Result<String> {
+    let database = database_file(config)?;
     let manifest = Manifest::read(backup)?;
     let sums = Sums::read(backup)?;
     for (path, expected) in &sums.0 {
@@ -31,10 +32,9 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
 
     // The lock keeps every server away meanwhile.
     let data = DataDir::open(&config.data)?;
-    let database = database_file(data.path());
     let folder = files::local_folder(config.files.url.as_deref(), data.path());
     if !may_replace {
-        refuse_to_replace(&database, &sums, data.path(), folder.as_deref())?;
+        refuse_to_replace(database, &sums, data.path(), folder.as_deref())?;
     }
     // Those put into the folder, and those that have none to go to.
     let (mut files, mut elsewhere) = (0_u64, 0_u64);
@@ -67,9 +67,9 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
     if sessions.exists() {
         fs::remove_file(&sessions).with_context(|| format!("{} cannot be removed", sessions.display()))?;
     }
-    put_database(&backup.join(DATABASE), &database).await?;
+    put_database(&backup.join(DATABASE), database).await?;
 
-    let found = inspect(&database).await.context("What was restored is not sound")?;
+    let found = inspect(database).await.context("What was restored is not sound")?;
     if found.counts != manifest.counts {
         bail!("What was restored has {}, the backup had {}.", rows(&found.counts), rows(&manifest.counts));
     }
@@ -77,7 +77,7 @@ pub async fn put(config: &Config, backup: &Path, may_replace: bool) -> anyhow::R
     if let Some(folder) = &folder
         && found.schema == known_schema()
     {
-        named_files(&database, |path| {
+        named_files(database, |path| {
             if !folder.join(path).is_file() {
                 total += 1;
                 if missing.len() < NAMED {

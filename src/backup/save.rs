@@ -1,11 +1,11 @@
 //! Making a backup: the database first, so that every file it names is older than the copy of the files.
 
 use super::manifest::{Manifest, Place, Sums};
-use super::{CONFIG, DATA, DATABASE, FILES, KEPT, NAMED, named, size, tree};
+use super::{CONFIG, DATA, DATABASE, FILES, KEPT, NAMED, database_file, named, size, tree};
 use crate::config::Config;
 use anyhow::{Context, bail};
+use guildhall_control_plane::files;
 use guildhall_control_plane::store::{copy_database, inspect, named_files};
-use guildhall_control_plane::{database_file, files};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes the backup and answers with what to say about it. Nothing is left of one that fails.
 pub async fn save(config: &Config, target: &Path) -> anyhow::Result<String> {
-    let database = database_file(&config.data);
+    let database = database_file(config)?;
     if !database.is_file() {
         bail!("There is no database at {}.", database.display());
     }
@@ -32,7 +32,7 @@ pub async fn save(config: &Config, target: &Path) -> anyhow::Result<String> {
         }
         Err(error) => return Err(error).with_context(|| format!("{} cannot be made", target.display())),
     }
-    let saved = fill(config, &database, folder.as_deref(), target).await;
+    let saved = fill(config, database, folder.as_deref(), target).await;
     if saved.is_err() {
         // Half a backup is worse than none. If it cannot be removed, it is known by the manifest that it lacks.
         let _ = fs::remove_dir_all(target);

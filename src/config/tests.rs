@@ -17,6 +17,7 @@ fn without_settings_the_defaults_hold() {
     assert_eq!((config.registration, config.log.as_str(), config.tls), (Registration::Open, "info", None));
     assert!(config.has_rate_limits);
     assert!(config.media_workers >= 1);
+    assert_eq!(config.database, Location::File("./data/guildhall.db".into()));
 }
 
 #[test]
@@ -54,6 +55,7 @@ fn a_bad_value_is_named_with_its_source() {
         (&[], &[("GUILDHALL_MAX_FILE", "0")], "", "The environment variable GUILDHALL_MAX_FILE = \"0\" is not valid: it must be a number of bytes"),
         (&[("user-files", "9999999999G")], &[], "", "--user-files = \"9999999999G\" is not valid: "),
         (&[("log", "loud=very")], &[], "", "--log = \"loud=very\" is not valid: "),
+        (&[("database", "mysql://ann:secret@x/y")], &[], "", "--database = \"mysql://…\" is not valid: there is no database of the kind mysql"),
         (&[("tls-cert", "a.pem")], &[], "", "--tls-cert is set but --tls-key is not; a certificate needs both."),
         (&[], &[], "tls_key = 'k.pem'", "tls_key in the configuration file is set but --tls-cert is not; a certificate needs both."),
         (&[], &[], "listne = 'x'", "The configuration file g.toml has the unknown key \"listne\"; see `guildhall serve --help` for the known ones."),

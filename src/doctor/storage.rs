@@ -3,8 +3,8 @@
 use super::Findings;
 use crate::backup::size;
 use crate::config::Config;
-use guildhall_control_plane::store::{inspect, known_schema, named_files};
-use guildhall_control_plane::{database_file, files};
+use guildhall_control_plane::files;
+use guildhall_control_plane::store::{Location, inspect, inspect_server, known_schema, named_files};
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -72,7 +72,10 @@ pub async fn examine(config: &Config, findings: &mut Findings) -> bool {
         ),
         None => findings.good("files", format!("They are in {}.", config.files.url.as_deref().unwrap_or_default())),
     }
-    examine_database(&database_file(data), folder.as_deref(), findings).await;
+    match &config.database {
+        Location::File(file) => examine_database(file, folder.as_deref(), findings).await,
+        Location::Postgres(_) => examine_server(&config.database, findings).await,
+    }
     is_running
 }
 
@@ -124,6 +127,26 @@ fn judge_room(about: &'static str, folder: &Path, bytes: u64, files: u64, free_f
             "Move the files to a file system with more.",
         ),
         _ => findings.good(about, says),
+    }
+}
+
+/// A PostgreSQL database.
+async fn examine_server(database: &Location, findings: &mut Findings) {
+    match inspect_server(database).await {
+        Err(error) => findings.fail(
+            "database",
+            format!("{database}: {error:#}."),
+            "Look whether the server runs and listens there, and whether user, password and database name of --database are right.",
+        ),
+        Ok(found) => {
+            let form = match found.schema {
+                0 => "it is empty; the first start fills it".to_owned(),
+                schema if schema <= known_schema() => format!("form {schema}"),
+                schema => format!("form {schema}, which a newer version made"),
+            };
+            findings.good("database", format!("{database} is PostgreSQL {} ({form}).", found.version));
+            judge_clock(unix_ms(), found.last_change_ms, findings);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::app::{Config, ControlPlane, Registration};
 use crate::gateway::Origin;
 use crate::hub::core::Attached;
 use crate::hub::world::told;
+use crate::store::testing::Place;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
@@ -51,6 +52,7 @@ struct World {
     guild: String,
     text: String,
     voice: String,
+    place: Place,
     folder: tempfile::TempDir,
     /// The described operations that have answered in here, and rightly.
     validated: Mutex<BTreeSet<String>>,
@@ -120,7 +122,9 @@ impl World {
 
     async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path()).await;
         let mut config = Config::new(folder.path().to_owned(), VoiceKey::new(&[7; 32]));
+        config.database = place.location.clone();
         configure(&mut config);
         let (to_node, for_node) = mpsc::channel(64);
         let (of_node, from_node) = mpsc::channel(64);
@@ -136,6 +140,7 @@ impl World {
             guild: String::new(),
             text: String::new(),
             voice: String::new(),
+            place,
             folder,
             validated: Mutex::default(),
             _node: (for_node, of_node),

@@ -4,6 +4,7 @@ use super::{Origin, Parameters, Upgrade, upgrade};
 use crate::guild::fixture::{member, role, user};
 use crate::hub::{Config, Hub};
 use crate::ids::unix_ms;
+use crate::store::testing::Place;
 use crate::store::{Device, NewGuild, NewMessage, Publication, Store};
 use axum::Router;
 use axum::extract::{Query, State};
@@ -35,6 +36,7 @@ struct Server {
     address: std::net::SocketAddr,
     token: String,
     _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
+    place: Place,
     directory: TempDir,
 }
 
@@ -42,8 +44,9 @@ impl Server {
     /// With an owner, a guild and a channel, and nothing published: a test hands publications over itself.
     async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a folder");
-        let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
-        let mut server = Self::over(store, publications, directory).await;
+        let place = Place::new(directory.path()).await;
+        let (store, publications) = Store::open(&place.location).await.expect("a database");
+        let mut server = Self::over(store, publications, place, directory).await;
         let store = server.store.clone();
         server.token = server
             .run(async move { store.register(user(OWNER), None, "x".to_owned(), Device::default()).await.expect("stored") })
@@ -54,7 +57,7 @@ impl Server {
     }
 
     /// The hub and its socket over a store.
-    async fn over(store: Store, publications: mpsc::Receiver<Publication>, directory: TempDir) -> Self {
+    async fn over(store: Store, publications: mpsc::Receiver<Publication>, place: Place, directory: TempDir) -> Self {
         let (to_node, from_hub) = mpsc::channel(8);
         let (to_hub, from_node) = mpsc::channel(8);
         let config = Config {
@@ -74,16 +77,16 @@ impl Server {
             }),
         );
         tokio::spawn(axum::serve(listener, router.with_state(hub.clone())).into_future());
-        Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), directory }
+        Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), place, directory }
     }
 
     /// Another process on the same folder.
     async fn restart(self) -> Self {
-        let Self { store, publications, token, directory, .. } = self;
+        let Self { store, publications, token, place, directory, .. } = self;
         drop(publications);
         store.close().await;
-        let (store, publications) = Store::open(&directory.path().join("test.db")).await.expect("a database");
-        Self { token, ..Self::over(store, publications, directory).await }
+        let (store, publications) = Store::open(&place.location).await.expect("a database");
+        Self { token, ..Self::over(store, publications, place, directory).await }
     }
 
     /// Comes back to a session that another socket had.

@@ -1,5 +1,6 @@
 //! Applications and their bots.
 
+use super::engine::{Connection, Row};
 use super::invites::join;
 use super::roles::add_role;
 use super::tokens::{delete_tokens, insert_token, make_token};
@@ -8,8 +9,7 @@ use super::{Conflict, Result, Store, StoreError, Tx};
 use crate::audit::{By, Entry};
 use guildhall_protocol::model::{Application, AuditAction, Member, Role, RoleTags, User, timestamp};
 use guildhall_protocol::{ApplicationId, GuildId, Permissions, UserId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Applications that one person may own.
 const APPLICATIONS: i64 = 50;
@@ -26,7 +26,7 @@ pub struct NewApplication {
     pub flags: u64,
 }
 
-async fn application_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Application> {
+async fn application_of(connection: &mut Connection, row: &Row) -> Result<Application> {
     let user = |id: i64| UserId::from_sql(id);
     let owner = find_user(connection, user(row.try_get("owner_id")?)).await?.ok_or(Conflict::Missing)?;
     let bot_id = row.try_get::<Option<i64>, _>("bot_id")?.map(user);
@@ -69,7 +69,7 @@ async fn application_of(connection: &mut SqliteConnection, row: &SqliteRow) -> R
     })
 }
 
-pub(super) async fn find(connection: &mut SqliteConnection, id: ApplicationId) -> Result<Option<Application>> {
+pub(super) async fn find(connection: &mut Connection, id: ApplicationId) -> Result<Option<Application>> {
     let row = sqlx::query("SELECT * FROM applications WHERE id = $1").bind(id.to_sql()).fetch_optional(&mut *connection).await?;
     match row {
         Some(row) => Ok(Some(application_of(connection, &row).await?)),

@@ -290,8 +290,9 @@ impl Store {
 
     /// What everyone's attachments take together.
     pub async fn all_stored_bytes(&self) -> Result<u64> {
-        let bytes: i64 =
-            sqlx::query_scalar("SELECT COALESCE(SUM(bytes), 0) FROM storage WHERE kind = 0").fetch_one(self.readers()).await?;
+        let bytes: i64 = sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM storage WHERE kind = 0")
+            .fetch_one(self.readers())
+            .await?;
         Ok(bytes.max(0) as u64)
     }
 

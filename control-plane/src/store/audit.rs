@@ -1,6 +1,7 @@
 //! The audit log: lines are added with what they tell of, read in pages, and forgotten after 45 days. Nothing changes one but
 //! its count.
 
+use super::engine::{Connection, Row};
 use super::users::find_user;
 use super::{Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -9,8 +10,7 @@ use guildhall_protocol::model::{AuditAction, AuditEntry, User};
 use guildhall_protocol::{GuildId, Snowflake, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 use std::collections::BTreeSet;
 
 /// How long a line is kept, as Discord does: 45 days.
@@ -34,12 +34,12 @@ fn to_json<T: Serialize>(value: &T, is_empty: bool) -> Result<Option<String>> {
     Ok(if is_empty { None } else { Some(serde_json::to_string(value)?) })
 }
 
-fn from_json<T: DeserializeOwned + Default>(row: &SqliteRow, column: &str) -> Result<T> {
+fn from_json<T: DeserializeOwned + Default>(row: &Row, column: &str) -> Result<T> {
     let text: Option<&str> = row.try_get(column)?;
     text.map_or_else(|| Ok(T::default()), |text| Ok(serde_json::from_str(text)?))
 }
 
-fn entry_of(row: &SqliteRow) -> Result<AuditEntry> {
+fn entry_of(row: &Row) -> Result<AuditEntry> {
     let snowflake = |column| row.try_get::<Option<i64>, _>(column).map(|id| id.map(|id| Snowflake(id as u64)));
     let mut entry = AuditEntry {
         id: Snowflake(row.try_get::<i64, _>("id")? as u64),
@@ -120,7 +120,7 @@ impl Tx<'_> {
 }
 
 /// Deletes the oldest lines that are too old, at most `rows`; how many there were.
-pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64, rows: i64) -> Result<u64> {
+pub(super) async fn prune(connection: &mut Connection, now_ms: u64, rows: i64) -> Result<u64> {
     // Ids are moments, so the oldest lines are the first ones.
     let pruned = sqlx::query("DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log ORDER BY id LIMIT $1) AND id < $2")
         .bind(rows)

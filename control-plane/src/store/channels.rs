@@ -1,5 +1,6 @@
 //! Channels and their overwrites.
 
+use super::engine::{Connection, Row};
 use super::guilds::{find_guild, update_guild};
 use super::roles::roles_of;
 use super::threads::delete_threads_of;
@@ -9,8 +10,7 @@ use crate::event::Event;
 use guildhall_protocol::model::{AuditAction, Channel, ChannelType, Overwrite, OverwriteKind, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 use std::collections::HashMap;
 
 /// Channels per guild, categories included (COMPAT §10.5).
@@ -18,7 +18,7 @@ pub const CHANNELS: usize = 500;
 /// Overwrites per channel (COMPAT §10.5).
 pub const OVERWRITES: usize = 1000;
 
-fn channel_of(row: &SqliteRow) -> Result<Channel> {
+fn channel_of(row: &Row) -> Result<Channel> {
     Ok(Channel {
         id: ChannelId::from_sql(row.try_get("id")?),
         kind: ChannelType::from_number(row.try_get("kind")?).unwrap_or(ChannelType::Text),
@@ -39,7 +39,7 @@ fn channel_of(row: &SqliteRow) -> Result<Channel> {
     })
 }
 
-fn overwrite_of(row: &SqliteRow) -> Result<Overwrite> {
+fn overwrite_of(row: &Row) -> Result<Overwrite> {
     Ok(Overwrite {
         id: Snowflake(row.try_get::<i64, _>("target_id")? as u64),
         kind: if row.try_get::<i64, _>("kind")? == 0 { OverwriteKind::Role } else { OverwriteKind::Member },
@@ -49,7 +49,7 @@ fn overwrite_of(row: &SqliteRow) -> Result<Overwrite> {
 }
 
 /// The guild's channels with their overwrites, in id order. Threads are not among them.
-pub(super) async fn channels_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Channel>> {
+pub(super) async fn channels_of(connection: &mut Connection, guild: GuildId) -> Result<Vec<Channel>> {
     let overwrites = sqlx::query(
         "SELECT o.* FROM channels c JOIN overwrites o ON o.channel_id = c.id WHERE c.guild_id = $1 AND c.kind NOT IN (10, 11, 12) ORDER BY o.channel_id, o.target_id",
     )
@@ -76,7 +76,7 @@ pub(super) async fn channels_of(connection: &mut SqliteConnection, guild: GuildI
         .collect()
 }
 
-async fn find_channel(connection: &mut SqliteConnection, id: ChannelId) -> Result<Option<Channel>> {
+async fn find_channel(connection: &mut Connection, id: ChannelId) -> Result<Option<Channel>> {
     let row = sqlx::query(
         "SELECT c.*, (SELECT max(m.id) FROM messages m WHERE m.channel_id = c.id) AS last_message_id FROM channels c WHERE c.id = $1 AND c.kind NOT IN (10, 11, 12)",
     )

@@ -1,10 +1,10 @@
 //! Application commands. A scope is an application's global commands, or its commands in one guild.
 
+use super::engine::{Connection, Row};
 use super::{Conflict, Result, Store, Tx};
 use guildhall_protocol::model::{Application, Command, CommandKind};
 use guildhall_protocol::{ApplicationId, CommandId, GuildId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Commands of each kind that a scope may hold, as documented.
 pub const fn most_commands(kind: CommandKind) -> usize {
@@ -34,11 +34,11 @@ pub struct CommandIndex {
     pub commands: Vec<Command>,
 }
 
-fn command_of(row: &SqliteRow) -> Result<Command> {
+fn command_of(row: &Row) -> Result<Command> {
     Ok(serde_json::from_str(row.try_get("definition")?)?)
 }
 
-async fn all(connection: &mut SqliteConnection, scope: Scope) -> Result<Vec<Command>> {
+async fn all(connection: &mut Connection, scope: Scope) -> Result<Vec<Command>> {
     let rows =
         sqlx::query("SELECT definition FROM commands WHERE application_id = $1 AND coalesce(guild_id, 0) = $2 ORDER BY id")
             .bind(scope.application_id.to_sql())

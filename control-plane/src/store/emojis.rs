@@ -1,6 +1,7 @@
 //! A guild's own emojis.
 
 use super::attachments::{doom_file, spare_file};
+use super::engine::{Connection, Row};
 use super::users::find_user;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -9,8 +10,7 @@ use crate::files::{FAREWELL_MS, emoji_path};
 use guildhall_protocol::model::{AuditAction, Emoji};
 use guildhall_protocol::{EmojiId, GuildId, RoleId, UserId};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Emojis of a guild that stand still, and as many again that move.
 pub const EMOJIS_PER_GUILD: i64 = 50;
@@ -23,7 +23,7 @@ pub struct StoredEmoji {
     pub emoji: Emoji,
 }
 
-fn emoji_of(row: &SqliteRow) -> Result<StoredEmoji> {
+fn emoji_of(row: &Row) -> Result<StoredEmoji> {
     let roles: Option<&str> = row.try_get("roles")?;
     let roles = roles.map_or_else(|| Ok(Vec::new()), serde_json::from_str::<Vec<RoleId>>)?;
     let emoji = Emoji::new(EmojiId::from_sql(row.try_get("id")?), row.try_get("name")?, roles, row.try_get("animated")?);
@@ -35,13 +35,13 @@ fn emoji_of(row: &SqliteRow) -> Result<StoredEmoji> {
 }
 
 /// The guild's emojis, oldest first.
-pub(super) async fn emojis_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Emoji>> {
+pub(super) async fn emojis_of(connection: &mut Connection, guild: GuildId) -> Result<Vec<Emoji>> {
     let rows =
         sqlx::query("SELECT * FROM emojis WHERE guild_id = $1 ORDER BY id").bind(guild.to_sql()).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(emoji_of(row)?.emoji)).collect()
 }
 
-async fn find(connection: &mut SqliteConnection, id: EmojiId) -> Result<Option<StoredEmoji>> {
+async fn find(connection: &mut Connection, id: EmojiId) -> Result<Option<StoredEmoji>> {
     let row = sqlx::query("SELECT * FROM emojis WHERE id = $1").bind(id.to_sql()).fetch_optional(connection).await?;
     row.as_ref().map(emoji_of).transpose()
 }

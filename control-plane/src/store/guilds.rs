@@ -3,6 +3,7 @@
 use super::attachments::{doom_file, replace_picture};
 use super::channels::{channels_of, insert_channel};
 use super::emojis::emojis_of;
+use super::engine::{Connection, Row};
 use super::members::{insert_member, members_of};
 use super::roles::{insert_role, roles_of};
 use super::threads::active_threads_of;
@@ -14,8 +15,7 @@ use crate::guild::Snapshot;
 use guildhall_protocol::model::{AuditAction, Channel, Guild, Member};
 use guildhall_protocol::{ChannelId, EmojiId, GuildId, UserId, WebhookId};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Guilds that one user may be in (COMPAT §10.5).
 const GUILDS_PER_USER: i64 = 100;
@@ -28,7 +28,7 @@ pub struct NewGuild {
     pub owner: Member,
 }
 
-fn guild_of(row: &SqliteRow) -> Result<Guild> {
+fn guild_of(row: &Row) -> Result<Guild> {
     let channel = |name| row.try_get::<Option<i64>, _>(name).map(|id| id.map(ChannelId::from_sql));
     let mut guild =
         Guild::new(GuildId::from_sql(row.try_get("id")?), row.try_get("name")?, UserId::from_sql(row.try_get("owner_id")?));
@@ -51,7 +51,7 @@ fn guild_of(row: &SqliteRow) -> Result<Guild> {
 }
 
 /// The guild with its roles.
-pub(super) async fn find_guild(connection: &mut SqliteConnection, id: GuildId) -> Result<Option<Guild>> {
+pub(super) async fn find_guild(connection: &mut Connection, id: GuildId) -> Result<Option<Guild>> {
     let row = sqlx::query("SELECT * FROM guilds WHERE id = $1").bind(id.to_sql()).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Ok(None) };
     let mut guild = guild_of(&row)?;

@@ -1,5 +1,6 @@
 //! Interactions while their tokens are valid, and the messages that only their users see.
 
+use super::engine::{Connection, Row};
 use super::tokens::{hash_of, random_text};
 use super::{Conflict, Result, Store};
 use guildhall_protocol::model::{Message, User};
@@ -8,8 +9,7 @@ use guildhall_protocol::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// How long an interaction waits for its first answer, as documented.
 pub const ANSWER_MS: u64 = 3_000;
@@ -88,7 +88,7 @@ pub struct Interaction {
     pub context: Context,
 }
 
-fn interaction_of(row: &SqliteRow) -> Result<Interaction> {
+fn interaction_of(row: &Row) -> Result<Interaction> {
     let original = row.try_get::<Option<i64>, _>("original_id")?.map(MessageId::from_sql);
     let is_ephemeral: bool = row.try_get("is_ephemeral")?;
     Ok(Interaction {
@@ -111,7 +111,7 @@ fn oldest(now_ms: u64) -> i64 {
 }
 
 /// Forgets what nobody can ask for any more; the number of rows that were deleted, `most` of each kind at most.
-pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64, most: i64) -> Result<u64> {
+pub(super) async fn prune(connection: &mut Connection, now_ms: u64, most: i64) -> Result<u64> {
     let interactions =
         sqlx::query("DELETE FROM interactions WHERE id IN (SELECT id FROM interactions WHERE id < $1 ORDER BY id LIMIT $2)")
             .bind(oldest(now_ms))

@@ -1,5 +1,6 @@
 //! Invites, and joining by one.
 
+use super::engine::{Connection, Row};
 use super::guilds::{check_room_for_guild, find_guild};
 use super::members::{insert_member, is_banned};
 use super::messages::{MEMBER_JOINED, insert_message};
@@ -10,8 +11,7 @@ use crate::event::Event;
 use guildhall_protocol::model::{AuditAction, Invite, Member, Message, User, partial_member, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Invites per guild (COMPAT §10.5).
 const INVITES: i64 = 1000;
@@ -64,7 +64,7 @@ macro_rules! select_invite {
     };
 }
 
-async fn invite_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<StoredInvite> {
+async fn invite_of(connection: &mut Connection, row: &Row) -> Result<StoredInvite> {
     let inviter = match row.try_get::<Option<i64>, _>("inviter_id")? {
         Some(id) => find_user(connection, UserId::from_sql(id)).await?,
         None => None,

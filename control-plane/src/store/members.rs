@@ -1,5 +1,6 @@
 //! Members, their roles, and bans.
 
+use super::engine::{Connection, Row};
 use super::messages::delete_recent_of;
 use super::roles::{delete_overwrites_of, roles_of};
 use super::settings::{forget_guild_settings, restrict_new_guild};
@@ -12,8 +13,7 @@ use guildhall_protocol::{GuildId, RoleId, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 use std::collections::HashMap;
 
 /// One entry of a guild's ban list.
@@ -44,7 +44,7 @@ macro_rules! select_member {
     };
 }
 
-fn member_of(row: &SqliteRow) -> Result<Member> {
+fn member_of(row: &Row) -> Result<Member> {
     let mut member = Member::new(user_of(row)?, timestamp(row.try_get::<i64, _>("joined_at")? as u64));
     member.nick = row.try_get("nick")?;
     member.deaf = row.try_get("deaf")?;
@@ -55,7 +55,7 @@ fn member_of(row: &SqliteRow) -> Result<Member> {
 }
 
 /// The guild's members with their roles, in user order.
-pub(super) async fn members_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Member>> {
+pub(super) async fn members_of(connection: &mut Connection, guild: GuildId) -> Result<Vec<Member>> {
     let held: Vec<(i64, i64)> =
         sqlx::query_as("SELECT user_id, role_id FROM member_roles WHERE guild_id = $1 ORDER BY user_id, role_id")
             .bind(guild.to_sql())
@@ -76,7 +76,7 @@ pub(super) async fn members_of(connection: &mut SqliteConnection, guild: GuildId
         .collect()
 }
 
-async fn find_member(connection: &mut SqliteConnection, guild: GuildId, user: UserId) -> Result<Option<Member>> {
+async fn find_member(connection: &mut Connection, guild: GuildId, user: UserId) -> Result<Option<Member>> {
     let row = sqlx::query(select_member!("m.guild_id = $1 AND m.user_id = $2"))
         .bind(guild.to_sql())
         .bind(user.to_sql())

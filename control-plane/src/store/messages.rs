@@ -4,6 +4,7 @@
 //! memory, not from a query. Reading joins the authors and looks the mentioned users up.
 
 use super::attachments::{FileChange, claim, release};
+use super::engine::{Connection, Row};
 use super::private_channels::reopen;
 use super::read_states::note_message;
 use super::threads::{self, THREAD_STARTER, find_thread};
@@ -17,8 +18,7 @@ use guildhall_protocol::model::{AuditAction, HAS_THREAD, Message, MessageReferen
 use guildhall_protocol::{ApplicationId, AttachmentId, ChannelId, GuildId, MessageId, RoleId, Snowflake, UserId, WebhookId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 use std::collections::HashMap;
 
 /// A message to be stored: complete but for its id, its moment and its sequence number, which the writer gives.
@@ -73,7 +73,7 @@ fn to_json<T: Serialize>(list: &[T]) -> Result<Option<String>> {
     Ok(if list.is_empty() { None } else { Some(serde_json::to_string(list)?) })
 }
 
-fn from_json<T: DeserializeOwned + Default>(row: &SqliteRow, column: &str) -> Result<T> {
+fn from_json<T: DeserializeOwned + Default>(row: &Row, column: &str) -> Result<T> {
     let text: Option<&str> = row.try_get(column)?;
     text.map_or_else(|| Ok(T::default()), |text| Ok(serde_json::from_str(text)?))
 }
@@ -86,7 +86,7 @@ struct Interaction {
 }
 
 /// Who sent it; a webhook by the name and the picture that it used then.
-fn author_of(row: &SqliteRow) -> Result<User> {
+fn author_of(row: &Row) -> Result<User> {
     let mut author = user_of(row)?;
     let webhook: Option<i64> = row.try_get("webhook_id")?;
     // An answer to an interaction bears its application's number, and its author is the application's own account.
@@ -99,7 +99,7 @@ fn author_of(row: &SqliteRow) -> Result<User> {
 }
 
 /// Rows become messages in two steps: this one leaves `mentions` to [`complete`].
-fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
+fn message_of(row: &Row) -> Result<(Message, Vec<UserId>)> {
     let id = MessageId::from_sql(row.try_get("message_id")?);
     let interaction: Interaction = from_json(row, "interaction")?;
     let message = Message {
@@ -137,7 +137,7 @@ fn message_of(row: &SqliteRow) -> Result<(Message, Vec<UserId>)> {
 }
 
 /// Messages from rows, with their mentioned users and, if asked for, what they reply to.
-async fn complete(connection: &mut SqliteConnection, rows: &[SqliteRow], with_referenced: bool) -> Result<Vec<Message>> {
+async fn complete(connection: &mut Connection, rows: &[Row], with_referenced: bool) -> Result<Vec<Message>> {
     let mut users: HashMap<UserId, Option<User>> = HashMap::new();
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
@@ -173,7 +173,7 @@ pub const REPLY: u8 = 19;
 pub const MEMBER_JOINED: u8 = 7;
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     channel: ChannelId,
     id: MessageId,
     with_referenced: bool,

@@ -2,6 +2,7 @@
 
 use super::{Result, Store};
 use crate::event::{Committed, Topic};
+use guildhall_protocol::{ChannelId, GuildId, UserId};
 
 /// Events per read: a gap is a few events; a subscriber that needs more asks again.
 const MOST: u32 = 1000;
@@ -13,6 +14,15 @@ impl Topic {
             Self::Channel(id) => (0, id.to_sql()),
             Self::Guild(id) => (1, id.to_sql()),
             Self::User(id) => (2, id.to_sql()),
+        }
+    }
+
+    pub(super) fn from_sql(kind: i64, id: i64) -> Option<Self> {
+        match kind {
+            0 => Some(Self::Channel(ChannelId::from_sql(id))),
+            1 => Some(Self::Guild(GuildId::from_sql(id))),
+            2 => Some(Self::User(UserId::from_sql(id))),
+            _ => None,
         }
     }
 }

@@ -3,14 +3,14 @@
 //! Every event of a private channel counts in the channel's own topic, with its messages.
 
 use super::attachments::replace_picture;
+use super::engine::{Connection, Row};
 use super::messages::insert_message;
 use super::users::{find_user, user_of};
 use super::{Conflict, NewMessage, Result, Store, Tx};
 use crate::event::{Event, PrivateNews};
 use guildhall_protocol::model::{ChannelType, Group, Message, PrivateChannel, User, timestamp};
 use guildhall_protocol::{ChannelId, MessageId, UserId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// People in a group.
 pub const RECIPIENTS: usize = 100;
@@ -42,7 +42,7 @@ pub struct Reach {
     pub share_guild: bool,
 }
 
-async fn channel_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<PrivateChannel> {
+async fn channel_of(connection: &mut Connection, row: &Row) -> Result<PrivateChannel> {
     let id = ChannelId::from_sql(row.try_get("id")?);
     let recipients = sqlx::query(
         "SELECT u.id, u.username, u.global_name, u.avatar, u.is_bot, u.flags FROM recipients r JOIN users u ON u.id = r.user_id \
@@ -67,7 +67,7 @@ async fn channel_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Resul
     })
 }
 
-async fn find(connection: &mut SqliteConnection, id: ChannelId) -> Result<Option<PrivateChannel>> {
+async fn find(connection: &mut Connection, id: ChannelId) -> Result<Option<PrivateChannel>> {
     let row = sqlx::query(select_channel!("WHERE c.id = $1")).bind(id.to_sql()).fetch_optional(&mut *connection).await?;
     match row {
         Some(row) => Ok(Some(channel_of(connection, &row).await?)),

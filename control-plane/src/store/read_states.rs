@@ -3,13 +3,13 @@
 //! A message writes one row per user, role or "everyone" that it mentions and none per member: who asks what they missed joins
 //! these with their own roles. In private channels every message of someone else counts.
 
+use super::engine::Connection;
 use super::{Result, Store, Tx};
 use crate::event::{Event, Personal};
 use guildhall_protocol::model::Message;
 use guildhall_protocol::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeMap;
 
 /// Where someone stands in a channel, as READY lists it.
@@ -74,15 +74,11 @@ async fn advance(tx: &mut Tx<'_>, user: UserId, channel: ChannelId, message: Mes
 }
 
 /// Messages of others in private channels that the user has not read: in one channel, or (`None`) in each of the open ones.
-async fn unread_private(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    only: Option<ChannelId>,
-) -> Result<Vec<(ChannelId, u32)>> {
+async fn unread_private(connection: &mut Connection, user: UserId, only: Option<ChannelId>) -> Result<Vec<(ChannelId, u32)>> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT r.channel_id, (SELECT count(*) FROM (SELECT 1 FROM messages m WHERE m.channel_id = r.channel_id \
            AND m.id > COALESCE(s.last_message_id, 0) AND m.id > (r.joined_at - 1 - 1420070400000) * 4194304 \
-           AND m.author_id != $1 LIMIT 1000)) \
+           AND m.author_id != $1 LIMIT 1000) AS few) \
          FROM recipients r LEFT JOIN read_states s ON s.user_id = r.user_id AND s.channel_id = r.channel_id \
          WHERE r.user_id = $1 AND ($2 IS NULL AND r.is_open = 1 OR r.channel_id = $2)",
     )
@@ -94,7 +90,7 @@ async fn unread_private(
 }
 
 /// Unread messages that mention the user in one channel of a guild.
-async fn unread_mentions(connection: &mut SqliteConnection, user: UserId, channel: ChannelId) -> Result<u32> {
+async fn unread_mentions(connection: &mut Connection, user: UserId, channel: ChannelId) -> Result<u32> {
     let count: i64 = sqlx::query_scalar(with_targets!(
         "SELECT count(DISTINCT n.message_id) FROM mentions n JOIN targets t ON t.id = n.target_id AND n.message_id > t.since \
          WHERE n.channel_id = $2 AND n.message_id > \

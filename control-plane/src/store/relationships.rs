@@ -1,12 +1,12 @@
 //! Friends, requests and blocks: two rows for what two accounts share, one for a block.
 
+use super::engine::Row;
 use super::users::{find_user, key_of, user_of};
 use super::{Conflict, Result, Store, Tx};
 use crate::event::{Event, Personal};
 use guildhall_protocol::UserId;
 use guildhall_protocol::model::{Relationship, RelationshipKind, User, timestamp};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::Row as _;
 
 /// Friends and requests of one account, and as many blocks.
 const MOST: i64 = 1_000;
@@ -21,7 +21,7 @@ pub enum Asked {
     Blocked,
 }
 
-fn relationship_of(row: &SqliteRow) -> Result<Relationship> {
+fn relationship_of(row: &Row) -> Result<Relationship> {
     // What the table holds was written by this file.
     let kind = RelationshipKind::from_number(row.try_get("kind")?).unwrap_or(RelationshipKind::Blocked);
     let since = timestamp(row.try_get::<i64, _>("since")? as u64);
@@ -43,13 +43,14 @@ async fn find(tx: &mut Tx<'_>, user: UserId, target: UserId) -> Result<Option<Re
 /// Sets the user's side and tells it.
 async fn put(tx: &mut Tx<'_>, user_id: UserId, target: &User, kind: RelationshipKind) -> Result<()> {
     let is_block = kind == RelationshipKind::Blocked;
-    let others: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM relationships WHERE user_id = $1 AND target_id != $2 AND (kind = 2) = $3")
-            .bind(user_id.to_sql())
-            .bind(target.id.to_sql())
-            .bind(is_block)
-            .fetch_one(tx.sql())
-            .await?;
+    let others: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM relationships WHERE user_id = $1 AND target_id != $2 AND CASE WHEN kind = 2 THEN 1 ELSE 0 END = $3",
+    )
+    .bind(user_id.to_sql())
+    .bind(target.id.to_sql())
+    .bind(is_block)
+    .fetch_one(tx.sql())
+    .await?;
     if others >= MOST {
         return Err(Conflict::Full.into());
     }

@@ -1,18 +1,18 @@
 //! Roles.
 
+use super::engine::{Connection, Row};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::Event;
 use guildhall_protocol::model::{AuditAction, Role, RoleColors, RoleTags};
 use guildhall_protocol::{GuildId, Permissions, RoleId, UserId};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Roles per guild, `@everyone` included (COMPAT §10.5).
 pub const ROLES: usize = 250;
 
-fn role_of(row: &SqliteRow) -> Result<Role> {
+fn role_of(row: &Row) -> Result<Role> {
     let permissions = Permissions(row.try_get::<i64, _>("permissions")? as u64);
     let mut role = Role::new(RoleId::from_sql(row.try_get("id")?), row.try_get("name")?, permissions, row.try_get("position")?);
     role.color = row.try_get("color")?;
@@ -26,7 +26,7 @@ fn role_of(row: &SqliteRow) -> Result<Role> {
 }
 
 /// The guild's roles, lowest first.
-pub(super) async fn roles_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Role>> {
+pub(super) async fn roles_of(connection: &mut Connection, guild: GuildId) -> Result<Vec<Role>> {
     let rows = sqlx::query("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id DESC");
     rows.bind(guild.to_sql()).fetch_all(connection).await?.iter().map(role_of).collect()
 }

@@ -1,7 +1,8 @@
-//! Search in what was written: an FTS5 index that changes in the same transaction as the messages, so it never lags and never
-//! misses one.
+//! Search in what was written: an index that changes in the same transaction as the messages, so it never lags and never
+//! misses one. In SQLite it is FTS5's; in PostgreSQL it is a GIN index ([`postgres`]).
 
 mod index;
+mod postgres;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -11,11 +12,12 @@ pub use terms::{Facet, Question, Sender, Thing};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use terms::{bare, link_hosts};
 
+use super::engine::{Connection, Engine, Row};
 use super::messages::find;
 use super::{Result, Store};
 use guildhall_protocol::model::Message;
 use guildhall_protocol::{ChannelId, MessageId};
-use sqlx::Row;
+use sqlx::Row as _;
 
 /// Matches that are counted and ranked: what a page can reach. Beyond it "more than anybody pages through" is all there is to
 /// know, and the cost of a search stays bounded however common its words are.
@@ -70,6 +72,9 @@ impl Store {
         if let Some(indexed) = index::backlog(&mut connection).await? {
             return Ok(SearchOutcome::NotReady(indexed));
         }
+        if connection.engine() == Engine::Postgres {
+            return postgres::search(&mut connection, &search).await;
+        }
         let Some(expression) = search.question.expression() else {
             return Ok(SearchOutcome::Found { total: 0, messages: Vec::new() });
         };
@@ -92,11 +97,16 @@ impl Store {
             page = page.bind(MATCHES);
         }
         let rows = page.fetch_all(&mut *connection).await?;
-        let mut messages = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (channel, id) = (ChannelId::from_sql(row.try_get("channel_id")?), MessageId::from_sql(row.try_get("id")?));
-            messages.extend(find(&mut connection, channel, id, true).await?);
-        }
-        Ok(SearchOutcome::Found { total: total as u64, messages })
+        found(&mut connection, total, rows).await
     }
+}
+
+/// The answer, of how many there are and the rows of one page.
+async fn found(connection: &mut Connection, total: i64, rows: Vec<Row>) -> Result<SearchOutcome> {
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (channel, id) = (ChannelId::from_sql(row.try_get("channel_id")?), MessageId::from_sql(row.try_get("id")?));
+        messages.extend(find(connection, channel, id, true).await?);
+    }
+    Ok(SearchOutcome::Found { total: total as u64, messages })
 }

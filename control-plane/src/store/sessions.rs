@@ -3,11 +3,11 @@
 //! Nobody waits for a use to be written, and no request causes a write: the token cache notes at most one use per token and
 //! hour, and the writer stores what was noted when it tidies.
 
+use super::engine::{Connection, Row};
 use super::tokens::{TokenHash, hash_of, make_token};
 use super::{Result, Store, Tx};
 use guildhall_protocol::UserId;
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::Row as _;
 use std::sync::Mutex;
 
 /// Log-ins per account. Another one ends the one that was not used for longest.
@@ -70,7 +70,7 @@ impl Uses {
     }
 
     /// Writes some of what was noted. Whether there may be more.
-    pub async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
+    pub async fn write(&self, connection: &mut Connection) -> Result<bool> {
         let uses = self.take();
         for (hash, used_at) in &uses {
             sqlx::query("UPDATE tokens SET used_at = $2 WHERE hash = $1")
@@ -132,7 +132,7 @@ impl Store {
         .bind(user_id.to_sql())
         .fetch_all(self.readers())
         .await?;
-        let log_in = |row: &sqlx::sqlite::SqliteRow| {
+        let log_in = |row: &Row| {
             Ok(LogIn {
                 id_hash: token_hash(row.try_get("hash")?).map(|hash| id_hash(&hash)).unwrap_or_default(),
                 used_at: row.try_get::<i64, _>("used_at")? as u64,

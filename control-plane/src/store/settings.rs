@@ -1,11 +1,11 @@
 //! What people set for themselves: JSON of what differs from the defaults ([`crate::settings`]).
 
+use super::engine::Connection;
 use super::{Conflict, Result, Store, Tx};
 use crate::event::{Event, Personal};
 use crate::settings;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use serde_json::{Map, Value};
-use sqlx::sqlite::SqliteConnection;
 
 /// Bytes of one account's settings, and of what it sets about one guild: some hundred folders, or a mute for each of a
 /// guild's channels.
@@ -15,7 +15,7 @@ const PRIVATE: i64 = 0;
 
 type Set = Map<String, Value>;
 
-async fn account_of(connection: &mut SqliteConnection, user: UserId) -> Result<(Set, Vec<GuildId>)> {
+async fn account_of(connection: &mut Connection, user: UserId) -> Result<(Set, Vec<GuildId>)> {
     let set: Option<String> = sqlx::query_scalar("SELECT settings FROM settings WHERE user_id = $1")
         .bind(user.to_sql())
         .fetch_optional(&mut *connection)

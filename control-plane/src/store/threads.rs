@@ -5,6 +5,7 @@
 
 mod members;
 
+use super::engine::{Connection, Row};
 use super::messages::{NewMessage, find, insert_message};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -16,8 +17,7 @@ use guildhall_protocol::model::{
 use guildhall_protocol::{ChannelId, GuildId, MessageId, UserId};
 use members::{insert_thread_member, join, members_of_thread};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Threads of one guild that are not archived (COMPAT §10.5): all of them are in memory.
 const ACTIVE: i64 = 1000;
@@ -80,18 +80,18 @@ macro_rules! select_thread {
     ($tail:literal) => {
         concat!(
             "SELECT t.*, c.kind, c.name, c.rate_limit_per_user, c.flags, c.last_pin_at, (SELECT count(*) FROM \
-             (SELECT 1 FROM thread_members m WHERE m.thread_id = t.id LIMIT 50)) AS member_count \
+             (SELECT 1 FROM thread_members m WHERE m.thread_id = t.id LIMIT 50) AS few) AS member_count \
              FROM threads t JOIN channels c ON c.id = t.id WHERE ",
             $tail
         )
     };
 }
 
-fn moment(row: &SqliteRow, column: &str) -> Result<String> {
+fn moment(row: &Row, column: &str) -> Result<String> {
     Ok(timestamp(row.try_get::<i64, _>(column)? as u64))
 }
 
-fn thread_of(row: &SqliteRow) -> Result<Thread> {
+fn thread_of(row: &Row) -> Result<Thread> {
     let kind = ChannelType::from_number(row.try_get("kind")?).unwrap_or(ChannelType::PublicThread);
     let is_invitable = row.try_get("is_invitable")?;
     Ok(Thread {
@@ -120,13 +120,13 @@ fn thread_of(row: &SqliteRow) -> Result<Thread> {
     })
 }
 
-pub(super) async fn find_thread(connection: &mut SqliteConnection, id: ChannelId) -> Result<Option<Thread>> {
+pub(super) async fn find_thread(connection: &mut Connection, id: ChannelId) -> Result<Option<Thread>> {
     let row = sqlx::query(select_thread!("t.id = $1")).bind(id.to_sql()).fetch_optional(connection).await?;
     row.as_ref().map(thread_of).transpose()
 }
 
 /// The guild's active threads with their members, in id order.
-pub(super) async fn active_threads_of(connection: &mut SqliteConnection, guild: GuildId) -> Result<Vec<Active>> {
+pub(super) async fn active_threads_of(connection: &mut Connection, guild: GuildId) -> Result<Vec<Active>> {
     let rows = sqlx::query(select_thread!("t.guild_id = $1 AND t.is_archived = 0 ORDER BY t.id"))
         .bind(guild.to_sql())
         .fetch_all(&mut *connection)

@@ -1,14 +1,14 @@
 //! Accounts and their credentials.
 
 use super::attachments::replace_picture;
+use super::engine::{Connection, Row};
 use super::sessions::{Device, open_session};
 use super::tokens::delete_tokens;
 use super::{Conflict, Result, Store, StoreError, Tx};
 use crate::event::{Event, Personal};
 use guildhall_protocol::UserId;
 use guildhall_protocol::model::User;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// What a log-in is checked against.
 pub struct Credentials {
@@ -26,7 +26,7 @@ pub struct Secrets {
 }
 
 /// Reads the columns `id, username, global_name, avatar, is_bot, flags`.
-pub(super) fn user_of(row: &SqliteRow) -> Result<User> {
+pub(super) fn user_of(row: &Row) -> Result<User> {
     let mut user = User::new(
         UserId::from_sql(row.try_get("id")?),
         row.try_get("username")?,
@@ -44,7 +44,7 @@ pub(super) fn key_of(name: &str) -> String {
     name.to_lowercase()
 }
 
-pub(super) async fn find_user(connection: &mut SqliteConnection, id: UserId) -> Result<Option<User>> {
+pub(super) async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>> {
     let row = sqlx::query("SELECT id, username, global_name, avatar, is_bot, flags FROM users WHERE id = $1")
         .bind(id.to_sql())
         .fetch_optional(connection)

@@ -1,6 +1,7 @@
 //! Webhooks.
 
 use super::attachments::replace_picture;
+use super::engine::{Connection, Row};
 use super::users::{find_user, insert_user};
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
@@ -8,13 +9,12 @@ use crate::event::Event;
 use guildhall_protocol::model::{AuditAction, User, Webhook};
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, UserId, WebhookId};
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Webhooks per channel (COMPAT §10.5).
 const WEBHOOKS: i64 = 15;
 
-async fn webhook_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Webhook> {
+async fn webhook_of(connection: &mut Connection, row: &Row) -> Result<Webhook> {
     let user = match row.try_get::<Option<i64>, _>("creator_id")? {
         Some(id) => find_user(connection, UserId::from_sql(id)).await?,
         None => None,
@@ -32,7 +32,7 @@ async fn webhook_of(connection: &mut SqliteConnection, row: &SqliteRow) -> Resul
     })
 }
 
-async fn find(connection: &mut SqliteConnection, id: WebhookId) -> Result<Option<Webhook>> {
+async fn find(connection: &mut Connection, id: WebhookId) -> Result<Option<Webhook>> {
     let row = sqlx::query("SELECT * FROM webhooks WHERE id = $1").bind(id.to_sql()).fetch_optional(&mut *connection).await?;
     match row {
         Some(row) => Ok(Some(webhook_of(connection, &row).await?)),

@@ -4,7 +4,9 @@
 //! [`GROUP`] jobs, runs each under a savepoint (one that fails leaves no trace and harms no other), commits once, and hands
 //! each job's events over in order. While a group is being published the next one is already running.
 
+use super::engine::Connection;
 use super::sessions::Uses;
+use super::turn::{self, Caused, Heads, Link};
 use super::{Result, StoreError, search};
 use crate::event::{Committed, Event, Topic};
 use crate::histogram::{Durations, Histogram};
@@ -12,9 +14,6 @@ use crate::ids::{Ids, unix_ms};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guildhall_protocol::Snowflake;
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -28,8 +27,6 @@ const GROUP: usize = 64;
 const QUEUE: usize = 1024;
 /// Committed jobs that wait for publication; when the hub lags this far behind, the writer waits for it.
 const PUBLICATIONS: usize = 1024;
-/// Topics whose last sequence number is remembered. Forgetting one costs a read.
-const HEADS: usize = 65_536;
 /// How long an event stays in the outbox: longer than any session may resume.
 const OUTBOX_AGE_MS: u64 = 3_600_000;
 /// How long `enforce_nonce` recognizes a retry.
@@ -40,12 +37,18 @@ const PRUNE_ROWS: i64 = 512;
 const PRUNE_EVERY: Duration = Duration::from_millis(250);
 /// … and this often to see whether there is something again.
 const PRUNE_REST: Duration = Duration::from_secs(5);
+/// How often the partitions of the months to come are looked for; there are some for months.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 /// Messages that are older than the search index come into it in steps this far apart: half of the time is everyone else's.
 const INDEX_EVERY: Duration = Duration::from_millis(20);
 
 /// A committed job's events on their way to the hub.
 pub struct Publication {
     pub events: Vec<Committed>,
+    /// The same as JSON, as they are stored.
+    pub texts: Vec<String>,
+    /// The number of the last of them; those before it have the numbers before it.
+    pub last_event: i64,
     answer: Box<dyn FnOnce() + Send>,
 }
 
@@ -58,16 +61,15 @@ impl Publication {
 
 /// What a job works with: the transaction, and the events it will have caused.
 pub struct Tx<'c> {
-    connection: &'c mut SqliteConnection,
+    connection: &'c mut Connection,
     heads: &'c mut Heads,
     ids: &'c Ids,
-    events: Vec<Committed>,
     /// The moment that the job's rows are stamped with, Unix milliseconds.
     pub now_ms: u64,
 }
 
 impl Tx<'_> {
-    pub fn sql(&mut self) -> &mut SqliteConnection {
+    pub fn sql(&mut self) -> &mut Connection {
         self.connection
     }
 
@@ -78,91 +80,13 @@ impl Tx<'_> {
 
     /// Stores the event with the next sequence number of its topic and returns that number.
     pub async fn emit(&mut self, event: Event) -> Result<u64> {
-        let topic = event.topic();
-        let (kind, id) = topic.to_sql();
-        let seq = 1 + self.heads.last(self.connection, topic).await?;
-        self.heads.advance(topic, seq);
-        sqlx::query("INSERT INTO outbox (topic_kind, topic_id, seq, event, created_at) VALUES ($1, $2, $3, $4, $5)")
-            .bind(kind)
-            .bind(id)
-            .bind(seq as i64)
-            .bind(serde_json::to_string(&event)?)
-            .bind(self.now_ms as i64)
-            .execute(&mut *self.connection)
-            .await?;
-        self.events.push(Committed { topic, seq, event });
-        Ok(seq)
+        let seq = 1 + self.heads.last(self.connection, event.topic()).await?;
+        self.heads.draft(seq, event, self.now_ms as i64)
     }
 
     /// The sequence number that the next [`Tx::emit`] on this topic will give, for a row that carries it.
     pub async fn next_seq(&mut self, topic: Topic) -> Result<u64> {
         Ok(1 + self.heads.last(self.connection, topic).await?)
-    }
-}
-
-/// The last sequence number of each topic in use.
-#[derive(Default)]
-struct Heads {
-    known: HashMap<Topic, u64>,
-    /// Changed in this transaction, with the value before this *job*, newest last: what a failed job takes back.
-    undo: Vec<(Topic, u64)>,
-    /// Changed in this transaction: what is written before its commit.
-    changed: Vec<Topic>,
-}
-
-impl Heads {
-    async fn last(&mut self, connection: &mut SqliteConnection, topic: Topic) -> Result<u64> {
-        if let Some(&seq) = self.known.get(&topic) {
-            return Ok(seq);
-        }
-        let (kind, id) = topic.to_sql();
-        let stored: Option<i64> = sqlx::query_scalar("SELECT seq FROM topics WHERE kind = $1 AND id = $2")
-            .bind(kind)
-            .bind(id)
-            .fetch_optional(connection)
-            .await?;
-        let seq = stored.unwrap_or(0) as u64;
-        self.known.insert(topic, seq);
-        Ok(seq)
-    }
-
-    fn advance(&mut self, topic: Topic, seq: u64) {
-        let before = self.known.insert(topic, seq).unwrap_or(0);
-        self.undo.push((topic, before));
-        if !self.changed.contains(&topic) {
-            self.changed.push(topic);
-        }
-    }
-
-    fn keep_job(&mut self) {
-        self.undo.clear();
-    }
-
-    fn undo_job(&mut self) {
-        while let Some((topic, before)) = self.undo.pop() {
-            self.known.insert(topic, before);
-        }
-    }
-
-    /// Writes what changed, before the commit. A topic changed only by a job that failed is written with its old value.
-    async fn store(&mut self, connection: &mut SqliteConnection) -> Result<()> {
-        for topic in self.changed.drain(..) {
-            let (kind, id) = topic.to_sql();
-            sqlx::query(
-                "INSERT INTO topics (kind, id, seq) VALUES ($1, $2, $3) ON CONFLICT (kind, id) DO UPDATE SET seq = excluded.seq",
-            )
-            .bind(kind)
-            .bind(id)
-            .bind(self.known[&topic] as i64)
-            .execute(&mut *connection)
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// After a failed commit nothing that is remembered can be trusted; after many topics it is time to forget.
-    fn forget(&mut self) {
-        *self = Self::default();
     }
 }
 
@@ -234,12 +158,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: SqliteConnection, ids: Arc<Ids>, uses: Arc<Uses>) -> (Self, mpsc::Receiver<Publication>) {
+    /// `last_event`: the number of the last one that was ever committed.
+    pub fn start(link: Link, last_event: i64, ids: Arc<Ids>, uses: Arc<Uses>) -> (Self, mpsc::Receiver<Publication>) {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (publications, published) = mpsc::channel(PUBLICATIONS);
         let (stop, stopped) = oneshot::channel();
         let counters = Arc::<Counters>::default();
-        let task = tokio::spawn(run(connection, ids, uses, waiting, publications, stopped, counters.clone()));
+        let task = tokio::spawn(run(link, Heads::new(last_event), ids, uses, waiting, publications, stopped, counters.clone()));
         (Self { jobs, counters, stop: Mutex::new(Some((stop, task))) }, published)
     }
 
@@ -277,8 +202,10 @@ impl Writer {
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "a task's own things, given once")]
 async fn run(
-    mut connection: SqliteConnection,
+    mut link: Link,
+    mut heads: Heads,
     ids: Arc<Ids>,
     uses: Arc<Uses>,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
@@ -286,11 +213,17 @@ async fn run(
     mut stopped: oneshot::Receiver<()>,
     counters: Arc<Counters>,
 ) {
-    let mut heads = Heads::default();
-    let mut prune_at = Instant::now();
+    let (mut prune_at, mut partitions_at) = (Instant::now(), Instant::now());
     loop {
+        if partitions_at <= Instant::now() {
+            if let Err(error) = turn::make_partitions(&mut link).await {
+                tracing::warn!(%error, "messages of the months to come have no partitions yet; it will be tried again");
+                link.roll_back().await;
+            }
+            partitions_at = Instant::now() + PARTITIONS_EVERY;
+        }
         if prune_at <= Instant::now() {
-            let pause = tidy(&mut connection, &uses).await;
+            let pause = tidy(&mut link, &mut heads, &ids, &uses).await;
             prune_at = Instant::now() + pause;
         }
         let first = tokio::select! {
@@ -309,45 +242,49 @@ async fn run(
         {
             group.push(job);
         }
-        for publication in commit_group(&mut connection, &mut heads, &ids, &counters, group).await {
+        for publication in commit_group(&mut link, &mut heads, &ids, &counters, group).await {
             if publications.send(publication).await.is_err() {
                 return; // the publisher is gone: nobody is left to answer to
             }
         }
     }
-    if let Err(error) = connection.close().await {
-        tracing::error!(%error, "the database did not close cleanly");
-    }
+    link.close().await;
 }
 
 /// One transaction. Jobs that failed are answered here; the others' answers wait for their publication.
 async fn commit_group(
-    connection: &mut SqliteConnection,
+    link: &mut Link,
     heads: &mut Heads,
     ids: &Ids,
     counters: &Counters,
     group: Vec<Box<dyn Job>>,
 ) -> Vec<Publication> {
-    if heads.known.len() > HEADS {
-        heads.forget();
-    }
     let mut done = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
     let begin = Instant::now();
-    let outcome = transaction(connection, heads, ids, &mut group, &mut done).await;
+    let outcome = match link.connection().await {
+        Ok(connection) => transaction(connection, heads, ids, &mut group, &mut done).await,
+        Err(error) => Err(error),
+    };
     match outcome {
         Ok(()) => {
             counters.durations.count(begin.elapsed());
             counters.commits.fetch_add(1, Relaxed);
             counters.jobs.fetch_add(done.len() as u64, Relaxed);
-            done.into_iter().map(|(job, events)| Publication { events, answer: Box::new(move || job.finish(Ok(()))) }).collect()
+            let caused = heads.take(done.iter().map(|(_, events)| *events));
+            let publication = |((job, _), Caused { events, texts, last_event }): (Done, Caused)| Publication {
+                events,
+                texts,
+                last_event,
+                answer: Box::new(move || job.finish(Ok(()))),
+            };
+            done.into_iter().zip(caused).map(publication).collect()
         }
         Err(error) => {
             counters.failures.fetch_add(1, Relaxed);
             tracing::error!(%error, jobs = done.len() + group.len(), "a transaction failed; its jobs are refused");
             heads.forget();
-            // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.
-            let _ = run_statement(connection, "ROLLBACK").await;
+            link.roll_back().await;
             for job in done.into_iter().map(|(job, _)| job).chain(group) {
                 job.finish(Err(StoreError::NotCommitted));
             }
@@ -356,62 +293,50 @@ async fn commit_group(
     }
 }
 
-type Done = (Box<dyn Job>, Vec<Committed>);
+/// A job that succeeded, and how many events it caused.
+type Done = (Box<dyn Job>, usize);
 
 async fn transaction(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     heads: &mut Heads,
     ids: &Ids,
     group: &mut std::vec::IntoIter<Box<dyn Job>>,
     done: &mut Vec<Done>,
 ) -> Result<()> {
-    run_statement(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
+    turn::begin(connection, heads, ids).await?;
     let now_ms = unix_ms();
     for mut job in group.by_ref() {
         // The savepoint of a job that failed is as good as new; that of one that succeeded must be moved on.
         if !done.is_empty() {
-            run_statement(connection, "RELEASE job; SAVEPOINT job").await?;
+            connection.run("RELEASE job; SAVEPOINT job").await?;
         }
-        let mut tx = Tx { connection: &mut *connection, heads: &mut *heads, ids, events: Vec::new(), now_ms };
+        let mut tx = Tx { connection: &mut *connection, heads: &mut *heads, ids, now_ms };
         let outcome = AssertUnwindSafe(job.run(&mut tx)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("a job of the writer panicked; it is refused");
             Err(StoreError::NotCommitted)
         });
-        let events = std::mem::take(&mut tx.events);
         match outcome {
-            Ok(()) => {
-                heads.keep_job();
-                done.push((job, events));
-            }
+            Ok(()) => done.push((job, heads.keep_job())),
             Err(error) => {
                 heads.undo_job();
-                let undone = run_statement(connection, "ROLLBACK TO job").await;
+                let undone = connection.run("ROLLBACK TO job").await;
                 job.finish(Err(error));
                 undone?;
             }
         }
     }
-    search::index_touched(connection).await?;
-    heads.store(connection).await?;
-    run_statement(connection, "COMMIT").await
+    turn::commit(connection, heads, ids).await
 }
 
-/// Statements without values. As queries they are prepared once, which a plain text would be every time; several in one text
-/// cost one trip to the connection's thread.
-async fn run_statement(connection: &mut SqliteConnection, statement: &'static str) -> Result<()> {
-    sqlx::query(statement).execute(connection).await?;
-    Ok(())
-}
-
-/// What nobody waits for: old rows go, old messages come into the search index, uses of tokens are noted. One transaction of its own, so that a failure
-/// concerns nobody. Answers how long to wait before the next.
-async fn tidy(connection: &mut SqliteConnection, uses: &Uses) -> Duration {
+/// What nobody waits for: old rows go, old messages come into the search index, uses of tokens are noted. A turn of its own, so
+/// that a failure concerns nobody. Answers how long to wait before the next.
+async fn tidy(link: &mut Link, heads: &mut Heads, ids: &Ids, uses: &Uses) -> Duration {
     let tidied = async {
-        run_statement(connection, "BEGIN IMMEDIATE").await?;
+        let connection = link.connection().await?;
+        turn::begin(connection, heads, ids).await?;
         let has_more = prune(connection, unix_ms()).await? | uses.write(connection).await?;
         let has_backlog = search::index_backlog(connection).await?;
-        search::index_touched(connection).await?;
-        run_statement(connection, "COMMIT").await?;
+        turn::commit(connection, heads, ids).await?;
         Ok::<_, StoreError>((has_more, has_backlog))
     };
     match tidied.await {
@@ -420,14 +345,15 @@ async fn tidy(connection: &mut SqliteConnection, uses: &Uses) -> Duration {
         Ok((false, false)) => PRUNE_REST,
         Err(error) => {
             tracing::error!(%error, "old rows cannot be deleted or indexed");
-            let _ = run_statement(connection, "ROLLBACK").await;
+            heads.forget();
+            link.roll_back().await;
             PRUNE_REST
         }
     }
 }
 
 /// Deletes some of what nobody can ask for any more. Whether a table may hold more of it.
-pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Result<bool> {
+pub(super) async fn prune(connection: &mut Connection, now_ms: u64) -> Result<bool> {
     // `id` is commit order, so the oldest rows are the first ones and no index on the time is needed.
     let events = sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1) AND created_at < $2")
         .bind(PRUNE_ROWS)
@@ -451,7 +377,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, now_ms: u64) -> Res
 }
 
 /// Deletes some messages of a deleted channel and some of what people had read there, and its grave with the last of them. Whether there was one.
-async fn empty_a_grave(connection: &mut SqliteConnection) -> Result<bool> {
+async fn empty_a_grave(connection: &mut Connection) -> Result<bool> {
     let grave: Option<i64> =
         sqlx::query_scalar("SELECT channel_id FROM graves ORDER BY channel_id LIMIT 1").fetch_optional(&mut *connection).await?;
     let Some(channel) = grave else { return Ok(false) };

@@ -3,15 +3,11 @@
 use super::{World, text};
 use guildhall_protocol::Permissions;
 use serde_json::{Value, json};
-use sqlx::Connection;
 
 impl World {
     /// Turns the clock back for what is stored: there is no other way to have been away for days.
     async fn sql(&self, statement: &'static str) {
-        let file = self.folder.path().join("guildhall.db");
-        let mut connection = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        self.place.run(statement).await;
     }
 
     async fn is_member(&self, id: &str) -> bool {

@@ -113,14 +113,14 @@ async fn any_page_may_call_with_a_token_of_its_own() {
 async fn a_shutdown_keeps_what_was_answered() {
     let world = World::new().await;
     world.say(&world.owner, "last words").await;
-    let (file, router) = (world.folder.path().join("guildhall.db"), world.router.clone());
+    let router = world.router.clone();
     let (owner, path) = (world.owner.clone(), world.messages_path());
-    let World { control_plane, folder: _folder, .. } = world;
+    let World { control_plane, place, folder: _folder, .. } = world;
     control_plane.shutdown().await;
     let request = axum::http::Request::post(format!("/api/v10{path}")).header("authorization", owner.token);
     let late = tower::ServiceExt::oneshot(router, request.body(Body::from(r#"{"content":"too late"}"#)).unwrap()).await.unwrap();
     assert!(late.status().is_server_error());
-    let (store, _publications) = crate::store::Store::open(&file).await.unwrap();
+    let (store, _publications) = crate::store::Store::open(&place.location).await.unwrap();
     let channel = path.split('/').nth(2).unwrap().parse().unwrap();
     let kept = store.messages(channel, crate::store::Page::Latest, 10).await.unwrap();
     assert_eq!(kept.into_iter().map(|message| message.content).collect::<Vec<_>>(), ["last words"]);

@@ -1,12 +1,12 @@
 //! Reactions: who reacted to which message with what. They go with their message by a foreign key.
 
 use crate::event::Event;
+use crate::store::engine::Row;
 use crate::store::users::user_of;
 use crate::store::{Conflict, Result, Store, Tx};
 use guildhall_protocol::model::{Message, Reaction, ReactionEmoji, User};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Snowflake, UserId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::Row as _;
 use std::collections::HashMap;
 
 /// Different emojis below one message.
@@ -84,7 +84,7 @@ async fn emojis_below(tx: &mut Tx<'_>, key: &ReactionKey) -> Result<Below> {
     Ok(Below { emojis: row.try_get("emojis")?, place: row.try_get("place")?, name: row.try_get("name")?, is_animated })
 }
 
-fn emoji_of_row(row: &SqliteRow) -> Result<ReactionEmoji> {
+fn emoji_of_row(row: &Row) -> Result<ReactionEmoji> {
     Ok(emoji_of(row.try_get("emoji")?, row.try_get("emoji_name")?, row.try_get::<i64, _>("is_animated")? != 0))
 }
 
@@ -243,7 +243,7 @@ impl Store {
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let rows = sqlx::query(
             "SELECT message_id, emoji, MAX(emoji_name) AS emoji_name, MAX(is_animated) AS is_animated, COUNT(*) AS reactors, \
-             MAX(user_id = $4) AS me FROM reactions \
+             MAX(CASE WHEN user_id = $4 THEN 1 ELSE 0 END) AS me FROM reactions \
              WHERE channel_id = $1 AND message_id BETWEEN $2 AND $3 GROUP BY message_id, emoji ORDER BY MIN(place)",
         )
         .bind(channel.to_sql())

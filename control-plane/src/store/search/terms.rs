@@ -4,7 +4,6 @@
 //! becomes one FTS5 expression over both. What people typed stands in it only as quoted strings.
 
 use guildhall_protocol::{ChannelId, MessageId, RoleId, UserId};
-use std::fmt::Write;
 
 /// Links and files of one message that the index knows by name.
 const NAMES: usize = 10;
@@ -176,18 +175,20 @@ fn quoted(text: &str) -> String {
 
 /// The typed text as strings side by side, which FTS5 reads as "all of them". `None`: there is no word in it.
 fn words(text: &str) -> Option<String> {
-    let mut expression = String::new();
-    let mut add = |part: &str| {
-        if part.chars().any(char::is_alphanumeric) {
-            let _ = write!(expression, "{} ", quoted(&bare(part)));
-        }
-    };
-    // Between quotes are the odd parts; a quote that nobody closes counts as closed at the end.
+    let strings: Vec<String> = typed_parts(text).into_iter().map(|part| quoted(&bare(part))).collect();
+    (!strings.is_empty()).then(|| strings.join(" "))
+}
+
+/// The parts that must all be found: what stands between quotes, else each word. A quote that nobody closes counts as closed at
+/// the end; what has no letter and no digit is left out.
+pub fn typed_parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    // Between quotes are the odd parts.
     for (index, part) in text.split('"').enumerate() {
-        if index % 2 == 1 { add(part) } else { part.split_whitespace().for_each(&mut add) }
+        if index % 2 == 1 { parts.push(part) } else { parts.extend(part.split_whitespace()) }
     }
-    let expression = expression.trim_end();
-    (!expression.is_empty()).then(|| expression.to_owned())
+    parts.retain(|part| part.chars().any(char::is_alphanumeric));
+    parts
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ async fn a_private_channel_keeps_one_order_across_a_restart() {
     world.store.create_message(note(dm.id, &world.alice, "one")).await.unwrap();
     world.store.create_message(note(dm.id, &bob, "two")).await.unwrap();
     world.store.close().await;
-    let (store, published) = open(world.folder.path()).await;
+    let (store, published) = open(&world.place).await;
     store.create_message(note(dm.id, &world.alice, "three")).await.unwrap();
     let told = |list: &std::sync::Mutex<Vec<crate::event::Committed>>| -> Vec<(u64, String)> {
         let list = list.lock().unwrap();

@@ -2,16 +2,16 @@
 
 use super::find_thread;
 use crate::event::Event;
+use crate::store::engine::{Connection, Row};
 use crate::store::{Conflict, Result, Store, Tx};
 use guildhall_protocol::model::{COUNTED_MEMBERS, Thread, ThreadMember, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 /// Members of one thread (COMPAT §10.5): those of active ones are in memory.
 const MEMBERS: usize = 1000;
 
-fn thread_member_of(row: &SqliteRow) -> Result<ThreadMember> {
+fn thread_member_of(row: &Row) -> Result<ThreadMember> {
     Ok(ThreadMember {
         id: ChannelId::from_sql(row.try_get("thread_id")?),
         user_id: UserId::from_sql(row.try_get("user_id")?),
@@ -22,7 +22,7 @@ fn thread_member_of(row: &SqliteRow) -> Result<ThreadMember> {
 }
 
 /// By user; there are at most [`MEMBERS`].
-pub(super) async fn members_of_thread(connection: &mut SqliteConnection, thread: ChannelId) -> Result<Vec<ThreadMember>> {
+pub(super) async fn members_of_thread(connection: &mut Connection, thread: ChannelId) -> Result<Vec<ThreadMember>> {
     let rows = sqlx::query("SELECT * FROM thread_members WHERE thread_id = $1 ORDER BY user_id")
         .bind(thread.to_sql())
         .fetch_all(connection)
@@ -31,7 +31,7 @@ pub(super) async fn members_of_thread(connection: &mut SqliteConnection, thread:
 }
 
 pub(super) async fn find_thread_member(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     thread: ChannelId,
     user: UserId,
 ) -> Result<Option<ThreadMember>> {
