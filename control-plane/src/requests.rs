@@ -1,5 +1,5 @@
 //! What is asked over HTTP: counted for metrics, and a line in the log for each request (target `guildhall::requests`, level
-//! debug; those that failed inside: error).
+//! debug; those that failed inside: error). Those that were turned away because the server is too busy share a line a second.
 //!
 //! A line says method, route, status, how long it took, and a number that the answer has as `X-Request-Id`, so that a report
 //! of a user can be found. It never has what was in the path's places (a webhook's token may be), in the query or in a body,
@@ -48,6 +48,26 @@ pub struct Requests {
     durations: [Histogram; CLASSES.len()],
     /// Begins somewhere else at each start, so that numbers in old logs are not met again soon.
     next_id: AtomicU64,
+    overload: Overload,
+    start: Instant,
+}
+
+/// Requests that were turned away since it was last told. Whoever is too busy to answer is too busy to write a line for each.
+#[derive(Debug, Default)]
+struct Overload {
+    untold: AtomicU64,
+    /// The second in which it was last told, plus one; 0: never.
+    told_at: AtomicU64,
+}
+
+impl Overload {
+    /// Counts one more, `second` after some fixed moment; answers how many there are to tell, once a second.
+    fn turned_away(&self, second: u64) -> Option<u64> {
+        self.untold.fetch_add(1, Relaxed);
+        let before = self.told_at.load(Relaxed);
+        let is_due = before <= second && self.told_at.compare_exchange(before, second + 1, Relaxed, Relaxed).is_ok();
+        is_due.then(|| self.untold.swap(0, Relaxed))
+    }
 }
 
 /// A snapshot of one class.
@@ -64,7 +84,13 @@ impl Default for Requests {
     fn default() -> Self {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).expect("the system has randomness");
-        Self { counts: Default::default(), durations: Default::default(), next_id: u64::from_ne_bytes(random).into() }
+        Self {
+            counts: Default::default(),
+            durations: Default::default(),
+            next_id: u64::from_ne_bytes(random).into(),
+            overload: Overload::default(),
+            start: Instant::now(),
+        }
     }
 }
 
@@ -111,7 +137,13 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     let route = route.as_ref().map(MatchedPath::as_str);
     app.requests().count(class_of(route), status, took);
     let (route, ms) = (route.unwrap_or("none"), took.as_micros() as f64 / 1_000.0);
-    if status.is_server_error() {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let requests = app.requests();
+        if let Some(count) = requests.overload.turned_away(requests.start.elapsed().as_secs()) {
+            tracing::warn!(target: TARGET, count, "too busy: requests were turned away, nothing of them was stored");
+        }
+        tracing::debug!(target: TARGET, %method, route, status = status.as_u16(), ms, id, "answered");
+    } else if status.is_server_error() {
         tracing::error!(target: TARGET, %method, route, status = status.as_u16(), ms, id, "answered");
     } else {
         tracing::debug!(target: TARGET, %method, route, status = status.as_u16(), ms, id, "answered");
@@ -143,5 +175,12 @@ mod tests {
         let read = requests.read();
         assert_eq!((read[3].class, read[3].counts), ("channels", [2, 1, 1, 1, 1]));
         assert_eq!((read[3].durations.count, read[2].durations.count), (6, 0));
+    }
+
+    #[test]
+    fn an_overload_is_told_once_a_second_with_how_many_were_turned_away() {
+        let overload = Overload::default();
+        let told: Vec<_> = [0, 0, 0, 1, 1, 5].map(|second| overload.turned_away(second)).into();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 }
