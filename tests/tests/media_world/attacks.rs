@@ -58,6 +58,30 @@ fn a_client_hello_before_the_peers_own_changes_nothing() {
     world.audit();
 }
 
+/// Whoever can forge the peer's own address and port, which no other peer is told, in the milliseconds between its first check
+/// and its ClientHello ends that attempt (no DTLS peer can tell whose ServerHello it got); from then on it is too late.
+#[test]
+fn a_client_hello_under_a_connected_peers_own_address_changes_nothing() {
+    let foreign: Vec<_> = handshake(67).into_iter().filter(|bytes| is_dtls(bytes)).collect();
+    let mut world = World::new(68, Weather::FINE);
+    let (listener, victim) = (world.add_native(1, GCM), world.add_browser(1, 1));
+    world.settle();
+    world.clients[victim].is_speaking = true;
+    let address = world.network.public_of(world.clients[victim].private);
+    for _ in 0..100 {
+        for hello in &foreign {
+            world.inject(address, hello);
+        }
+        world.run_for(millis(20));
+    }
+    world.clients[victim].is_speaking = false;
+    world.run_for(millis(500));
+    let said = world.clients[victim].said();
+    assert_eq!(world.clients[listener].heard_from(victim), (0..said).collect::<Vec<_>>());
+    assert!(said >= 95 && !world.clients[victim].is_lost());
+    world.audit();
+}
+
 #[test]
 fn checks_of_another_or_seen_before_prove_no_address() {
     let foreign: Vec<_> = handshake(62).into_iter().filter(|bytes| is_stun(bytes)).collect();
