@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test compatibility lint audit fuzz bench setup clean
+.PHONY: help run build web test compatibility lint audit fuzz bench figures setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -68,6 +68,10 @@ fuzz: web ## feed the code that reads what strangers send with made-up input (FU
 bench: setup web ## measure: CPU per packet and per delivery, durable sends, sessions, log-ins, a long history and searches
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest bench $(BENCHFLAGS)
+
+figures: setup web ## measure voice with the load harness (12 scenarios, 15 minutes) and write the README's table of it
+	cargo build --locked --release --workspace --bins
+	target/release/guildhall-loadtest tables --write README.md
 
 setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lock.json .venv/.installed ## install what the tests need
 	@.ci/setup.sh tests

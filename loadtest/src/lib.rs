@@ -8,7 +8,7 @@
 //! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
 //! - [`scenario`], [`plan`], [`net`], [`callers`], [`measure`], [`report`]: the load harness behind `guildhall-loadtest run`, from
 //!   a TOML file to a judged result; [`run`] composes them.
-//! - [`bench`] and [`check`]: the benchmark and the self-test behind `guildhall-loadtest`.
+//! - [`tables`]: the README's voice figures from those scenarios. [`bench`] and [`check`]: the benchmark and the self-test behind `guildhall-loadtest`.
 
 pub mod bench;
 pub mod callers;
@@ -24,6 +24,7 @@ pub mod report;
 pub mod rest;
 pub mod run;
 pub mod scenario;
+pub mod tables;
 pub mod trust;
 pub mod voice;
 

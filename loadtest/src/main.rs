@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use guildhall_loadtest::measure::figures::FIGURES;
 use guildhall_loadtest::net::presets::PRESETS;
 use guildhall_loadtest::scenario::{Scenario, shipped};
-use guildhall_loadtest::{bench, capacity, check, run};
+use guildhall_loadtest::{bench, capacity, check, run, tables};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Capacity(capacity::Options),
     /// Lists the shipped scenarios, or prints one to start from.
     Scenarios(Listing),
+    /// Plays the scenarios behind the README's voice figures and writes them as tables.
+    Tables(tables::Options),
     /// CPU per forwarded Opus packet beside a bare forwarder, durable sends, and the cost of an idle gateway session.
     Bench(bench::Options),
     /// Whether text and voice work from this machine: every transport hears every other, bit for bit
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Capacity(options) => capacity::run(&options),
         Command::Scenarios(listing) => list(&listing),
+        Command::Tables(options) => tables::run(&options),
         Command::Bench(options) => done(bench::run(&options)),
         Command::Check(options) => done(check::run(&options)),
     };
