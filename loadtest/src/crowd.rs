@@ -6,7 +6,6 @@ mod person;
 use crate::callers::Callers;
 use crate::measure::book::{Times, times};
 use crate::plan::{Deed, Plan};
-use crate::rest::Account;
 use crate::world::World;
 use crate::{Trust, progress};
 use anyhow::{Context, Result, ensure};
@@ -144,7 +143,7 @@ impl Crowd {
                 let hall = hall.clone();
                 async move {
                     let guild = hall.places[hall.plan.people[at].room].0;
-                    let account: Account = hall.world.owner.rest.bot_in(&format!("caller {at}"), guild).await?;
+                    let account = hall.world.bot_in(&format!("caller {at}"), guild).await?;
                     Person::connect(hall, at, account).await
                 }
             })

@@ -232,11 +232,16 @@ impl Rest {
         self.tell(Method::POST, &path, Some(body)).await
     }
 
-    /// Application, bot and membership in one go, by the account that owns the guild. The bot comes ready to use.
-    pub async fn bot_in(&self, name: &str, guild: GuildId) -> Result<Account> {
+    /// How many applications this account has.
+    pub async fn applications(&self) -> Result<usize> {
+        Ok(self.get::<Vec<Value>>("/applications").await?.len())
+    }
+
+    /// An application's bot, ready to use, in a guild that `inviter` manages.
+    pub async fn bot_in(&self, name: &str, guild: GuildId, inviter: &Rest) -> Result<Account> {
         let application = self.create_application(name).await?;
         let token = self.create_bot(application.id).await?;
-        self.add_bot(application.id, guild, Permissions(0)).await?;
+        inviter.add_bot(application.id, guild, Permissions(0)).await?;
         let rest = self.as_bot(&token);
         let user = rest.me().await?;
         Ok(Account { rest, token, user })

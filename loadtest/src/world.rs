@@ -8,9 +8,12 @@ use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use guildhall_protocol::model::ChannelType;
 use guildhall_protocol::{ChannelId, GuildId};
+use tokio::sync::Mutex;
 
 /// Registrations and connections in flight at once: password hashing keeps a core busy per registration.
 const AT_ONCE: usize = 8;
+/// Applications that one account may have.
+const APPLICATIONS: usize = 50;
 /// GUILDS, and GUILD_VOICE_STATES for one's own voice session.
 pub const VOICE_INTENTS: u64 = 1 << 0 | 1 << 7;
 /// GUILDS and GUILD_MESSAGES.
@@ -28,6 +31,14 @@ pub struct World {
     /// Makes this run's names unlike another's.
     run: String,
     trust: Trust,
+    maker: Mutex<Maker>,
+}
+
+/// The account that makes bots, until it has as many as it may; then another takes over.
+struct Maker {
+    rest: Rest,
+    left: usize,
+    number: usize,
 }
 
 impl World {
@@ -52,7 +63,9 @@ impl World {
         let channel = owner.rest.create_channel(guild, "lobby", ChannelType::Text).await?.id;
         let invite = owner.rest.invite(channel).await?;
         let gateway_url = owner.rest.gateway_url().await?;
-        Ok(Self { owner, guild, gateway_url, members: Vec::new(), invite, run, trust })
+        let left = APPLICATIONS.saturating_sub(owner.rest.applications().await?);
+        let maker = Mutex::new(Maker { rest: owner.rest.clone(), left, number: 0 });
+        Ok(Self { owner, guild, gateway_url, members: Vec::new(), invite, run, trust, maker })
     }
 
     pub async fn channel(&self, name: &str, kind: ChannelType) -> Result<ChannelId> {
@@ -78,6 +91,21 @@ impl World {
             .context("registering members")?;
         self.members.extend(made);
         Ok(&self.members[..count])
+    }
+
+    /// A bot in a guild of the owner's. Its making costs no password hash.
+    pub async fn bot_in(&self, name: &str, guild: GuildId) -> Result<Account> {
+        let maker = {
+            let mut maker = self.maker.lock().await;
+            if maker.left == 0 {
+                let number = maker.number + 1;
+                let rest = self.stranger(&format!("maker{number}")).await?.rest;
+                *maker = Maker { rest, left: APPLICATIONS, number };
+            }
+            maker.left -= 1;
+            maker.rest.clone()
+        };
+        Ok(maker.bot_in(name, guild, &self.owner.rest).await?)
     }
 
     /// An account that is in no guild.

@@ -143,10 +143,7 @@ impl Text {
         let accounts = settings.senders + settings.readers + settings.idle.div_ceil(SESSIONS);
         progress(&format!("{accounts} accounts and {} sessions for text", settings.readers + settings.idle));
         let mut accounts: Vec<Account> = stream::iter(0..accounts)
-            .map(|at| {
-                let rest = world.owner.rest.clone();
-                async move { rest.bot_in(&format!("writer {at}"), world.guild).await }
-            })
+            .map(|at| async move { world.bot_in(&format!("writer {at}"), world.guild).await })
             .buffered(AT_ONCE)
             .try_collect()
             .await

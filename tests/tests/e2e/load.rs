@@ -10,7 +10,8 @@ fn a_scenario_runs_from_one_command_and_nothing_is_heard_where_it_may_not_be() {
     let folder = tempfile::tempdir().expect("a folder");
     let (json, html) = (folder.path().join("run.json"), folder.path().join("run.html"));
     let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
-        .args(["run", "smoke", "--set", "time.measure=2", "--server"])
+        // With more callers than one account may have bots.
+        .args(["run", "smoke", "--set", "time.measure=2", "--set", "text.senders=48", "--server"])
         .arg(server::binary())
         .arg("--json")
         .arg(&json)
