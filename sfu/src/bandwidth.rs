@@ -12,8 +12,8 @@
 //! 1. One [`estimator::Estimator`], one [`allocator::Allocator`] and one [`pacer::Pacer`] are made with it, and for each
 //!    publisher with transport-wide numbers one [`feedback::Arrivals`].
 //! 2. RTCP arrives: [`feedback::for_each_feedback`] gives each message to [`estimator::Estimator::feedback`]. Then the
-//!    estimate goes to the pacer ([`pacer::Pacer::set`], with [`estimator::Estimator::probe`]) and to the allocator, whose
-//!    sum's `next_bps` goes back to [`estimator::Estimator::set_wanted`]. The allocator is asked, too, when wishes, tracks or
+//!    estimate's `pace_bps` goes to the pacer ([`pacer::Pacer::set`], with [`estimator::Estimator::probe`]) and its `bps` to
+//!    the allocator, whose sum's `next_bps` goes back to [`estimator::Estimator::set_wanted`]. The allocator is asked, too, when wishes, tracks or
 //!    layers change, and a few times a second, because it goes up in steps of time.
 //! 3. A video packet is chosen for the listener: [`pacer::Pacer::push_video`]. Audio is sent at once.
 //! 4. The worker wakes at the earlier of both machines' `next_timeout`, calls [`estimator::Estimator::handle_timeout`], and

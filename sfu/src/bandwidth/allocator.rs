@@ -5,6 +5,7 @@
 //! Going down is immediate, because what does not fit hurts at once. Going up waits until it fits with room to spare and one
 //! step at a time, and ever longer when it did not last.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 /// Slots of one listener.
@@ -79,26 +80,36 @@ pub struct Sum {
 struct Slot {
     /// Granted last time.
     layer: Option<usize>,
-    /// Of how many layers; another number is another track.
+    /// What was wished for then; of another number of layers is another track.
     layers: usize,
-    /// When it got better the last time, if not worse since.
-    raised: Option<Instant>,
+    pixels: u32,
+    is_focus: bool,
     /// No step up before.
     until: Option<Instant>,
-    backoff: Duration,
+}
+
+impl Slot {
+    fn is_wished(&self, wish: &Wish) -> bool {
+        (self.layers, self.pixels, self.is_focus) == (layers_of(wish).len(), wish.pixels, wish.is_focus)
+    }
 }
 
 /// Chooses for one listener, and remembers what it chose.
 #[derive(Clone, Debug)]
 pub struct Allocator {
     slots: [Slot; MOST_SLOTS],
-    /// When any slot got better.
+    /// When any slot got better, and whether none got worse since.
     raised: Option<Instant>,
+    is_lasting: bool,
+    /// The budget was less than what it was thought to be: no step up before, and how long the wait was.
+    until: Option<Instant>,
+    backoff: Duration,
 }
 
 impl Default for Allocator {
     fn default() -> Allocator {
-        Allocator { slots: [Slot::default(); MOST_SLOTS], raised: None }
+        let slots = [Slot::default(); MOST_SLOTS];
+        Allocator { slots, raised: None, is_lasting: false, until: None, backoff: BACKOFF.0 }
     }
 }
 
@@ -141,6 +152,9 @@ impl Allocator {
             (!wish.is_focus, u32::MAX - wish.pixels, wish.slot)
         });
 
+        // Who wishes for something else gets it at once, and what others lose by it is no sign of a smaller budget.
+        let is_new = |choice: &Choice| !self.slots[usize::from(wishes[choice.wish].slot)].is_wished(&wishes[choice.wish]);
+        let is_asked = choices.iter().any(is_new);
         let budget = budget_bps.saturating_sub(audio_bps) as f64;
         for choice in choices.iter_mut() {
             choice.most = self.bound(now, &wishes[choice.wish], choice.best);
@@ -153,9 +167,14 @@ impl Allocator {
         let mut sum = Sum { video_bps, ..Sum::default() };
         let mut next = f64::INFINITY;
         grants.clear();
+        let (mut is_raised, mut is_lowered) = (false, false);
         for choice in choices.iter() {
             let wish = &wishes[choice.wish];
-            self.remember(now, wish, choice.layer);
+            match self.remember(now, wish, choice.layer) {
+                Ordering::Greater => is_raised = true,
+                Ordering::Less => is_lowered |= is_shown(wish),
+                Ordering::Equal => {}
+            }
             grants.push(Grant { slot: wish.slot, layer: choice.layer });
             if is_shown(wish) {
                 let layers = layers_of(wish);
@@ -168,6 +187,12 @@ impl Allocator {
                 }
             }
         }
+        if is_raised {
+            (self.raised, self.is_lasting) = (Some(now), true);
+        }
+        if is_lowered && !is_asked {
+            self.back_off(now);
+        }
         sum.wanted_bps = sum.wanted_bps.max(video_bps) + audio_bps;
         if next.is_finite() {
             sum.next_bps = (next * AHEAD) as u64 + audio_bps;
@@ -178,10 +203,11 @@ impl Allocator {
     /// The best layer that a slot may have now, considering what it has and had.
     fn bound(&self, now: Instant, wish: &Wish, best: usize) -> Option<usize> {
         let slot = &self.slots[usize::from(wish.slot)];
-        if slot.layers != layers_of(wish).len() {
+        if !slot.is_wished(wish) {
             return None;
         }
-        let is_waiting = slot.until.is_some_and(|until| now < until) || self.raised.is_some_and(|raised| now < raised + STAGGER);
+        let is_early = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        let is_waiting = is_early(slot.until) || is_early(self.until) || is_early(self.raised.map(|raised| raised + STAGGER));
         match slot.layer {
             // A paused slot comes back with its worst layer, and waits for it as others do for better ones.
             None if is_waiting => Some(NOTHING),
@@ -191,28 +217,26 @@ impl Allocator {
         }
     }
 
-    fn remember(&mut self, now: Instant, wish: &Wish, layer: Option<usize>) {
+    /// Remembers what a slot gets, and says how it compares to what it had.
+    fn remember(&mut self, now: Instant, wish: &Wish, layer: Option<usize>) -> Ordering {
         let slot = &mut self.slots[usize::from(wish.slot)];
-        let layers = layers_of(wish).len();
-        if slot.layers != layers {
-            *slot = Slot { layers, layer, raised: None, until: Some(now + STEP), backoff: BACKOFF.0 };
-            return;
-        }
-        let (before, after) = (slot.layer.map_or(0, |layer| layer + 1), layer.map_or(0, |layer| layer + 1));
-        if after > before {
-            slot.raised = Some(now);
+        let was_wished = slot.is_wished(wish);
+        let change = if was_wished { layer.cmp(&slot.layer) } else { Ordering::Equal };
+        if change == Ordering::Greater || !was_wished {
             slot.until = Some(now + STEP);
-            self.raised = Some(now);
-        } else if after < before && is_shown(wish) {
-            // One fall may take several steps: it counts once.
-            match slot.raised.take() {
-                Some(raised) if now < raised + LASTED => slot.backoff = (2 * slot.backoff).min(BACKOFF.1),
-                Some(_) => slot.backoff = BACKOFF.0,
-                None => {}
-            }
-            slot.until = Some(now + slot.backoff);
         }
-        slot.layer = layer;
+        *slot = Slot { layer, layers: layers_of(wish).len(), pixels: wish.pixels, is_focus: wish.is_focus, until: slot.until };
+        change
+    }
+
+    /// Something did not fit any more: the longer, the sooner after the last step up.
+    fn back_off(&mut self, now: Instant) {
+        // One fall may take several steps: it counts once.
+        if std::mem::take(&mut self.is_lasting) {
+            let has_lasted = self.raised.is_none_or(|raised| now >= raised + LASTED);
+            self.backoff = if has_lasted { (self.backoff / 2).max(BACKOFF.0) } else { (2 * self.backoff).min(BACKOFF.1) };
+        }
+        self.until = Some(now + self.backoff);
     }
 }
 

@@ -67,8 +67,11 @@ pub enum State {
 /// What may be sent to the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// bit/s of everything that carries a transport-wide sequence number.
+    /// bit/s of everything that carries a transport-wide sequence number: what layers are chosen for.
     pub bps: u64,
+    /// What the pacer is to send now, bit/s: for moments less than that, while a queue runs empty or losses are looked into.
+    /// No layer is worth changing for those.
+    pub pace_bps: u64,
     pub state: State,
     pub limit: Limit,
     /// How long packets wait in the bottleneck's queue now.
@@ -87,6 +90,9 @@ const STEP: f64 = 9_600.0;
 const RESPONSE: f64 = 100_000.0;
 const NEAR_GROWTH: f64 = 0.03;
 const LEAST_STEP: f64 = 6_000.0;
+
+/// Growth goes so far beyond what is used: more is not known, and is what probes are for.
+const AHEAD: f64 = 1.15;
 
 /// After a limit was met the rate is this part of it: what is left lets others' bursts pass.
 const BELOW: f64 = 0.93;
@@ -152,6 +158,9 @@ const AFTER_LOSS: i64 = 500_000;
 /// No feedback for so long (µs) although something is wanted: all video may be paused, and then only a probe can tell that
 /// it need not be.
 const IDLE: i64 = 1_000_000;
+
+/// The part of the rate that is sent for a moment to see what losses are.
+const TRYING_LESS: f64 = 0.72;
 
 /// What was not used for so long (µs) is asked by a probe whether it is still true.
 const STALE: i64 = 15_000_000;
@@ -327,9 +336,14 @@ impl Estimator {
             Phase::Silent => State::Silent,
             Phase::Return { .. } => State::Returning,
         };
-        let less = if self.is_trying_less { 0.8 } else { 1.0 };
+        let less = if self.is_trying_less { TRYING_LESS } else { 1.0 };
+        let bps = match self.phase {
+            Phase::Drain(drain) => self.rate.max(BELOW * drain.capacity),
+            _ => self.rate,
+        };
         Estimate {
-            bps: self.clamp(self.rate * less) as u64,
+            bps: self.clamp(bps) as u64,
+            pace_bps: self.clamp(self.rate * less) as u64,
             state,
             limit: if self.rate >= self.bounds.most_bps as f64 { Limit::Most } else { self.limit },
             queue: Duration::from_micros((self.filter.queue_ms() * 1e3) as u64),
@@ -574,7 +588,7 @@ impl Estimator {
             GROWTH * self.rate
         };
         // No further ahead of what is sent than it may be by chance.
-        let most = (1.3 * moment.used + 20_000.0).max(self.rate);
+        let most = (AHEAD * moment.used + 20_000.0).max(self.rate);
         self.rate = (self.rate + step * moment.seconds).min(most);
         if self.capacity.is_some_and(|capacity| self.rate >= NEAR.1 * capacity) {
             self.capacity = None;

@@ -99,6 +99,13 @@ impl Flow {
 
     pub fn step(&mut self, time: i64, link: &mut Link) {
         let now = self.start + Duration::from_micros(time as u64);
+        let is_due = time >= self.next_allocation.min(self.next_audio).min(self.source.next_frame)
+            || self.messages.front().is_some_and(|message| message.0 <= time)
+            || self.pacer.next_timeout().is_some_and(|due| due <= now)
+            || self.estimator.next_timeout().is_some_and(|due| due <= now);
+        if !is_due {
+            return;
+        }
         while self.messages.front().is_some_and(|message| message.0 <= time) {
             let (_, message) = self.messages.pop_front().expect("it was seen");
             for_each_feedback(&message, |feedback| self.estimator.feedback(now, &feedback));
@@ -110,7 +117,7 @@ impl Flow {
             self.source.allocate(now, estimate.bps);
             self.estimator.set_wanted(self.source.wanted() as u64);
         }
-        self.pacer.set(estimate.bps, self.estimator.probe());
+        self.pacer.set(estimate.pace_bps, self.estimator.probe());
 
         if time >= self.next_audio {
             self.next_audio += AUDIO.0;
@@ -183,6 +190,9 @@ impl Flow {
             }
         }
         let clock = self.start + Duration::from_micros((time + time / 20_000) as u64);
+        if self.receiver.next_timeout().is_none_or(|due| due > clock) {
+            return;
+        }
         let mut buffer = [0; FEEDBACK_LEN];
         while let Some(len) = self.receiver.write(clock, 1, 2, &mut buffer) {
             if self.random.part() >= self.back.loss {

@@ -30,6 +30,7 @@ fn mean(plan: &Plan) -> Figures {
         fall: maybe(|f| f.fall),
         recover: maybe(|f| f.recover),
         share: maybe(|f| f.share),
+        switches: maybe(|f| f.switches),
         padding: of(|f| f.padding),
     }
 }
@@ -59,4 +60,25 @@ fn no_figure_of_the_scoreboard_is_worse() {
     let committed = std::fs::read_to_string(&path).expect("the scoreboard is committed");
     let worse = scoreboard::worse(&committed, &rows);
     assert!(worse.is_empty(), "worse than {}:\n{}", path.display(), worse.join("\n"));
+}
+
+#[test]
+fn a_figure_that_is_worse_by_more_than_a_little_is_named() {
+    let good = Figures { utilisation: 95.0, queue_p95: 50.0, fall: Some(0.5), ..Figures::default() };
+    let page = scoreboard::write(&[("a link", good)]);
+    assert!(scoreboard::worse(&page, &[("a link", good)]).is_empty());
+    let better = Figures { utilisation: 99.0, queue_p95: 20.0, fall: Some(0.1), ..good };
+    assert!(scoreboard::worse(&page, &[("a link", better)]).is_empty());
+    let hardly = Figures { utilisation: 94.0, queue_p95: 53.0, fall: Some(0.6), ..good };
+    assert!(scoreboard::worse(&page, &[("a link", hardly)]).is_empty());
+    let worse = [
+        (Figures { utilisation: 90.0, ..good }, "a link: used % was 95.0 and is 90.0"),
+        (Figures { queue_p95: 80.0, ..good }, "a link: p95 ms was 50 and is 80"),
+        (Figures { fall: Some(2.0), ..good }, "a link: fall s was 0.5 and is 2.0"),
+        (Figures { fall: None, ..good }, "a link: fall s was 0.5 and is –"),
+    ];
+    for (figures, named) in worse {
+        assert_eq!(scoreboard::worse(&page, &[("a link", figures)]), [named]);
+    }
+    assert_eq!(scoreboard::worse(&page, &[("another", good)]), ["another: not on the scoreboard"]);
 }

@@ -40,6 +40,8 @@ pub struct Figures {
     pub recover: Option<f64>,
     /// The first flow's part of what would be fair, in %.
     pub share: Option<f64>,
+    /// How often a camera got another resolution.
+    pub switches: Option<f64>,
     /// Padding of probes, as part of everything that was sent, in %.
     pub padding: f64,
 }
@@ -240,6 +242,7 @@ fn figures(plan: &Plan, link: &Link, flows: &[Flow], rival: Option<&Rival>, usef
         fall,
         recover,
         share,
+        switches: matches!(plan.contents[0], Content::Cameras(_)).then_some(flow.source.switches as f64),
         padding: 100.0 * padding / all,
     }
 }

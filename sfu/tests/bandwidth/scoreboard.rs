@@ -12,7 +12,7 @@ struct Column {
     tolerance: (f64, f64),
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column { head: "used %", read: |f| Some(f.utilisation), digits: 1, more_is_better: true, tolerance: (1.5, 0.0) },
     Column { head: "queue ms", read: |f| Some(f.queue_mean), digits: 0, more_is_better: false, tolerance: (3.0, 0.1) },
     Column { head: "p95 ms", read: |f| Some(f.queue_p95), digits: 0, more_is_better: false, tolerance: (6.0, 0.1) },
@@ -21,6 +21,7 @@ const COLUMNS: [Column; 9] = [
     Column { head: "fall s", read: |f| f.fall, digits: 1, more_is_better: false, tolerance: (0.2, 0.1) },
     Column { head: "return s", read: |f| f.recover, digits: 1, more_is_better: false, tolerance: (0.5, 0.1) },
     Column { head: "share %", read: |f| f.share, digits: 0, more_is_better: true, tolerance: (5.0, 0.0) },
+    Column { head: "switches", read: |f| f.switches, digits: 0, more_is_better: false, tolerance: (2.0, 0.2) },
     Column { head: "padding %", read: |f| Some(f.padding), digits: 1, more_is_better: false, tolerance: (0.7, 0.2) },
 ];
 
@@ -38,6 +39,7 @@ figure is worse than here by more than a little. Each figure is the mean of a fe
 - **fall**, **return**: from a fall of the capacity until the estimate is below it, and from a rise until it is at 80 % of what is
   of use, the longest of each
 - **share**: our part of what would be fair beside somebody else (100 is fair)
+- **switches**: how often a camera got another resolution, the first one included
 - **padding**: what probes cost, of all that was sent
 
 ";

@@ -35,7 +35,7 @@ pub const CAMERA: [Layer; 6] = [
 pub struct Source {
     content: Content,
     random: Random,
-    next_frame: i64,
+    pub next_frame: i64,
     next_keyframe: i64,
     /// Bits that a keyframe took from the frames after it.
     debt: f64,

@@ -205,3 +205,17 @@ fn the_budget_is_never_exceeded_and_the_focused_never_pays_for_others() {
         }
     }
 }
+
+#[test]
+fn a_new_focus_is_served_at_once_whatever_was_before() {
+    let mut world = World::new();
+    let wishes = |focus: u8| [wish(0, LARGE, focus == 0), wish(1, LARGE, focus == 1)];
+    world.choose(1_900_000, &wishes(0));
+    world.choose(600_000, &wishes(0));
+    world.choose(1_900_000, &wishes(0));
+    assert_eq!((world.layer(0), world.layer(1)), (Some(0), Some(0)), "a step up waits");
+    world.choose(1_900_000, &wishes(1));
+    assert_eq!((world.layer(0), world.layer(1)), (Some(0), Some(2)), "a new wish does not");
+    world.choose(1_900_000, &wishes(0));
+    assert_eq!((world.layer(0), world.layer(1)), (Some(2), Some(0)));
+}

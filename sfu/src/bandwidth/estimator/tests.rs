@@ -49,7 +49,7 @@ impl World {
             }
             self.estimator.handle_timeout(now);
             let probe = self.estimator.probe();
-            let rate = probe.map_or(self.bps().min(most), |probe| probe.rate_bps as f64);
+            let rate = probe.map_or((self.estimator.estimate().pace_bps as f64).min(most), |probe| probe.rate_bps as f64);
             self.owed += rate / 1e3;
             while self.owed >= 8_000.0 {
                 self.owed -= 8_000.0;
