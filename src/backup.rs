@@ -25,7 +25,8 @@ const DATA: &str = "data";
 /// The configuration file in a backup.
 const CONFIG: &str = "guildhall.toml";
 /// What else of the data folder a server cannot make again: the keys that its tokens and certificates hang on.
-const KEPT: [&str; 6] = ["voice.key", "tls/ca.key", "tls/ca.pem", "tls/leaf.key", "tls/leaf.pem", "tls/leaf.txt"];
+const KEPT: [&str; 8] =
+    ["voice.key", "issuer.key", "join.secret", "tls/ca.key", "tls/ca.pem", "tls/leaf.key", "tls/leaf.pem", "tls/leaf.txt"];
 /// What was made of files in other sizes; it is made again when someone asks.
 const THUMBNAILS: &str = "thumbnails";
 /// Missing files that are named; the rest is counted.

@@ -8,6 +8,8 @@ use guildhall_control_plane::Registration;
 use guildhall_control_plane::database_file;
 use guildhall_control_plane::files::{self, check_url};
 use guildhall_control_plane::store::{Location, Quotas};
+use guildhall_dial::node::{BadUrl, ControlUrl};
+use guildhall_protocol::fleet::{NodeId, RegionId};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +18,12 @@ use std::str::FromStr;
 
 /// Each media worker is a thread with a socket of its own; more than cores is never of use.
 const WORKERS_MAX: usize = 256;
+
+/// Where a control plane alone listens for nodes, unless it is told otherwise.
+const NODES_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
+
+/// Each is a line that a node keeps.
+const CONTROL_PLANES_MAX: usize = 16;
 
 /// One setting as users see it.
 struct Key {
@@ -29,6 +37,12 @@ struct Key {
 const CONFIG: Key = Key { name: "config", value: "FILE", default: None, help: "A TOML file with any of these settings" };
 
 const KEYS: &[Key] = &[
+    Key {
+        name: "role",
+        value: "all|control-plane|voice",
+        default: Some("all"),
+        help: "What this process is: everything, a control plane without voice, or a voice node that dials control planes",
+    },
     Key {
         name: "data",
         value: "DIR",
@@ -78,6 +92,51 @@ const KEYS: &[Key] = &[
         value: "N",
         default: None,
         help: "Media threads, each with its own UDP port [default: one for each processor]",
+    },
+    Key {
+        name: "region",
+        value: "NAME",
+        default: Some("local"),
+        help: "The region of the voice node in this process; of a control plane alone, the region for rooms of whose people no \
+               distances are known",
+    },
+    Key {
+        name: "node",
+        value: "NAME",
+        default: None,
+        help: "The name of the voice node, unique in the fleet [default: `local`, or with --role voice the machine's name]",
+    },
+    Key {
+        name: "control-plane",
+        value: "URL[,URL]",
+        default: None,
+        help: "With --role voice: the addresses that control planes listen on for nodes, https://HOST:PORT each",
+    },
+    Key {
+        name: "control-plane-ca",
+        value: "FILE",
+        default: None,
+        help: "PEM authorities that the control planes' certificates are below, tls/ca.pem of their data for one that they made \
+               themselves [default: the public ones]",
+    },
+    Key {
+        name: "nodes-listen",
+        value: "ADDR",
+        default: None,
+        help: "The address where voice nodes of other machines dial in [default: none, or 0.0.0.0:7443 with --role control-plane]",
+    },
+    Key {
+        name: "join-secret-file",
+        value: "FILE",
+        default: None,
+        help: "What voice nodes and control planes show each other [default: DIR/join.secret, made by a control plane that listens \
+               for nodes; a voice node needs a copy]",
+    },
+    Key {
+        name: "egress-mbit",
+        value: "N",
+        default: Some("1000"),
+        help: "Megabits per second that the voice node's network carries outwards: a node that uses most of it takes no new rooms",
     },
     Key {
         name: "tls-cert",
@@ -145,6 +204,16 @@ const KEYS: &[Key] = &[
 /// The settings, valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    pub role: Role,
+    pub region: RegionId,
+    pub node: Option<NodeId>,
+    /// Where to dial, with [`Role::Voice`]; at least one then.
+    pub control_planes: Vec<ControlUrl>,
+    pub control_plane_ca: Option<PathBuf>,
+    /// Where nodes dial in; `None`: nowhere.
+    pub nodes_listen: Option<SocketAddr>,
+    pub join_secret: Option<PathBuf>,
+    pub egress_mbit: u32,
     pub data: PathBuf,
     pub database: Location,
     pub listen: SocketAddr,
@@ -164,6 +233,14 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The file that some of this may have come from.
     pub file: Option<PathBuf>,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    All,
+    ControlPlane,
+    Voice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +267,8 @@ pub enum ConfigError {
     UnknownKey { path: String, key: String },
     #[error("{given} is set but --{missing} is not; a certificate needs both.")]
     HalfTls { given: String, missing: &'static str },
+    #[error("A voice node needs --{0}.")]
+    VoiceNeeds(&'static str),
 }
 
 /// Where a value came from.
@@ -274,9 +353,25 @@ impl Config {
         if first != 0 && usize::from(first) + workers - 1 > usize::from(u16::MAX) {
             return Err(media_port.invalid(format!("{workers} workers need a port each, and {} is the last", u16::MAX)));
         }
+        let role = one_of(raw("role"), [("all", Role::All), ("control-plane", Role::ControlPlane), ("voice", Role::Voice)])?;
+        let control_planes = raw("control-plane").map(control_planes).transpose()?.unwrap_or_default();
+        let join_secret = raw("join-secret-file").map(|given| PathBuf::from(given.value));
+        match role {
+            Role::Voice if control_planes.is_empty() => return Err(ConfigError::VoiceNeeds("control-plane")),
+            Role::Voice if join_secret.is_none() => return Err(ConfigError::VoiceNeeds("join-secret-file")),
+            _ => {}
+        }
         Ok(Self {
             database: raw("database").map(database).transpose()?.unwrap_or_else(|| Location::File(database_file(&data))),
             data,
+            role,
+            region: required(raw("region"))?,
+            node: optional(raw("node"))?,
+            control_planes,
+            control_plane_ca: raw("control-plane-ca").map(|given| PathBuf::from(given.value)),
+            nodes_listen: optional(raw("nodes-listen"))?.or((role == Role::ControlPlane).then_some(NODES_LISTEN)),
+            join_secret,
+            egress_mbit: required(raw("egress-mbit"))?,
             public_host: raw("public-host").map(public_host).transpose()?,
             media_listen: optional(raw("media-listen"))?.unwrap_or(media_default(listen.ip())),
             media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
@@ -350,11 +445,26 @@ fn media_default(listen: IpAddr) -> IpAddr {
     if listen.is_unspecified() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { listen }
 }
 
-fn one_of<T>(given: Option<Given>, choices: [(&str, T); 2]) -> Result<T, ConfigError> {
+fn one_of<T, const N: usize>(given: Option<Given>, choices: [(&str, T); N]) -> Result<T, ConfigError> {
     let given = given.expect("it has a default");
-    let reason = format!("it must be {} or {}", choices[0].0, choices[1].0);
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let (last, others) = names.split_last().expect("a choice has choices");
+    let reason = format!("it must be {} or {last}", others.join(", "));
     let chosen = choices.into_iter().find(|(name, _)| *name == given.value);
     chosen.map(|(_, choice)| choice).ok_or_else(|| given.invalid(reason))
+}
+
+fn control_planes(given: Given) -> Result<Vec<ControlUrl>, ConfigError> {
+    let urls: Vec<ControlUrl> = given
+        .value
+        .split(',')
+        .map(|url| url.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error: BadUrl| given.invalid(error.to_string()))?;
+    if urls.len() > CONTROL_PLANES_MAX {
+        return Err(given.invalid(format!("{CONTROL_PLANES_MAX} control planes are possible")));
+    }
+    Ok(urls)
 }
 
 fn log_filter(given: Given) -> Result<String, ConfigError> {

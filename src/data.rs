@@ -43,7 +43,34 @@ impl DataDir {
 
     /// The key that signs voice tokens, made at the first start.
     pub fn voice_key(&self) -> anyhow::Result<VoiceKey> {
-        let path = self.path.join("voice.key");
+        Ok(VoiceKey::new(&self.secret("voice.key")?))
+    }
+
+    /// What tells this control plane from others, for voice nodes; the same after a restart.
+    pub fn issuer(&self) -> anyhow::Result<u64> {
+        let [a, b, c, d, e, f, g, h, ..] = self.secret("issuer.key")?;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// The secret in a file of hexadecimal digits, made at the first start: for people and programs to copy.
+    pub fn shown_secret(&self, name: &str) -> anyhow::Result<(PathBuf, String)> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok((path, text.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut bytes = [0; 32];
+                aws_lc_rs::rand::fill(&mut bytes).ok().context("The system has no randomness")?;
+                let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                write_private(&path, format!("{text}\n").as_bytes())?;
+                Ok((path, text))
+            }
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+
+    /// 32 bytes of a file, made at the first start.
+    fn secret(&self, name: &str) -> anyhow::Result<[u8; 32]> {
+        let path = self.path.join(name);
         let secret: [u8; 32] = match fs::read(&path) {
             Ok(bytes) => match bytes.try_into() {
                 Ok(secret) => secret,
@@ -57,7 +84,7 @@ impl DataDir {
             }
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };
-        Ok(VoiceKey::new(&secret))
+        Ok(secret)
     }
 }
 
@@ -118,6 +145,11 @@ mod tests {
         drop(data);
         DataDir::open(&path).unwrap().voice_key().unwrap();
         assert_eq!(fs::read(&key_path).unwrap(), secret);
+        let data = DataDir::open(&path).unwrap();
+        let (shown, text) = data.shown_secret("operator.key").unwrap();
+        assert_eq!((text.len(), fs::metadata(&shown).unwrap().permissions().mode() & 0o777), (64, 0o600));
+        assert_eq!((data.shown_secret("operator.key").unwrap().1, data.issuer().unwrap()), (text, data.issuer().unwrap()));
+        drop(data);
         fs::write(&key_path, b"short").unwrap();
         let damaged = DataDir::open(&path).unwrap().voice_key().err().unwrap().to_string();
         assert!(damaged.contains("damaged"), "{damaged}");

@@ -2,6 +2,7 @@
 
 use clap::{ArgMatches, Command};
 use guildhall::config::{self, Config, LogFormat};
+use guildhall::operator::cli;
 use guildhall::{backup, doctor, serve};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -17,10 +18,20 @@ fn main() -> ExitCode {
         .subcommand(backup::command())
         .subcommand(backup::restore_command())
         .subcommand(doctor::command())
+        .subcommand(cli::node_command())
+        .subcommand(cli::room_command())
         .get_matches();
     match matches.subcommand().expect("clap asks for one") {
         ("backup", matches) => configured(matches, |config| run(backup::run(config, matches))),
         ("restore", matches) => configured(matches, |config| run(backup::run_restore(config, matches))),
+        ("node", matches) => {
+            let (verb, matches) = matches.subcommand().expect("clap asks for one");
+            configured(matches, |config| run(cli::run_node(config, verb, matches)))
+        }
+        ("room", matches) => {
+            let (verb, matches) = matches.subcommand().expect("clap asks for one");
+            configured(matches, |config| run(cli::run_room(config, verb, matches)))
+        }
         ("doctor", matches) => configured(matches, |config| run(doctor::run(config))),
         (_, matches) => configured(matches, serve),
     }

@@ -38,10 +38,10 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 struct Watch(Arc<Inner>);
 
 struct Inner {
-    vitals: Vitals,
-    sfu: Sfu,
-    /// Media workers that were started.
-    workers: usize,
+    /// `None`: a voice node.
+    vitals: Option<Vitals>,
+    /// `None`: a control plane without one.
+    sfu: Option<Sfu>,
     /// Held while the parts are asked, so that everyone else waits for the same answer.
     verdict: Mutex<Option<(Instant, Readiness)>>,
 }
@@ -53,8 +53,8 @@ struct Readiness {
     failing: Vec<&'static str>,
 }
 
-pub fn router(vitals: Vitals, sfu: Sfu, workers: usize) -> Router {
-    let watch = Watch(Arc::new(Inner { vitals, sfu, workers, verdict: Mutex::default() }));
+pub fn router(vitals: Option<Vitals>, sfu: Option<Sfu>) -> Router {
+    let watch = Watch(Arc::new(Inner { vitals, sfu, verdict: Mutex::default() }));
     Router::new()
         .route("/livez", get(async || "alive"))
         .route("/readyz", get(readyz))
@@ -88,11 +88,13 @@ impl Watch {
     }
 
     async fn is_database_up(&self) -> bool {
-        matches!(timeout(PATIENCE, self.0.vitals.check_database()).await, Ok(Ok(())))
+        let Some(vitals) = &self.0.vitals else { return true };
+        matches!(timeout(PATIENCE, vitals.check_database()).await, Ok(Ok(())))
     }
 
     async fn is_media_up(&self) -> bool {
-        timeout(PATIENCE, self.0.sfu.stats()).await.is_ok_and(|stats| stats.workers.len() == self.0.workers)
+        let Some(sfu) = &self.0.sfu else { return true };
+        timeout(PATIENCE, sfu.stats()).await.is_ok_and(|stats| stats.workers.len() == sfu.addresses().len())
     }
 }
 
@@ -101,17 +103,24 @@ async fn metrics(State(watch): State<Watch>, Extension(connection): Extension<Co
     if !is_from_here(connection, &headers) {
         return StatusCode::NOT_FOUND.into_response();
     }
+    let Inner { vitals, sfu, .. } = &*watch.0;
     // A scrape of a server whose media engine hangs still says how the rest is.
-    let media = timeout(PATIENCE, watch.0.sfu.stats()).await.unwrap_or_default();
-    let Inner { vitals, .. } = &*watch.0;
-    let control = metrics::Control {
-        census: vitals.census(),
-        writer: vitals.writer(),
-        requests: vitals.requests(),
-        files: vitals.files(),
-        attachment_bytes: timeout(PATIENCE, vitals.attachment_bytes()).await.ok().and_then(Result::ok),
+    let media = match sfu {
+        Some(sfu) => Some(timeout(PATIENCE, sfu.stats()).await.unwrap_or_default()),
+        None => None,
     };
-    let page = metrics::page(&media, &control, metrics::Process::read());
+    let control = match vitals {
+        Some(vitals) => Some(metrics::Control {
+            census: vitals.census(),
+            fleet: vitals.fleet(),
+            writer: vitals.writer(),
+            requests: vitals.requests(),
+            files: vitals.files(),
+            attachment_bytes: timeout(PATIENCE, vitals.attachment_bytes()).await.ok().and_then(Result::ok),
+        }),
+        None => None,
+    };
+    let page = metrics::page(media.as_ref(), control.as_ref(), metrics::Process::read());
     ([(header::CONTENT_TYPE, PROMETHEUS), (header::CACHE_CONTROL, "no-store")], page).into_response()
 }
 

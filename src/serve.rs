@@ -1,24 +1,16 @@
-//! `guildhall serve`: the roles composed into one process, from the first bind to the last flush.
+//! `guildhall serve`: one role or all of them composed into a process, from the first bind to the last flush.
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::data::DataDir;
 use crate::listener::{self, Deadlines};
-use crate::{operations, tls, web};
+use crate::{doors, nodes, operations, operator, tls, web};
 use anyhow::Context;
-use axum::Router;
-use axum::extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade};
-use axum::http::{HeaderMap, Method, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use guildhall_control_plane::gateway::{self, Origin, Parameters};
-use guildhall_control_plane::hub::Hub;
+use guildhall_control_plane::fleet::Config as FleetConfig;
 use guildhall_control_plane::{ControlPlane, OwnerCredentials};
-use guildhall_protocol::connection::Lodging;
 use guildhall_sfu::Sfu;
-use guildhall_signaling::{Signaling, VoiceQuery};
+use guildhall_signaling::Signaling;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -26,12 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
-
-/// Messages between control plane and voice node that may wait. Both sides only look things up for each, so this is some
-/// seconds of the busiest node; a full one makes the sender wait.
-const FLEET_QUEUE: usize = 4_096;
 
 /// How long running requests may take to finish once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,8 +27,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the whole stop may take; what is not done by then is not waited for.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From this gateway version on a WebSocket at `/` is meant for the main gateway; voice versions end at 9.
-const MAIN_GATEWAY_VERSION: u8 = 10;
+/// How long a voice node that is asked to stop gives its people to move to others.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs until SIGINT or SIGTERM, then stops cleanly. A second signal ends the process at once.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -51,31 +39,34 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("Cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let tls = certificate(&config, &data)?;
-    let voice_key = data.voice_key()?;
-
-    let sfu = Sfu::start(media_config(&config)).with_context(|| {
-        format!("Cannot open {} UDP port(s) from {}:{} on", config.media_workers, config.media_listen, config.media_port)
-    })?;
-    let (to_node_in, to_node) = mpsc::channel(FLEET_QUEUE);
-    let (from_node_in, from_node) = mpsc::channel(FLEET_QUEUE);
-    let signaling_config = guildhall_signaling::Config { voice_key: voice_key.clone() };
-    let signaling = Signaling::start(signaling_config, sfu.clone(), from_node_in, to_node);
-    let mut control_config = guildhall_control_plane::Config::new(data.path().to_owned(), voice_key);
-    control_config.database.clone_from(&config.database);
-    control_config.public_host.clone_from(&config.public_host);
-    control_config.registration = config.registration;
-    control_config.rate_limits = config.has_rate_limits;
-    control_config.files.clone_from(&config.files);
-    if !config.has_rate_limits {
-        tracing::warn!("the rate limits are off: anyone may call as often as they like");
-    }
-    let control_plane = ControlPlane::start(control_config, to_node_in, from_node).await?;
-    let owner = control_plane.ensure_owner().await?;
-
     let (stop, stopped) = watch::channel(false);
-    let operations = operations::router(control_plane.vitals(), sfu.clone(), config.media_workers);
-    let page = web::Page::new(config.files.cdn_url.as_deref());
-    let router = router(&control_plane, signaling.clone(), page).merge(operations);
+
+    let voice = if config.role == Role::ControlPlane { None } else { Some(Voice::start(&config, address)?) };
+    let control = if config.role == Role::Voice { None } else { Some(start_control(&config, &data).await?) };
+    let mut owner = None;
+    let mut router =
+        operations::router(control.as_ref().map(ControlPlane::vitals), voice.as_ref().map(|voice| voice.sfu.clone()));
+    match (&control, &voice) {
+        (Some(control), voice) => {
+            owner = control.ensure_owner().await?;
+            if let Some(voice) = voice {
+                tokio::spawn(nodes::stay_here(voice.signaling.clone(), control.hub().clone(), stopped.clone()));
+                nodes::arrived(control.hub()).await;
+            }
+            nodes::listen(&config, &data, Arc::clone(&tls), control.hub().clone(), stopped.clone()).await?;
+            let page = web::Page::new(config.files.cdn_url.as_deref());
+            let signaling = voice.as_ref().map(|voice| voice.signaling.clone());
+            let (_, operators_key) = data.shown_secret(operator::KEY_FILE)?;
+            router = router
+                .merge(doors::router(control, signaling, page))
+                .merge(operator::router(control.hub().clone(), &operators_key));
+        }
+        (None, Some(voice)) => {
+            nodes::dial(&config, &voice.signaling, &stopped)?;
+            router = router.merge(doors::voice_router(voice.signaling.clone()));
+        }
+        (None, None) => unreachable!("every role has one of them"),
+    }
     let serving =
         tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), config.connections_per_address, stopped));
     announce(address, owner);
@@ -83,21 +74,63 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     signals.next().await;
     tracing::info!("stopping");
     let stopping = async {
+        if let Some(voice) = &voice {
+            if config.role == Role::Voice {
+                // Others take the rooms while we still forward.
+                voice.signaling.leave(LEAVE_TIMEOUT).await;
+            }
+            // Voice first: its last reports still find a control plane.
+            voice.signaling.shutdown().await;
+        }
         stop.send_replace(true);
-        // Voice first: its last reports still find a control plane.
-        signaling.shutdown().await;
         if timeout(DRAIN_TIMEOUT, serving).await.is_err() {
             tracing::warn!("some requests did not finish in time");
         }
-        control_plane.shutdown().await;
-        sfu.shutdown();
+        if let Some(control) = control {
+            control.shutdown().await;
+        }
+        if let Some(voice) = &voice {
+            voice.sfu.shutdown();
+        }
     };
+    let patience = if config.role == Role::Voice { LEAVE_TIMEOUT + STOP_TIMEOUT } else { STOP_TIMEOUT };
     tokio::select! {
-        done = timeout(STOP_TIMEOUT, stopping) => done.context("The server did not stop in time")?,
+        done = timeout(patience, stopping) => done.context("The server did not stop in time")?,
         () = signals.next() => std::process::exit(130),
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The media engine and its signaling.
+struct Voice {
+    sfu: Sfu,
+    signaling: Signaling,
+}
+
+impl Voice {
+    /// `listen` is where the voice WebSocket is.
+    fn start(config: &Config, listen: SocketAddr) -> anyhow::Result<Self> {
+        let sfu = Sfu::start(media_config(config)).with_context(|| {
+            format!("Cannot open {} UDP port(s) from {}:{} on", config.media_workers, config.media_listen, config.media_port)
+        })?;
+        let signaling = Signaling::start(nodes::identity(config, listen)?, sfu.clone());
+        Ok(Self { sfu, signaling })
+    }
+}
+
+async fn start_control(config: &Config, data: &DataDir) -> anyhow::Result<ControlPlane> {
+    let mut control = guildhall_control_plane::Config::new(data.path().to_owned(), data.voice_key()?);
+    control.database.clone_from(&config.database);
+    control.public_host.clone_from(&config.public_host);
+    control.registration = config.registration;
+    control.rate_limits = config.has_rate_limits;
+    control.files.clone_from(&config.files);
+    control.fleet = FleetConfig { issuer: data.issuer()?, default_region: Some(config.region.clone()) };
+    if !config.has_rate_limits {
+        tracing::warn!("the rate limits are off: anyone may call as often as they like");
+    }
+    ControlPlane::start(control).await
 }
 
 /// A connection is an open file, and shells give programs 1,024 unless they ask for all that they may have.
@@ -180,65 +213,4 @@ pub(crate) fn default_route() -> Option<IpAddr> {
     // TEST-NET-1 (RFC 5737): routed like any public address, owned by nobody.
     socket.connect("192.0.2.1:9").ok()?;
     Some(socket.local_addr().ok()?.ip())
-}
-
-#[derive(Clone)]
-struct Doors {
-    hub: Hub,
-    signaling: Signaling,
-    page: web::Page,
-}
-
-fn router(control_plane: &ControlPlane, signaling: Signaling, page: web::Page) -> Router {
-    let doors = Doors { hub: control_plane.hub().clone(), signaling, page: page.clone() };
-    let elsewhere = async move |method: Method, uri: Uri, headers: HeaderMap| page.show(&method, &uri, &headers);
-    let own = Router::new()
-        .route("/", get(root))
-        .route("/gateway", get(main_gateway))
-        // Libraries that take the URL for a bare host put a slash before the query.
-        .route("/gateway/", get(main_gateway))
-        .with_state(doors);
-    own.merge(control_plane.router()).fallback(elsewhere)
-}
-
-async fn main_gateway(
-    State(doors): State<Doors>,
-    upgrade: gateway::Upgrade,
-    parameters: Query<Parameters>,
-    origin: Origin,
-) -> Response {
-    gateway::upgrade(doors.hub, upgrade, parameters, origin)
-}
-
-/// Libraries open both gateways at the root of their host, and tell them apart by their parameters only.
-#[derive(Deserialize)]
-struct RootQuery {
-    v: Option<u8>,
-    encoding: Option<String>,
-}
-
-/// `/`: a gateway when it is asked to upgrade, the page otherwise.
-async fn root(State(doors): State<Doors>, request: Request) -> Response {
-    let (mut parts, _) = request.into_parts();
-    let query = Query::<RootQuery>::try_from_uri(&parts.uri);
-    let is_main = |query: &RootQuery| query.encoding.is_some() || query.v.is_some_and(|version| version >= MAIN_GATEWAY_VERSION);
-    if !query.as_ref().is_ok_and(|query| is_main(query)) {
-        let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
-            return doors.page.show(&parts.method, &parts.uri, &parts.headers);
-        };
-        let lodging = parts.extensions.remove::<Lodging>();
-        return match query {
-            Ok(Query(query)) => doors.signaling.upgrade(upgrade, VoiceQuery { v: query.v }, lodging),
-            Err(rejection) => rejection.into_response(),
-        };
-    }
-    let Ok(upgrade) = gateway::Upgrade::from_request_parts(&mut parts, &()).await else {
-        return doors.page.show(&parts.method, &parts.uri, &parts.headers);
-    };
-    let parameters = match Query::<Parameters>::try_from_uri(&parts.uri) {
-        Ok(parameters) => parameters,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let Ok(origin) = Origin::from_request_parts(&mut parts, &()).await;
-    gateway::upgrade(doors.hub, upgrade, parameters, origin)
 }

@@ -16,7 +16,7 @@ fn content_security_policy(files: Option<&str>) -> HeaderValue {
     let files = files.map(|origin| format!(" {origin}")).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{files}; font-src 'self'; \
-         media-src 'self' blob:{files}; worker-src 'self' blob:; manifest-src 'self'; connect-src 'self' ws: wss:; \
+         media-src 'self' blob:{files}; worker-src 'self' blob:; manifest-src 'self'; connect-src 'self' https: ws: wss:; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     );
     HeaderValue::from_str(&policy).expect("an origin is made of characters that a header may have")
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             assert_eq!(text(&response, header::CONTENT_TYPE), "text/html");
             assert_eq!(text(&response, header::CACHE_CONTROL), "no-cache");
-            assert!(text(&response, header::CONTENT_SECURITY_POLICY).contains("connect-src 'self' ws: wss:"));
+            assert!(text(&response, header::CONTENT_SECURITY_POLICY).contains("connect-src 'self' https: ws: wss:"));
         }
         assert_eq!(get("/assets/gone.js", None).status(), StatusCode::NOT_FOUND);
         let posted = page(None).show(&Method::POST, &"/".parse().unwrap(), &HeaderMap::new());

@@ -4,12 +4,12 @@ use crate::api;
 use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
 use crate::files::{self, FileStats, Files, janitor, serve};
+use crate::fleet::{self, views::FleetCensus};
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
 use crate::requests::{ClassStats, Requests};
 use crate::store::{self, Location, Publication, Store, WriterStats};
 use anyhow::Context;
-use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::voice_token::VoiceKey;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +45,7 @@ pub struct Config {
     /// `false` lets everything pass and is meant for load tests only.
     pub rate_limits: bool,
     pub files: files::Config,
+    pub fleet: fleet::Config,
 }
 
 impl Config {
@@ -60,6 +61,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(41_250),
             rate_limits: true,
             files: files::Config::default(),
+            fleet: fleet::Config { issuer: 0, default_region: None },
         }
     }
 }
@@ -129,6 +131,10 @@ impl Vitals {
         self.0.hub().census()
     }
 
+    pub fn fleet(&self) -> FleetCensus {
+        self.0.hub().fleet_census()
+    }
+
     pub fn writer(&self) -> WriterStats {
         self.0.store().writer_stats()
     }
@@ -156,21 +162,18 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Opens the database and starts the tasks. `to_node` and `from_node` lead to the voice node.
-    pub async fn start(
-        config: Config,
-        to_node: mpsc::Sender<ToNode>,
-        from_node: mpsc::Receiver<FromNode>,
-    ) -> anyhow::Result<Self> {
+    /// Opens the database and starts the tasks. Voice nodes come by [`Hub::serve_node`].
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
         let (store, publications) =
             Store::open(&config.database).await.with_context(|| format!("the database {} does not open", config.database))?;
         let hub = hub::Config {
             public_host: config.public_host.clone(),
             voice_key: config.voice_key.clone(),
             heartbeat_interval: config.heartbeat_interval,
+            fleet: config.fleet.clone(),
             rate_limits: config.rate_limits,
         };
-        let hub = Hub::start(hub, store.clone(), to_node, from_node);
+        let hub = Hub::start(hub, store.clone());
         hub.take_up_sessions(&config.data_dir).await;
         let publisher = tokio::spawn(publish(publications, hub.clone()));
         let passwords = Passwords::new();

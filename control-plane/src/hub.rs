@@ -13,6 +13,7 @@ mod handover;
 mod list_tests;
 mod lists;
 mod members;
+mod nodes;
 pub mod private;
 pub(crate) mod seats;
 mod subscriptions;
@@ -23,6 +24,7 @@ mod threads;
 pub(crate) mod world;
 
 pub use members::MemberList;
+pub use nodes::NodeError;
 
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
@@ -35,7 +37,6 @@ use crate::ids::unix_ms;
 use crate::store::{self, Store};
 use crate::voice::Door;
 use core::{Attached, Core, Missing, Moment};
-use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
@@ -47,7 +48,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How often sessions and accounts are looked at whose time is up. Nobody notices half a second in 90.
@@ -75,6 +76,7 @@ pub struct Config {
     pub public_host: Option<String>,
     pub voice_key: VoiceKey,
     pub heartbeat_interval: Duration,
+    pub fleet: crate::fleet::Config,
     /// `false`: sessions may be opened and member lists asked for as often as anyone likes; for load tests.
     pub rate_limits: bool,
 }
@@ -107,8 +109,8 @@ struct Inner {
     loading: tokio::sync::Mutex<()>,
     /// The same for private channels, which do not wait for a large guild.
     loading_private: tokio::sync::Mutex<()>,
-    /// Rings when there may be something for the voice node.
-    node_bell: Notify,
+    /// True once no node's line is served any more.
+    are_nodes_over: watch::Sender<bool>,
     is_closing: watch::Sender<bool>,
     /// Every socket task holds a clone of the sender and nothing is ever sent: the channel closes with the last of them.
     /// `None` once the server is closing.
@@ -137,15 +139,16 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 impl Hub {
-    /// Starts the hub's few tasks: the clock, and both directions of the voice node's channel.
-    pub fn start(config: Config, store: Store, to_node: mpsc::Sender<ToNode>, from_node: mpsc::Receiver<FromNode>) -> Self {
+    /// Starts the hub's clocks. Nodes come by [`Hub::serve_node`].
+    pub fn start(config: Config, store: Store) -> Self {
+        let fleet = config.fleet.clone();
         let hub = Self(Arc::new(Inner {
             config,
             store,
             core: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             loading_private: tokio::sync::Mutex::default(),
-            node_bell: Notify::new(),
+            are_nodes_over: watch::Sender::new(false),
             is_closing: watch::Sender::new(false),
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
@@ -153,11 +156,8 @@ impl Hub {
             dispatches: AtomicU64::new(0),
             slow: AtomicU64::new(0),
         }));
-        let tasks = [
-            tokio::spawn(hub.clone().tick()),
-            tokio::spawn(hub.clone().send_to_node(to_node)),
-            tokio::spawn(hub.clone().hear_node(from_node)),
-        ];
+        hub.core_mut().fleet.configure(fleet, unix_ms());
+        let tasks = [tokio::spawn(hub.clone().tick()), tokio::spawn(hub.clone().watch_nodes())];
         hub.0.tasks.lock().expect("nothing panics while it holds the tasks").extend(tasks);
         hub
     }
@@ -166,14 +166,8 @@ impl Hub {
         self.0.core.read().expect("nothing panics while it holds the core")
     }
 
-    /// Changes the core, and wakes whoever brings the voice node its messages.
     fn change<R>(&self, change: impl FnOnce(&mut Core, Moment) -> R) -> R {
-        let mut core = self.core_mut();
-        let result = change(&mut core, moment());
-        if !core.node.is_empty() {
-            self.0.node_bell.notify_one();
-        }
-        result
+        change(&mut self.core_mut(), moment())
     }
 
     fn core_mut(&self) -> RwLockWriteGuard<'_, Core> {
@@ -520,6 +514,7 @@ impl Hub {
         self.core().links().iter().for_each(|link| link.end(Ending::Reconnect));
         self.0.is_closing.send_replace(true);
         self.farewell().await;
+        self.0.are_nodes_over.send_replace(true);
         for task in self.0.tasks.lock().expect("nothing panics while it holds the tasks").drain(..) {
             task.abort();
         }
@@ -571,25 +566,6 @@ impl Hub {
             if let Err(error) = self.0.store.end_temporary_memberships(user).await {
                 tracing::error!(%error, "a temporary membership did not end");
             }
-        }
-    }
-
-    /// Brings the node its messages, in order. Only this task waits for a slow node.
-    async fn send_to_node(self, to_node: mpsc::Sender<ToNode>) {
-        loop {
-            self.0.node_bell.notified().await;
-            loop {
-                let Some(message) = self.core_mut().node.pop() else { break };
-                if to_node.send(message).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn hear_node(self, mut from_node: mpsc::Receiver<FromNode>) {
-        while let Some(message) = from_node.recv().await {
-            self.change(|core, at| core.from_node(message, at));
         }
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! Voice states are ephemeral: they live as long as a gateway session and a seat at the voice node say so. The client is told
 //! where to connect by VOICE_SERVER_UPDATE, whose signed token is all that the node needs; what changes afterwards reaches
-//! the node through the outbox. A request that is not allowed is answered with silence, as clients expect.
+//! the node through its outbox. A request that is not allowed is answered with silence, as clients expect. A room that no node
+//! has headroom for is joined nevertheless: the client is told to wait (an `endpoint` of null) and is called when there is one.
+//!
+//! Here is what people do; `rooms.rs` has where their rooms live, and what the nodes say.
 
+mod rooms;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +15,8 @@ use crate::gateway::mailbox::Dispatch;
 use crate::guild::{self, Viewers};
 use crate::hub::core::{Core, Moment, SessionKey};
 use crate::hub::seats::Seat;
-use guildhall_protocol::fleet::{FromNode, Participant, Policy, ToNode};
+use guildhall_fleet::Reach;
+use guildhall_protocol::fleet::{Epoch, Participant, Policy, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
 use guildhall_protocol::model::{ChannelType, Member, VoiceState};
 use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
@@ -33,12 +38,17 @@ pub struct Seated {
     policy: Policy,
     /// The token that the present connection was opened with; `None` while a newer one waits to be used.
     connection: Option<u64>,
+    /// The lease under which the newest token was signed, or the connection stands.
+    epoch: Epoch,
 }
 
 impl Core {
     /// Op 4: join, move, leave, or new flags.
     pub fn update_voice(&mut self, key: SessionKey, update: VoiceStateUpdate, door: &Door, at: Moment) {
-        let Some(session) = self.sessions.get(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if !update.region_rtts.is_empty() {
+            session.reach = Reach::new(update.region_rtts.iter().cloned());
+        }
         let (user, session_id, is_bot) = (session.user_id, session.id.clone(), session.is_bot);
         let guild = update.guild_id;
         let Some(state) = self.guild(guild).filter(|state| state.is_member(user)) else { return };
@@ -126,28 +136,6 @@ impl Core {
         true
     }
 
-    /// What the voice node reports.
-    pub fn from_node(&mut self, message: FromNode, at: Moment) {
-        match message {
-            FromNode::Joined { participant, token_id } => match self.seated(&participant) {
-                Some(seated) => {
-                    seated.connection = Some(token_id);
-                    let policy = seated.policy;
-                    self.node.push(ToNode::SetPolicy { participant, policy });
-                }
-                // Its token was good, but the user has left or moved on since.
-                None => self.node.push(ToNode::Disconnect { participant, as_of_ms: at.unix_ms }),
-            },
-            // Only the present connection's end is a leave; that of one before it says nothing new.
-            FromNode::Left { participant, token_id } => {
-                if self.seated(&participant).is_some_and(|seated| seated.connection == Some(token_id)) {
-                    self.leave_voice(participant.guild_id, participant.user_id, at);
-                }
-            }
-        }
-        self.sweep(at);
-    }
-
     /// The session ended: whoever was connected by it is not any more.
     pub(crate) fn leave_voice_of_session(&mut self, guild: GuildId, user: UserId, session_id: &str, at: Moment) {
         self.empty_voice(guild, at, |state| state.user_id == user && state.session_id == session_id);
@@ -202,13 +190,14 @@ impl Core {
         let participant = participant(&next);
         let known = room.seated.get(&next.user_id).copied();
         let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);
-        let connection = known.filter(|_| is_same).and_then(|known| known.connection);
-        room.seated.insert(next.user_id, Seated { policy, connection });
+        let kept = known.filter(|_| is_same);
+        let (connection, epoch) = kept.map_or((None, Epoch::default()), |kept| (kept.connection, kept.epoch));
+        room.seated.insert(next.user_id, Seated { policy, connection, epoch });
         room.state.set_voice_state(next.clone());
         match before.as_ref().map(self::participant) {
             Some(_) if is_same && known.is_some_and(|known| known.policy == policy) => {}
-            Some(_) if is_same => self.node.push(ToNode::SetPolicy { participant, policy }),
-            Some(old) => self.node.push(ToNode::Disconnect { participant: old, as_of_ms: at.unix_ms }),
+            Some(_) if is_same => self.fleet.tell_room(participant.channel_id, ToNode::SetPolicy { participant, policy }),
+            Some(old) => self.disconnect(old, at),
             None => {}
         }
         if before.as_ref() != Some(&next) {
@@ -222,8 +211,13 @@ impl Core {
         let gone = VoiceState { channel_id: None, ..before.clone() };
         room.state.set_voice_state(gone.clone());
         room.seated.remove(&user);
-        self.node.push(ToNode::Disconnect { participant: participant(&before), as_of_ms: at.unix_ms });
+        self.disconnect(participant(&before), at);
         self.tell_voice(&gone, before.channel_id);
+    }
+
+    /// At whichever nodes the participant may be.
+    fn disconnect(&mut self, participant: Participant, at: Moment) {
+        self.fleet.tell_room(participant.channel_id, ToNode::Disconnect { participant, as_of_ms: at.unix_ms });
     }
 
     /// VOICE_STATE_UPDATE: to who sees the channel; to who saw only the one before, as a leave; to the user in any case.
@@ -245,21 +239,52 @@ impl Core {
         });
     }
 
-    /// VOICE_SERVER_UPDATE with a fresh token for where the session's user is now.
+    /// VOICE_SERVER_UPDATE with a fresh token for where the session's user is now, or word to wait.
     fn open_door(&mut self, key: SessionKey, guild: GuildId, door: &Door, at: Moment) {
+        let Some(user) = self.sessions.get(&key).map(|session| session.user_id) else { return };
+        let Some(channel) = self.guild(guild).and_then(|state| state.voice_state(user)?.channel_id) else { return };
+        let Some(spot) = self.settle_room(guild, channel, door.token_id, Some(user), at) else {
+            self.fleet.is_told_to_wait(channel);
+            return self.tell_to_wait(guild, user);
+        };
+        let now = self.fleet.millis(at.now);
+        self.fleet.expect_join(now, &spot.node);
+        let issuer = self.fleet.issuer();
         let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get_mut(&guild)) else { return };
-        let Some(state) = room.state.voice_state(session.user_id) else { return };
-        let Some(seated) = room.seated.get_mut(&session.user_id) else { return };
-        seated.connection = None;
+        let Some(state) = room.state.voice_state(user) else { return };
+        let Some(seated) = room.seated.get_mut(&user) else { return };
+        (seated.connection, seated.epoch) = (None, spot.epoch);
         let claims = VoiceClaims {
             participant: participant(state),
             policy: seated.policy,
             token_id: door.token_id,
+            node: spot.node,
+            epoch: spot.epoch,
+            issuer,
             expires_at_ms: at.unix_ms + LIFETIME_MS,
         };
-        let endpoint = door.public_host.unwrap_or(&session.host);
+        let endpoint = match &*spot.endpoint {
+            "" => door.public_host.unwrap_or(&session.host),
+            endpoint => endpoint,
+        };
         let d = json!({ "token": door.key.sign(&claims), "guild_id": guild, "endpoint": endpoint });
         if !session.link.push(Dispatch::new("VOICE_SERVER_UPDATE", &d)) {
+            self.lost.push(key);
+        }
+    }
+
+    /// VOICE_SERVER_UPDATE without an endpoint: the voice server is gone, and there will be another.
+    fn tell_to_wait(&mut self, guild: GuildId, user: UserId) {
+        let Some(room) = self.rooms.get_mut(&guild) else { return };
+        if let Some(seated) = room.seated.get_mut(&user) {
+            (seated.connection, seated.epoch) = (None, Epoch::default());
+        }
+        let Some(session_id) = room.state.voice_state(user).map(|state| state.session_id.clone()) else { return };
+        let Some(key) = self.session_key(&session_id) else { return };
+        let d = json!({ "token": "", "guild_id": guild, "endpoint": null });
+        if let Some(session) = self.sessions.get(&key)
+            && !session.link.push(Dispatch::new("VOICE_SERVER_UPDATE", &d))
+        {
             self.lost.push(key);
         }
     }

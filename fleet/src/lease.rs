@@ -1,22 +1,40 @@
 //! Who owns a room. A lease has an epoch that only grows: whoever holds an older one is a stranger.
 //!
-//! [`Leases`] is the control plane's table (a fleet keeps the same rules in its shared store, behind the same four
-//! operations). [`Ownership`] is the node's side: it serves a room under an epoch until it hears of a newer one. A node that
-//! is cut off goes on serving whom it has, because silencing a call that works is worse than two halves that do not hear
-//! each other for a moment; but it can neither renew nor end the room of another.
+//! [`Leases`] is a control plane's table. [`Ownership`] is the node's side: it serves a room under an epoch until it hears of a
+//! newer one.
+//!
+//! **A lease ends by a newer epoch, never by silence alone.** A node that hears from no control plane cannot know whether it
+//! is the node that is cut off, or whether they are all away; in the second case its calls are the only ones that there are,
+//! and voice goes on when the control plane is away. So a node renews nothing by itself and gives nothing up by itself. What
+//! a stale owner could spoil is taken from it elsewhere:
+//!
+//! - its clients are called away: a control plane that believes the node lost gives the room to another under a new epoch, and
+//!   tells each member where (the gateway reaches them by another way than the node's);
+//! - who cannot be reached, and is with it on its side of the cut, goes on hearing the others there: better than silence;
+//! - nobody new comes: tokens name the node and the epoch, and live for a minute;
+//! - it can neither renew, move nor end the room: its reports carry the older epoch, and are not believed;
+//! - with the first contact it says what it serves under which epochs, and is told which of them are over.
+//!
+//! On the control plane's side a lease is renewed by the owner's being heard, and holds for [`LEASE_MS`] without.
+//!
+//! **Several control planes** each have a table of their own and no table in common, so that voice needs no store to be there.
+//! The nodes carry the news: a node tells every control plane which rooms it serves under which epochs, and the newest epoch
+//! wins everywhere ([`Leases::adopt`]). Two control planes that give one room to two nodes in the same moment both hear of
+//! both, and agree within a round trip; epochs of different control planes are never equal.
 
 use crate::Millis;
 use crate::node::NodeId;
 use guildhall_protocol::ChannelId;
+pub use guildhall_protocol::fleet::Epoch;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// How long a lease holds without being renewed. Nodes renew each second; three missed reports lose the node anyway.
+/// How long a lease holds without its owner's being heard; a node that is silent for much less is lost, and its leases are
+/// transferred.
 pub const LEASE_MS: Millis = 10_000;
 
-/// Counts the owners of one room, over the fleet's whole life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Epoch(pub u64);
+/// How many of an epoch's lowest bits tell who granted it: more control planes than anyone has. The rest counts.
+const SALT_BITS: u32 = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -37,9 +55,30 @@ pub struct Leases {
     rooms: HashMap<ChannelId, Lease>,
     /// Epochs are drawn from one counter for all rooms, so that a room that was released does not begin anew at one.
     last_epoch: u64,
+    /// The lowest bits of every epoch that is granted here.
+    salt: u8,
 }
 
 impl Leases {
+    /// A table whose epochs are newer than all that were granted before `unix_ms`, by whomever, unless clocks differ by more
+    /// than people notice; what nodes hold is adopted anyway. `salt` tells the epochs of different control planes apart.
+    pub fn starting_at(unix_ms: u64, salt: u8) -> Self {
+        Self { last_epoch: unix_ms << SALT_BITS, salt, ..Self::default() }
+    }
+
+    /// A node says that it serves the room under this epoch. Believed if nothing newer is known here: then it has the lease.
+    pub fn adopt(&mut self, now: Millis, room: ChannelId, node: &NodeId, epoch: Epoch) -> Result<(), Stale> {
+        match self.rooms.get_mut(&room) {
+            Some(lease) if lease.epoch == epoch && lease.node == *node => lease.expires = lease.expires.max(now + LEASE_MS),
+            Some(lease) if lease.epoch >= epoch => return Err(Stale { current: Some(lease.clone()) }),
+            _ => {
+                self.last_epoch = self.last_epoch.max(epoch.0);
+                self.rooms.insert(room, Lease { node: node.clone(), epoch, expires: now + LEASE_MS });
+            }
+        }
+        Ok(())
+    }
+
     /// The first owner, or the next one after a lease ran out. Whoever holds a lease keeps it.
     pub fn acquire(&mut self, now: Millis, room: ChannelId, node: &NodeId) -> Result<Lease, Stale> {
         match self.rooms.get(&room) {
@@ -84,13 +123,17 @@ impl Leases {
         self.rooms.get(&room)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &Lease)> {
+        self.rooms.iter().map(|(room, lease)| (*room, lease))
+    }
+
     /// The rooms of a node, with their epochs, in no particular order.
     pub fn on<'a>(&'a self, node: &'a NodeId) -> impl Iterator<Item = (ChannelId, Epoch)> + 'a {
         self.rooms.iter().filter(move |(_, lease)| lease.node == *node).map(|(room, lease)| (*room, lease.epoch))
     }
 
     fn grant(&mut self, now: Millis, room: ChannelId, node: &NodeId) -> Lease {
-        self.last_epoch += 1;
+        self.last_epoch = (((self.last_epoch >> SALT_BITS) + 1) << SALT_BITS) | u64::from(self.salt);
         let lease = Lease { node: node.clone(), epoch: Epoch(self.last_epoch), expires: now + LEASE_MS };
         self.rooms.insert(room, lease.clone());
         lease
@@ -121,6 +164,15 @@ impl Ownership {
             }
             _ => false,
         }
+    }
+
+    /// Under which epoch the room is served here.
+    pub fn epoch(&self, room: ChannelId) -> Option<Epoch> {
+        self.rooms.get(&room).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelId, Epoch)> {
+        self.rooms.iter().map(|(room, epoch)| (*room, *epoch))
     }
 
     /// The room is empty here: what to release, if it is ours.
@@ -162,6 +214,36 @@ mod tests {
         let second = leases.acquire(2 * LEASE_MS, ROOM, &b).unwrap();
         assert!(leases.renew(2 * LEASE_MS, ROOM, &a, first.epoch).is_err());
         assert_eq!(second.node, b);
+    }
+
+    #[test]
+    fn what_two_control_planes_grant_at_once_is_settled_by_the_nodes_news() {
+        let (a, b) = (NodeId::from("a"), NodeId::from("b"));
+        let (mut here, mut there) = (Leases::starting_at(1_000, 1), Leases::starting_at(1_000, 2));
+        let ours = here.acquire(0, ROOM, &a).unwrap();
+        let theirs = there.acquire(0, ROOM, &b).unwrap();
+        assert!(theirs.epoch > ours.epoch, "never equal");
+        // Each node tells both what it serves.
+        assert_eq!(here.adopt(1, ROOM, &b, theirs.epoch), Ok(()));
+        assert_eq!(there.adopt(1, ROOM, &a, ours.epoch), Err(Stale { current: Some(theirs.clone()) }));
+        let owner = |leases: &Leases| leases.of(ROOM).map(|lease| (lease.node.clone(), lease.epoch));
+        assert_eq!((owner(&here), owner(&there)), (Some((b.clone(), theirs.epoch)), Some((b.clone(), theirs.epoch))));
+        let next = here.transfer(2, ROOM, theirs.epoch, &a).unwrap();
+        assert!(next.epoch > theirs.epoch);
+        assert!(here.adopt(3, ROOM, &b, theirs.epoch).is_err(), "what is over does not come back");
+        assert!(here.adopt(3, ROOM, &a, next.epoch).is_ok(), "and what is known is only renewed");
+    }
+
+    #[test]
+    fn a_control_plane_that_starts_anew_grants_newer_epochs_than_the_one_before() {
+        let a = NodeId::from("a");
+        let before = Leases::starting_at(1_800_000_000_000, 7).acquire(0, ROOM, &a).unwrap();
+        let mut anew = Leases::starting_at(1_800_000_000_001, 7);
+        assert!(anew.acquire(0, ROOM, &a).unwrap().epoch > before.epoch);
+        // Its clock was set back, and a node still holds a room from before.
+        let mut anew = Leases::starting_at(1_700_000_000_000, 7);
+        anew.adopt(0, ROOM, &a, before.epoch).unwrap();
+        assert!(anew.transfer(0, ROOM, before.epoch, &"b".into()).unwrap().epoch > before.epoch);
     }
 
     #[test]

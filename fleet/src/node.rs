@@ -1,11 +1,9 @@
 //! One voice node as the control plane knows it: what it said of itself, its load, and what operators made of it.
 
 use crate::Millis;
-use crate::region::RegionId;
+pub use guildhall_protocol::fleet::{Hello, Load, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
 
 /// How long a join is not yet visible in what a node reports: a client connects within seconds, and the load of a second is
 /// reported after it.
@@ -19,68 +17,6 @@ const MAX_RECENT: usize = 4096;
 const PEER_COST: f32 = 0.001;
 /// Peers from which on a node's own average is believed.
 const TELLING_PEERS: u32 = 50;
-
-/// A voice node's name, unique in the fleet and stable over restarts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct NodeId(Arc<str>);
-
-impl From<String> for NodeId {
-    fn from(name: String) -> Self {
-        Self(name.into())
-    }
-}
-
-impl From<NodeId> for String {
-    fn from(node: NodeId) -> Self {
-        node.0.as_ref().to_owned()
-    }
-}
-
-impl From<&str> for NodeId {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl NodeId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What a node says of itself when it connects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    pub id: NodeId,
-    pub region: RegionId,
-    /// Host and port of its voice WebSocket, as clients reach it.
-    pub endpoint: String,
-    /// Version of the contract that it speaks with the control plane and the rooms.
-    pub version: u16,
-    /// Bits per second that its network may carry outwards.
-    pub egress_cap_bps: u64,
-    /// Drawn at its start: a node that comes back with another has lost its rooms.
-    pub incarnation: u64,
-}
-
-/// What a node reports each second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Load {
-    /// Busy share of its busiest worker, 0 to 1: rooms live whole on one, so an idle neighbour does not help.
-    pub busy: f32,
-    pub peers: u32,
-    pub rooms: u32,
-    pub egress_bps: u64,
-    /// From a packet's arrival in the kernel to its copies' sending, 99th percentile of the last second.
-    pub forward_p99_us: u32,
-}
 
 /// What operators made of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +84,9 @@ mod tests {
 
     fn node() -> Node {
         let region = "eu".parse().unwrap();
-        let hello = Hello { id: "a".into(), region, endpoint: "a:1".into(), version: 1, egress_cap_bps: 1 << 30, incarnation: 1 };
+        let (id, endpoint, software) = ("a".into(), "a:1".into(), String::new());
+        let hello =
+            Hello { id, region, endpoint, media: Vec::new(), version: 1, software, egress_cap_bps: 1 << 30, incarnation: 1 };
         Node::new(0, hello)
     }
 

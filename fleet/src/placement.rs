@@ -34,7 +34,8 @@ pub struct Limits {
     pub admit_egress: f32,
     /// A node whose packets wait longer than this takes no new room, whatever its busy share says.
     pub admit_forward_p99_us: u32,
-    /// Silence after which a node counts as lost. Nodes report each second.
+    /// Silence after which a node counts as lost: four heartbeats. Shorter, and a machine that is busy for a moment loses
+    /// all its rooms.
     pub lost_after_ms: Millis,
     /// What a move must save the farthest member, at least.
     pub hysteresis_ms: u16,
@@ -49,7 +50,7 @@ impl Default for Limits {
             keep_busy: 0.95,
             admit_egress: 0.80,
             admit_forward_p99_us: 5_000,
-            lost_after_ms: 3_000,
+            lost_after_ms: 2_000,
             hysteresis_ms: 20,
             settle_ms: 120_000,
         }
@@ -114,6 +115,8 @@ pub enum Outcome {
 /// Why the outcome is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Because {
+    /// An operator wants it there.
+    Asked,
     /// The channel's own region.
     Wished,
     /// The channel's own region has no room; this is the best of the others.

@@ -1,61 +1,13 @@
 //! Regions, and how far a member is from each.
 
+pub use guildhall_protocol::fleet::RegionId;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 
 /// Regions that one client reports on; more are ignored. The largest operators have some forty.
 pub const MAX_REACHES: usize = 64;
 
-/// Longest region name.
-const MAX_NAME: usize = 32;
-
 /// A round-trip time that is never believed to be longer: beyond a second a client measured its own trouble.
 const MAX_RTT_MS: u16 = 1000;
-
-/// A place with voice nodes, as its operator named it: `eu-west`. 1 to 32 of `a-z`, `0-9` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RegionId(Arc<str>);
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a region is named by 1 to {MAX_NAME} of a-z, 0-9 and -")]
-pub struct BadRegion;
-
-impl FromStr for RegionId {
-    type Err = BadRegion;
-    fn from_str(name: &str) -> Result<Self, BadRegion> {
-        let is_sound = (1..=MAX_NAME).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if is_sound { Ok(Self(name.into())) } else { Err(BadRegion) }
-    }
-}
-
-impl TryFrom<String> for RegionId {
-    type Error = BadRegion;
-    fn try_from(name: String) -> Result<Self, BadRegion> {
-        name.parse()
-    }
-}
-
-impl From<RegionId> for String {
-    fn from(region: RegionId) -> Self {
-        region.0.as_ref().to_owned()
-    }
-}
-
-impl RegionId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RegionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One member's round-trip times to regions, in milliseconds: measured by its client, or estimated from where its address is.
 /// Empty when nothing is known.
@@ -92,17 +44,6 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_short_and_plain() {
-        for name in ["eu-west", "us1", "a"] {
-            assert_eq!(name.parse::<RegionId>().unwrap().as_str(), name);
-        }
-        for name in ["", "EU", "eu west", "eu/west", &"a".repeat(33)] {
-            assert_eq!(name.parse::<RegionId>(), Err(BadRegion), "{name}");
-        }
-        assert!(serde_json::from_str::<RegionId>("\"../etc\"").is_err());
-    }
 
     #[test]
     fn a_clients_report_is_bounded_and_its_first_word_counts() {

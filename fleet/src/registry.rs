@@ -88,6 +88,29 @@ impl Registry {
         Ok(())
     }
 
+    /// It is there, and says no more than that.
+    pub fn alive(&mut self, now: Millis, id: &NodeId, out: &mut Vec<Change>) -> Result<(), RegistryError> {
+        self.nodes.get_mut(id).ok_or(RegistryError::UnknownNode)?.hear(now, out);
+        Ok(())
+    }
+
+    /// Its line broke: its process may be gone, or only the connection. It has `grace` to be heard again.
+    pub fn cut(&mut self, now: Millis, limits: &Limits, id: &NodeId, grace: Millis) {
+        if let Some(entry) = self.nodes.get_mut(id)
+            && !entry.is_lost
+        {
+            let heard = (now + grace).saturating_sub(limits.lost_after_ms);
+            entry.node.heard = entry.node.heard.min(heard);
+        }
+    }
+
+    /// The caller itself was asleep: that nobody was heard meanwhile says nothing about them.
+    pub fn forgive(&mut self, now: Millis) {
+        for entry in self.nodes.values_mut().filter(|entry| !entry.is_lost) {
+            entry.node.heard = entry.node.heard.max(now);
+        }
+    }
+
     /// It stops on purpose.
     pub fn goodbye(&mut self, id: &NodeId, out: &mut Vec<Change>) {
         if let Some(entry) = self.nodes.get_mut(id)
@@ -159,7 +182,8 @@ mod tests {
 
     fn hello(incarnation: u64, endpoint: &str) -> Hello {
         let region = "eu".parse().unwrap();
-        Hello { id: "a".into(), region, endpoint: endpoint.into(), version: 1, egress_cap_bps: 1, incarnation }
+        let (id, endpoint, software) = ("a".into(), endpoint.into(), String::new());
+        Hello { id, region, endpoint, media: Vec::new(), version: 1, software, egress_cap_bps: 1, incarnation }
     }
 
     /// What each step tells.
@@ -172,6 +196,9 @@ mod tests {
                 "hello 1" => registry.hello(*now, &limits, hello(1, "x"), &mut out).unwrap(),
                 "hello 2" => registry.hello(*now, &limits, hello(2, "x"), &mut out).unwrap(),
                 "report" => registry.report(*now, &id, Load::default(), &mut out).unwrap(),
+                "alive" => registry.alive(*now, &id, &mut out).unwrap(),
+                "cut" => registry.cut(*now, &limits, &id, 500),
+                "forgive" => registry.forgive(*now),
                 "timeout" => registry.handle_timeout(*now, &limits, &mut out),
                 "goodbye" => registry.goodbye(&id, &mut out),
                 _ => unreachable!(),
@@ -186,14 +213,37 @@ mod tests {
         let (arrived, lost, returned) = (Change::Arrived(id.clone()), Change::Lost(id.clone()), Change::Returned(id));
         check(&[
             (0, "hello 1", std::slice::from_ref(&arrived)),
-            (2_999, "timeout", &[]),
-            (3_000, "timeout", std::slice::from_ref(&lost)),
+            (1_999, "timeout", &[]),
+            (2_000, "timeout", std::slice::from_ref(&lost)),
             (3_500, "timeout", &[]),
             (4_000, "report", std::slice::from_ref(&returned)),
             (5_000, "hello 2", &[lost.clone(), arrived.clone()]),
             (5_500, "goodbye", std::slice::from_ref(&lost)),
             (5_600, "goodbye", &[]),
             (6_000, "hello 1", std::slice::from_ref(&arrived)),
+        ]);
+    }
+
+    #[test]
+    fn a_broken_line_is_loss_unless_the_node_dials_again_soon() {
+        let id = NodeId::from("a");
+        let (arrived, lost) = (Change::Arrived(id.clone()), Change::Lost(id));
+        check(&[
+            (0, "hello 1", std::slice::from_ref(&arrived)),
+            (900, "alive", &[]),
+            (1_000, "cut", &[]),
+            (1_499, "timeout", &[]),
+            (1_499, "hello 1", &[]),
+            (3_000, "timeout", &[]),
+            (3_050, "alive", &[]),
+            (3_100, "cut", &[]),
+            (3_600, "timeout", std::slice::from_ref(&lost)),
+        ]);
+        check(&[
+            (0, "hello 1", std::slice::from_ref(&arrived)),
+            (60_000, "forgive", &[]),
+            (60_000, "timeout", &[]),
+            (62_000, "timeout", std::slice::from_ref(&lost)),
         ]);
     }
 

@@ -121,7 +121,9 @@ fn day(seed: u64, count: usize) -> [Tally; 3] {
                 id: NodeId::from(format!("{}-{at:02}", region.0)),
                 region: names[index].clone(),
                 endpoint: String::new(),
+                media: Vec::new(),
                 version: 1,
+                software: String::new(),
                 egress_cap_bps: 10_000_000_000,
                 incarnation: 1,
             };

@@ -307,6 +307,24 @@ impl Gateway {
         self.voice_grant(guild, channel).await
     }
 
+    /// The same from a place that is so many milliseconds from each of these regions.
+    pub async fn join_voice_from(&mut self, guild: GuildId, channel: ChannelId, rtts: &[(&str, u16)]) -> Result<VoiceGrant> {
+        let rtts: serde_json::Map<String, Value> = rtts.iter().map(|(region, ms)| ((*region).to_owned(), json!(ms))).collect();
+        let flags =
+            json!({ "guild_id": guild, "channel_id": channel, "self_mute": false, "self_deaf": false, "region_rtts": rtts });
+        self.send(4, flags).await?;
+        self.voice_grant(guild, channel).await
+    }
+
+    /// Waits until the room of this grant lives elsewhere, and tells where. A moment without any node is passed over.
+    pub async fn moved(&mut self, grant: &VoiceGrant) -> Result<VoiceGrant> {
+        let guild = grant.guild_id.to_string();
+        let is_it = |server: &Value| server["guild_id"] == guild.as_str() && server["endpoint"].is_string();
+        let server = self.next_named("VOICE_SERVER_UPDATE", is_it).await?;
+        let text = |key: &str| server[key].as_str().unwrap_or_default().to_owned();
+        Ok(VoiceGrant { token: text("token"), endpoint: text("endpoint"), ..grant.clone() })
+    }
+
     /// Waits for the grant without asking: after a move by somebody else.
     pub async fn voice_grant(&mut self, guild: GuildId, channel: ChannelId) -> Result<VoiceGrant> {
         let (session, guild_text) = (self.session_id.clone(), guild.to_string());

@@ -1,11 +1,24 @@
 //! The contract between the control plane and a voice node.
 //!
-//! Both sides run in one process today and exchange these values over bounded channels; the same values cross gRPC when a
-//! node dials in from another host. The node trusts the control plane; a client's claims reach the node only inside a signed
+//! Both sides exchange these values over bounded channels, whether the node runs in the control plane's process or has
+//! dialled in from another host (then the values cross gRPC, `proto/fleet.proto`). A node may have such a line to several
+//! control planes at a time. It trusts them; a client's claims reach the node only inside a signed
 //! [`crate::voice_token::VoiceClaims`].
+//!
+//! A line begins with [`FromNode::Hello`], which says everything that the node holds, and [`ToNode::Welcome`]. Whatever a line
+//! that broke has lost is therefore made good by the next one.
+
+mod node;
+
+pub use node::{BadNode, BadRegion, CONTRACT_VERSION, Epoch, Hello, Load, NodeId, RegionId};
 
 use crate::{ChannelId, GuildId, UserId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How often a node says that it is there; every other time with its load.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// What the control plane lets one participant do in a room. The SFU enforces it per packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +53,41 @@ pub struct Participant {
     pub session_id: String,
 }
 
+/// One connection of a participant, as its node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sitting {
+    pub participant: Participant,
+    /// The token that the connection was opened with: the same participant may leave and come back faster than the end of
+    /// the connection before is reported.
+    pub token_id: u64,
+    /// The lease that the token was signed under.
+    pub epoch: Epoch,
+    /// Which control plane signed the token, and so keeps the participant's voice state.
+    pub issuer: u64,
+    /// What the participant may do, as the node last heard.
+    pub policy: Policy,
+}
+
+/// Sent to nodes only, and shown nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Control plane to voice node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToNode {
+    /// The answer to [`FromNode::Hello`]: with what this control plane signs voice tokens. It comes over the line, so that a
+    /// node's operator has one secret to hand out (the one to join with), and a new key reaches every node by itself.
+    Welcome { voice_key: Secret },
+    /// The room is this node's under this epoch, until somebody says [`ToNode::Close`].
+    Open { room: ChannelId, epoch: Epoch },
+    /// The room is another's, under this newer epoch: whoever sits here under an older one is to go.
+    Close { room: ChannelId, epoch: Epoch },
     /// New mute, deafen or speak rights; also sent in answer to [`FromNode::Joined`], so that a change between the token
     /// and the join is not lost.
     SetPolicy { participant: Participant, policy: Policy },
@@ -52,12 +97,27 @@ pub enum ToNode {
     Disconnect { participant: Participant, as_of_ms: u64 },
 }
 
-/// Voice node to control plane. `token_id` is that of the token that the connection was opened with: the same participant may
-/// leave and come back faster than the end of the connection before is reported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Voice node to control plane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromNode {
+    /// The first word of a line, and the whole truth at that moment: who the node is, which rooms it serves under which
+    /// epochs, and who sits there.
+    Hello { hello: Hello, rooms: Vec<(ChannelId, Epoch)>, sittings: Vec<Sitting> },
+    /// It is there.
+    Alive,
+    /// It is there, and so busy.
+    Load(Load),
+    /// It serves the room under this epoch now. Said to every control plane, whichever opened the room: that is how control
+    /// planes learn of each other's rooms.
+    Opened { room: ChannelId, epoch: Epoch },
+    /// The room has been empty for a while, and is nobody's.
+    Ended { room: ChannelId, epoch: Epoch },
     /// A voice socket identified with a valid token.
-    Joined { participant: Participant, token_id: u64 },
+    Joined(Sitting),
     /// Its socket is gone for longer than the resume window, or it closed for good.
-    Left { participant: Participant, token_id: u64 },
+    Left(Sitting),
+    /// The node will stop within this time; its rooms should live elsewhere by then.
+    Leaving { within_ms: u64 },
+    /// The node stops now.
+    Goodbye,
 }

@@ -101,6 +101,11 @@ impl Sfu {
         Ok(())
     }
 
+    /// Where clients send media: one address for each worker.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.workers.iter().map(|worker| worker.address).collect()
+    }
+
     /// A snapshot of every worker's counters; workers that stopped are missing.
     pub async fn stats(&self) -> Stats {
         let mut stats = Stats::default();

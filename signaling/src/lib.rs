@@ -1,12 +1,14 @@
 //! The voice WebSocket (signaling): who may join a room, under which keys, and who hears of it. It drives the media engine
 //! through [`guildhall_sfu::Sfu`] and knows no packet; it knows rights only from signed tokens and from what the control
-//! plane says over [`guildhall_protocol::fleet`].
+//! planes say over [`guildhall_protocol::fleet`].
 //!
-//! `session.rs` decides, `rooms.rs` and `tokens.rs` remember, `task.rs` waits and carries out, `socket.rs` writes.
+//! `session.rs` decides, `rooms.rs` and `tokens.rs` remember, `task.rs` waits and carries out, `socket.rs` writes, `lines.rs`
+//! leads to the control planes.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod limits;
+mod lines;
 mod node;
 mod replay;
 mod rooms;
@@ -14,24 +16,34 @@ mod session;
 mod socket;
 mod task;
 mod tokens;
+mod vitals;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use guildhall_protocol::connection::Lodging;
-use guildhall_protocol::fleet::{FromNode, ToNode};
+use guildhall_protocol::fleet::{CONTRACT_VERSION, FromNode, HEARTBEAT, Hello, NodeId, RegionId, ToNode};
 use guildhall_protocol::voice_gateway::{VERSION_MAX, VERSION_MIN};
-use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_sfu::Sfu;
 use node::Node;
 use serde::Deserialize;
 use socket::Socket;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+pub use limits::LINE_QUEUE;
+
+/// What a node is called and where it is.
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// Shared with the control plane, which signs.
-    pub voice_key: VoiceKey,
+    pub id: NodeId,
+    pub region: RegionId,
+    /// Host and port of the voice WebSocket, as clients reach it; empty: wherever the client reached the gateway.
+    pub endpoint: String,
+    /// Bits per second that the machine's network may carry outwards.
+    pub egress_cap_bps: u64,
 }
 
 /// The query of a voice WebSocket. Libraries disagree on everything but `v`, and some leave that out.
@@ -46,12 +58,48 @@ pub struct VoiceQuery {
 pub struct Signaling(Arc<Node>);
 
 impl Signaling {
-    /// Starts to follow the control plane. Must be called within a tokio runtime.
-    pub fn start(config: Config, sfu: Sfu, from_node: mpsc::Sender<FromNode>, to_node: mpsc::Receiver<ToNode>) -> Self {
-        let node = Arc::new(Node::new(sfu, config.voice_key, from_node));
-        let follower = Arc::clone(&node);
-        tokio::spawn(async move { follower.follow(to_node).await });
+    /// Starts to report to whoever is on a line ([`Signaling::follow`]). Must be called within a tokio runtime.
+    pub fn start(config: Config, sfu: Sfu) -> Self {
+        let Config { id, region, endpoint, egress_cap_bps } = config;
+        let mut incarnation = [0; 8];
+        aws_lc_rs::rand::fill(&mut incarnation).expect("the system has randomness");
+        let hello = Hello {
+            id,
+            region,
+            endpoint,
+            media: sfu.addresses(),
+            version: CONTRACT_VERSION,
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            egress_cap_bps,
+            incarnation: u64::from_ne_bytes(incarnation),
+        };
+        let node = Arc::new(Node::new(sfu, hello));
+        tokio::spawn(report(Arc::clone(&node)));
         Self(node)
+    }
+
+    /// Follows one control plane until either side hangs up; sessions live on without it. The first message is the hello.
+    /// `to_control` has [`LINE_QUEUE`] places; when they are full the line ends.
+    pub async fn follow(&self, to_control: mpsc::Sender<FromNode>, mut from_control: mpsc::Receiver<ToNode>) {
+        let number = self.0.open_line(to_control);
+        while let Some(message) = from_control.recv().await {
+            self.0.hear(message);
+        }
+        self.0.close_line(number);
+    }
+
+    /// Asks the control planes to find other nodes for the rooms, and returns when nobody is left or the time is over.
+    pub async fn leave(&self, within: Duration) {
+        self.0.report(FromNode::Leaving { within_ms: within.as_millis() as u64 });
+        let empty = async {
+            while self.0.sittings() > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if timeout(within, empty).await.is_err() {
+            tracing::warn!(left = self.0.sittings(), "some participants found no other node in time");
+        }
+        self.0.report(FromNode::Goodbye);
     }
 
     /// Accepts a voice WebSocket; the session runs in its own task from then on. 400 for a version that does not exist, 503
@@ -81,6 +129,37 @@ impl Signaling {
     pub async fn shutdown(&self) {
         self.0.stop.send_replace(true);
         self.0.stop.closed().await;
+    }
+}
+
+/// How often a leaving node looks whether it is empty.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A worker that takes longer to tell its counters hangs.
+const STATS_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Tells the control planes that the node is there, and every other time how busy it is.
+async fn report(node: Arc<Node>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let workers = node.sfu.addresses().len();
+    let mut stop = node.stop.subscribe();
+    let (mut before, mut measured) = (node.sfu.stats().await, Instant::now());
+    let mut is_alive_only = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+        }
+        is_alive_only = !is_alive_only;
+        if is_alive_only {
+            node.report(FromNode::Alive);
+            continue;
+        }
+        let now = timeout(STATS_TIMEOUT, node.sfu.stats()).await.unwrap_or_default();
+        node.report(FromNode::Load(vitals::load(&before, &now, workers, measured.elapsed())));
+        (before, measured) = (now, Instant::now());
+        node.end_vacant(measured);
     }
 }
 

@@ -55,3 +55,16 @@ pub const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a closing socket may take to deliver its close frame.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Lines to control planes. Beyond: the oldest is cut off.
+pub const LINES: usize = 32;
+
+/// Keys that voice tokens are signed with: one for each control plane at worst. Beyond: the oldest is forgotten.
+pub const VOICE_KEYS: usize = LINES;
+
+/// Messages to one control plane that wait to be taken: seconds of the busiest node. Beyond: the line is cut.
+pub const LINE_QUEUE: usize = 4_096;
+
+/// How long a room stays this node's after the last has left, or after it was opened and nobody came: a token may wait for a
+/// minute, and people who come back soon find the room where it was.
+pub const VACANCY: Duration = Duration::from_secs(90);

@@ -1,21 +1,27 @@
-//! What all sessions of this node share: who sits where, which tokens are used up, and the ways to the media engine and the
-//! control plane.
+//! What all sessions of this node share: who sits where, which rooms are ours, which tokens are used up, and the ways to the
+//! media engine and the control planes.
+//!
+//! Everything that control planes hear is said under the same lock that changes it, so that a new line's first word and what
+//! follows it fit together.
 //!
 //! The mutex is held for table look-ups and non-blocking sends only; media never waits for it.
 
 use crate::limits;
+use crate::lines::Lines;
 use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
 use crate::session::RoomEvent;
 use crate::socket::Socket;
 use crate::tokens::Ledger;
 use aws_lc_rs::digest;
-use guildhall_protocol::UserId;
-use guildhall_protocol::fleet::{FromNode, Policy, ToNode};
+use guildhall_fleet::lease::Ownership;
+use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode};
 use guildhall_protocol::voice_gateway::{CloseCode, Identify, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
+use guildhall_protocol::{ChannelId, UserId};
 use guildhall_sfu::{PeerId, Sfu};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What reaches a session's task from outside its socket.
@@ -41,11 +47,10 @@ pub type Mailbox = mpsc::Sender<Note>;
 
 pub struct Node {
     pub sfu: Sfu,
-    pub from_node: mpsc::Sender<FromNode>,
+    hello: Hello,
     /// True once the node stops; every session's task listens.
     pub stop: watch::Sender<bool>,
     pub sockets: Arc<Semaphore>,
-    voice_key: VoiceKey,
     desk: Mutex<Desk>,
 }
 
@@ -53,16 +58,23 @@ pub struct Node {
 struct Desk {
     rooms: Rooms<Mailbox>,
     ledger: Ledger,
+    /// Of the control planes that were heard of; the newest last.
+    keys: Vec<VoiceKey>,
+    owned: Ownership,
+    /// Owned rooms that nobody sits in, and since when.
+    vacant: HashMap<ChannelId, Instant>,
+    /// Who was reported as joined and not yet as left.
+    sittings: HashMap<(ChannelId, UserId), Sitting>,
+    lines: Lines,
 }
 
 impl Node {
-    pub fn new(sfu: Sfu, voice_key: VoiceKey, from_node: mpsc::Sender<FromNode>) -> Self {
+    pub fn new(sfu: Sfu, hello: Hello) -> Self {
         Self {
             sfu,
-            from_node,
+            hello,
             stop: watch::Sender::new(false),
             sockets: Arc::new(Semaphore::new(limits::SOCKETS)),
-            voice_key,
             desk: Mutex::default(),
         }
     }
@@ -70,7 +82,13 @@ impl Node {
     /// Checks the token, uses it up and seats its participant; an older session of the same user in that room is told to go.
     pub fn admit(&self, identify: &Identify, mailbox: Mailbox) -> Result<(Place, VoiceClaims), CloseCode> {
         let mut desk = self.desk();
-        let claims = desk.ledger.admit(&self.voice_key, identify, unix_ms())?;
+        let Desk { ledger, keys, owned, vacant, .. } = &mut *desk;
+        let claims = ledger.admit(keys, &self.hello.id, identify, unix_ms())?;
+        let room = claims.participant.channel_id;
+        if !owned.accept(room, claims.epoch) {
+            return Err(CloseCode::SessionInvalid);
+        }
+        vacant.remove(&room);
         let (place, replaced) = desk.rooms.seat(claims.participant.clone(), token_digest(&identify.token), mailbox);
         if let Some(replaced) = replaced {
             let is_same_participant = replaced.participant == claims.participant;
@@ -113,35 +131,139 @@ impl Node {
     }
 
     pub fn leave(&self, place: Place) {
+        leave(&mut self.desk(), place);
+    }
+
+    /// Tells the control planes of a connection.
+    pub fn joined(&self, sitting: Sitting) {
         let mut desk = self.desk();
-        let listeners = desk.rooms.leave(place);
-        tell(&mut desk, listeners, RoomEvent::Left(place.user_id));
+        desk.sittings.insert(seat_of(&sitting), sitting.clone());
+        desk.lines.tell(FromNode::Joined(sitting));
+    }
+
+    /// A connection has ended; the control planes are told unless they know.
+    pub fn left(&self, sitting: Sitting, is_reported: bool) {
+        let mut desk = self.desk();
+        let seat = seat_of(&sitting);
+        // A newer connection in the same seat stays.
+        if desk.sittings.get(&seat).is_some_and(|present| present.token_id == sitting.token_id) {
+            desk.sittings.remove(&seat);
+        }
+        if is_reported {
+            desk.lines.tell(FromNode::Left(sitting));
+        }
     }
 
     pub fn user_of(&self, place: Place, peer: PeerId) -> Option<UserId> {
         self.desk().rooms.user_of(place.channel_id, peer)
     }
 
-    /// Follows the control plane until it goes away; sessions live on without it.
-    pub async fn follow(&self, mut to_node: mpsc::Receiver<ToNode>) {
-        while let Some(message) = to_node.recv().await {
-            let mut desk = self.desk();
-            let (participant, note) = match message {
-                ToNode::SetPolicy { participant, policy } => (participant, Note::Policy(policy)),
-                ToNode::Disconnect { participant, as_of_ms } => {
-                    desk.ledger.void(participant.clone(), as_of_ms);
-                    (participant, Note::Disconnect { as_of_ms })
+    /// A line to a control plane, which first hears all that there is. Whatever happens from now on it hears as well.
+    pub fn open_line(&self, to_control: mpsc::Sender<FromNode>) -> u64 {
+        let mut desk = self.desk();
+        let rooms = desk.owned.iter().collect();
+        let sittings = desk.sittings.values().cloned().collect();
+        desk.lines.open(to_control, FromNode::Hello { hello: self.hello.clone(), rooms, sittings })
+    }
+
+    pub fn close_line(&self, number: u64) {
+        self.desk().lines.close(number);
+    }
+
+    /// Tells every control plane.
+    pub fn report(&self, message: FromNode) {
+        self.desk().lines.tell(message);
+    }
+
+    /// Peers that were reported to control planes.
+    pub fn sittings(&self) -> usize {
+        self.desk().sittings.len()
+    }
+
+    pub fn hear(&self, message: ToNode) {
+        let mut desk = self.desk();
+        let (participant, note) = match message {
+            ToNode::Welcome { voice_key } => return desk.learn(voice_key.0),
+            ToNode::Open { room, epoch } => {
+                if desk.owned.accept(room, epoch) {
+                    if desk.rooms.is_empty(room) {
+                        desk.vacant.entry(room).or_insert_with(Instant::now);
+                    }
+                    desk.lines.tell(FromNode::Opened { room, epoch });
                 }
-            };
-            let Some((place, mailbox)) = desk.rooms.by_participant(&participant) else { continue };
-            if mailbox.try_send(note).is_err() {
-                evict(&mut desk, place);
+                return;
             }
+            ToNode::Close { room, epoch } => return desk.close(room, epoch),
+            ToNode::SetPolicy { participant, policy } => {
+                if let Some(sitting) = desk.sittings.get_mut(&(participant.channel_id, participant.user_id)) {
+                    sitting.policy = policy;
+                }
+                (participant, Note::Policy(policy))
+            }
+            ToNode::Disconnect { participant, as_of_ms } => {
+                desk.ledger.void(participant.clone(), as_of_ms);
+                (participant, Note::Disconnect { as_of_ms })
+            }
+        };
+        let Some((place, mailbox)) = desk.rooms.by_participant(&participant) else { return };
+        if mailbox.try_send(note).is_err() {
+            evict(&mut desk, place);
         }
+    }
+
+    /// Gives up rooms that have been empty for long.
+    pub fn end_vacant(&self, now: Instant) {
+        let mut desk = self.desk();
+        let Desk { owned, vacant, lines, .. } = &mut *desk;
+        vacant.retain(|room, since| {
+            if now.saturating_duration_since(*since) < limits::VACANCY {
+                return true;
+            }
+            if let Some(epoch) = owned.end(*room) {
+                lines.tell(FromNode::Ended { room: *room, epoch });
+            }
+            false
+        });
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().expect("no code panics while it holds the desk")
+    }
+}
+
+impl Desk {
+    /// A control plane's key. Which one signed a token is found by trying: there are few.
+    fn learn(&mut self, secret: [u8; 32]) {
+        self.keys.retain(|known| known.secret().0 != secret);
+        if self.keys.len() >= limits::VOICE_KEYS {
+            self.keys.remove(0);
+        }
+        self.keys.push(VoiceKey::new(&secret));
+    }
+
+    /// Another node has the room. Nobody is told that it ended: it did not.
+    fn close(&mut self, room: ChannelId, epoch: Epoch) {
+        if !self.owned.supersede(room, epoch) {
+            return;
+        }
+        self.vacant.remove(&room);
+        for (place, mailbox) in self.rooms.everyone_in(room) {
+            if mailbox.try_send(Note::Disconnect { as_of_ms: u64::MAX }).is_err() {
+                evict(self, place);
+            }
+        }
+    }
+}
+
+fn seat_of(sitting: &Sitting) -> (ChannelId, UserId) {
+    (sitting.participant.channel_id, sitting.participant.user_id)
+}
+
+fn leave(desk: &mut Desk, place: Place) {
+    let listeners = desk.rooms.leave(place);
+    tell(desk, listeners, RoomEvent::Left(place.user_id));
+    if desk.rooms.is_empty(place.channel_id) && desk.owned.epoch(place.channel_id).is_some() {
+        desk.vacant.entry(place.channel_id).or_insert_with(Instant::now);
     }
 }
 
@@ -156,8 +278,7 @@ fn tell(desk: &mut Desk, listeners: Vec<Listener<Mailbox>>, event: RoomEvent) {
 
 /// Takes the seat of a session whose mailbox is full or whose task is gone. Its mailbox closes with the seat, which ends it.
 fn evict(desk: &mut Desk, place: Place) {
-    let listeners = desk.rooms.leave(place);
-    tell(desk, listeners, RoomEvent::Left(place.user_id));
+    leave(desk, place);
 }
 
 fn token_digest(token: &str) -> TokenDigest {

@@ -120,6 +120,17 @@ impl<H: Clone> Rooms<H> {
         (seat.participant == *participant).then_some((seat.place, &seat.handle))
     }
 
+    /// Whether nobody has a seat there.
+    pub fn is_empty(&self, room: ChannelId) -> bool {
+        !self.rooms.contains_key(&room)
+    }
+
+    /// Everyone with a seat there, connected or not.
+    pub fn everyone_in(&self, room: ChannelId) -> Vec<Listener<H>> {
+        let Some(room) = self.rooms.get(&room) else { return Vec::new() };
+        room.values().map(|seat| (seat.place, seat.handle.clone())).collect()
+    }
+
     pub fn by_token(&self, token: &TokenDigest) -> Option<(&Participant, &H)> {
         let place = self.tokens.get(token)?;
         let seat = self.rooms.get(&place.channel_id)?.get(&place.user_id)?;

@@ -6,8 +6,9 @@ use crate::node::{Mailbox, Node, Note};
 use crate::rooms::Place;
 use crate::session::{Input, Output, Session};
 use crate::socket::{Event, Socket};
-use guildhall_protocol::fleet::{FromNode, Participant, Policy};
+use guildhall_protocol::fleet::{Policy, Sitting};
 use guildhall_protocol::voice_gateway::CloseCode;
+use guildhall_protocol::voice_token::VoiceClaims;
 use guildhall_sfu::{PeerEvent, PeerId, RoomId, SfuError};
 use std::collections::VecDeque;
 use std::future::pending;
@@ -30,8 +31,7 @@ struct Task {
 
 struct Seat {
     place: Place,
-    participant: Participant,
-    token_id: u64,
+    sitting: Sitting,
     signed_at_ms: u64,
 }
 
@@ -150,12 +150,14 @@ impl Task {
                 Output::Authenticate(identify) => {
                     self.own_mailbox.take().map(|mailbox| match self.node.admit(&identify, mailbox) {
                         Ok((place, claims)) => {
-                            let (token_id, signed_at_ms) = (claims.token_id, claims.signed_at_ms());
+                            let signed_at_ms = claims.signed_at_ms();
+                            let VoiceClaims { participant, policy, token_id, epoch, issuer, .. } = claims;
+                            let sitting = Sitting { participant, token_id, epoch, issuer, policy };
                             if let Some(socket) = &mut self.socket {
                                 socket.belongs_to_somebody();
                             }
-                            self.seat = Some(Seat { place, participant: claims.participant, token_id, signed_at_ms });
-                            Input::Admitted { policy: claims.policy }
+                            self.seat = Some(Seat { place, sitting, signed_at_ms });
+                            Input::Admitted { policy }
                         }
                         Err(code) => Input::Refused(code),
                     })
@@ -218,10 +220,7 @@ impl Task {
             Ok(joined) => {
                 self.media = Some(Media { peer: joined.peer, events });
                 self.node.set_peer(seat.place, joined.peer);
-                let report = FromNode::Joined { participant: seat.participant.clone(), token_id: seat.token_id };
-                if self.node.from_node.send(report).await.is_err() {
-                    tracing::debug!("the control plane is away; a join was not reported");
-                }
+                self.node.joined(seat.sitting.clone());
                 Input::Joined { ssrc: joined.ssrc, address: joined.address, media_session_id: media_session_id() }
             }
             Err(code) => Input::EngineFailed(code),
@@ -238,25 +237,12 @@ impl Task {
         if let Some(seat) = &self.seat {
             self.node.leave(seat.place);
         }
-        let report = async {
-            if let Some(seat) = self.seat.take()
-                && is_reported
-                && self
-                    .node
-                    .from_node
-                    .send(FromNode::Left { participant: seat.participant, token_id: seat.token_id })
-                    .await
-                    .is_err()
-            {
-                tracing::debug!("the control plane is away; a leave was not reported");
-            }
-        };
-        let goodbye = async {
-            if let (Some(socket), Some(code)) = (self.socket.take(), close) {
-                socket.close(code).await;
-            }
-        };
-        tokio::join!(report, goodbye);
+        if let Some(seat) = self.seat.take() {
+            self.node.left(seat.sitting, is_reported);
+        }
+        if let (Some(socket), Some(code)) = (self.socket.take(), close) {
+            socket.close(code).await;
+        }
     }
 }
 

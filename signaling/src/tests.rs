@@ -5,7 +5,7 @@ use axum::Router;
 use axum::extract::{Query, WebSocketUpgrade};
 use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
-use guildhall_protocol::fleet::{FromNode, Participant, Policy, ToNode};
+use guildhall_protocol::fleet::{Epoch, FromNode, NodeId, Participant, Policy, Secret, Sitting, ToNode};
 use guildhall_protocol::voice_gateway::{CloseCode, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305};
 use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
@@ -40,10 +40,8 @@ impl World {
     async fn new() -> Self {
         let sfu =
             Sfu::start(guildhall_sfu::Config { bind: vec!["127.0.0.1:0".parse().unwrap()], advertise: Vec::new() }).unwrap();
-        let key = VoiceKey::new(&[3; 32]);
-        let (from_node_in, from_node) = mpsc::channel(16);
-        let (to_node, to_node_out) = mpsc::channel(16);
-        let signaling = Signaling::start(Config { voice_key: key.clone() }, sfu.clone(), from_node_in, to_node_out);
+        let (id, region, endpoint) = (NodeId::from("node"), "here".parse().unwrap(), "voice.example:443".to_owned());
+        let signaling = Signaling::start(Config { id, region, endpoint, egress_cap_bps: 1 << 30 }, sfu.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = signaling.clone();
@@ -53,17 +51,21 @@ impl World {
         };
         let router = Router::new().route("/", any(upgrade));
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let (to_node, from_node) = line(&signaling, 3).await;
+        let key = VoiceKey::new(&[3; 32]);
         Self { address, sfu, signaling, key, to_node, from_node, next_token: AtomicU64::new(1) }
     }
 
     fn token(&self, user: u64) -> String {
-        let now = crate::node::unix_ms();
-        self.key.sign(&VoiceClaims {
-            participant: participant(user),
-            policy: AUDIBLE,
-            token_id: self.next_token.fetch_add(1, Ordering::Relaxed),
-            expires_at_ms: now + LIFETIME_MS,
-        })
+        self.token_of(user, 1)
+    }
+
+    fn token_of(&self, user: u64, epoch: u64) -> String {
+        let token_id = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let Sitting { participant, policy, epoch, issuer, .. } = Sitting { epoch: Epoch(epoch), ..sitting(user, token_id) };
+        let expires_at_ms = crate::node::unix_ms() + LIFETIME_MS;
+        let node = NodeId::from("node");
+        self.key.sign(&VoiceClaims { participant, policy, token_id, node, epoch, issuer, expires_at_ms })
     }
 
     async fn connect(&self, query: &str) -> Client {
@@ -87,7 +89,7 @@ impl World {
     }
 
     async fn reported(&mut self) -> FromNode {
-        tokio::time::timeout(PATIENCE, self.from_node.recv()).await.expect("a report").unwrap()
+        next_report(&mut self.from_node).await
     }
 
     async fn end(self) {
@@ -134,9 +136,37 @@ fn participant(user: u64) -> Participant {
     }
 }
 
+/// The next report of something that happened; that the node is there is said at any time.
+async fn next_report(from_node: &mut mpsc::Receiver<FromNode>) -> FromNode {
+    loop {
+        match tokio::time::timeout(PATIENCE, from_node.recv()).await.expect("a report").unwrap() {
+            FromNode::Alive | FromNode::Load(_) => {}
+            report => return report,
+        }
+    }
+}
+
+/// A line to a control plane whose key is made of this byte, past its greeting.
+async fn line(signaling: &Signaling, key: u8) -> (mpsc::Sender<ToNode>, mpsc::Receiver<FromNode>) {
+    let (to_control, mut from_node) = mpsc::channel(64);
+    let (to_node, from_control) = mpsc::channel(64);
+    let following = signaling.clone();
+    tokio::spawn(async move { following.follow(to_control, from_control).await });
+    assert!(matches!(next_report(&mut from_node).await, FromNode::Hello { .. }));
+    to_node.send(ToNode::Welcome { voice_key: Secret([key; 32]) }).await.unwrap();
+    let (room, epoch) = (ChannelId::new(999), Epoch(1));
+    to_node.send(ToNode::Open { room, epoch }).await.unwrap();
+    assert_eq!(next_report(&mut from_node).await, FromNode::Opened { room, epoch });
+    (to_node, from_node)
+}
+
+fn sitting(user: u64, token_id: u64) -> Sitting {
+    Sitting { participant: participant(user), token_id, epoch: Epoch(1), issuer: 1, policy: AUDIBLE }
+}
+
 /// The first token that a world makes has the number 1.
 fn joined(user: u64, token_id: u64) -> FromNode {
-    FromNode::Joined { participant: participant(user), token_id }
+    FromNode::Joined(sitting(user, token_id))
 }
 
 fn identify(user: u64, token: &str) -> Value {
@@ -186,11 +216,7 @@ async fn two_clients_hear_of_each_other() {
         .close(Some(tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() }))
         .await
         .unwrap();
-    assert_eq!(
-        world.reported().await,
-        FromNode::Left { participant: participant(1), token_id: 1 },
-        "bob's end was ordered, not reported"
-    );
+    assert_eq!(world.reported().await, FromNode::Left(sitting(1, 1)), "bob's end was ordered, not reported");
     world.end().await;
 }
 
@@ -292,5 +318,64 @@ async fn a_stopping_node_says_so_and_a_wrong_version_is_refused() {
     assert_eq!(greeted.close_code().await, CloseCode::GoingAway.code());
     stopping.await.unwrap();
     assert!(connect_async(format!("ws://{}/", world.address)).await.unwrap_err().to_string().contains("503"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_call_outlives_its_control_plane_which_hears_of_it_when_it_is_back() {
+    let mut world = World::new().await;
+    let (mut ann, ann_ssrc) = world.join(1, &world.token(1)).await;
+    assert_eq!(world.reported().await, joined(1, 1));
+    // It hangs up, and its key is remembered: who holds a token comes in.
+    world.to_node = mpsc::channel(1).0;
+    let (mut bob, _) = world.join(2, &world.token(2)).await;
+    bob.expect(11).await;
+    ann.expect(11).await;
+    bob.expect(5).await;
+    ann.expect(5).await;
+    ann.send(5, json!({ "speaking": 1, "ssrc": ann_ssrc })).await;
+    assert_eq!(bob.expect(5).await["speaking"], 1);
+
+    let (to_control, mut from_node) = mpsc::channel(64);
+    let (to_node, from_control) = mpsc::channel(64);
+    let following = world.signaling.clone();
+    tokio::spawn(async move { following.follow(to_control, from_control).await });
+    let FromNode::Hello { hello, mut rooms, mut sittings } = next_report(&mut from_node).await else { panic!("the hello first") };
+    assert_eq!((hello.id.as_str(), hello.endpoint.as_str(), hello.media.len()), ("node", "voice.example:443", 1));
+    rooms.sort_unstable();
+    assert_eq!(rooms, [(ChannelId::new(CHANNEL), Epoch(1)), (ChannelId::new(999), Epoch(1))]);
+    sittings.sort_by_key(|sitting| sitting.token_id);
+    assert_eq!(sittings, [sitting(1, 1), sitting(2, 2)]);
+
+    // The room was given to another node meanwhile.
+    to_node.send(ToNode::Close { room: ChannelId::new(CHANNEL), epoch: Epoch(1) }).await.unwrap();
+    to_node.send(ToNode::Close { room: ChannelId::new(CHANNEL), epoch: Epoch(2) }).await.unwrap();
+    assert_eq!(ann.close_code().await, CloseCode::Disconnected.code());
+    assert_eq!(bob.close_code().await, CloseCode::Disconnected.code());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_from_before_the_room_was_elsewhere_opens_nothing() {
+    let world = World::new().await;
+    let (_ann, _) = world.join(1, &world.token_of(1, 7)).await;
+    let mut bob = world.connect("").await;
+    bob.send(0, identify(2, &world.token_of(2, 6))).await;
+    assert_eq!(bob.close_code().await, CloseCode::SessionInvalid.code());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_says_so_and_waits_for_its_people_to_go() {
+    let mut world = World::new().await;
+    let (mut ann, _) = world.join(1, &world.token(1)).await;
+    assert_eq!(world.reported().await, joined(1, 1));
+    let signaling = world.signaling.clone();
+    let leaving = tokio::spawn(async move { signaling.leave(PATIENCE).await });
+    assert_eq!(world.reported().await, FromNode::Leaving { within_ms: PATIENCE.as_millis() as u64 });
+    world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: u64::MAX }).await.unwrap();
+    assert_eq!(ann.close_code().await, CloseCode::Disconnected.code());
+    leaving.await.unwrap();
+    assert_eq!(world.reported().await, FromNode::Goodbye);
     world.end().await;
 }

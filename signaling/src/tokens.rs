@@ -3,7 +3,7 @@
 //! Pure: the caller passes the wall clock. The node verifies alone, so voice works while the control plane is away.
 
 use crate::limits;
-use guildhall_protocol::fleet::Participant;
+use guildhall_protocol::fleet::{NodeId, Participant};
 use guildhall_protocol::voice_gateway::{CloseCode, Identify};
 use guildhall_protocol::voice_token::{LIFETIME_MS, TokenError, VoiceClaims, VoiceKey};
 use std::collections::HashMap;
@@ -19,12 +19,24 @@ pub struct Ledger {
 
 impl Ledger {
     /// Accepts a token once. Wrong tokens, and identities that the token does not vouch for, are 4004; tokens that were good
-    /// once (used, expired, taken back, of another session) are 4006.
-    pub fn admit(&mut self, key: &VoiceKey, identify: &Identify, now_unix_ms: u64) -> Result<VoiceClaims, CloseCode> {
-        let claims = key.verify(&identify.token, now_unix_ms).map_err(|error| match error {
+    /// once (used, expired, taken back, of another session) and those for another node are 4006. `keys` are those of the
+    /// control planes, the newest last.
+    pub fn admit(
+        &mut self,
+        keys: &[VoiceKey],
+        node: &NodeId,
+        identify: &Identify,
+        now_unix_ms: u64,
+    ) -> Result<VoiceClaims, CloseCode> {
+        let verified = keys.iter().rev().map(|key| key.verify(&identify.token, now_unix_ms));
+        let verified = verified.reduce(|found, next| if found == Err(TokenError::BadSignature) { next } else { found });
+        let claims = verified.unwrap_or(Err(TokenError::BadSignature)).map_err(|error| match error {
             TokenError::Malformed | TokenError::BadSignature => CloseCode::AuthenticationFailed,
             TokenError::Expired => CloseCode::SessionInvalid,
         })?;
+        if claims.node != *node {
+            return Err(CloseCode::SessionInvalid);
+        }
         let participant = &claims.participant;
         if identify.user_id != participant.user_id.into() || identify.server_id != participant.guild_id.into() {
             return Err(CloseCode::AuthenticationFailed);
@@ -61,13 +73,20 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use guildhall_protocol::fleet::Policy;
+    use guildhall_protocol::fleet::{Epoch, Policy};
     use guildhall_protocol::{ChannelId, GuildId, Snowflake, UserId};
 
     const NOW: u64 = 1_800_000_000_000;
 
     fn key() -> VoiceKey {
         VoiceKey::new(&[7; 32])
+    }
+
+    impl Ledger {
+        /// At a node that knows our key and an older one.
+        fn try_admit(&mut self, identify: &Identify, now: u64) -> Result<VoiceClaims, CloseCode> {
+            self.admit(&[VoiceKey::new(&[1; 32]), key()], &NodeId::from("node"), identify, now)
+        }
     }
 
     fn claims(token_id: u64) -> VoiceClaims {
@@ -80,6 +99,9 @@ mod tests {
             },
             policy: Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None },
             token_id,
+            node: NodeId::from("node"),
+            epoch: Epoch(1),
+            issuer: 1,
             expires_at_ms: NOW + LIFETIME_MS,
         }
     }
@@ -92,14 +114,16 @@ mod tests {
     fn a_token_works_once() {
         let mut ledger = Ledger::default();
         let identify = identify(key().sign(&claims(9)));
-        assert_eq!(ledger.admit(&key(), &identify, NOW), Ok(claims(9)));
-        assert_eq!(ledger.admit(&key(), &identify, NOW), Err(CloseCode::SessionInvalid));
+        assert_eq!(ledger.try_admit(&identify, NOW), Ok(claims(9)));
+        assert_eq!(ledger.try_admit(&identify, NOW), Err(CloseCode::SessionInvalid));
     }
 
     #[test]
     fn each_wrong_token_and_identity_has_its_close_code_and_uses_nothing_up() {
         let good = identify(key().sign(&claims(9)));
-        let cases: [(&str, Identify, u64, CloseCode); 9] = [
+        let elsewhere = VoiceClaims { node: NodeId::from("other"), ..claims(9) };
+        let cases: [(&str, Identify, u64, CloseCode); 10] = [
+            ("other node", identify(key().sign(&elsewhere)), NOW, CloseCode::SessionInvalid),
             ("no token", identify("".into()), NOW, CloseCode::AuthenticationFailed),
             ("noise", identify("a.b".into()), NOW, CloseCode::AuthenticationFailed),
             ("other key", identify(VoiceKey::new(&[8; 32]).sign(&claims(9))), NOW, CloseCode::AuthenticationFailed),
@@ -117,9 +141,9 @@ mod tests {
         ];
         let mut ledger = Ledger::default();
         for (what, identify, now, expected) in cases {
-            assert_eq!(ledger.admit(&key(), &identify, now), Err(expected), "{what}");
+            assert_eq!(ledger.try_admit(&identify, now), Err(expected), "{what}");
         }
-        assert_eq!(ledger.admit(&key(), &good, NOW), Ok(claims(9)));
+        assert_eq!(ledger.try_admit(&good, NOW), Ok(claims(9)));
     }
 
     #[test]
@@ -127,9 +151,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let old = identify(key().sign(&claims(1)));
         ledger.void(claims(1).participant, NOW + 5);
-        assert_eq!(ledger.admit(&key(), &old, NOW + 10), Err(CloseCode::SessionInvalid));
+        assert_eq!(ledger.try_admit(&old, NOW + 10), Err(CloseCode::SessionInvalid));
         let newer = VoiceClaims { expires_at_ms: NOW + 5 + LIFETIME_MS, ..claims(2) };
-        assert_eq!(ledger.admit(&key(), &identify(key().sign(&newer)), NOW + 10), Ok(newer));
+        assert_eq!(ledger.try_admit(&identify(key().sign(&newer)), NOW + 10), Ok(newer));
     }
 
     #[test]
@@ -137,7 +161,7 @@ mod tests {
         let used = (0..limits::USED_TOKENS as u64).map(|id| (id + 100, NOW + 1_000)).collect();
         let mut ledger = Ledger { used, ..Ledger::default() };
         let identify = identify(key().sign(&claims(1)));
-        assert_eq!(ledger.admit(&key(), &identify, NOW), Err(CloseCode::RateLimited));
-        assert_eq!(ledger.admit(&key(), &identify, NOW + 1_000), Ok(claims(1)));
+        assert_eq!(ledger.try_admit(&identify, NOW), Err(CloseCode::RateLimited));
+        assert_eq!(ledger.try_admit(&identify, NOW + 1_000), Ok(claims(1)));
     }
 }

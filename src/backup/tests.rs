@@ -3,13 +3,12 @@ use crate::data::DataDir;
 use guildhall_control_plane::{Config as ControlConfig, ControlPlane, OwnerCredentials};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use tokio::sync::mpsc;
 
 /// Starts a control plane on the folder, and whether it found nobody there.
 async fn start(data: &DataDir) -> (ControlPlane, Option<OwnerCredentials>) {
     let config = ControlConfig::new(data.path().to_owned(), data.voice_key().unwrap());
     // Without a voice node.
-    let control_plane = ControlPlane::start(config, mpsc::channel(1).0, mpsc::channel(1).1).await.unwrap();
+    let control_plane = ControlPlane::start(config).await.unwrap();
     let owner = control_plane.ensure_owner().await.unwrap();
     (control_plane, owner)
 }

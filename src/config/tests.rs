@@ -18,6 +18,22 @@ fn without_settings_the_defaults_hold() {
     assert!(config.has_rate_limits);
     assert!(config.media_workers >= 1);
     assert_eq!(config.database, Location::File("./data/guildhall.db".into()));
+    assert_eq!((config.role, config.region.as_str(), config.nodes_listen), (Role::All, "local", None));
+}
+
+#[test]
+fn each_role_has_its_settings() {
+    let control = resolve(&[("role", "control-plane"), ("region", "eu-west")], &[], "").unwrap();
+    assert_eq!(
+        (control.role, control.region.as_str(), control.nodes_listen),
+        (Role::ControlPlane, "eu-west", Some(NODES_LISTEN))
+    );
+    let urls = "https://a.example:7443, http://127.0.0.1:1";
+    let voice =
+        resolve(&[("role", "voice"), ("join-secret-file", "s")], &[("GUILDHALL_CONTROL_PLANE", urls)], "node = 'v1'").unwrap();
+    let dialled: Vec<String> = voice.control_planes.iter().map(ToString::to_string).collect();
+    assert_eq!(dialled, ["https://a.example:7443", "http://127.0.0.1:1"]);
+    assert_eq!((voice.node.unwrap().as_str(), voice.nodes_listen), ("v1", None));
 }
 
 #[test]
@@ -44,6 +60,11 @@ fn a_bad_value_is_named_with_its_source() {
         (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "The environment variable GUILDHALL_MEDIA_PORT = \"70000\" is not valid: "),
         (&[], &[], "media_workers = 0", "media_workers in the configuration file = \"0\" is not valid: it must be 1 to 256."),
         (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "--media-port = \"65535\" is not valid: 2 workers need a port each"),
+        (&[("role", "both")], &[], "", "--role = \"both\" is not valid: it must be all, control-plane or voice."),
+        (&[("role", "voice")], &[], "", "A voice node needs --control-plane."),
+        (&[("role", "voice"), ("control-plane", "https://a:1")], &[], "", "A voice node needs --join-secret-file."),
+        (&[("control-plane", "a:1")], &[], "", "--control-plane = \"a:1\" is not valid: a control plane is given as https://HOST:PORT."),
+        (&[("region", "EU")], &[], "", "--region = \"EU\" is not valid: a region is named by"),
         (&[("registration", "maybe")], &[], "", "--registration = \"maybe\" is not valid: it must be open or closed."),
         (&[], &[], "rate_limits = 'no'", "rate_limits in the configuration file = \"no\" is not valid: it must be on or off."),
         (&[("media-ip", "0.0.0.0")], &[], "", "--media-ip = \"0.0.0.0\" is not valid: clients cannot send to it."),

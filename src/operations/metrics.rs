@@ -1,6 +1,7 @@
 //! The metrics page: Prometheus' text format 0.0.4. The names are a promise to dashboards: deploy/README.md lists them.
 
 use guildhall_control_plane::files::FileStats;
+use guildhall_control_plane::fleet::views::{FleetCensus, Standing};
 use guildhall_control_plane::histogram::{BOUNDS_MS, Durations};
 use guildhall_control_plane::hub::Census;
 use guildhall_control_plane::requests::{ClassStats, STATUSES};
@@ -24,6 +25,7 @@ pub struct Process {
 #[derive(Clone, Debug)]
 pub struct Control {
     pub census: Census,
+    pub fleet: FleetCensus,
     pub writer: WriterStats,
     pub requests: Vec<ClassStats>,
     pub files: FileStats,
@@ -58,100 +60,15 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 /// The whole page.
-pub fn page(media: &Stats, control: &Control, process: Process) -> String {
-    let Control { census, writer, requests, files, attachment_bytes } = control;
+pub fn page(media: Option<&Stats>, control: Option<&Control>, process: Process) -> String {
     let mut page = Page::default();
     page.gauge("guildhall_build_info", "Always 1; the version is the label.");
     page.sample(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
-
-    page.gauge("guildhall_media_workers", "Media workers that answered this scrape.");
-    page.sample("", media.workers.len());
-    page.gauge("guildhall_media_rooms", "Voice rooms with somebody in them.");
-    page.per_worker(media, |worker| worker.rooms);
-    page.gauge("guildhall_media_peers", "Participants of voice rooms.");
-    page.per_worker(media, |worker| worker.peers);
-    page.counter("guildhall_media_received_packets_total", "Datagrams received.");
-    page.per_worker(media, |worker| worker.traffic.packets_in);
-    page.counter("guildhall_media_received_bytes_total", "Bytes of the datagrams received.");
-    page.per_worker(media, |worker| worker.traffic.bytes_in);
-    page.counter("guildhall_media_sent_packets_total", "Datagrams sent, each listener's copy by itself.");
-    page.per_worker(media, |worker| worker.traffic.packets_out);
-    page.counter("guildhall_media_sent_bytes_total", "Bytes of the datagrams sent.");
-    page.per_worker(media, |worker| worker.traffic.bytes_out);
-    page.counter("guildhall_media_received_audio_packets_total", "Authentic audio packets that were let through to their room.");
-    page.per_worker(media, |worker| worker.traffic.audio_in);
-    page.counter("guildhall_media_sent_audio_packets_total", "Copies of audio packets sealed for listeners.");
-    page.per_worker(media, |worker| worker.traffic.audio_out);
-    page.counter("guildhall_media_dropped_packets_total", "Datagrams, or one listener's copies, that were dropped.");
-    for worker in &media.workers {
-        for (reason, count) in worker.drops.iter() {
-            page.sample(&format!("{},reason=\"{}\"", label(worker), reason.name()), count);
-        }
+    if let Some(media) = media {
+        page.media(media);
     }
-    page.counter("guildhall_media_busy_seconds_total", "Time that a worker spent working.");
-    page.per_worker(media, |worker| seconds(worker.busy));
-    page.counter("guildhall_media_idle_seconds_total", "Time that a worker spent waiting.");
-    page.per_worker(media, |worker| seconds(worker.idle));
-
-    page.histogram("guildhall_media_delay_seconds", "From an audio packet's arrival in the kernel until its copies were sent.");
-    for worker in &media.workers {
-        page.buckets(&label(worker), &worker.delays);
-    }
-
-    page.counter(
-        "guildhall_media_scored_intervals_total",
-        "Intervals of browsers' calls, of a few seconds each, that were given a score.",
-    );
-    page.per_worker(media, |worker| worker.opinions.count);
-    page.counter("guildhall_media_score_points_total", "Sum of the mean opinion scores (1 to 4.4) of those intervals.");
-    page.per_worker(media, |worker| worker.opinions.sum as f64 / 100.0);
-    page.counter("guildhall_media_poor_intervals_total", "Intervals with a score below 3.6, which dissatisfies many.");
-    page.per_worker(media, |worker| worker.opinions.poor);
-
-    page.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
-    page.sample("", census.sessions);
-    page.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
-    page.sample("", census.connections);
-    page.counter("guildhall_gateway_events_total", "Committed events that were applied.");
-    page.sample("", census.events);
-    page.counter("guildhall_gateway_dispatches_total", "Dispatches that clients' sockets took.");
-    page.sample("", census.dispatches);
-    page.counter("guildhall_gateway_slow_closes_total", "Connections closed because their clients did not read.");
-    page.sample("", census.slow);
-    page.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
-    page.sample("", census.guilds);
-
-    page.counter("guildhall_database_commits_total", "Committed transactions that carried changes.");
-    page.sample("", writer.commits);
-    page.counter("guildhall_database_jobs_total", "Changes that were committed, many to a transaction under load.");
-    page.sample("", writer.jobs);
-    page.counter("guildhall_database_failures_total", "Transactions that could not be committed.");
-    page.sample("", writer.failures);
-    page.gauge("guildhall_database_waiting_jobs", "Changes that wait for the writer.");
-    page.sample("", writer.waiting);
-
-    page.histogram("guildhall_database_commit_seconds", "How long committed transactions took, to the disk.");
-    page.durations("", &writer.durations);
-
-    page.counter("guildhall_http_requests_total", "Requests to the API and for files, by class of route and status.");
-    for class in requests {
-        for (status, count) in STATUSES.iter().zip(class.counts) {
-            page.sample(&format!("class=\"{}\",status=\"{status}\"", class.class), count);
-        }
-    }
-    page.histogram("guildhall_http_request_seconds", "From a request's head to its answer's.");
-    for class in requests {
-        page.durations(&format!("class=\"{}\"", class.class), &class.durations);
-    }
-    page.counter("guildhall_files_received_bytes_total", "Bytes of attachments received.");
-    page.sample("", files.received);
-    page.counter("guildhall_files_sent_bytes_total", "Bytes of files sent.");
-    page.sample("", files.sent);
-    page.gauge("guildhall_files_uploads", "Uploads that run.");
-    page.sample("", files.uploads);
-    if let Some(bytes) = attachment_bytes {
-        page.gauge("guildhall_attachments_bytes", "What all attachments take together.");
-        page.sample("", bytes);
+    if let Some(control) = control {
+        page.control(control);
     }
 
     // These have the names that every Prometheus client library gives them.
@@ -187,6 +104,124 @@ struct Page {
 }
 
 impl Page {
+    /// What the media engine counts.
+    fn media(&mut self, media: &Stats) {
+        self.gauge("guildhall_media_workers", "Media workers that answered this scrape.");
+        self.sample("", media.workers.len());
+        self.gauge("guildhall_media_rooms", "Voice rooms with somebody in them.");
+        self.per_worker(media, |worker| worker.rooms);
+        self.gauge("guildhall_media_peers", "Participants of voice rooms.");
+        self.per_worker(media, |worker| worker.peers);
+        self.counter("guildhall_media_received_packets_total", "Datagrams received.");
+        self.per_worker(media, |worker| worker.traffic.packets_in);
+        self.counter("guildhall_media_received_bytes_total", "Bytes of the datagrams received.");
+        self.per_worker(media, |worker| worker.traffic.bytes_in);
+        self.counter("guildhall_media_sent_packets_total", "Datagrams sent, each listener's copy by itself.");
+        self.per_worker(media, |worker| worker.traffic.packets_out);
+        self.counter("guildhall_media_sent_bytes_total", "Bytes of the datagrams sent.");
+        self.per_worker(media, |worker| worker.traffic.bytes_out);
+        self.counter(
+            "guildhall_media_received_audio_packets_total",
+            "Authentic audio packets that were let through to their room.",
+        );
+        self.per_worker(media, |worker| worker.traffic.audio_in);
+        self.counter("guildhall_media_sent_audio_packets_total", "Copies of audio packets sealed for listeners.");
+        self.per_worker(media, |worker| worker.traffic.audio_out);
+        self.counter("guildhall_media_dropped_packets_total", "Datagrams, or one listener's copies, that were dropped.");
+        for worker in &media.workers {
+            for (reason, count) in worker.drops.iter() {
+                self.sample(&format!("{},reason=\"{}\"", label(worker), reason.name()), count);
+            }
+        }
+        self.counter("guildhall_media_busy_seconds_total", "Time that a worker spent working.");
+        self.per_worker(media, |worker| seconds(worker.busy));
+        self.counter("guildhall_media_idle_seconds_total", "Time that a worker spent waiting.");
+        self.per_worker(media, |worker| seconds(worker.idle));
+
+        self.histogram(
+            "guildhall_media_delay_seconds",
+            "From an audio packet's arrival in the kernel until its copies were sent.",
+        );
+        for worker in &media.workers {
+            self.buckets(&label(worker), &worker.delays);
+        }
+
+        self.counter(
+            "guildhall_media_scored_intervals_total",
+            "Intervals of browsers' calls, of a few seconds each, that were given a score.",
+        );
+        self.per_worker(media, |worker| worker.opinions.count);
+        self.counter("guildhall_media_score_points_total", "Sum of the mean opinion scores (1 to 4.4) of those intervals.");
+        self.per_worker(media, |worker| worker.opinions.sum as f64 / 100.0);
+        self.counter("guildhall_media_poor_intervals_total", "Intervals with a score below 3.6, which dissatisfies many.");
+        self.per_worker(media, |worker| worker.opinions.poor);
+    }
+
+    /// What the control plane counts.
+    fn control(&mut self, control: &Control) {
+        let Control { census, fleet, writer, requests, files, attachment_bytes } = control;
+        self.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
+        self.sample("", census.sessions);
+        self.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
+        self.sample("", census.connections);
+        self.counter("guildhall_gateway_events_total", "Committed events that were applied.");
+        self.sample("", census.events);
+        self.counter("guildhall_gateway_dispatches_total", "Dispatches that clients' sockets took.");
+        self.sample("", census.dispatches);
+        self.counter("guildhall_gateway_slow_closes_total", "Connections closed because their clients did not read.");
+        self.sample("", census.slow);
+        self.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
+        self.sample("", census.guilds);
+
+        self.gauge("guildhall_nodes", "Voice nodes that are known, by their state.");
+        for (standing, count) in Standing::ALL.iter().zip(fleet.nodes) {
+            self.sample(&format!("state=\"{}\"", standing.name()), count);
+        }
+        self.gauge("guildhall_rooms", "Voice rooms that have a node.");
+        self.sample("", fleet.rooms);
+        self.gauge("guildhall_rooms_waiting", "Voice rooms that wait for a node.");
+        self.sample("", fleet.waiting_rooms);
+        self.gauge("guildhall_calls_waiting", "People who are about to be told where their room is now.");
+        self.sample("", fleet.calls);
+        self.counter("guildhall_room_moves_total", "Voice rooms that went from one node to another.");
+        self.sample("", fleet.moves);
+        self.counter("guildhall_node_losses_total", "Voice nodes that were lost.");
+        self.sample("", fleet.losses);
+
+        self.counter("guildhall_database_commits_total", "Committed transactions that carried changes.");
+        self.sample("", writer.commits);
+        self.counter("guildhall_database_jobs_total", "Changes that were committed, many to a transaction under load.");
+        self.sample("", writer.jobs);
+        self.counter("guildhall_database_failures_total", "Transactions that could not be committed.");
+        self.sample("", writer.failures);
+        self.gauge("guildhall_database_waiting_jobs", "Changes that wait for the writer.");
+        self.sample("", writer.waiting);
+
+        self.histogram("guildhall_database_commit_seconds", "How long committed transactions took, to the disk.");
+        self.durations("", &writer.durations);
+
+        self.counter("guildhall_http_requests_total", "Requests to the API and for files, by class of route and status.");
+        for class in requests {
+            for (status, count) in STATUSES.iter().zip(class.counts) {
+                self.sample(&format!("class=\"{}\",status=\"{status}\"", class.class), count);
+            }
+        }
+        self.histogram("guildhall_http_request_seconds", "From a request's head to its answer's.");
+        for class in requests {
+            self.durations(&format!("class=\"{}\"", class.class), &class.durations);
+        }
+        self.counter("guildhall_files_received_bytes_total", "Bytes of attachments received.");
+        self.sample("", files.received);
+        self.counter("guildhall_files_sent_bytes_total", "Bytes of files sent.");
+        self.sample("", files.sent);
+        self.gauge("guildhall_files_uploads", "Uploads that run.");
+        self.sample("", files.uploads);
+        if let Some(bytes) = attachment_bytes {
+            self.gauge("guildhall_attachments_bytes", "What all attachments take together.");
+            self.sample("", bytes);
+        }
+    }
+
     fn counter(&mut self, name: &'static str, help: &str) {
         self.begin(name, help, "counter");
     }
@@ -280,8 +315,13 @@ mod tests {
         let writer = WriterStats { commits: 6, jobs: 7, failures: 8, waiting: 9, durations: durations.read() };
         let class = ClassStats { class: "channels", counts: [1, 2, 3, 4, 5], durations: durations.read() };
         let files = FileStats { received: 13, sent: 14, uploads: 15 };
-        let control = Control { census, writer, requests: vec![class], files, attachment_bytes: Some(16) };
-        page(&stats(), &control, Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25), open_files: Some(17) })
+        let fleet = FleetCensus { nodes: [18, 19, 20, 21], rooms: 22, waiting_rooms: 23, calls: 24, moves: 25, losses: 26 };
+        let control = Control { census, fleet, writer, requests: vec![class], files, attachment_bytes: Some(16) };
+        page(
+            Some(&stats()),
+            Some(&control),
+            Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25), open_files: Some(17) },
+        )
     }
 
     #[test]
@@ -305,6 +345,13 @@ mod tests {
             "guildhall_guilds_loaded 3",
             "guildhall_gateway_sessions 4",
             "guildhall_gateway_connections 5",
+            "guildhall_nodes{state=\"serving\"} 18",
+            "guildhall_nodes{state=\"lost\"} 21",
+            "guildhall_rooms 22",
+            "guildhall_rooms_waiting 23",
+            "guildhall_calls_waiting 24",
+            "guildhall_room_moves_total 25",
+            "guildhall_node_losses_total 26",
             "guildhall_database_commits_total 6",
             "guildhall_database_jobs_total 7",
             "guildhall_database_failures_total 8",

@@ -3,17 +3,13 @@ use crate::data::DataDir;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use guildhall_control_plane::ControlPlane;
-use guildhall_protocol::fleet::{FromNode, ToNode};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 struct World {
     router: Router,
     control_plane: ControlPlane,
     sfu: Sfu,
-    /// The voice node's ends.
-    _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
     _folder: TempDir,
 }
 
@@ -21,13 +17,11 @@ async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
     let config = guildhall_control_plane::Config::new(data.path().to_owned(), data.voice_key().unwrap());
-    let (to_node_in, to_node) = mpsc::channel(1);
-    let (from_node_in, from_node) = mpsc::channel(1);
-    let control_plane = ControlPlane::start(config, to_node_in, from_node).await.unwrap();
+    let control_plane = ControlPlane::start(config).await.unwrap();
     let bind = vec!["127.0.0.1:0".parse().unwrap(); 2];
     let sfu = Sfu::start(guildhall_sfu::Config { bind, advertise: Vec::new() }).unwrap();
-    let router = router(control_plane.vitals(), sfu.clone(), 2);
-    World { router, control_plane, sfu, _node: (to_node, from_node_in), _folder: folder }
+    let router = router(Some(control_plane.vitals()), Some(sfu.clone()));
+    World { router, control_plane, sfu, _folder: folder }
 }
 
 async fn ask(router: &Router, path: &str, peer: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
@@ -59,7 +53,7 @@ async fn ready_while_both_parts_answer() {
 
 #[tokio::test]
 async fn what_does_not_answer_is_named() {
-    let World { router, control_plane, sfu, _node, _folder } = world().await;
+    let World { router, control_plane, sfu, _folder } = world().await;
     sfu.shutdown();
     let (status, body) = ask(&router, "/readyz", STRANGER, &[]).await;
     assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, r#"{"ready":false,"failing":["media"]}"#));
@@ -69,7 +63,7 @@ async fn what_does_not_answer_is_named() {
     assert!(page.contains("\nguildhall_media_workers 0\n") && page.contains("\nguildhall_guilds_loaded 0\n"), "{page}");
     control_plane.shutdown().await;
 
-    let World { router, control_plane, sfu, _node, _folder } = world().await;
+    let World { router, control_plane, sfu, _folder } = world().await;
     control_plane.shutdown().await;
     let (status, body) = ask(&router, "/readyz", STRANGER, &[]).await;
     assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, r#"{"ready":false,"failing":["database"]}"#));
@@ -79,7 +73,7 @@ async fn what_does_not_answer_is_named() {
 
 #[tokio::test]
 async fn metrics_count_what_was_written_and_are_for_this_machine_only() {
-    let World { router, control_plane, sfu, _node, _folder } = world().await;
+    let World { router, control_plane, sfu, _folder } = world().await;
     let before = control_plane.vitals().writer();
     assert_eq!(before.failures, 0);
     control_plane.ensure_owner().await.unwrap().expect("a first start");

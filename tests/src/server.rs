@@ -210,9 +210,22 @@ fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<Strin
     }
 }
 
+/// Starts a process that is no server of its own and has no owner: where it listens.
+pub(crate) fn launch_at(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<String>>>) -> (Child, SocketAddr) {
+    let (process, ready) = launch(data, listen, extra, log);
+    assert!(ready.owner.is_none(), "only a control plane has an owner");
+    (process, ready.address)
+}
+
+/// A port of loopback that nobody has, for what must be known before the process starts and again after its restart.
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    socket.local_addr().expect("it is bound").port()
+}
+
 /// A command whose process is killed when the test's thread dies, however it dies: a test run that is killed runs no
 /// destructor. Where util-linux is missing, only a run that ends by itself cleans up.
-fn bound_to_this_thread(program: &Path) -> Command {
+pub(crate) fn bound_to_this_thread(program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !setpriv.exists() {
         return Command::new(program);

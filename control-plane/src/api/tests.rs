@@ -29,11 +29,13 @@ mod webhooks;
 use crate::app::{Config, ControlPlane, Registration};
 use crate::gateway::Origin;
 use crate::hub::core::Attached;
+use crate::hub::world::hello;
 use crate::hub::world::told;
 use crate::store::testing::Place;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
+use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::gateway::{Identify, Intents, Shard};
 use guildhall_protocol::voice_token::VoiceKey;
 use serde_json::{Value, json};
@@ -56,8 +58,8 @@ struct World {
     folder: tempfile::TempDir,
     /// The described operations that have answered in here, and rightly.
     validated: Mutex<BTreeSet<String>>,
-    /// The other ends of the voice node's channels.
-    _node: (mpsc::Receiver<guildhall_protocol::fleet::ToNode>, mpsc::Sender<guildhall_protocol::fleet::FromNode>),
+    /// The node's ends of its line.
+    _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
 }
 
 /// Someone who is logged in.
@@ -109,6 +111,18 @@ impl Reply {
     }
 }
 
+/// A voice node that says hello and nothing more.
+async fn node(control_plane: &ControlPlane) -> (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>) {
+    let (to_node, mut for_node) = mpsc::channel(64);
+    let (of_node, from_node) = mpsc::channel(64);
+    let hello = FromNode::Hello { hello: hello("local", "local", "", 1), rooms: Vec::new(), sittings: Vec::new() };
+    of_node.send(hello).await.unwrap();
+    let hub = control_plane.hub().clone();
+    tokio::spawn(async move { hub.serve_node(from_node, to_node).await });
+    assert!(matches!(for_node.recv().await, Some(ToNode::Welcome { .. })));
+    (for_node, of_node)
+}
+
 impl World {
     /// Without rate limits: a fast machine would run into them in the middle of a test.
     async fn new() -> Self {
@@ -126,9 +140,8 @@ impl World {
         let mut config = Config::new(folder.path().to_owned(), VoiceKey::new(&[7; 32]));
         config.database = place.location.clone();
         configure(&mut config);
-        let (to_node, for_node) = mpsc::channel(64);
-        let (of_node, from_node) = mpsc::channel(64);
-        let control_plane = ControlPlane::start(config, to_node, from_node).await.unwrap();
+        let control_plane = ControlPlane::start(config).await.unwrap();
+        let node = node(&control_plane).await;
         let credentials = control_plane.ensure_owner().await.unwrap().expect("this is the first start");
         assert!(control_plane.ensure_owner().await.unwrap().is_none(), "there is one first start");
         let router = control_plane.router();
@@ -143,7 +156,7 @@ impl World {
             place,
             folder,
             validated: Mutex::default(),
-            _node: (for_node, of_node),
+            _node: node,
         };
         let body = json!({ "login": credentials.login, "password": credentials.password });
         let reply = world.post(&nobody, "/auth/login", body).await.ok();

@@ -10,7 +10,6 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
-use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::model::{Channel, ChannelType, Guild, Message};
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
@@ -35,7 +34,6 @@ struct Server {
     publications: mpsc::Receiver<Publication>,
     address: std::net::SocketAddr,
     token: String,
-    _node: (mpsc::Receiver<ToNode>, mpsc::Sender<FromNode>),
     place: Place,
     directory: TempDir,
 }
@@ -58,15 +56,14 @@ impl Server {
 
     /// The hub and its socket over a store.
     async fn over(store: Store, publications: mpsc::Receiver<Publication>, place: Place, directory: TempDir) -> Self {
-        let (to_node, from_hub) = mpsc::channel(8);
-        let (to_hub, from_node) = mpsc::channel(8);
         let config = Config {
             public_host: None,
             voice_key: VoiceKey::new(&[7; 32]),
             heartbeat_interval: Duration::from_secs(40),
+            fleet: crate::fleet::Config { issuer: 0, default_region: None },
             rate_limits: true,
         };
-        let hub = Hub::start(config, store.clone(), to_node, from_node);
+        let hub = Hub::start(config, store.clone());
         hub.take_up_sessions(directory.path()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -77,7 +74,7 @@ impl Server {
             }),
         );
         tokio::spawn(axum::serve(listener, router.with_state(hub.clone())).into_future());
-        Self { hub, store, publications, address, token: String::new(), _node: (from_hub, to_hub), place, directory }
+        Self { hub, store, publications, address, token: String::new(), place, directory }
     }
 
     /// Another process on the same folder.

@@ -7,17 +7,18 @@ use super::handover::{Kept, KeptAccount};
 use super::private::{Belongings, Privates};
 use super::seats::{Room, Seat};
 use crate::event::{Committed, Event, Topic};
-use crate::fleet::Outbox;
+use crate::fleet::Fleet;
 use crate::gateway::link::{ConnectionId, Ending, Link};
 use crate::gateway::mailbox::{Dispatch, Names, RewindError};
 use crate::gateway::session::Refusal;
 use crate::gateway::starts::Starts;
 use crate::guild::{self, Snapshot};
 use crate::presence::Shown;
+use guildhall_fleet::Reach;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::User;
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, UserId};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,8 @@ pub struct Session {
     pub large_threshold: usize,
     pub presence: PresenceUpdate,
     pub host: String,
+    /// How far its client is from regions, as it measured.
+    pub reach: Reach,
     pub link: Arc<Link>,
     /// Set while no connection is attached.
     expires_at: Option<Instant>,
@@ -159,7 +162,9 @@ pub struct Core {
     pub(super) departed: Vec<UserId>,
     /// Sessions whose mailbox overflowed during this call.
     pub(crate) lost: Vec<SessionKey>,
-    pub(crate) node: Outbox,
+    pub(crate) fleet: Fleet,
+    /// Voice states that were taken over and that no node has confirmed yet, and until when they wait for it.
+    pub(crate) unclaimed: VecDeque<(GuildId, UserId, Instant)>,
 }
 
 impl Core {
@@ -429,6 +434,7 @@ impl Core {
                 large_threshold: admission.large_threshold,
                 presence: admission.presence,
                 host: admission.host,
+                reach: Reach::default(),
                 link: link.clone(),
                 expires_at: None,
                 resumes: (at.now, 0),
@@ -556,6 +562,7 @@ impl Core {
                 large_threshold: kept.large_threshold,
                 presence: PresenceUpdate { status: kept.status, activities: kept.activities },
                 host: kept.host,
+                reach: Reach::default(),
                 link: Arc::new(link),
                 expires_at: Some(expires_at),
                 resumes: (at.now, 0),
@@ -566,6 +573,7 @@ impl Core {
                 self.sit(key, guild);
             }
         }
+        self.take_up_voice(kept.voice, at);
         // Sessions that could not be kept no longer count.
         let present = self.accounts.values().filter(|account| account.offline_at.is_none()).map(|account| account.user.id);
         let present: Vec<UserId> = present.collect();

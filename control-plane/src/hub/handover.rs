@@ -3,7 +3,8 @@
 //!
 //! The file is written after the last event was told and the store is closed, and taken away as soon as it is read: it is
 //! used once or never. It is not used when it is older than a session waits for its client, or when the database is not the
-//! one that it was written with. Voice seats are not kept: their node starts anew as well, so everyone leaves first.
+//! one that it was written with. Voice states are kept if their node runs elsewhere and goes on: it says who still sits there
+//! when it dials again. A node in this process starts anew as well, so everyone leaves it first.
 
 use super::Hub;
 use super::core::{Core, Moment};
@@ -11,7 +12,7 @@ use super::moment;
 use crate::gateway::mailbox::KeptMail;
 use guildhall_protocol::UserId;
 use guildhall_protocol::gateway::Status;
-use guildhall_protocol::model::User;
+use guildhall_protocol::model::{User, VoiceState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -56,6 +57,8 @@ pub struct Kept {
     last_event: i64,
     pub accounts: Vec<KeptAccount>,
     pub sessions: Vec<KeptSession>,
+    #[serde(default)]
+    pub voice: Vec<VoiceState>,
 }
 
 impl Hub {
@@ -67,8 +70,8 @@ impl Hub {
     /// Writes the sessions down. After [`Hub::shutdown`], when nothing is told any more.
     pub async fn keep_sessions(&self, data_dir: &Path, last_event: i64) {
         let at = moment();
-        let (accounts, sessions) = self.core_mut().keep(MAX_MAIL, at);
-        let kept = Kept { unix_ms: at.unix_ms, last_event, accounts, sessions };
+        let (accounts, sessions, voice) = self.core_mut().keep(MAX_MAIL, at);
+        let kept = Kept { unix_ms: at.unix_ms, last_event, accounts, sessions, voice };
         let count = kept.sessions.len();
         match write(data_dir.join(FILE), &kept).await {
             Ok(()) => tracing::info!(count, "sessions are kept for the next start"),
@@ -131,9 +134,12 @@ async fn read(path: PathBuf) -> Option<Kept> {
 
 impl Core {
     /// What is worth keeping, with at most this many bytes of mail.
-    fn keep(&mut self, mut mail_bytes: usize, at: Moment) -> (Vec<KeptAccount>, Vec<KeptSession>) {
+    fn keep(&mut self, mut mail_bytes: usize, at: Moment) -> (Vec<KeptAccount>, Vec<KeptSession>, Vec<VoiceState>) {
         let guilds: Vec<_> = self.rooms.keys().copied().collect();
-        guilds.into_iter().for_each(|guild| self.empty_voice(guild, at, |_| true));
+        let voice = self.lasting_voice();
+        let stay: HashSet<_> = voice.iter().map(|state| (state.guild_id, state.user_id)).collect();
+        let goes = |state: &VoiceState| !stay.contains(&(state.guild_id, state.user_id));
+        guilds.into_iter().for_each(|guild| self.empty_voice(guild, at, goes));
         self.sweep(at);
         let accounts = self.accounts.values().map(|account| KeptAccount {
             user: account.user.clone(),
@@ -163,6 +169,6 @@ impl Core {
                 mail,
             });
         }
-        (accounts, sessions)
+        (accounts, sessions, voice)
     }
 }

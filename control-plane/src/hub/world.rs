@@ -5,10 +5,11 @@
 use super::core::{Admission, Attached, Core, Missing, Moment};
 use super::private::Belongings;
 use crate::event::{Committed, Event, Topic};
+use crate::fleet::{Errand, LineId};
 use crate::gateway::link::{Ending, Mail};
 use crate::guild::Snapshot;
 use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, channel, member, overwrite, role, user, voice_channel};
-use guildhall_protocol::fleet::ToNode;
+use guildhall_protocol::fleet::{CONTRACT_VERSION, Epoch, FromNode, Hello, Secret, Sitting, ToNode};
 use guildhall_protocol::gateway::{Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::{Channel, Guild, Member, Message, OverwriteKind};
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, Permissions, RoleId, UserId};
@@ -27,6 +28,8 @@ pub const PARLOR_LIMIT: u32 = 2;
 pub struct World {
     pub core: Core,
     pub at: Moment,
+    /// Of the one node that there is at first, in the control plane's own process.
+    pub line: LineId,
     seqs: HashMap<Topic, u64>,
     sessions: u64,
 }
@@ -61,7 +64,9 @@ pub fn snapshot(id: GuildId, members: Vec<Member>) -> Snapshot {
 impl World {
     pub fn new() -> Self {
         let at = Moment { now: Instant::now(), unix_ms: NOW };
-        let mut world = Self { core: Core::default(), at, seqs: HashMap::new(), sessions: 0 };
+        let mut core = Core::default();
+        let line = arrive(&mut core, hello("local", "local", "", 1), Vec::new(), at);
+        let mut world = Self { core, at, line, seqs: HashMap::new(), sessions: 0 };
         world.load(snapshot(GUILD, vec![member(OWNER, &[]), member(ANN, &[KEEPER]), member(BOB, &[])]));
         world
     }
@@ -75,6 +80,15 @@ impl World {
         self.at.now += time;
         self.at.unix_ms += time.as_millis() as u64;
         self.core.tick(self.at);
+    }
+
+    /// Another node, which has been there for a while: what it holds is all that it ever had.
+    pub fn node_arrives(&mut self, hello: Hello, sittings: Vec<Sitting>) -> LineId {
+        arrive(&mut self.core, hello, sittings, self.at)
+    }
+
+    pub fn node_says(&mut self, line: &LineId, message: FromNode) {
+        self.core.from_node(line, message, self.at);
     }
 
     pub fn admission(&mut self, id: UserId, intents: Intents) -> Admission {
@@ -126,8 +140,39 @@ impl World {
 
     /// What the voice node would receive now.
     pub fn node(&mut self) -> Vec<ToNode> {
-        std::iter::from_fn(|| self.core.node.pop()).collect()
+        let line = self.line.clone();
+        let is_about_people = |message: &ToNode| !matches!(message, ToNode::Welcome { .. } | ToNode::Open { .. });
+        self.errands(&line).into_iter().filter(is_about_people).collect()
     }
+
+    /// What this node would receive now.
+    pub fn errands(&mut self, line: &LineId) -> Vec<ToNode> {
+        let next = || match self.core.errand(line) {
+            Errand::Carry(message) => Some(message),
+            Errand::Wait | Errand::HangUp => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+}
+
+pub fn hello(id: &str, region: &str, endpoint: &str, incarnation: u64) -> Hello {
+    Hello {
+        id: id.into(),
+        region: region.parse().expect("a region"),
+        endpoint: endpoint.to_owned(),
+        media: Vec::new(),
+        version: CONTRACT_VERSION,
+        software: "test".to_owned(),
+        egress_cap_bps: 1_000_000_000,
+        incarnation,
+    }
+}
+
+fn arrive(core: &mut Core, hello: Hello, sittings: Vec<Sitting>, at: Moment) -> LineId {
+    let mut rooms: Vec<(ChannelId, Epoch)> =
+        sittings.iter().map(|sitting| (sitting.participant.channel_id, sitting.epoch)).collect();
+    rooms.dedup();
+    core.node_arrived(hello, &rooms, sittings, Secret([7; 32]), Default::default(), at).expect("a name of its own")
 }
 
 /// Everything that the session's socket would send now: names and bodies.

@@ -4,7 +4,7 @@ use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, member, role, user, voi
 use crate::guild::{self};
 use crate::hub::core::{Attached, RESUME_WINDOW};
 use crate::hub::world::{CELLAR, HALL, KEEPER, PARLOR, PARLOR_LIMIT, World, everyone_may, snapshot, told};
-use guildhall_protocol::fleet::{FromNode, Participant, Policy, ToNode};
+use guildhall_protocol::fleet::{FromNode, NodeId, Participant, Policy, Sitting, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
 use guildhall_protocol::model::{Channel, Member, timestamp};
 use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
@@ -19,7 +19,7 @@ fn key() -> VoiceKey {
 }
 
 fn op4(channel_id: impl Into<Option<ChannelId>>) -> VoiceStateUpdate {
-    VoiceStateUpdate { guild_id: GUILD, channel_id: channel_id.into(), self_mute: false, self_deaf: false, self_video: false }
+    VoiceStateUpdate { guild_id: GUILD, channel_id: channel_id.into(), ..VoiceStateUpdate::default() }
 }
 
 impl World {
@@ -35,12 +35,20 @@ impl World {
 
     /// A connection was opened with the token of this number.
     fn joined(&mut self, participant: &Participant, token_id: u64) -> Vec<ToNode> {
-        self.core.from_node(FromNode::Joined { participant: participant.clone(), token_id }, self.at);
+        let (line, sitting) = (self.line.clone(), self.sitting(participant, token_id));
+        self.core.from_node(&line, FromNode::Joined(sitting), self.at);
         self.node()
     }
 
     fn left(&mut self, participant: &Participant, token_id: u64) {
-        self.core.from_node(FromNode::Left { participant: participant.clone(), token_id }, self.at);
+        let (line, sitting) = (self.line.clone(), self.sitting(participant, token_id));
+        self.core.from_node(&line, FromNode::Left(sitting), self.at);
+    }
+
+    /// As the room's present node would report it.
+    fn sitting(&self, participant: &Participant, token_id: u64) -> Sitting {
+        let epoch = self.core.fleet.lease(participant.channel_id).map(|(_, epoch)| epoch).unwrap_or_default();
+        Sitting { participant: participant.clone(), token_id, epoch, issuer: 0, policy: OPEN }
     }
 
     fn state(&self) -> &guild::State {
@@ -106,6 +114,9 @@ fn joining_tells_the_guild_and_lets_the_session_in() {
         participant: participant(PARLOR, BOB, 3),
         policy: Policy { self_mute: true, ..OPEN },
         token_id: 5,
+        node: NodeId::from("local"),
+        epoch: world.sitting(&participant(PARLOR, BOB, 3), 5).epoch,
+        issuer: 0,
         expires_at_ms: NOW + LIFETIME_MS,
     };
     assert_eq!(claims(server), expected);

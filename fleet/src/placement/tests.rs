@@ -10,7 +10,9 @@ fn region(name: &str) -> RegionId {
 
 fn node(id: &str, busy: f32) -> Node {
     let region = region(id.split_once('/').unwrap().0);
-    let hello = Hello { id: id.into(), region, endpoint: id.into(), version: 2, egress_cap_bps: 1_000_000, incarnation: 1 };
+    let (media, software) = (Vec::new(), String::new());
+    let (id, endpoint) = (id.into(), id.into());
+    let hello = Hello { id, region, endpoint, media, version: 2, software, egress_cap_bps: 1_000_000, incarnation: 1 };
     let mut node = Node::new(NOW, hello);
     node.load = Load { busy, ..Load::default() };
     node

@@ -1,6 +1,7 @@
 //! What clients send, read leniently, and the few frames of the server that are not dispatches.
 
 use super::{Intents, op};
+use crate::fleet::RegionId;
 use crate::{ChannelId, GuildId, Snowflake, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -111,7 +112,7 @@ impl PresenceUpdate {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VoiceStateUpdate {
     pub guild_id: GuildId,
     /// `None`: leave.
@@ -119,6 +120,14 @@ pub struct VoiceStateUpdate {
     pub self_mute: bool,
     pub self_deaf: bool,
     pub self_video: bool,
+    /// An addition of ours: `"region_rtts": {"eu-west": 12, …}`, the round-trip times in milliseconds that the client measured
+    /// to regions (`GET /voice/regions` says where to). Empty: it measured none; what it said before holds.
+    pub region_rtts: Vec<(RegionId, u16)>,
+}
+
+impl VoiceStateUpdate {
+    /// Regions that one client reports on; more are ignored. The largest operators have some forty.
+    pub const MAX_REGIONS: usize = 64;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,7 +278,22 @@ fn read_voice_state(d: &Value) -> Option<VoiceStateUpdate> {
         self_mute: flag("self_mute"),
         self_deaf: flag("self_deaf"),
         self_video: flag("self_video"),
+        region_rtts: read_rtts(d),
     })
+}
+
+/// Each region's round-trip time; what is no region or no number is left out. Discord's own clients send `preferred_regions`,
+/// a list with the nearest first: its order is taken for distances that differ by enough to count.
+fn read_rtts(d: &Value) -> Vec<(RegionId, u16)> {
+    const STEP_MS: u16 = 30;
+    if let Some(measured) = d["region_rtts"].as_object() {
+        let times =
+            measured.iter().filter_map(|(region, ms)| Some((region.parse().ok()?, ms.as_f64()?.clamp(0.0, 10_000.0) as u16)));
+        return times.take(VoiceStateUpdate::MAX_REGIONS).collect();
+    }
+    let ranked = d["preferred_regions"].as_array().map_or(&[][..], Vec::as_slice);
+    let regions = ranked.iter().filter_map(|region| region.as_str()?.parse().ok());
+    regions.take(VoiceStateUpdate::MAX_REGIONS).zip(1..).map(|(region, rank)| (region, rank * STEP_MS)).collect()
 }
 
 fn read_resume(d: &Value) -> Option<Resume> {

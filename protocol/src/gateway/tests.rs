@@ -44,8 +44,7 @@ fn voice_states_take_ids_as_integers() {
             guild_id: GuildId::new(1 << 60),
             channel_id,
             self_mute: true,
-            self_deaf: false,
-            self_video: false,
+            ..VoiceStateUpdate::default()
         }))
     };
     check(
@@ -54,6 +53,23 @@ fn voice_states_take_ids_as_integers() {
     );
     check(r#"{"op":4,"d":{"guild_id":"1152921504606846976","channel_id":null,"self_mute":true}}"#, update(None));
     check(r#"{"op":4,"d":{"channel_id":"5"}}"#, Err(FrameError::BadPayload(4)));
+}
+
+#[test]
+fn voice_states_carry_distances_to_regions() {
+    let rtts = |frame: &str| match ClientFrame::parse(frame) {
+        Ok(ClientFrame::VoiceStateUpdate(update)) => {
+            update.region_rtts.into_iter().map(|(region, ms)| (region.as_str().to_owned(), ms)).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let of = |pairs: &[(&str, u16)]| pairs.iter().map(|(region, ms)| ((*region).to_owned(), *ms)).collect::<Vec<_>>();
+    assert_eq!(
+        rtts(r#"{"op":4,"d":{"guild_id":"1","region_rtts":{"eu":12.7,"us":1e9,"Not a region":3,"x":"y"}}}"#),
+        of(&[("eu", 12), ("us", 10_000)])
+    );
+    assert_eq!(rtts(r#"{"op":4,"d":{"guild_id":"1","preferred_regions":["eu",5,"us"]}}"#), of(&[("eu", 30), ("us", 60)]));
+    assert_eq!(rtts(r#"{"op":4,"d":{"guild_id":"1","region_rtts":[],"preferred_regions":null}}"#), of(&[]));
 }
 
 #[test]

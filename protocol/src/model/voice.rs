@@ -35,4 +35,8 @@ pub struct VoiceRegion {
     pub optimal: bool,
     pub deprecated: bool,
     pub custom: bool,
+    /// An addition of ours: addresses that answer a GET at once, for clients to measure their distance with. A path alone is
+    /// on the host of the API.
+    #[serde(default)]
+    pub probes: Vec<String>,
 }

@@ -6,6 +6,7 @@ mod browsers;
 mod commands;
 mod community;
 mod crash;
+mod fleet;
 mod libraries;
 mod limits;
 mod load;

@@ -29,9 +29,7 @@ impl World {
         let update = VoiceStateUpdate {
             guild_id: self.guild.parse().unwrap(),
             channel_id: Some(channel.parse().unwrap()),
-            self_mute: false,
-            self_deaf: false,
-            self_video: false,
+            ..VoiceStateUpdate::default()
         };
         self.control_plane.hub().update_voice(session, update);
     }

@@ -1,0 +1,183 @@
+//! The shell of the fleet: carries messages between the core and the voice nodes' lines, looks at the clock for it, and does
+//! what operators ask.
+
+use super::core::Core;
+use super::{Hub, random};
+use crate::fleet::views::{FleetCensus, NodeView, RoomView};
+use crate::fleet::{Errand, LineId, Record};
+use guildhall_fleet::registry::RegistryError;
+use guildhall_fleet::{NodeId, RegionId};
+use guildhall_protocol::ChannelId;
+use guildhall_protocol::fleet::{FromNode, ToNode};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How often lost nodes and due calls are looked for: a part of what people wait when a node is lost.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a node may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// Nodes of each region that clients may measure their distance to: a second one for when the first is down.
+const PROBES: usize = 2;
+/// Rooms and decisions that one answer to operators lists.
+pub const LISTED: usize = 1_000;
+
+/// Why an operator's wish was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    #[error("there is no such node")]
+    UnknownNode,
+    #[error("nobody is in that room")]
+    EmptyRoom,
+    #[error("the node cannot take the room now")]
+    CannotTake,
+    #[error("there are too many pinned rooms")]
+    TooManyPins,
+}
+
+impl From<RegistryError> for NodeError {
+    fn from(_: RegistryError) -> Self {
+        Self::UnknownNode
+    }
+}
+
+impl Hub {
+    /// Serves one line to a voice node, in this process or from elsewhere, until either side hangs up. `to_node` should have
+    /// few places: what waits for a slow node waits in its outbox, where newer messages replace older ones.
+    pub async fn serve_node(&self, mut from_node: mpsc::Receiver<FromNode>, to_node: mpsc::Sender<ToNode>) {
+        let mut over = self.0.are_nodes_over.subscribe();
+        let Ok(Some(FromNode::Hello { hello, rooms, sittings })) = timeout(HELLO, from_node.recv()).await else { return };
+        let node = hello.id.clone();
+        let mut guilds: Vec<_> = sittings.iter().map(|sitting| sitting.participant.guild_id).collect();
+        guilds.sort_unstable();
+        guilds.dedup();
+        for guild in guilds {
+            self.load(guild).await;
+        }
+        let bell = Arc::new(Notify::new());
+        let voice_key = self.0.config.voice_key.secret().clone();
+        let arrived = self.change(|core, at| core.node_arrived(hello, &rooms, sittings, voice_key, Arc::clone(&bell), at));
+        let line = match arrived {
+            Ok(line) => line,
+            Err(error) => return tracing::error!(%node, %error, "a voice node is refused"),
+        };
+        tokio::select! {
+            () = self.carry(&line, &bell, to_node) => {}
+            () = async {
+                while let Some(message) = from_node.recv().await {
+                    if let FromNode::Joined(sitting) = &message {
+                        self.load(sitting.participant.guild_id).await;
+                    }
+                    self.change(|core, at| core.from_node(&line, message, at));
+                }
+            } => {}
+            _ = over.wait_for(|are_over| *are_over) => {}
+        }
+        self.change(|core, at| core.node_gone(&line, at));
+    }
+
+    /// Brings the node its messages, in order. Only this waits for a slow node.
+    async fn carry(&self, line: &LineId, bell: &Notify, to_node: mpsc::Sender<ToNode>) {
+        loop {
+            // A statement of its own, so that the core is not held while the node is waited for.
+            let errand = self.core_mut().errand(line);
+            match errand {
+                Errand::Carry(message) => {
+                    if to_node.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Errand::HangUp => return,
+                Errand::Wait => bell.notified().await,
+            }
+        }
+    }
+
+    pub(super) async fn watch_nodes(self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.change(|core, at| core.tick_fleet(u64::from_ne_bytes(random()), at));
+            while self.change(|core, at| core.call_next(&self.door(), at)) {}
+        }
+    }
+
+    /// Regions with living nodes, and hosts in each that clients may measure their distance to (empty: the host that they
+    /// reached us by).
+    pub fn regions(&self) -> Vec<(RegionId, Vec<String>)> {
+        self.core().fleet.regions(PROBES)
+    }
+
+    pub fn default_region(&self) -> Option<RegionId> {
+        self.core().fleet.default_region().cloned()
+    }
+
+    pub fn fleet_census(&self) -> FleetCensus {
+        self.core().fleet.census()
+    }
+
+    pub fn nodes(&self) -> Vec<NodeView> {
+        self.change(|core, at| {
+            let now = core.fleet.millis(at.now);
+            core.fleet.node_views(now)
+        })
+    }
+
+    /// At most [`LISTED`] rooms, those with the most people first, and how many there are.
+    pub fn voice_rooms(&self) -> (Vec<RoomView>, usize) {
+        let core = self.core();
+        let mut rooms: Vec<RoomView> = core.fleet.room_ids().into_iter().map(|room| view(&core, room)).collect();
+        let count = rooms.len();
+        rooms.sort_by_key(|room| (std::cmp::Reverse(room.members), room.room));
+        rooms.truncate(LISTED);
+        (rooms, count)
+    }
+
+    /// Where the room is, and the last decisions on it.
+    pub fn why(&self, room: ChannelId) -> (RoomView, Vec<Record>) {
+        let core = self.core();
+        (view(&core, room), core.fleet.why(room))
+    }
+
+    /// The last decisions that changed something, the newest first.
+    pub fn decisions(&self, count: usize) -> Vec<Record> {
+        self.core().fleet.decisions(count)
+    }
+
+    /// Has the node's rooms live elsewhere within this time.
+    pub fn drain_node(&self, node: &NodeId, within: Duration) -> Result<(), NodeError> {
+        Ok(self.change(|core, at| core.drain_node(node, within, at))?)
+    }
+
+    /// The node serves again, or takes no new rooms.
+    pub fn undrain_node(&self, node: &NodeId, is_cordoned: bool) -> Result<(), NodeError> {
+        Ok(self.core_mut().fleet.undrain(node, is_cordoned)?)
+    }
+
+    /// Moves a room once.
+    pub fn move_room(&self, room: ChannelId, to: &NodeId) -> Result<(), NodeError> {
+        if !self.core().fleet.knows(to) {
+            return Err(NodeError::UnknownNode);
+        }
+        match self.change(|core, at| core.move_room(room, to, u64::from_ne_bytes(random()), at)) {
+            None => Err(NodeError::EmptyRoom),
+            Some(false) => Err(NodeError::CannotTake),
+            Some(true) => Ok(()),
+        }
+    }
+
+    /// Keeps a room on a node as long as the node can take it, from its next placement on; `None`: no more.
+    pub fn pin_room(&self, room: ChannelId, to: Option<NodeId>) -> Result<(), NodeError> {
+        let mut core = self.core_mut();
+        if to.as_ref().is_some_and(|to| !core.fleet.knows(to)) {
+            return Err(NodeError::UnknownNode);
+        }
+        if core.fleet.pin(room, to) { Ok(()) } else { Err(NodeError::TooManyPins) }
+    }
+}
+
+fn view(core: &Core, room: ChannelId) -> RoomView {
+    RoomView { members: core.members_of(room).count(), ..core.fleet.room_view(room) }
+}
