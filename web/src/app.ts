@@ -16,6 +16,7 @@ import { isNewer, nonce } from "./state/snowflake";
 import { putThread } from "./state/threads";
 import { begin, discard, edit, emptyTimeline, fail, type Pending, receive, receivePage, remove, sameEmoji, type Timeline } from "./state/timeline";
 import { VoiceEngine } from "./voice/engine";
+import { Regions } from "./voice/regions";
 
 const TOKEN_KEY = "guildhall.token";
 /** TYPING_START holds ten seconds at the others; said again a little before. */
@@ -57,7 +58,7 @@ export class App {
       if (gateway === "unauthorized") this.#forgetToken();
     },
   });
-  readonly voice = new VoiceEngine(this.#gateway);
+  readonly voice = new VoiceEngine(this.#gateway, new Regions(() => this.#api.voiceRegions()));
   readonly interactions = new Interactions(
     this.#api,
     () => this.#gateway.sessionId,

@@ -2,6 +2,7 @@
 
 import { ApiError, readError } from "./error";
 import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, Overwrite, PrivateChannel, Role, Thread, ThreadMember } from "./types";
+import type { Region } from "../voice/regions";
 
 const BASE = "/api/v10";
 /** A request that was told to wait is repeated this often before its error is shown. */
@@ -49,6 +50,10 @@ export class ApiClient {
   }
   logoutSessions(hashes: readonly string[], password: string) {
     return this.#send<void>("POST", "/auth/sessions/logout", { session_id_hashes: hashes, password });
+  }
+
+  voiceRegions() {
+    return this.#send<Region[]>("GET", "/voice/regions");
   }
 
   updateGuild(guild: Id, change: { name?: string; icon?: string | null }) {

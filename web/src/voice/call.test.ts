@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Call, type CallInput, type CallOutput, DISMISSED_WAIT_MS, MAX_ATTEMPTS, PLACE_TIMEOUT_MS } from "./call";
+import { Call, type CallInput, type CallOutput, DISMISSED_WAIT_MS, MAX_ATTEMPTS, PLACE_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "./call";
 
 const place = { guildId: "10", channelId: "20" };
 const join: CallInput = { kind: "join", place };
@@ -42,6 +42,25 @@ describe("Call", () => {
       call.handle(2, { kind: "audio" });
       expect(call.status).toBe("connected");
     }
+  });
+
+  it("waits in the channel while no voice server has room, and goes when it is called", () => {
+    const nowhere: CallInput = { kind: "server", guildId: "10", token: "", endpoint: null };
+    const call = connected();
+    expect(call.handle(5, nowhere)).toEqual([{ kind: "disconnect" }]);
+    expect(call.nextTimeout()).toBe(5 + SERVER_TIMEOUT_MS);
+    expect(call.handle(30_000, server)).toEqual([connect]);
+    call.handle(30_001, { kind: "audio" });
+    call.handle(40_000, nowhere);
+    expect(call.handle(40_000 + SERVER_TIMEOUT_MS, { kind: "tick" })).toContainEqual(ask(null));
+    expect(call.failure).toContain("No voice server has room");
+  });
+
+  it("goes to the node that it is called to while it pauses", () => {
+    const call = connected();
+    call.handle(5, { kind: "ended", end: "lost" });
+    expect(call.status).toBe("reconnecting");
+    expect(call.handle(6, server)).toEqual([connect]);
   });
 
   it("leaves by its own will", () => {

@@ -8,6 +8,8 @@ import type { End } from "./session";
 
 /** A full channel answers nothing at all; this long is patience enough. */
 export const PLACE_TIMEOUT_MS = 8_000;
+/** No voice server has room, or the one of this call is gone: the server calls when there is one. */
+export const SERVER_TIMEOUT_MS = 60_000;
 /** From the credentials to audio. */
 export const AUDIO_TIMEOUT_MS = 15_000;
 /** How long a session that was dismissed waits to learn whether it was moved or removed. */
@@ -60,7 +62,7 @@ export type CallStatus = "idle" | "joining" | "connecting" | "connected" | "reco
 type State =
   | { name: "idle" }
   | { name: "failed"; place: Place; reason: string }
-  | { name: "pausing"; place: Place; untilMs: number }
+  | { name: "pausing"; place: Place; seen: { sessionId: string; userId: Id }; untilMs: number }
   /** op 4 was sent (or will be, as soon as there is a session). */
   | { name: "asking"; place: Place; seen: { sessionId: string; userId: Id } | null; server: { token: string; endpoint: string } | null; deadlineMs: number }
   | { name: "connecting"; place: Place; seen: { sessionId: string; userId: Id }; deadlineMs: number }
@@ -148,7 +150,7 @@ export class Call {
         this.#hadAudio = true;
         break;
       case "silent":
-        if (this.#state.name === "connecting" || this.#state.name === "connected") this.#retry(now, this.#state.place, NO_PATH, out);
+        if (this.#state.name === "connecting" || this.#state.name === "connected") this.#retry(now, this.#state, NO_PATH, out);
         break;
       case "ended":
         this.#ended(now, input.end, out);
@@ -225,12 +227,14 @@ export class Call {
 
   #server(now: number, update: Extract<CallInput, { kind: "server" }>, out: CallOutput[]): void {
     const state = this.#state;
-    if (state.name === "idle" || state.name === "failed" || state.name === "pausing" || update.guildId !== state.place.guildId) return;
+    if (state.name === "idle" || state.name === "failed" || update.guildId !== state.place.guildId) return;
     const server = update.endpoint === null ? null : { token: update.token, endpoint: update.endpoint };
-    const seen = state.name === "connecting" || state.name === "connected" ? state.seen : state.name === "asking" ? state.seen : null;
-    // The room moves to another node (or its node is gone and a new one will be named).
-    if (state.name !== "asking") out.push({ kind: "disconnect" });
-    this.#state = { name: "asking", place: state.place, seen, server, deadlineMs: now + PLACE_TIMEOUT_MS };
+    const seen = state.name === "dismissed" ? null : state.seen;
+    // The room moves to another node (or its node is gone and a new one will be named). Who had lost the node before the
+    // server knew is called while they pause.
+    if (state.name !== "asking" && state.name !== "pausing") out.push({ kind: "disconnect" });
+    const deadlineMs = now + (server === null ? SERVER_TIMEOUT_MS : PLACE_TIMEOUT_MS);
+    this.#state = { name: "asking", place: state.place, seen, server, deadlineMs };
     this.#connectIfComplete(now, out);
   }
 
@@ -248,15 +252,16 @@ export class Call {
     if (end === "dismissed") {
       out.push({ kind: "disconnect" });
       this.#state = { name: "dismissed", place: state.place, deadlineMs: now + DISMISSED_WAIT_MS };
-    } else this.#retry(now, state.place, NO_NODE, out);
+    } else this.#retry(now, state, NO_NODE, out);
   }
 
   /** Asks for a new token after a pause. The place is kept meanwhile: to the others one reconnects and does not leave. */
-  #retry(now: number, place: Place, reason: string, out: CallOutput[]): void {
+  #retry(now: number, lost: { place: Place; seen: { sessionId: string; userId: Id } }, reason: string, out: CallOutput[]): void {
+    const { place, seen } = lost;
     this.#attempt += 1;
     out.push({ kind: "disconnect" });
     if (this.#attempt < MAX_ATTEMPTS) {
-      this.#state = { name: "pausing", place, untilMs: now + delayMs(CALL_BACKOFF, this.#attempt - 1, this.random) };
+      this.#state = { name: "pausing", place, seen, untilMs: now + delayMs(CALL_BACKOFF, this.#attempt - 1, this.random) };
     } else {
       this.#state = { name: "failed", place, reason };
       this.#request({ guildId: place.guildId, channelId: null }, out);
@@ -272,9 +277,9 @@ export class Call {
     } else if (state.name === "asking") {
       // Silence is the documented answer of a full channel and of one that may not be joined.
       this.#leave(out);
-      this.#state = { name: "failed", place: state.place, reason: NO_PLACE };
+      this.#state = { name: "failed", place: state.place, reason: state.seen === null ? NO_PLACE : NO_SERVER };
     } else if (state.name === "connecting") {
-      this.#retry(now, state.place, NO_PATH, out);
+      this.#retry(now, state, NO_PATH, out);
     } else if (state.name === "dismissed") {
       this.#leave(out);
     }
@@ -282,5 +287,6 @@ export class Call {
 }
 
 const NO_PLACE = "The channel did not let you in. It may be full, or you may not connect to it.";
+const NO_SERVER = "No voice server has room at the moment.";
 const NO_NODE = "The voice server does not answer.";
 const NO_PATH = "No audio path to the voice server. A firewall may block UDP.";

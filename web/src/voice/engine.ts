@@ -9,6 +9,7 @@ import { isAudioRunning, type Meter, meter, openMicrophone, unlockAudio } from "
 import { Call, type CallInput, type CallOutput, type CallStatus, type Mutes, type Place } from "./call";
 import { type InboundStats, type PathState, Peer } from "./peer";
 import type { Credentials } from "./protocol";
+import type { Regions } from "./regions";
 import { opusPayloadType } from "./sdp";
 import { SlotTable } from "./slots";
 import { type VoiceEvent, VoiceSocket } from "./socket";
@@ -63,6 +64,7 @@ export class VoiceEngine {
     speaking: {},
   }));
   readonly #gateway: Gateway;
+  readonly #regions: Regions;
   readonly #call = new Call(Math.random);
   readonly #socket = new VoiceSocket((event) => this.#onVoice(event));
   readonly #slots = new SlotTable();
@@ -76,14 +78,17 @@ export class VoiceEngine {
   #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
   #meterTimer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(gateway: Gateway) {
+  constructor(gateway: Gateway, regions: Regions) {
     this.#gateway = gateway;
+    this.#regions = regions;
   }
 
   // What the person does.
 
   join(place: Place): void {
     unlockAudio();
+    // For the next time: whoever joins does not wait.
+    void this.#regions.refresh();
     this.#feed({ kind: "join", place });
   }
 
@@ -112,6 +117,7 @@ export class VoiceEngine {
     switch (dispatch.t) {
       case "READY":
         this.#me = dispatch.d.user.id;
+        void this.#regions.refresh();
         this.#feed({ kind: "gateway", isNewSession: true });
         return;
       case "RESUMED":
@@ -163,7 +169,7 @@ export class VoiceEngine {
     switch (output.kind) {
       case "place":
         // Without a ready session nothing is sent: the machine asks again at the next READY or RESUMED.
-        this.#gateway.send(Op.voiceState, output.request);
+        this.#gateway.send(Op.voiceState, { ...output.request, region_rtts: this.#regions.rtts });
         return;
       case "connect":
         this.#connect(output.credentials);
