@@ -317,6 +317,7 @@ fn policy(state: &VoiceState, held: Permissions, bitrate_bps: Option<u32>) -> Po
         is_deafened: state.deaf || state.self_deaf,
         is_priority: held.contains(Permissions::PRIORITY_SPEAKER),
         bitrate_bps,
+        can_stream: held.contains(Permissions::STREAM) && !state.suppress,
     }
 }
 

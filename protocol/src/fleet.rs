@@ -34,6 +34,9 @@ pub struct Policy {
     /// The bitrate of the channel, told to senders and enforced with some room; `None`: whatever they send.
     #[serde(default)]
     pub bitrate_bps: Option<u32>,
+    /// May publish video: STREAM, not suppressed.
+    #[serde(default)]
+    pub can_stream: bool,
 }
 
 impl Policy {

@@ -34,6 +34,15 @@ pub mod opcode {
     pub const SESSION_UPDATE: u8 = 14;
     pub const MEDIA_SINK_WANTS: u8 = 15;
     pub const BACKEND_VERSION: u8 = 16;
+    /// Opcodes of our own, far above Discord's and for WebRTC clients alone. Clients ignore opcodes that they do not know, and
+    /// bots, which speak the native transport, never see these.
+    ///
+    /// To a client: `{score, loss_up, loss_down, jitter_ms, round_trip_ms}`.
+    pub const QUALITY: u8 = 200;
+    /// From a client: what it shows in its video slots, each time all of it. To a client: who is in which.
+    pub const VIDEO_SLOTS: u8 = 201;
+    /// To a client that publishes: which encodings are worth sending.
+    pub const LAYERS: u8 = 202;
     /// The highest opcode that is documented anywhere; above it a client is closed with 4001.
     pub const LAST_KNOWN: u8 = 32;
 }
@@ -118,10 +127,9 @@ pub enum ClientFrame {
     Heartbeat(Heartbeat),
     Speaking(ClientSpeaking),
     Resume(Resume),
-    /// `true`: the client wants to publish video.
-    Video {
-        is_publishing: bool,
-    },
+    Video(Published),
+    SinkWants(SinkWants),
+    VideoSlots(VideoSlots),
     SessionUpdate,
     BackendVersion,
     /// Known to exist and without meaning for this server.
@@ -149,8 +157,10 @@ impl ClientFrame {
             opcode::RESUME => Self::Resume(payload(d)?),
             opcode::VIDEO => {
                 let video: ClientVideo = payload(d)?;
-                Self::Video { is_publishing: video.video_ssrc != 0 }
+                Self::Video(video.published())
             }
+            opcode::MEDIA_SINK_WANTS => Self::SinkWants(payload(d)?),
+            opcode::VIDEO_SLOTS => Self::VideoSlots(payload(d)?),
             opcode::SESSION_UPDATE => Self::SessionUpdate,
             opcode::BACKEND_VERSION => Self::BackendVersion,
             other if other <= opcode::LAST_KNOWN => Self::Ignored,
@@ -266,10 +276,186 @@ pub struct ClientSpeaking {
     pub ssrc: Option<u32>,
 }
 
+/// Op 12 from a client.
 #[derive(Deserialize)]
 struct ClientVideo {
     #[serde(default)]
     video_ssrc: u32,
+    #[serde(default)]
+    streams: Vec<ClientStream>,
+}
+
+#[derive(Deserialize)]
+struct ClientStream {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl ClientVideo {
+    /// What is published is what some stream of it is active; without streams the SSRC says it (0: nothing).
+    fn published(&self) -> Published {
+        let is_active = |kind: &str| self.streams.iter().any(|stream| stream.active && stream.kind == kind);
+        let is_camera = if self.streams.is_empty() { self.video_ssrc != 0 } else { is_active("video") };
+        Published { camera: is_camera, screen: is_active("screen") }
+    }
+}
+
+/// Which videos a participant shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Published {
+    pub camera: bool,
+    pub screen: bool,
+}
+
+impl Published {
+    pub const NOTHING: Published = Published { camera: false, screen: false };
+
+    pub const fn includes(self, source: VideoSource) -> bool {
+        match source {
+            VideoSource::Camera => self.camera,
+            VideoSource::Screen => self.screen,
+        }
+    }
+
+    /// What of it is shown.
+    pub fn sources(self) -> impl Iterator<Item = VideoSource> {
+        [VideoSource::Camera, VideoSource::Screen].into_iter().filter(move |source| self.includes(*source))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoSource {
+    Camera,
+    Screen,
+}
+
+/// Op 15 from a client: how much of each stream it wants, in hundredths; `any` for those that are not named.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SinkWants {
+    pub any: Option<u8>,
+    /// By SSRC.
+    pub qualities: Vec<(u32, u8)>,
+    /// Width times height of what it shows, by SSRC.
+    pub pixels: Vec<(u32, u32)>,
+}
+
+impl SinkWants {
+    /// Streams that one message may name; more are ignored.
+    const MAX: usize = 64;
+}
+
+impl<'de> Deserialize<'de> for SinkWants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = serde_json::Map::<String, serde_json::Value>::deserialize(deserializer)?;
+        let mut wants = Self::default();
+        for (key, value) in &fields {
+            let quality = value.as_f64().map(|quality| quality.clamp(0.0, 100.0) as u8);
+            if key == "any" {
+                wants.any = quality;
+            } else if let (Ok(ssrc), Some(quality)) = (key.parse(), quality)
+                && wants.qualities.len() < Self::MAX
+            {
+                wants.qualities.push((ssrc, quality));
+            }
+        }
+        let counts = fields.get("pixelCounts").and_then(serde_json::Value::as_object).into_iter().flatten();
+        let pixels = counts.filter_map(|(ssrc, count)| Some((ssrc.parse().ok()?, count.as_f64()?.clamp(0.0, 1e9) as u32)));
+        wants.pixels = pixels.take(Self::MAX).collect();
+        Ok(wants)
+    }
+}
+
+/// [`opcode::VIDEO_SLOTS`] from a client.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct VideoSlots {
+    pub slots: Vec<ShownSlot>,
+}
+
+/// What a client shows in one of its slots, in its own pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct ShownSlot {
+    /// From zero, in the order of the offer.
+    pub slot: u8,
+    pub user_id: Snowflake,
+    pub source: VideoSource,
+    pub width: u16,
+    pub height: u16,
+    #[serde(default)]
+    pub focus: bool,
+}
+
+/// [`opcode::VIDEO_SLOTS`] to a client: one entry per slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FilledSlot {
+    pub slot: u8,
+    pub ssrc: u32,
+    pub user_id: Option<Snowflake>,
+    pub source: Option<VideoSource>,
+}
+
+/// [`opcode::LAYERS`]: the encodings of one video.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WantedLayers {
+    pub source: VideoSource,
+    pub layers: Vec<WantedLayer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WantedLayer {
+    /// Empty for the only one.
+    pub rid: String,
+    pub active: bool,
+}
+
+/// Op 12 to a client: what somebody publishes, and the SSRCs in which this client is sent it (0: in none).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Video {
+    pub user_id: Snowflake,
+    pub audio_ssrc: u32,
+    pub video_ssrc: u32,
+    pub streams: Vec<VideoStream>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VideoStream {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub rid: &'static str,
+    pub ssrc: u32,
+    pub rtx_ssrc: u32,
+    pub active: bool,
+    pub quality: u8,
+    pub max_bitrate: u32,
+    pub max_framerate: u32,
+    pub max_resolution: MaxResolution,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MaxResolution {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub width: u16,
+    pub height: u16,
+}
+
+impl VideoStream {
+    /// A stream as a listener is told of it: what is sent fits what it shows, so no other limit is named.
+    pub fn new(source: VideoSource, (ssrc, rtx_ssrc): (u32, u32)) -> Self {
+        let kind = match source {
+            VideoSource::Camera => "video",
+            VideoSource::Screen => "screen",
+        };
+        let max_resolution = MaxResolution { kind: "source", width: 0, height: 0 };
+        let (rid, active, quality) = ("100", true, 100);
+        Self { kind, rid, ssrc, rtx_ssrc, active, quality, max_bitrate: 0, max_framerate: 0, max_resolution }
+    }
 }
 
 /// Op 2.
@@ -449,7 +635,7 @@ mod tests {
     #[test]
     fn opcodes_outside_the_table_are_unknown_and_the_rest_is_ignored() {
         assert_eq!(ClientFrame::parse(r#"{"op":33,"d":{}}"#), Err(FrameError::UnknownOpcode(33)));
-        for op in [4, 10, 15, 23, 32] {
+        for op in [4, 10, 23, 32] {
             assert_eq!(parsed(&format!(r#"{{"op":{op},"d":[1]}}"#)), ClientFrame::Ignored);
         }
         for broken in
@@ -467,6 +653,39 @@ mod tests {
         };
         assert_eq!(speaking(r#"{"op":5,"d":{"speaking":5,"delay":0,"ssrc":9,"user_id":null}}"#), (5, Some(9)));
         assert_eq!(speaking(r#"{"op":5,"d":{"speaking":true}}"#), (1, None));
+    }
+
+    #[test]
+    fn what_is_published_is_read_from_streams_or_the_ssrc() {
+        let nothing = Published::NOTHING;
+        for (text, expected) in [
+            (r#"{"op":12,"d":{"audio_ssrc":1,"video_ssrc":0,"rtx_ssrc":0,"streams":[]}}"#, nothing),
+            (r#"{"op":12,"d":{"audio_ssrc":1,"video_ssrc":7}}"#, Published { camera: true, ..nothing }),
+            (
+                r#"{"op":12,"d":{"video_ssrc":7,"streams":[{"type":"video","rid":"100","ssrc":7,"active":false},{"type":"screen"}]}}"#,
+                Published { screen: true, ..nothing },
+            ),
+        ] {
+            assert_eq!(parsed(text), ClientFrame::Video(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn wants_are_read_leniently_and_within_bounds() {
+        let wants = parsed(r#"{"op":15,"d":{"any":50,"12":100,"13":-4,"x":1,"pixelCounts":{"12":230400,"y":1,"13":1e30}}}"#);
+        let expected =
+            SinkWants { any: Some(50), qualities: vec![(12, 100), (13, 0)], pixels: vec![(12, 230_400), (13, 1_000_000_000)] };
+        assert_eq!(wants, ClientFrame::SinkWants(expected));
+        let many: String = (0..500).map(|ssrc| format!(",\"{ssrc}\":1")).collect();
+        match parsed(&format!(r#"{{"op":15,"d":{{"any":1{many}}}}}"#)) {
+            ClientFrame::SinkWants(wants) => assert_eq!(wants.qualities.len(), SinkWants::MAX),
+            other => panic!("{other:?}"),
+        }
+        let shown = parsed(r#"{"op":201,"d":{"slots":[{"slot":2,"user_id":"7","source":"screen","width":640,"height":360}]}}"#);
+        let slot =
+            ShownSlot { slot: 2, user_id: Snowflake(7), source: VideoSource::Screen, width: 640, height: 360, focus: false };
+        assert_eq!(shown, ClientFrame::VideoSlots(VideoSlots { slots: vec![slot] }));
+        assert_eq!(ClientFrame::parse(r#"{"op":201,"d":{"slots":[{"slot":2}]}}"#), Err(FrameError::Malformed));
     }
 
     #[test]

@@ -26,19 +26,24 @@ pub mod demux;
 mod media;
 mod peer;
 mod room;
+mod sink;
 mod slots;
 mod speakers;
+mod stage;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod uplink;
 
 use crate::cipher::{Inbound, MAX_OVERHEAD, Outbound};
 use crate::replay::{NATIVE_FIRST_ROLLOVER, ReplayWindow};
 use crate::rtcp;
 use crate::rtp;
+use crate::sdp::video::{MAX_TRACKS, MAX_VIDEO_SLOTS};
 use crate::sdp::{Local, MAX_SLOTS, Offer};
 use crate::stats::{Drops, Opinions, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
+use crate::video::MAX_LAYERS;
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session};
 use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
@@ -49,12 +54,15 @@ use demux::Kind;
 use guildhall_protocol::fleet::Policy;
 use peer::{MAX_ADDRESSES, Native, Peer, Transactions, Transport, Webrtc};
 use room::{Listener, Room};
+use sink::Formats;
+pub use sink::Want;
 use slots::FREE_AFTER;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use str0m::ice::IceCreds;
 use timers::{Timer, Timers};
+use uplink::Publisher;
 
 /// Peers on one worker. A core forwards for a few thousand; the rest of the room is for peers that only listen to silence.
 const MAX_PEERS: usize = 16_384;
@@ -83,6 +91,12 @@ const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 /// discord.py asks before it listens for the answer and never asks a second time: a server on the same host that answers at
 /// once, or one lost datagram, would leave its bot waiting for ever.
 const DISCOVERY_DELAYS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(150), Duration::from_millis(600)];
+
+/// Where the SSRCs of a peer's video slots begin, behind its native one and those of its audio slots.
+const VIDEO_SSRCS: u32 = 2 * MAX_SLOTS as u32;
+
+/// Reports that fit into one compound packet: one about audio that is received, one for each video, one for each slot.
+const MAX_REPORTS: usize = 1 + MAX_TRACKS * MAX_LAYERS + MAX_SLOTS + MAX_VIDEO_SLOTS;
 
 /// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
 const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
@@ -196,6 +210,7 @@ impl Engine {
             is_cared_for: false,
             handshake_armed: None,
             allowances: Allowances::default(),
+            wants: Vec::new(),
         };
         let key = match self.free_peers.pop() {
             Some(key) => {
@@ -282,7 +297,11 @@ impl Engine {
             session: (session_id, 1),
             bitrate_bps,
         };
-        let sdp = offer.answer(&local, &slot_ssrcs);
+        let video_ssrc = |slot: u32| (base.wrapping_add(VIDEO_SSRCS + 2 * slot), base.wrapping_add(VIDEO_SSRCS + 2 * slot + 1));
+        let video_ssrcs: Vec<(u32, u32)> = (0..).map(video_ssrc).take(offer.video_slots().count()).collect();
+        let sdp = offer.answer(&local, &slot_ssrcs, &video_ssrcs);
+        let room = self.peer(key).room;
+        let publisher = Publisher::new(now, &offer, |source, layers| self.room(room).open_stage(now, (key, id), source, layers));
         self.by_ufrag.insert(ufrag.clone(), key);
         self.peer(key).transport = Transport::Webrtc(Box::new(Webrtc {
             session,
@@ -296,6 +315,9 @@ impl Engine {
             slot_opus: offer.slots().next().cloned(),
             slot_ssrcs,
             upstream: offer.upstream(),
+            video_formats: offer.video_slots().next().map(Formats::of).unwrap_or_default(),
+            video_ssrcs: video_ssrcs.clone(),
+            publisher: publisher.map(Box::new),
             media: None,
         }));
         // A timer of an earlier transport serves this one too.
@@ -307,7 +329,7 @@ impl Engine {
             self.by_upstream.entry(ssrc).or_insert(key);
         }
         self.arm_handshake(key);
-        Ok(Answer { sdp })
+        Ok(Answer { sdp, video_slots: video_ssrcs })
     }
 
     /// Holds from the next packet on.
@@ -328,6 +350,29 @@ impl Engine {
         if was_audible && !policy.is_audible() {
             self.silence(key);
         }
+    }
+
+    /// What a WebRTC peer wants to see in its video slots from now on; slots that are not named are empty. It may be said
+    /// before there is a transport, and holds for the next one too.
+    pub fn watch(&mut self, now: Instant, id: PeerId, wants: &[Want]) -> Result<(), SfuError> {
+        let key = self.key_of(id)?;
+        self.contain(|engine| {
+            engine.work_for(key);
+            let peer = engine.peer(key);
+            peer.wants.clear();
+            peer.wants.extend(wants.iter().take(MAX_VIDEO_SLOTS));
+            engine.apply_wants(now, key);
+        })
+        .ok_or(SfuError::Failed)
+    }
+
+    fn apply_wants(&mut self, now: Instant, key: u32) {
+        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+        let Some(listener) = peer.listener else { return };
+        let room_index = peer.room;
+        let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
+        room.watch(now, listener, &peer.wants, &mut self.events);
+        self.answer_calls(now, room_index);
     }
 
     /// Takes the peer out: its address, keys and slots are dead.
@@ -391,7 +436,7 @@ impl Engine {
         self.traffic.bytes_in += datagram.len() as u64;
         let outcome = self.contain(|engine| match demux::classify(datagram) {
             Kind::Rtp => engine.handle_rtp(now, from, datagram, egress),
-            Kind::Rtcp => engine.handle_rtcp(now, from, datagram),
+            Kind::Rtcp => engine.handle_rtcp(now, from, datagram, egress),
             Kind::Stun => engine.handle_stun(now, from, datagram, egress),
             Kind::Dtls => engine.handle_dtls(now, from, datagram, egress),
             Kind::Discovery { ssrc } => engine.handle_discovery(now, from, ssrc),
@@ -437,6 +482,7 @@ impl Engine {
                     Timer::Handshake => engine.handshake_timeout(now, key, egress),
                     Timer::Care => engine.care(now, key, egress),
                     Timer::Silence => engine.watch_silence(now, key),
+                    Timer::Uplink => engine.look_at_uplink(now, key, egress),
                 }
             });
         }
@@ -495,13 +541,17 @@ impl Engine {
         let Some(webrtc) = peer.transport.webrtc() else { return };
         let about = webrtc.upstream.as_ref().and_then(|upstream| upstream.ssrc);
         let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) else { return };
-        let mut compound = [0; rtcp::REPORT_LEN + MAX_SLOTS * rtcp::SENDER_REPORT_LEN];
+        let mut compound = [0; MAX_REPORTS * rtcp::REPORT_LEN];
         let mut len = 0;
         if let (Some(about), Some(reception)) = (about, &mut media.reception) {
             let from = webrtc.slot_ssrcs.first().copied().unwrap_or(ssrc);
             let (expected, lost) = reception.write_report(now, from, about, &mut compound);
             media.quality.on_reception(expected, lost, reception.jitter());
             len = rtcp::REPORT_LEN;
+        }
+        for (about, reception) in webrtc.publisher.iter_mut().flat_map(|publisher| publisher.receptions()) {
+            reception.write_report(now, ssrc, about, &mut compound[len..]);
+            len += rtcp::REPORT_LEN;
         }
         let ntp = rtcp::ntp(now.saturating_duration_since(webrtc.answered));
         let since = now.checked_sub(CARE_INTERVAL).unwrap_or(now);
@@ -543,6 +593,11 @@ impl Engine {
     fn disconnect(&mut self, key: u32) {
         // A new transport begins new indices, so what slots remember of the old ones must go.
         self.silence(key);
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        if peer.transport.webrtc().is_some_and(|webrtc| webrtc.publisher.is_some()) {
+            let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+            room.close_stages(key, &mut self.events);
+        }
         let peer = self.peer(key);
         peer.activity = Activity::default();
         peer.handshake_armed = None;

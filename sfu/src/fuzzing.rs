@@ -9,7 +9,9 @@ use crate::engine::{Egress, Engine, Identity, Secret, demux};
 use crate::rtp::{self, Header, NATIVE_OPUS, Outgoing};
 use crate::sdp::{Local, Offer};
 use crate::stats::Reason;
-use crate::{NativeSuite, PeerEvent, PeerId, RoomId, rtcp, webrtc};
+use crate::video::rewrite::{Incoming, Origin, Rewriter};
+use crate::video::{self, Codec, Source, vp8};
+use crate::{NativeSuite, PeerEvent, PeerId, RoomId, Want, rtcp, webrtc};
 use guildhall_protocol::fleet::Policy;
 use hmac::{KeyInit, Mac};
 use std::net::SocketAddr;
@@ -27,6 +29,8 @@ pub const TARGETS: &[Target] = &[
     ("rtp", rtp),
     ("srtp_open", srtp_open),
     ("sdp_offer", sdp_offer),
+    ("video", video),
+    ("rewriter", rewriter),
     ("engine", engine),
     ("twcc", twcc),
     ("bandwidth", bandwidth),
@@ -56,6 +60,7 @@ pub fn rtp(data: &[u8]) {
             timestamp: header.timestamp,
             ssrc: header.ssrc,
             audio_level: None,
+            transport: None,
         };
         let mut written = [0; rtp::MAX_WRITTEN];
         let len = outgoing.write(&mut written);
@@ -63,6 +68,10 @@ pub fn rtp(data: &[u8]) {
         let same = |header: Header| (header.marker, header.payload_type, header.sequence, header.timestamp, header.ssrc);
         assert_eq!(same(again), same(header));
     }
+    rtcp::for_each_feedback(data, |feedback| match feedback {
+        rtcp::Feedback::Transport(packet) => assert!(packet.len() >= 8 && packet.len() <= data.len()),
+        rtcp::Feedback::Lost { .. } | rtcp::Feedback::KeyFrame { .. } => {}
+    });
     rtcp::find_sender_report(data);
     rtcp::for_each_block(data, |block| assert!(block.round_trip(0).is_none_or(|taken| taken < Duration::from_secs(60))));
 }
@@ -97,12 +106,62 @@ pub fn sdp_offer(data: &[u8]) {
     let addresses = crate::Addresses::from(SocketAddr::from(([192, 0, 2, 1], 50_000)));
     let (session, bitrate_bps) = ((1, 1), Some(64_000));
     let local = Local { addresses, ufrag: "ours", password: "secret", fingerprint: "sha-256 00", session, bitrate_bps };
-    let answer = offer.answer(&local, &ssrcs);
+    let video: Vec<(u32, u32)> = (1001..).map(|ssrc| (ssrc, ssrc + 1000)).take(offer.video_slots().count()).collect();
+    let answer = offer.answer(&local, &ssrcs, &video);
     let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&answer), sections(text), "every section is answered once");
     assert!(answer.ends_with("\r\n") && answer.split("\r\n").all(|line| !line.contains('\n')), "a line is cut");
-    for ssrc in ssrcs {
+    for ssrc in ssrcs.into_iter().chain(video.into_iter().flat_map(|(ssrc, rtx)| [ssrc, rtx])) {
         assert!(answer.contains(&format!("a=ssrc:{ssrc} ")), "a slot has no stream");
+    }
+}
+
+/// Payloads of both codecs: what is found lies within them, and patching changes the numbers alone.
+pub fn video(data: &[u8]) {
+    for codec in Codec::ALL {
+        let look = video::look(codec, data);
+        assert!(look.size.is_none() || look.starts_key_frame, "only key frames tell sizes");
+        let mut patched = data.to_vec();
+        vp8::patch(&mut patched, &look.picture, 0x1234, 0x56);
+        assert_eq!(patched.len(), data.len());
+        if codec == Codec::Vp8 {
+            let again = video::look(codec, &patched);
+            assert_eq!((again.starts_key_frame, again.size), (look.starts_key_frame, look.size));
+            let expected = look.picture.id.map(|(_, is_long, _)| if is_long { 0x1234 } else { 0x34 });
+            assert_eq!(again.picture.id.map(|(_, _, id)| id), expected);
+            assert_eq!(again.picture.base.map(|(_, base)| base), look.picture.base.map(|_| 0x56));
+        } else {
+            assert_eq!(patched, data, "nothing of H.264 is patched");
+        }
+    }
+}
+
+/// A slot's stream under a script of packets, four bytes each: what, how far the index jumps, how much time passes, a number.
+/// No index is sent twice within a tenure's end, each begins above all before, and what was sent is found again.
+pub fn rewriter(data: &[u8]) {
+    let mut now = Instant::now();
+    let mut rewriter = Rewriter::new(now);
+    let (mut index, mut timestamp, mut newest) = (1u64 << 20, 0u32, 0);
+    for &[what, jump, passed, number] in data.as_chunks::<4>().0 {
+        now += Duration::from_millis(u64::from(passed));
+        index = (index + (u64::from(jump) << (what >> 4))).saturating_sub(u64::from(what & 3));
+        timestamp = timestamp.wrapping_add(90 * u32::from(passed));
+        let picture = vp8::Picture { id: Some((2, true, u16::from(number) << 7)), base: Some((4, number)) };
+        let origin = Origin { stage: 0, generation: 1, layer: what & 3 };
+        let incoming = Incoming { index, timestamp, picture: &picture };
+        let placed = if what & 0x0C == 0 {
+            let placed = rewriter.begin(now, origin, &incoming);
+            assert_eq!(placed.index, newest + 1, "a tenure begins where the one before ended");
+            placed
+        } else {
+            match rewriter.place(now, &incoming) {
+                Ok(placed) => placed,
+                Err(_) => continue,
+            }
+        };
+        newest = newest.max(placed.index);
+        let (_, found) = rewriter.origin(placed.index as u16).expect("it was just sent");
+        assert_eq!(found, index);
     }
 }
 
@@ -132,7 +191,9 @@ pub fn engine(data: &[u8]) {
 /// An offer that every client could have made; the instruction fills in what tells two of them apart.
 const OFFER: &str = "v=0\r\na=ice-ufrag:abc%\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n\
     a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n\
-    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\na=ssrc:4242 cname:x\r\n";
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\na=ssrc:4242 cname:x\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:1\r\na=sendrecv\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n\
+    a=fmtp:97 apt=96\r\na=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n";
 
 struct Script<'a> {
     engine: Engine,
@@ -182,7 +243,7 @@ impl Script<'_> {
         let which = usize::from(a) % self.peers.len().max(1);
         let id = self.peers.get(which).map_or(PeerId(999), |member| member.id);
         let secret: Secret = [a; 32];
-        match what % 12 {
+        match what % 13 {
             0 => {
                 let (id, ssrc) = (PeerId(self.peers.len() as u64 + 1), 100 + 100 * u32::from(a));
                 if self.peers.len() < 64 && self.engine.join(RoomId(u64::from(b % 4)), id, ssrc, policy(a)).is_ok() {
@@ -226,8 +287,8 @@ impl Script<'_> {
                 member.sequence = member.sequence.wrapping_add(1 + u16::from(b >> 6) * 0x1FFF);
                 let (sequence, ssrc) = (member.sequence, member.ssrc);
                 let timestamp = u32::from(sequence).wrapping_mul(960);
-                let outgoing =
-                    Outgoing { marker: false, payload_type: NATIVE_OPUS, sequence, timestamp, ssrc, audio_level: None };
+                let (payload_type, audio_level, transport) = (NATIVE_OPUS, None, None);
+                let outgoing = Outgoing { marker: false, payload_type, sequence, timestamp, ssrc, audio_level, transport };
                 let mut datagram = vec![0; 256];
                 let header_len = outgoing.write(&mut datagram);
                 let len = outbound.seal(&mut datagram, header_len, u64::from(sequence), &payload);
@@ -249,6 +310,16 @@ impl Script<'_> {
             10 => {
                 let record = self.bytes(usize::from(a))?;
                 self.deliver(from, [&[22, 254, 253][..], &record].concat());
+            }
+            11 => {
+                let want = |slot: u8| Want {
+                    slot,
+                    publisher: PeerId(u64::from(b % 8) + 1),
+                    source: if slot == 0 { Source::Camera } else { Source::Screen },
+                    pixels: u32::from(b) << 8,
+                    is_focus: false,
+                };
+                let _ = self.engine.watch(self.now, id, &[want(0), want(b % 3)]);
             }
             _ => self.wait(Duration::from_millis(u64::from(a) << (b % 10))),
         }
@@ -313,6 +384,7 @@ fn policy(bits: u8) -> Policy {
         is_deafened: bits & 4 != 0,
         is_priority: bits & 8 != 0,
         bitrate_bps: (bits & 16 != 0).then_some(64_000),
+        can_stream: bits & 32 == 0,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::placement::Places;
 use crate::worker::{self, Link, Request};
-use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats};
+use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
 use guildhall_protocol::fleet::Policy;
 use std::io;
 use std::net::SocketAddr;
@@ -91,6 +91,12 @@ impl Sfu {
     pub async fn set_policy(&self, peer: PeerId, policy: Policy) -> Result<(), SfuError> {
         let worker = self.worker_of(peer)?;
         self.ask(worker, |reply| Request::SetPolicy { peer, policy, reply }).await?
+    }
+
+    /// What a WebRTC peer wants to see in its video slots from now on; slots that are not named are empty.
+    pub async fn watch(&self, peer: PeerId, wants: Vec<Want>) -> Result<(), SfuError> {
+        let worker = self.worker_of(peer)?;
+        self.ask(worker, |reply| Request::Watch { peer, wants, reply }).await?
     }
 
     /// Takes the peer out of its room; its address and keys are dead when this returns.

@@ -24,13 +24,16 @@ pub mod rtp;
 pub mod sdp;
 pub mod stats;
 pub mod sys;
+pub mod video;
 mod webrtc;
 mod worker;
 
 pub use addresses::Addresses;
+pub use engine::Want;
 pub use handle::Sfu;
 pub use quality::Quality;
 pub use stats::{Delays, Opinions, Reason, Stats, WorkerStats};
+pub use video::{Rid, Source};
 pub use worker::SOCKET_BUFFER;
 
 use std::net::{IpAddr, SocketAddr};
@@ -75,6 +78,8 @@ pub struct Joined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub sdp: String,
+    /// The SSRC of each video slot, and that of its retransmissions.
+    pub video_slots: Vec<(u32, u32)>,
 }
 
 /// What the engine tells a peer's signaling connection. When the channel closes without `leave`, the engine gave the peer
@@ -87,9 +92,42 @@ pub enum PeerEvent {
     Slot { ssrc: u32, speaker: Option<PeerId> },
     /// How well this WebRTC peer was connected in the last seconds.
     Quality(Quality),
+    /// A video slot of this WebRTC listener now shows this, or nothing.
+    Shown { slot: u8, showing: Option<(PeerId, Source)> },
+    /// Which encodings of this publisher's video anybody wants to see; it need not send the others.
+    Layers { source: Source, layers: Layers },
     /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost
     /// by silence: an idle bot sends no datagram at all, and the heartbeats of its voice socket are its life.
     Lost,
+}
+
+/// The encodings of one video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layers([Option<Layer>; video::MAX_LAYERS]);
+
+/// One encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Empty for the only one.
+    pub rid: Rid,
+    /// What it is sent with, once that is known.
+    pub ssrc: Option<u32>,
+    pub is_wanted: bool,
+}
+
+impl Layers {
+    pub fn iter(&self) -> impl Iterator<Item = &Layer> {
+        self.0.iter().flatten()
+    }
+}
+
+impl FromIterator<Layer> for Layers {
+    /// What is beyond [`video::MAX_LAYERS`] is left out.
+    fn from_iter<I: IntoIterator<Item = Layer>>(layers: I) -> Layers {
+        let mut all = Layers::default();
+        all.0.iter_mut().zip(layers).for_each(|(place, layer)| *place = Some(layer));
+        all
+    }
 }
 
 /// Why a request to the engine was refused.

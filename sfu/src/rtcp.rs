@@ -12,13 +12,31 @@ pub const SENDER_REPORT_LEN: usize = 28;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 
+const TRANSPORT_FEEDBACK: u8 = 205;
+const PAYLOAD_FEEDBACK: u8 = 206;
+
+/// Formats of feedback (RFC 4585 §6.1, RFC 5104 §4.3).
+const NACK: u8 = 1;
+const TRANSPORT_WIDE: u8 = 15;
+const PICTURE_LOSS: u8 = 1;
+const FULL_INTRA: u8 = 4;
+
+/// A request for a key frame.
+pub const PICTURE_LOSS_LEN: usize = 12;
+
+/// The longest request for packets that is written: a header and one word for each packet.
+pub const fn nack_len(packets: usize) -> usize {
+    12 + 4 * packets
+}
+
 /// The RTP clock of Opus.
-const CLOCK_HZ: i64 = 48_000;
+pub const AUDIO_CLOCK_HZ: u32 = 48_000;
 
 /// What a receiver knows about one stream.
 #[derive(Clone, Debug)]
 pub struct Reception {
     start: Instant,
+    clock_hz: i64,
     first_index: u64,
     highest_index: u64,
     received: u64,
@@ -34,9 +52,10 @@ pub struct Reception {
 
 impl Reception {
     /// Begins with the first authentic packet.
-    pub fn new(now: Instant, index: u64, timestamp: u32) -> Reception {
+    pub fn new(now: Instant, clock_hz: u32, index: u64, timestamp: u32) -> Reception {
         let mut reception = Reception {
             start: now,
+            clock_hz: i64::from(clock_hz),
             first_index: index,
             highest_index: index,
             received: 1,
@@ -58,7 +77,7 @@ impl Reception {
         // A talkspurt that jumps the clock would dominate the estimate for seconds; a jump is not jitter.
         let difference = i64::from((transit as i32).wrapping_sub(self.transit as i32)).abs();
         self.transit = transit;
-        if difference < CLOCK_HZ {
+        if difference < self.clock_hz {
             self.jitter += difference - ((self.jitter + 8) >> 4);
         }
     }
@@ -70,7 +89,7 @@ impl Reception {
 
     /// How much the packets' spacing varies.
     pub fn jitter(&self) -> Duration {
-        ticks((self.jitter >> 4) as u32)
+        ticks((self.jitter >> 4) as u32, self.clock_hz as u32)
     }
 
     /// Writes a receiver report of `from` about `about` and begins the next interval. Returns how many packets were expected
@@ -98,7 +117,7 @@ impl Reception {
     }
 
     fn transit_of(&self, now: Instant, timestamp: u32) -> i64 {
-        let arrival = (now.saturating_duration_since(self.start).as_micros() as i64 * CLOCK_HZ / 1_000_000) as u32;
+        let arrival = (now.saturating_duration_since(self.start).as_micros() as i64 * self.clock_hz / 1_000_000) as u32;
         i64::from(arrival.wrapping_sub(timestamp) as i32)
     }
 }
@@ -123,6 +142,7 @@ pub struct Block {
     pub about: u32,
     /// Of 256.
     pub fraction_lost: u8,
+    /// Of a stream of audio; others have another clock.
     pub jitter: Duration,
     /// The middle half of the NTP time of our sender report, zero when none arrived, and how long ago that was (1/65,536 s).
     last_report: u32,
@@ -150,7 +170,7 @@ pub fn for_each_block(mut compound: &[u8], mut each: impl FnMut(Block)) {
         };
         for block in blocks.unwrap_or_default().chunks_exact(24).take(usize::from(head[0] & 0x1F)) {
             let word = |at: usize| u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-            let (about, jitter) = (word(0), ticks(word(12)));
+            let (about, jitter) = (word(0), ticks(word(12), AUDIO_CLOCK_HZ));
             each(Block { about, fraction_lost: block[4], jitter, last_report: word(16), delay: word(20) });
         }
         compound = &compound[len..];
@@ -186,8 +206,82 @@ pub fn ntp(since_epoch: Duration) -> u64 {
     ((EPOCH_SECONDS + since_epoch.as_secs()) << 32) + (u64::from(since_epoch.subsec_nanos()) << 32) / 1_000_000_000
 }
 
-fn ticks(ticks: u32) -> Duration {
-    Duration::from_micros(u64::from(ticks) * 1_000_000 / CLOCK_HZ as u64)
+fn ticks(ticks: u32, clock_hz: u32) -> Duration {
+    Duration::from_micros(u64::from(ticks) * 1_000_000 / u64::from(clock_hz))
+}
+
+/// What a receiver of video says about a stream of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback<'a> {
+    /// This packet did not come.
+    Lost { about: u32, sequence: u16 },
+    /// It cannot decode without a key frame.
+    KeyFrame { about: u32 },
+    /// What came when, in transport-wide numbers: the whole packet.
+    Transport(&'a [u8]),
+}
+
+/// Reads all feedback of a compound packet.
+pub fn for_each_feedback<'a>(mut compound: &'a [u8], mut each: impl FnMut(Feedback<'a>)) {
+    while let Some(head) = compound.first_chunk::<8>() {
+        let len = 4 * (1 + usize::from(u16::from_be_bytes([head[2], head[3]])));
+        let Some(packet) = compound.get(..len) else { return };
+        let about = |bytes: &[u8]| bytes.first_chunk().map(|word| u32::from_be_bytes(*word));
+        match (head[1], head[0] & 0x1F) {
+            (TRANSPORT_FEEDBACK, NACK) => {
+                let Some(about) = packet.get(8..).and_then(about) else { return };
+                for entry in packet[12..].chunks_exact(4) {
+                    let (first, more) = (u16::from_be_bytes([entry[0], entry[1]]), u16::from_be_bytes([entry[2], entry[3]]));
+                    each(Feedback::Lost { about, sequence: first });
+                    let following = (0..16).filter(|bit| more >> bit & 1 == 1).map(|bit| first.wrapping_add(bit + 1));
+                    following.for_each(|sequence| each(Feedback::Lost { about, sequence }));
+                }
+            }
+            (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) => each(Feedback::Transport(packet)),
+            (PAYLOAD_FEEDBACK, PICTURE_LOSS) => {
+                if let Some(about) = packet.get(8..).and_then(about) {
+                    each(Feedback::KeyFrame { about });
+                }
+            }
+            (PAYLOAD_FEEDBACK, FULL_INTRA) => {
+                packet.get(12..).unwrap_or_default().chunks_exact(8).filter_map(about).for_each(|about| {
+                    each(Feedback::KeyFrame { about });
+                });
+            }
+            _ => {}
+        }
+        compound = &compound[len..];
+    }
+}
+
+/// Asks the sender of `about` for a key frame.
+pub fn write_picture_loss(from: u32, about: u32, out: &mut [u8]) -> usize {
+    write_feedback_head(PAYLOAD_FEEDBACK, PICTURE_LOSS, from, about, PICTURE_LOSS_LEN, out);
+    PICTURE_LOSS_LEN
+}
+
+/// Asks the sender of `about` for packets again, in ascending order; `out` holds [`nack_len`] of them. Returns the length.
+pub fn write_nack(from: u32, about: u32, sequences: &[u16], out: &mut [u8]) -> usize {
+    let mut len = 12;
+    let mut rest = sequences;
+    while let [first, more @ ..] = rest {
+        let mut mask = 0u16;
+        let near = more.iter().take_while(|sequence| (1..=16).contains(&sequence.wrapping_sub(*first))).count();
+        more[..near].iter().for_each(|sequence| mask |= 1 << (sequence.wrapping_sub(*first) - 1));
+        out[len..len + 2].copy_from_slice(&first.to_be_bytes());
+        out[len + 2..len + 4].copy_from_slice(&mask.to_be_bytes());
+        len += 4;
+        rest = &more[near..];
+    }
+    write_feedback_head(TRANSPORT_FEEDBACK, NACK, from, about, len, out);
+    len
+}
+
+fn write_feedback_head(kind: u8, format: u8, from: u32, about: u32, len: usize, out: &mut [u8]) {
+    out[..4].copy_from_slice(&[0x80 | format, kind, 0, 0]);
+    out[2..4].copy_from_slice(&((len / 4 - 1) as u16).to_be_bytes());
+    out[4..8].copy_from_slice(&from.to_be_bytes());
+    out[8..12].copy_from_slice(&about.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub const NATIVE_OPUS: u8 = 120;
 /// The fixed part of a header.
 pub const FIXED_LEN: usize = 12;
 
-/// The longest header written: the fixed part and an extension block with one audio level.
+/// The longest header written: the fixed part and an extension block with one audio level or transport-wide number.
 pub const MAX_WRITTEN: usize = FIXED_LEN + 8;
 
 /// Profile of the one-byte form of header extensions.
@@ -80,8 +80,8 @@ impl Header {
     }
 }
 
-/// The first byte of the element `id` in an extension body of the given profile: the audio level of RFC 6464 is one byte.
-pub fn find_extension(profile: u16, mut body: &[u8], id: u8) -> Option<u8> {
+/// The element `id` in an extension body of the given profile.
+pub fn find_extension(profile: u16, mut body: &[u8], id: u8) -> Option<&[u8]> {
     while let [first, rest @ ..] = body {
         if *first == 0 {
             body = rest;
@@ -101,7 +101,7 @@ pub fn find_extension(profile: u16, mut body: &[u8], id: u8) -> Option<u8> {
         };
         let value = data.get(..len)?;
         if element == id {
-            return value.first().copied();
+            return Some(value);
         }
         body = &data[len..];
     }
@@ -118,6 +118,8 @@ pub struct Outgoing {
     pub ssrc: u32,
     /// Extension id and value of the audio level, when the listener negotiated one and the speaker sent one.
     pub audio_level: Option<(u8, u8)>,
+    /// Extension id and value of the transport-wide number, which video has where it was negotiated. Not with an audio level.
+    pub transport: Option<(u8, u16)>,
 }
 
 impl Outgoing {
@@ -129,11 +131,15 @@ impl Outgoing {
         out[2..4].copy_from_slice(&self.sequence.to_be_bytes());
         out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         out[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
-        let Some((id, level)) = self.audio_level else { return FIXED_LEN };
+        // One word: the element's head (its length minus one in the low half), its bytes, padding.
+        let [first, second, third] = match (self.audio_level, self.transport) {
+            (Some((id, level)), _) => [id << 4, level, 0],
+            (None, Some((id, number))) => [id << 4 | 1, (number >> 8) as u8, number as u8],
+            (None, None) => return FIXED_LEN,
+        };
         out[0] = 0x90;
         let [profile_high, profile_low] = ONE_BYTE.to_be_bytes();
-        // One word: the element's head (length minus one is zero), its byte, two bytes of padding.
-        out[12..20].copy_from_slice(&[profile_high, profile_low, 0, 1, id << 4, level, 0, 0]);
+        out[12..20].copy_from_slice(&[profile_high, profile_low, 0, 1, first, second, third, 0]);
         MAX_WRITTEN
     }
 }

@@ -1,11 +1,15 @@
 //! The full SDP offer of a WebRTC client, and our answer to it (RFC 8829, RFC 8839, RFC 8843).
 //!
 //! We read little of an offer and write all of the answer ourselves: the media descriptions belong to the forwarding core
-//! (slots with fixed SSRCs), and only credentials and fingerprint are str0m's. Audio sections are accepted as long as there
-//! are slots; every other section is rejected with port zero, which browsers take well.
+//! (slots with fixed SSRCs), and only credentials and fingerprint are str0m's. Audio and video sections are accepted as long as
+//! there are slots; every other section is rejected with port zero, which browsers take well.
+
+pub mod video;
 
 use crate::Addresses;
+use crate::video::Source;
 use std::fmt::Write;
+use video::{MAX_TRACKS, MAX_VIDEO_SLOTS, Video};
 
 /// The longest offer that is read. Chrome writes about 1.2 KB per audio section.
 const MAX_OFFER: usize = 64 * 1024;
@@ -70,6 +74,17 @@ struct Section {
     /// None when it is not audio, has no Opus, or was offered as rejected.
     opus: Option<Opus>,
     ssrc: Option<u32>,
+    /// None when it is not video, has no codec that we forward, or was offered as rejected.
+    video: Option<Video>,
+}
+
+/// A video that the client would send.
+#[derive(Clone, Copy, Debug)]
+pub struct VideoTrack<'a> {
+    pub source: Source,
+    /// The name of its section.
+    pub mid: &'a str,
+    pub video: &'a Video,
 }
 
 /// What we read of an offer.
@@ -167,21 +182,43 @@ impl Offer {
         })
     }
 
-    /// Writes the answer; `slot_ssrcs` has one SSRC per entry of [`Offer::slots`].
-    pub fn answer(&self, local: &Local, slot_ssrcs: &[u32]) -> String {
+    /// The videos that the client would send, a camera first; what is beyond is answered as inactive.
+    pub fn video_tracks(&self) -> impl Iterator<Item = VideoTrack<'_>> {
+        let sending = self.videos().filter(|(_, section, _)| section.direction.sends());
+        [Source::Camera, Source::Screen].into_iter().zip(sending).map(|(source, (_, section, video))| VideoTrack {
+            source,
+            mid: &section.mid,
+            video,
+        })
+    }
+
+    /// How the video slots are to be sent, in the order of their sections.
+    pub fn video_slots(&self) -> impl Iterator<Item = &Video> {
+        let receiving = self.videos().filter(|(_, section, _)| section.direction.receives());
+        receiving.map(|(_, _, video)| video).take(MAX_VIDEO_SLOTS)
+    }
+
+    fn videos(&self) -> impl Iterator<Item = (usize, &Section, &Video)> {
+        let usable = self.sections.iter().enumerate().filter(|(_, section)| section.direction != Direction::Inactive);
+        usable.filter_map(|(index, section)| Some((index, section, section.video.as_ref()?)))
+    }
+
+    /// Writes the answer; `slot_ssrcs` has one SSRC per entry of [`Offer::slots`], `video_ssrcs` one and that of
+    /// retransmissions per entry of [`Offer::video_slots`].
+    pub fn answer(&self, local: &Local, slot_ssrcs: &[u32], video_ssrcs: &[(u32, u32)]) -> String {
         let mut out = String::with_capacity(1024 * (1 + self.sections.len()));
-        self.write_answer(&mut out, local, slot_ssrcs).expect("writing to a String does not fail");
+        self.write_answer(&mut out, local, slot_ssrcs, video_ssrcs).expect("writing to a String does not fail");
         out
     }
 
-    fn write_answer(&self, out: &mut String, local: &Local, slot_ssrcs: &[u32]) -> std::fmt::Result {
+    fn write_answer(&self, out: &mut String, local: &Local, slot_ssrcs: &[u32], video_ssrcs: &[(u32, u32)]) -> std::fmt::Result {
         let first = local.addresses.first;
         let ip_version = if first.is_ipv4() { "IP4" } else { "IP6" };
         let (ip, port) = (first.ip(), first.port());
         let (id, version) = (local.session.0 & (u64::MAX >> 1), local.session.1);
         write!(out, "v=0\r\no=- {id} {version} IN {ip_version} {ip}\r\ns=-\r\nt=0 0\r\n")?;
         write!(out, "a=group:BUNDLE")?;
-        for section in self.sections.iter().filter(|section| section.opus.is_some()) {
+        for section in self.sections.iter().filter(|section| section.opus.is_some() || section.video.is_some()) {
             write!(out, " {}", section.mid)?;
         }
         write!(out, "\r\na=ice-lite\r\na=msid-semantic: WMS *\r\n")?;
@@ -190,7 +227,19 @@ impl Offer {
         }
         let accepted: Vec<usize> = self.accepted().map(|(index, _)| index).collect();
         let mut slots = slot_ssrcs.iter().enumerate();
+        let (mut tracks, mut video_slots) = (0, video_ssrcs.iter().copied().enumerate());
         for (index, section) in self.sections.iter().enumerate() {
+            if let Some(video) = &section.video {
+                let formats = video.payload_types();
+                write!(out, "m=video {port} {} {formats}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
+                write_transport(out, local, &section.mid)?;
+                let is_received = section.direction.sends() && tracks < MAX_TRACKS;
+                tracks += usize::from(section.direction.sends());
+                let slot = if section.direction.receives() { video_slots.next() } else { None };
+                write!(out, "a={}\r\n", direction(slot.is_some(), is_received))?;
+                video.write(out, is_received, slot)?;
+                continue;
+            }
             let Some(opus) = &section.opus else {
                 write!(out, "m={} 0 {} {}\r\n", section.kind, section.protocol, section.first_format)?;
                 write!(out, "c=IN {ip_version} {ip}\r\na=mid:{}\r\na=inactive\r\n", section.mid)?;
@@ -204,27 +253,14 @@ impl Offer {
                 None => payload_type.to_string(),
             };
             write!(out, "m=audio {port} {} {formats}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
-            for (address, number) in local.addresses.iter().zip(1..) {
-                // RFC 8445 §5.1.2.1 with type preference 126. RFC 8421 would prefer IPv6; both reach the same socket, so we
-                // prefer the one that every client has.
-                let (ip, port, priority) = (address.ip(), address.port(), (126 << 24) | ((65_536 - number) << 8) | 255);
-                write!(out, "a=candidate:{number} 1 udp {priority} {ip} {port} typ host generation 0\r\n")?;
-            }
-            write!(out, "a=end-of-candidates\r\n")?;
-            write!(out, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password)?;
-            write!(out, "a=fingerprint:{}\r\na=setup:passive\r\na=mid:{}\r\n", local.fingerprint, section.mid)?;
+            write_transport(out, local, &section.mid)?;
             if let Some(id) = opus.audio_level {
                 write!(out, "a=extmap:{id} {AUDIO_LEVEL}\r\n")?;
             }
             let is_accepted = accepted.contains(&index);
             let slot = if is_accepted && section.direction.receives() { slots.next() } else { None };
             let is_received = is_accepted && section.direction.sends();
-            let direction = match (slot, is_received) {
-                (Some(_), true) => "sendrecv",
-                (Some(_), false) => "sendonly",
-                (None, true) => "recvonly",
-                (None, false) => "inactive",
-            };
+            let direction = direction(slot.is_some(), is_received);
             write!(out, "a={direction}\r\na=rtcp-mux\r\na=rtpmap:{payload_type} opus/48000/2\r\n")?;
             // What we take (RFC 7587 §6.1): losses repaired in band, nothing sent in silence, no more than the channel's rate.
             write!(out, "a=fmtp:{payload_type} minptime=10;useinbandfec=1;usedtx=1")?;
@@ -243,6 +279,28 @@ impl Offer {
         }
         Ok(())
     }
+}
+
+/// Which way media flows in a section, seen from us.
+const fn direction(sends: bool, receives: bool) -> &'static str {
+    match (sends, receives) {
+        (true, true) => "sendrecv",
+        (true, false) => "sendonly",
+        (false, true) => "recvonly",
+        (false, false) => "inactive",
+    }
+}
+
+/// What is the same in every section: where we are, and who.
+fn write_transport(out: &mut String, local: &Local, mid: &str) -> std::fmt::Result {
+    for (address, number) in local.addresses.iter().zip(1..) {
+        // RFC 8445 §5.1.2.1 with type preference 126. RFC 8421 would prefer IPv6; both reach the same socket, so we prefer the
+        // one that every client has.
+        let (ip, port, priority) = (address.ip(), address.port(), (126 << 24) | ((65_536 - number) << 8) | 255);
+        write!(out, "a=candidate:{number} 1 udp {priority} {ip} {port} typ host generation 0\r\n")?;
+    }
+    write!(out, "a=end-of-candidates\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password)?;
+    write!(out, "a=fingerprint:{}\r\na=setup:passive\r\na=mid:{mid}\r\n", local.fingerprint)
 }
 
 /// Attributes that may stand in the session part or in any section. With BUNDLE the first section's count.
@@ -298,6 +356,7 @@ struct SectionBuilder {
     /// Payload types in the order of the offer.
     formats: Vec<u8>,
     audio_level: Option<u8>,
+    video: Option<video::Builder>,
 }
 
 impl SectionBuilder {
@@ -315,16 +374,29 @@ impl SectionBuilder {
             direction: Direction::SendRecv,
             opus: None,
             ssrc: None,
+            video: None,
         };
         // A port of zero is a section that the client itself stopped.
-        let is_offered = kind == "audio" && port != "0" && protocol.ends_with("RTP/SAVPF");
+        let is_usable = port != "0" && protocol.ends_with("RTP/SAVPF");
         let formats = std::iter::once(format).chain(words).take(MAX_FORMATS).filter_map(payload_type).collect();
-        Ok(SectionBuilder { section, is_offered, payload_type: None, red: None, fmtp: Vec::new(), formats, audio_level: None })
+        Ok(SectionBuilder {
+            section,
+            is_offered: is_usable && kind == "audio",
+            payload_type: None,
+            red: None,
+            fmtp: Vec::new(),
+            formats,
+            audio_level: None,
+            video: (is_usable && kind == "video").then(video::Builder::default),
+        })
     }
 
     fn read(&mut self, line: &str) {
         let Some(attribute) = line.strip_prefix("a=") else { return };
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        if let Some(video) = &mut self.video {
+            video.read(name, value);
+        }
         match name {
             "mid" => self.section.mid = value.to_owned(),
             "sendrecv" => self.section.direction = Direction::SendRecv,
@@ -372,6 +444,7 @@ impl SectionBuilder {
         if self.section.mid.is_empty() {
             self.section.mid = index.to_string();
         }
+        self.section.video = self.video.take().and_then(|video| video.finish(&self.formats));
         if self.is_offered {
             self.section.opus = self.payload_type.map(|payload_type| {
                 let red = self.red.filter(|&red| self.formats.contains(&red) && self.carries(red, payload_type));

@@ -26,7 +26,7 @@ pub enum Reason {
     BeforeKeys,
     /// An SSRC that this peer may not send with.
     WrongSsrc,
-    /// A payload type that was not negotiated (video, comfort noise).
+    /// A payload type that was not negotiated (comfort noise).
     WrongPayloadType,
     /// The authentication tag does not match.
     WrongTag,
@@ -60,11 +60,13 @@ pub enum Reason {
     TooManySpeakers,
     /// The sender went far beyond its channel's bitrate for seconds.
     OverBitrate,
+    /// The sender may not show anything: no STREAM.
+    MayNotStream,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 26] = [
+    pub const ALL: [Reason; 27] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -91,6 +93,7 @@ impl Reason {
         Reason::Silence,
         Reason::TooManySpeakers,
         Reason::OverBitrate,
+        Reason::MayNotStream,
     ];
 
     /// The label for metrics and logs.
@@ -122,6 +125,7 @@ impl Reason {
             Reason::Silence => "silence",
             Reason::TooManySpeakers => "too_many_speakers",
             Reason::OverBitrate => "over_bitrate",
+            Reason::MayNotStream => "may_not_stream",
         }
     }
 }
@@ -163,6 +167,10 @@ pub struct Traffic {
     pub audio_in: u64,
     /// Copies of audio sealed for listeners.
     pub audio_out: u64,
+    /// Authentic packets of video that were let through to the room.
+    pub video_in: u64,
+    /// Copies of video sealed for listeners, without those that were sent again.
+    pub video_out: u64,
 }
 
 /// A histogram of how long audio packets took from their arrival in the kernel until all copies were given back to it.

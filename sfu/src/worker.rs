@@ -10,7 +10,7 @@ use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
 use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, addresses};
+use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::HashMap;
@@ -60,6 +60,11 @@ pub enum Request {
     SetPolicy {
         peer: PeerId,
         policy: Policy,
+        reply: oneshot::Sender<Result<(), SfuError>>,
+    },
+    Watch {
+        peer: PeerId,
+        wants: Vec<Want>,
         reply: oneshot::Sender<Result<(), SfuError>>,
     },
     Leave {
@@ -337,6 +342,9 @@ impl Worker {
             }
             Request::SetPolicy { peer, policy, reply } => {
                 let _ = reply.send(self.engine.set_policy(peer, policy));
+            }
+            Request::Watch { peer, wants, reply } => {
+                let _ = reply.send(self.engine.watch(Instant::now(), peer, &wants));
             }
             Request::Leave { peer, reply } => {
                 self.events.remove(&peer);

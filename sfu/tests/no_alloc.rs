@@ -56,7 +56,8 @@ fn allocations(work: impl FnOnce()) -> u64 {
     COUNT.take().expect("counting went on")
 }
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+const OPEN: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 const KEY: [u8; 32] = [7; 32];
 const ROUNDS: usize = 1000;
 
@@ -104,7 +105,8 @@ fn native_packets(n: u16, suite: NativeSuite) -> Vec<Vec<u8>> {
         let sequence = index as u16;
         let ssrc = u32::from(n) * 100;
         let timestamp = 960 * index as u32;
-        let outgoing = Outgoing { marker: false, payload_type: NATIVE_OPUS, sequence, timestamp, ssrc, audio_level: None };
+        let outgoing =
+            Outgoing { marker: false, payload_type: NATIVE_OPUS, sequence, timestamp, ssrc, audio_level: None, transport: None };
         let header_len = outgoing.write(&mut datagram);
         let len = outbound.seal(&mut datagram, header_len, 0, &[index as u8; 120]);
         datagram.truncate(len);

@@ -10,7 +10,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+const OPEN: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 const SUITE: NativeSuite = NativeSuite::XChaCha20Poly1305Rtpsize;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +75,7 @@ impl Bot {
             timestamp: 960 * u32::from(self.sequence),
             ssrc: self.ssrc,
             audio_level: None,
+            transport: None,
         };
         self.sequence += 1;
         let mut datagram = [0; 1500];

@@ -8,7 +8,8 @@ use crate::rooms::Occupant;
 use crate::session::{Input, Output, RoomEvent, Session};
 use guildhall_protocol::UserId;
 use guildhall_protocol::fleet::Policy;
-use guildhall_protocol::voice_gateway::{CloseCode, VERSION_MAX, VERSION_MIN};
+use guildhall_protocol::voice_gateway::{CloseCode, Published, VERSION_MAX, VERSION_MIN, VideoSource};
+use guildhall_sfu::Answer;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,9 @@ impl Life {
 
     fn event(&mut self, what: u8, number: i64) {
         let low = number as u8;
-        let occupant = Occupant { user_id: UserId::new(u64::from(low)), ssrc: u32::from(low) * 100, speaking: low & 7 };
+        let video = Published { camera: low & 8 != 0, screen: low & 16 != 0 };
+        let (user_id, ssrc) = (UserId::new(u64::from(low)), u32::from(low) * 100);
+        let occupant = Occupant { user_id, ssrc, speaking: low & 7, video };
         match what {
             b't' => self.wait(Duration::from_millis(number.clamp(0, 100_000) as u64)),
             b'b' if self.is_attached => self.give(Input::Binary),
@@ -81,6 +84,16 @@ impl Life {
                 self.give(Input::Attached { version: self.version, seq_ack: None });
             }
             b'e' => self.give(Input::Room(RoomEvent::Entered(occupant))),
+            b'v' => self.give(Input::Room(RoomEvent::Published(occupant))),
+            b'f' => {
+                let showing = (number >= 0).then_some((occupant.user_id, VideoSource::Camera));
+                self.give(Input::Filled { slot: low & 3, showing });
+            }
+            b'w' => {
+                let layer = |ssrc| guildhall_sfu::Layer { rid: Default::default(), ssrc, is_wanted: low & 1 == 1 };
+                let layers = [None, Some(u32::from(low))].into_iter().map(layer).collect();
+                self.give(Input::Layers { source: VideoSource::Screen, layers });
+            }
             b's' => self.give(Input::Room(RoomEvent::Spoke(occupant))),
             b'l' => self.give(Input::Room(RoomEvent::Left(occupant.user_id))),
             b'o' => self.give(Input::Slot { ssrc: u32::from(low), speaker: (number >= 0).then_some(occupant.user_id) }),
@@ -141,18 +154,23 @@ impl Life {
                 Output::ConnectNative { .. } => (Input::Keyed([7; 32]), Input::EngineFailed(CloseCode::SessionInvalid)),
                 Output::ConnectWebRtc { offer } => {
                     assert!(!offer.contains('\0') || offer.len() <= limits::FRAME_BYTES);
-                    (Input::Answered("v=0".to_owned()), Input::EngineFailed(CloseCode::BadRequest))
+                    let answer = Answer { sdp: "v=0".to_owned(), video_slots: vec![(31, 32), (33, 34)] };
+                    (Input::Answered(answer), Input::EngineFailed(CloseCode::BadRequest))
                 }
                 Output::Enter { ssrc } => {
                     assert_eq!(ssrc, 1234);
-                    let there = Occupant { user_id: UserId::new(9), ssrc: 900, speaking: 1 };
+                    let there = Occupant { user_id: UserId::new(9), ssrc: 900, speaking: 1, video: Published::NOTHING };
                     (Input::Entered(vec![there]), Input::Entered(Vec::new()))
                 }
                 Output::Speak(bits) => {
                     assert!(bits <= 7);
                     continue;
                 }
-                Output::SetPolicy(_) => continue,
+                Output::Watch(wanted) => {
+                    assert!(wanted.len() <= 2 && wanted.iter().all(|wanted| wanted.slot < 2), "{wanted:?}");
+                    continue;
+                }
+                Output::SetPolicy(_) | Output::Publish(_) => continue,
                 Output::End { close, .. } => {
                     assert!(close.is_none() || self.is_attached, "nobody is there to be told {close:?}");
                     self.is_over = true;
@@ -181,6 +199,7 @@ fn policy(bits: u8) -> Policy {
         is_deafened: bits & 4 != 0,
         is_priority: bits & 8 != 0,
         bitrate_bps: None,
+        can_stream: bits & 16 == 0,
     }
 }
 

@@ -9,16 +9,16 @@
 use crate::limits;
 use crate::lines::Lines;
 use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
-use crate::session::RoomEvent;
+use crate::session::{RoomEvent, Wanted};
 use crate::socket::Socket;
 use crate::tokens::Ledger;
 use aws_lc_rs::digest;
 use guildhall_fleet::lease::Ownership;
 use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode};
-use guildhall_protocol::voice_gateway::{CloseCode, Identify, Resume};
+use guildhall_protocol::voice_gateway::{CloseCode, Identify, Published, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, UserId};
-use guildhall_sfu::{PeerId, Sfu};
+use guildhall_sfu::{PeerId, Sfu, Want};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -119,7 +119,8 @@ impl Node {
     pub fn enter(&self, place: Place, ssrc: u32) -> Vec<Occupant> {
         let mut desk = self.desk();
         let (others, listeners) = desk.rooms.enter(place, ssrc);
-        tell(&mut desk, listeners, RoomEvent::Entered(Occupant { user_id: place.user_id, ssrc, speaking: 0 }));
+        let video = Published::NOTHING;
+        tell(&mut desk, listeners, RoomEvent::Entered(Occupant { user_id: place.user_id, ssrc, speaking: 0, video }));
         others
     }
 
@@ -127,6 +128,13 @@ impl Node {
         let mut desk = self.desk();
         if let Some((occupant, listeners)) = desk.rooms.speak(place, speaking) {
             tell(&mut desk, listeners, RoomEvent::Spoke(occupant));
+        }
+    }
+
+    pub fn publish(&self, place: Place, video: Published) {
+        let mut desk = self.desk();
+        if let Some((occupant, listeners)) = desk.rooms.publish(place, video) {
+            tell(&mut desk, listeners, RoomEvent::Published(occupant));
         }
     }
 
@@ -152,6 +160,16 @@ impl Node {
         if is_reported {
             desk.lines.tell(FromNode::Left(sitting));
         }
+    }
+
+    /// What the media engine is to show; whoever is not there is left out.
+    pub fn wants_of(&self, place: Place, wanted: &[Wanted]) -> Vec<Want> {
+        let desk = self.desk();
+        let known = wanted.iter().filter_map(|&Wanted { slot, user_id, source, pixels, is_focus }| {
+            let publisher = desk.rooms.peer_of(place.channel_id, user_id)?;
+            Some(Want { slot, publisher, source, pixels, is_focus })
+        });
+        known.collect()
     }
 
     pub fn user_of(&self, place: Place, peer: PeerId) -> Option<UserId> {

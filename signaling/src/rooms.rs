@@ -4,6 +4,7 @@
 //! number in tests.
 
 use guildhall_protocol::fleet::Participant;
+use guildhall_protocol::voice_gateway::Published;
 use guildhall_protocol::{ChannelId, UserId};
 use guildhall_sfu::PeerId;
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ pub struct Occupant {
     pub ssrc: u32,
     /// Bits of op 5.
     pub speaking: u8,
+    /// What of its video may be shown.
+    pub video: Published,
 }
 
 /// A listener to be told of something.
@@ -93,7 +96,7 @@ impl<H: Clone> Rooms<H> {
     /// The participant is connected, silent yet: who is there already, and who must be told.
     pub fn enter(&mut self, place: Place, ssrc: u32) -> (Vec<Occupant>, Vec<Listener<H>>) {
         let Some(seat) = self.seat_mut(place) else { return (Vec::new(), Vec::new()) };
-        seat.occupant = Some(Occupant { user_id: place.user_id, ssrc, speaking: 0 });
+        seat.occupant = Some(Occupant { user_id: place.user_id, ssrc, speaking: 0, video: Published::NOTHING });
         let room = &self.rooms[&place.channel_id];
         let others = room.values().filter(|seat| seat.place != place).filter_map(|seat| seat.occupant).collect();
         (others, self.listeners(place))
@@ -103,6 +106,14 @@ impl<H: Clone> Rooms<H> {
     pub fn speak(&mut self, place: Place, speaking: u8) -> Option<(Occupant, Vec<Listener<H>>)> {
         let occupant = self.seat_mut(place)?.occupant.as_mut()?;
         occupant.speaking = speaking;
+        let occupant = *occupant;
+        Some((occupant, self.listeners(place)))
+    }
+
+    /// Other videos than before: who must be told, and as what.
+    pub fn publish(&mut self, place: Place, video: Published) -> Option<(Occupant, Vec<Listener<H>>)> {
+        let occupant = self.seat_mut(place)?.occupant.as_mut()?;
+        occupant.video = video;
         let occupant = *occupant;
         Some((occupant, self.listeners(place)))
     }
@@ -139,6 +150,11 @@ impl<H: Clone> Rooms<H> {
 
     pub fn user_of(&self, channel_id: ChannelId, peer: PeerId) -> Option<UserId> {
         self.peers.get(&peer).filter(|place| place.channel_id == channel_id).map(|place| place.user_id)
+    }
+
+    /// The media engine's name of someone in the room.
+    pub fn peer_of(&self, channel_id: ChannelId, user_id: UserId) -> Option<PeerId> {
+        self.rooms.get(&channel_id)?.get(&user_id)?.peer
     }
 
     /// The connected others of a room. Those who are not connected yet learn of everyone when they enter.
@@ -200,10 +216,16 @@ mod tests {
         assert_eq!((others, handles(told)), (vec![], vec![]), "bob is seated but not connected");
         rooms.speak(ann, 1);
         let (others, told) = rooms.enter(bob, 200);
-        let ann_as_seen = Occupant { user_id: UserId::new(1), ssrc: 100, speaking: 1 };
+        let ann_as_seen = Occupant { user_id: UserId::new(1), ssrc: 100, speaking: 1, video: Published::NOTHING };
         assert_eq!((others, handles(told)), (vec![ann_as_seen], vec![1]));
         let (spoke, told) = rooms.speak(bob, 5).unwrap();
         assert_eq!((spoke.ssrc, spoke.speaking, handles(told)), (200, 5, vec![1]));
+        let camera = Published { camera: true, screen: false };
+        let (shows, told) = rooms.publish(bob, camera).unwrap();
+        assert_eq!((shows.video, shows.speaking, handles(told)), (camera, 5, vec![1]));
+        rooms.set_peer(bob, PeerId(9));
+        assert_eq!(rooms.peer_of(ChannelId::new(10), UserId::new(2)), Some(PeerId(9)));
+        assert_eq!(rooms.peer_of(ChannelId::new(11), UserId::new(2)), None, "not in this room");
         assert_eq!(handles(rooms.leave(ann)), [2]);
         assert_eq!(handles(rooms.leave(ann)), [] as [u32; 0], "leaving twice tells nobody");
         assert!(rooms.speak(ann, 1).is_none());

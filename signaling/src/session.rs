@@ -4,6 +4,10 @@
 //! The shell (`task.rs`) feeds it frames, answers of the media engine, notes from the room and the clock, and carries out
 //! what it answers. A session begins with its socket's greeting and outlives that socket for the resume window.
 
+mod video;
+
+pub use video::Wanted;
+
 use crate::limits;
 use crate::replay::Replay;
 use crate::rooms::Occupant;
@@ -11,18 +15,14 @@ use guildhall_protocol::UserId;
 use guildhall_protocol::fleet::Policy;
 use guildhall_protocol::voice_gateway::{
     BackendVersion, ClientDisconnect, ClientFrame, ClientSpeaking, ClientsConnect, CloseCode, FrameError, Heartbeat, Hello,
-    Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Ready, Resume, SelectProtocol, SessionDescription, Speaking,
-    VERSION_BUFFERED_RESUME, encode, opcode, speaking,
+    Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Published, Ready, Resume, SelectProtocol, SessionDescription,
+    Speaking, VERSION_BUFFERED_RESUME, VideoSource, encode, opcode, speaking,
 };
-use guildhall_sfu::{NativeSuite, Quality};
+use guildhall_sfu::{Answer, Layers, NativeSuite, Quality};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// An opcode of our own, far above Discord's: `{score, loss_up, loss_down, jitter_ms, round_trip_ms}`, to WebRTC clients alone.
-/// Clients ignore opcodes that they do not know, and bots, which speak the native transport, never see it.
-const QUALITY: u8 = 200;
 
 /// What happened to the session.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub enum Input<'a> {
     /// Native transport is ready to be used under this key.
     Keyed([u8; 32]),
     /// WebRTC transport is ready to be used with this SDP.
-    Answered(String),
+    Answered(Answer),
     /// The media engine did not do as asked.
     EngineFailed(CloseCode),
     /// Visible to the room now; these were there before.
@@ -67,6 +67,16 @@ pub enum Input<'a> {
     Slot {
         ssrc: u32,
         speaker: Option<UserId>,
+    },
+    /// A video slot of this WebRTC listener changed its content.
+    Filled {
+        slot: u8,
+        showing: Option<(UserId, VideoSource)>,
+    },
+    /// What of this WebRTC client's video anybody wants.
+    Layers {
+        source: VideoSource,
+        layers: Layers,
     },
     /// How well this WebRTC client was connected in the last seconds.
     Quality(Quality),
@@ -87,6 +97,8 @@ pub enum Input<'a> {
 pub enum RoomEvent {
     Entered(Occupant),
     Spoke(Occupant),
+    /// Shows other things than before.
+    Published(Occupant),
     Left(UserId),
 }
 
@@ -116,6 +128,10 @@ pub enum Output {
     },
     /// Tell the room new speaking bits.
     Speak(u8),
+    /// Tell the room what is shown.
+    Publish(Published),
+    /// What this client wants to see, in place of what it wanted before.
+    Watch(Vec<Wanted>),
     SetPolicy(Policy),
     /// Nothing follows: close the socket if there is one, leave the engine and the room, and tell the control plane if
     /// `is_reported`.
@@ -142,6 +158,7 @@ pub struct Session {
     announced: u8,
     /// Receive slot → who is in it.
     slots: HashMap<u32, UserId>,
+    videos: video::Videos,
     replay: Replay,
     frames_left: u32,
     rate_window_ends: Instant,
@@ -188,7 +205,14 @@ impl Session {
             link: Link::Attached { silent_until: now + limits::HEARTBEAT_TIMEOUT },
             stage: Stage::Greeting { until: now + limits::IDENTIFY_TIMEOUT },
             version,
-            policy: Policy { can_speak: false, self_mute: false, is_deafened: true, is_priority: false, bitrate_bps: None },
+            policy: Policy {
+                can_speak: false,
+                self_mute: false,
+                is_deafened: true,
+                is_priority: false,
+                bitrate_bps: None,
+                can_stream: false,
+            },
             ssrc: 0,
             media_session_id: String::new(),
             transport: None,
@@ -196,6 +220,7 @@ impl Session {
             declared: 0,
             announced: 0,
             slots: HashMap::new(),
+            videos: video::Videos::default(),
             replay: Replay::default(),
             frames_left: limits::FRAMES_PER_WINDOW,
             rate_window_ends: now + limits::RATE_WINDOW,
@@ -279,10 +304,11 @@ impl Session {
                     out,
                 );
             }
-            (Stage::Connecting, Input::Answered(sdp)) => {
+            (Stage::Connecting, Input::Answered(Answer { sdp, video_slots })) => {
+                self.videos.open(video_slots);
                 self.describe(SessionDescription { sdp: Some(sdp), ..SessionDescription::default() }, out);
             }
-            (Stage::Connected, Input::Answered(sdp)) if self.is_restarting => {
+            (Stage::Connected, Input::Answered(Answer { sdp, .. })) if self.is_restarting => {
                 self.is_restarting = false;
                 let description = self.description(SessionDescription { sdp: Some(sdp), ..SessionDescription::default() });
                 self.send_replayable(opcode::SESSION_DESCRIPTION, &description, out);
@@ -296,15 +322,21 @@ impl Session {
                     self.send_replayable(opcode::CLIENTS_CONNECT, &ClientsConnect { user_ids }, out);
                 }
                 // Libraries drop audio of an SSRC that nobody named, so every name comes before the first packet.
-                others.into_iter().for_each(|other| self.name_native(other, out));
+                for other in others {
+                    self.name_native(other, out);
+                    self.other_publishes(other, out);
+                }
                 self.announce(out);
+                self.announce_video(out);
             }
 
             (Stage::Connected, Input::Room(event)) => self.room_event(event, out),
             (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, out),
             // A session that has not entered learns of everyone when it does.
             (Stage::Connected, Input::Quality(quality)) if self.transport == Some(Transport::WebRtc) => self.tell(quality, out),
-            (_, Input::Room(_) | Input::Slot { .. } | Input::Quality(_)) => {}
+            (Stage::Connected, Input::Filled { slot, showing }) => self.filled(slot, showing, out),
+            (Stage::Connected, Input::Layers { source, layers }) => self.layers(source, layers, out),
+            (_, Input::Room(_) | Input::Slot { .. } | Input::Filled { .. } | Input::Layers { .. } | Input::Quality(_)) => {}
             (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
             (_, Input::Policy(policy)) => {
                 if policy != self.policy {
@@ -314,6 +346,7 @@ impl Session {
                         out.push(Output::SetPolicy(policy));
                     }
                     self.announce(out);
+                    self.announce_video(out);
                 }
             }
             // Not reported: the control plane knows, and may have seated the same participant anew already.
@@ -371,13 +404,12 @@ impl Session {
                     self.announce(out);
                 }
             }
-            // Nobody can be shown video yet, and the client is told so: it may stop its encoder.
-            (_, ClientFrame::Video { is_publishing: true }) => {
-                self.send(opcode::MEDIA_SINK_WANTS, &serde_json::json!({ "any": 0 }), out);
-            }
+            (_, ClientFrame::Video(published)) => self.declare_video(published, out),
+            (_, ClientFrame::VideoSlots(shown)) => self.show(shown, out),
+            (_, ClientFrame::SinkWants(wants)) => self.sink(wants, out),
             (_, ClientFrame::SessionUpdate) => {
                 let codecs = serde_json::json!({
-                    "audio_codec": "opus", "video_codec": null, "media_session_id": self.media_session_id,
+                    "audio_codec": "opus", "video_codec": self.video_codec(), "media_session_id": self.media_session_id,
                 });
                 self.send(opcode::SESSION_UPDATE, &codecs, out);
             }
@@ -385,7 +417,7 @@ impl Session {
                 let version = env!("CARGO_PKG_VERSION").to_owned();
                 self.send(opcode::BACKEND_VERSION, &BackendVersion { voice: version.clone(), rtc_worker: version }, out);
             }
-            (_, ClientFrame::Video { is_publishing: false } | ClientFrame::Ignored) => {}
+            (_, ClientFrame::Ignored) => {}
         }
     }
 
@@ -434,11 +466,16 @@ impl Session {
     fn description(&self, description: SessionDescription) -> SessionDescription {
         SessionDescription {
             audio_codec: "opus".to_owned(),
-            video_codec: None,
+            video_codec: self.video_codec(),
             media_session_id: self.media_session_id.clone(),
             dave_protocol_version: 0,
             ..description
         }
+    }
+
+    /// What the room shows videos in, for clients that are told of codecs; native clients have none.
+    fn video_codec(&self) -> Option<String> {
+        (self.transport == Some(Transport::WebRtc)).then(|| "VP8".to_owned())
     }
 
     /// Not worth replaying: the next figure comes in a few seconds.
@@ -451,7 +488,7 @@ impl Session {
             "jitter_ms": millis(quality.jitter),
             "round_trip_ms": quality.round_trip.map(millis),
         });
-        self.send(QUALITY, &told, out);
+        self.send(opcode::QUALITY, &told, out);
     }
 
     fn room_event(&mut self, event: RoomEvent, out: &mut Vec<Output>) {
@@ -460,9 +497,12 @@ impl Session {
                 let connect = ClientsConnect { user_ids: vec![occupant.user_id.into()] };
                 self.send_replayable(opcode::CLIENTS_CONNECT, &connect, out);
                 self.name_native(occupant, out);
+                self.other_entered(occupant, out);
             }
             RoomEvent::Spoke(occupant) => self.name_native(occupant, out),
+            RoomEvent::Published(occupant) => self.other_publishes(occupant, out),
             RoomEvent::Left(user_id) => {
+                self.other_left(user_id, out);
                 self.slots.retain(|_, speaker| *speaker != user_id);
                 self.send_replayable(opcode::CLIENT_DISCONNECT, &ClientDisconnect { user_id: user_id.into() }, out);
             }
@@ -470,7 +510,7 @@ impl Session {
     }
 
     /// Op 5 with the native SSRC, for native listeners. WebRTC listeners hear speakers in slots and learn of those.
-    fn name_native(&mut self, Occupant { user_id, ssrc, speaking }: Occupant, out: &mut Vec<Output>) {
+    fn name_native(&mut self, Occupant { user_id, ssrc, speaking, .. }: Occupant, out: &mut Vec<Output>) {
         if matches!(self.transport, Some(Transport::Native(_))) {
             self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking }, out);
         }

@@ -121,6 +121,14 @@ impl Task {
                 let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place, peer));
                 self.feed(Input::Slot { ssrc, speaker }).await
             }
+            Wake::Media(Some(PeerEvent::Shown { slot, showing })) => {
+                let showing = showing.and_then(|(peer, source)| {
+                    let user_id = self.node.user_of(self.seat.as_ref()?.place, peer)?;
+                    Some((user_id, source))
+                });
+                self.feed(Input::Filled { slot, showing }).await
+            }
+            Wake::Media(Some(PeerEvent::Layers { source, layers })) => self.feed(Input::Layers { source, layers }).await,
             Wake::Media(Some(PeerEvent::Quality(quality))) => self.feed(Input::Quality(quality)).await,
             Wake::Media(Some(PeerEvent::Lost) | None) => self.feed(Input::PeerLost).await,
             Wake::Timeout => self.feed(Input::Timeout).await,
@@ -183,7 +191,7 @@ impl Task {
                 Output::ConnectWebRtc { offer } => match &self.media {
                     Some(media) => {
                         let answered = bounded(self.node.sfu.connect_webrtc(media.peer, offer)).await;
-                        Some(answered.map_or_else(Input::EngineFailed, |answer| Input::Answered(answer.sdp)))
+                        Some(answered.map_or_else(Input::EngineFailed, Input::Answered))
                     }
                     None => None,
                 },
@@ -194,6 +202,19 @@ impl Task {
                     }
                     None
                 }
+                Output::Publish(video) => {
+                    if let Some(seat) = &self.seat {
+                        self.node.publish(seat.place, video);
+                    }
+                    None
+                }
+                Output::Watch(wanted) => match (&self.media, &self.seat) {
+                    (Some(media), Some(seat)) => {
+                        let wants = self.node.wants_of(seat.place, &wanted);
+                        bounded(self.node.sfu.watch(media.peer, wants)).await.err().map(|_| Input::PeerLost)
+                    }
+                    _ => None,
+                },
                 Output::SetPolicy(policy) => match &self.media {
                     // A policy that the engine does not take must not stay without effect.
                     Some(media) => bounded(self.node.sfu.set_policy(media.peer, policy)).await.err().map(|_| Input::PeerLost),

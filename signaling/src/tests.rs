@@ -21,7 +21,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const GUILD: u64 = 10;
 const CHANNEL: u64 = 20;
-const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+const AUDIBLE: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 
 /// Nothing here takes a second; this only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,8 +11,14 @@ use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
 use serde_json::Value;
 
-const OPEN: Policy =
-    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: Some(64_000) };
+const OPEN: Policy = Policy {
+    can_speak: true,
+    self_mute: false,
+    is_deafened: false,
+    is_priority: false,
+    bitrate_bps: Some(64_000),
+    can_stream: false,
+};
 
 fn key() -> VoiceKey {
     VoiceKey::new(&[7; 32])
@@ -290,6 +296,8 @@ fn server_mute_and_lost_rights_silence_at_the_node() {
     assert!(world.state().voice_state(BOB).is_some_and(|state| state.suppress));
     world.publish(no_speak(everyone_may() | Permissions::PRIORITY_SPEAKER));
     assert_eq!(world.node(), [set_policy(participant(PARLOR, BOB, 3), Policy { is_priority: true, ..OPEN })]);
+    world.publish(no_speak(everyone_may() | Permissions::STREAM));
+    assert_eq!(world.node(), [set_policy(participant(PARLOR, BOB, 3), Policy { can_stream: true, ..OPEN })]);
     world.publish(no_speak(everyone_may()));
     world.node();
     let parlor = world.state().channel(PARLOR).cloned().unwrap();

@@ -146,7 +146,7 @@ fn xchacha20_poly1305_matches_the_draft() {
 
 fn header(ssrc: u32, sequence: u16, payload_type: u8, audio_level: Option<(u8, u8)>) -> ([u8; 1500], usize) {
     let mut out = [0; 1500];
-    let outgoing = Outgoing { marker: false, payload_type, sequence, timestamp: 960, ssrc, audio_level };
+    let outgoing = Outgoing { marker: false, payload_type, sequence, timestamp: 960, ssrc, audio_level, transport: None };
     let len = outgoing.write(&mut out);
     (out, len)
 }

@@ -4,6 +4,7 @@
 use super::demux;
 use super::peer::{MAX_ADDRESSES, Media, Transport};
 use super::room::{Ear, Format, Listener};
+use super::sink::Sink;
 use super::slots::Slots;
 use super::timers::Timer;
 use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
@@ -70,7 +71,7 @@ impl Engine {
         let (addresses, fingerprint) = (self.addresses, self.identity.fingerprint.clone());
         let bitrate_bps = self.peer(key).policy.bitrate_bps;
         let webrtc = self.webrtc(key);
-        if offer.slots().count() != webrtc.slot_ssrcs.len() {
+        if offer.slots().count() != webrtc.slot_ssrcs.len() || offer.video_slots().count() != webrtc.video_ssrcs.len() {
             return Err(SfuError::BadOffer("an ICE restart keeps the media sections"));
         }
         if webrtc.session.restart_ice(creds.clone(), offer).is_err() {
@@ -83,11 +84,12 @@ impl Engine {
         let (ufrag, password) = (creds.ufrag.as_str(), creds.pass.as_str());
         let session = webrtc.sdp_session;
         let local = Local { addresses, ufrag, password, fingerprint: &fingerprint, session, bitrate_bps };
-        let sdp = offer.answer(&local, &webrtc.slot_ssrcs);
+        let sdp = offer.answer(&local, &webrtc.slot_ssrcs, &webrtc.video_ssrcs);
+        let video_slots = webrtc.video_ssrcs.clone();
         self.by_ufrag.remove(&before);
         self.by_ufrag.insert(creds.ufrag, key);
         self.arm_handshake(key);
-        Ok(Answer { sdp })
+        Ok(Answer { sdp, video_slots })
     }
 
     pub(super) fn handle_dtls(
@@ -243,9 +245,11 @@ impl Engine {
             let format = Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
             let ear = Ear { peer: key, peer_id: id, address, outbound, is_deafened };
-            let listener = Listener::webrtc(ear, format, slots);
+            let sink = (!webrtc.video_ssrcs.is_empty()).then(|| Sink::new(now, webrtc.video_formats, &webrtc.video_ssrcs));
+            let listener = Listener::webrtc(ear, format, slots).with_sink(sink);
             let place = self.room(room).add(listener);
             self.peer(key).listener = Some(place);
+            self.apply_wants(now, key);
         }
         self.events.push((id, PeerEvent::Connected));
     }

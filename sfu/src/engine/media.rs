@@ -7,7 +7,7 @@ use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::cipher::OpenError;
 use crate::red;
-use crate::rtcp::{self, Reception};
+use crate::rtcp::{self, Feedback, Reception};
 use crate::rtp::{self, Header, NATIVE_OPUS};
 use crate::stats::Reason;
 use std::net::SocketAddr;
@@ -40,6 +40,9 @@ impl Engine {
                 (&native.inbound, &mut native.window, Some(NATIVE_AUDIO_LEVEL), None)
             }
             Transport::Webrtc(webrtc) => {
+                if webrtc.publisher.as_ref().is_some_and(|publisher| publisher.carries(header.payload_type)) {
+                    return self.handle_video(now, key, from, &header, datagram, egress);
+                }
                 let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
                 let upstream = webrtc.upstream.as_ref().ok_or(Reason::WrongSsrc)?;
                 if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
@@ -64,7 +67,7 @@ impl Engine {
         if let Some(reception) = reception {
             match reception {
                 Some(reception) => reception.on_packet(now, index, header.timestamp),
-                None => *reception = Some(Reception::new(now, index, header.timestamp)),
+                None => *reception = Some(Reception::new(now, rtcp::AUDIO_CLOCK_HZ, index, header.timestamp)),
             }
         }
         if let Transport::Webrtc(webrtc) = &mut peer.transport {
@@ -97,10 +100,9 @@ impl Engine {
         if !peer.allowances.audio.spend(now, budget::AUDIO) {
             return Err(Reason::OverBudget);
         }
-        let audio_level = header
-            .extension
-            .zip(level_id)
-            .and_then(|((profile, _), id)| rtp::find_extension(profile, &datagram[opened.extension.clone()], id));
+        let audio_level = header.extension.zip(level_id).and_then(|((profile, _), id)| {
+            rtp::find_extension(profile, &datagram[opened.extension.clone()], id)?.first().copied()
+        });
         let mut payload = &mut datagram[opened.payload.clone()];
         if payload.is_empty() || payload.len() > MAX_PAYLOAD {
             return Err(if payload.is_empty() { Reason::Malformed } else { Reason::Oversized });
@@ -166,7 +168,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Result<(), Reason> {
+    pub(super) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
         let key = match self.by_address.get(&from) {
             Some(&key) => key,
             None => {
@@ -213,12 +221,40 @@ impl Engine {
                         media.quality.on_report(block.fraction_lost, block.jitter, block.round_trip(ntp));
                     }
                 });
+                let (room, listener) = (peer.room, peer.listener);
                 if is_newest {
                     self.follow(key, from);
                 }
-                Ok(())
+                match listener {
+                    Some(listener) => self.handle_feedback(now, room, listener, &datagram[..len], egress),
+                    None => Ok(()),
+                }
             }
         }
+    }
+
+    /// What a listener says of the video that it is sent.
+    fn handle_feedback(
+        &mut self,
+        now: Instant,
+        room_index: usize,
+        listener: usize,
+        compound: &[u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
+        let mut outcome = Ok(());
+        rtcp::for_each_feedback(compound, |feedback| match feedback {
+            Feedback::Lost { about, sequence } => {
+                if outcome.is_ok() {
+                    outcome = room.repeat(now, listener, about, sequence, egress);
+                }
+            }
+            Feedback::KeyFrame { about } => room.want_key_frame(listener, about),
+            Feedback::Transport(_) => {}
+        });
+        self.answer_calls(now, room_index);
+        outcome
     }
 
     /// Tells our sealing side of a native key what the client used of it.

@@ -1,8 +1,11 @@
 //! One participant: its place, its rights, and the receiving side of its transport.
 
+use super::Egress;
 use super::activity::Activity;
 use super::bitrate::Bucket;
 use super::budget::Allowances;
+use super::sink::{Formats, Want};
+use super::uplink::Publisher;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
 use crate::quality::Collector;
@@ -48,6 +51,8 @@ pub struct Peer {
     pub handshake_armed: Option<Instant>,
     /// What it may still cost.
     pub allowances: Allowances,
+    /// What it wants to see, as of its last word.
+    pub wants: Vec<Want>,
 }
 
 /// Boxed, because the ciphers are large and most of the table is cold.
@@ -86,6 +91,11 @@ pub struct Webrtc {
     pub slot_opus: Option<Opus>,
     pub slot_ssrcs: Vec<u32>,
     pub upstream: Option<crate::sdp::Upstream>,
+    /// How video is written for it, and the SSRCs of its video slots with those of retransmissions.
+    pub video_formats: Formats,
+    pub video_ssrcs: Vec<(u32, u32)>,
+    /// The video that it sends, if its offer has any.
+    pub publisher: Option<Box<Publisher>>,
     /// Once DTLS is done.
     pub media: Option<Media>,
 }
@@ -122,6 +132,15 @@ pub struct Media {
     pub quality: Collector,
     /// When it was told, or media began.
     pub quality_told: Instant,
+}
+
+impl Media {
+    /// Seals a compound packet and sends it.
+    pub fn send_rtcp(&mut self, packet: &[u8], to: SocketAddr, egress: &mut impl Egress) {
+        if let Some(len) = self.rtcp_outbound.seal(egress.slot(), packet) {
+            egress.commit(len, to);
+        }
+    }
 }
 
 impl Transport {

@@ -3,10 +3,14 @@
 //! This is the hot path: the packet was decrypted and parsed once, and its speaker's place decided once; for each listener a
 //! header is written and the payload sealed straight into the send batch. No lock, no allocation, no log line.
 
+pub mod video;
+
 use super::Egress;
 use super::activity::Spoken;
+use super::sink::Sink;
 use super::slots::{Refused, Slots};
 use super::speakers::{MAX_SPEAKERS, NO_PLACE, Placed, Speakers, is_heard};
+use super::stage::Stage;
 use crate::cipher::Outbound;
 use crate::red;
 use crate::rtcp::SentStream;
@@ -34,6 +38,8 @@ pub struct Listener {
     own_place: u8,
     outbound: Outbound,
     target: Target,
+    /// Its video slots, when it has any.
+    sink: Option<Box<Sink>>,
 }
 
 /// What of a listener is asked for ahead: all but the slots' own state, of which a packet needs one line of many.
@@ -81,7 +87,7 @@ impl Listener {
     fn new(ear: Ear, target: Target) -> Listener {
         let Ear { peer, peer_id, address, outbound, is_deafened } = ear;
         let voices = if is_deafened { 0 } else { target.voices() };
-        Listener { address, peer_id, peer, voices, own_place: NO_PLACE, outbound, target }
+        Listener { address, peer_id, peer, voices, own_place: NO_PLACE, outbound, target, sink: None }
     }
 
     pub fn set_address(&mut self, address: SocketAddr) {
@@ -97,11 +103,12 @@ impl Listener {
 
     /// What was sent to this listener in slots, since `since`. Native listeners hear every speaker's own stream.
     pub fn sent(&self, now: Instant, since: Instant) -> impl Iterator<Item = SentStream> {
+        let seen = self.sink.iter().flat_map(move |sink| sink.sent(now, since));
         let slots = match &self.target {
             Target::Webrtc { slots, .. } => Some(slots),
             Target::Native => None,
         };
-        slots.into_iter().flat_map(move |slots| slots.sent(now, since))
+        slots.into_iter().flat_map(move |slots| slots.sent(now, since)).chain(seen)
     }
 
     /// Hears the speaker not, or not any more. Whether that was for want of a place, and not because it is deafened or the
@@ -197,11 +204,18 @@ pub struct Room {
     pub members: usize,
     listeners: Vec<Listener>,
     speakers: Speakers,
+    /// Videos that are or may be published.
+    stages: Vec<Option<Stage>>,
+    /// Stages there were.
+    generations: u32,
+    /// Publishers that something is to be asked of, by index in the engine's table.
+    pub calls: Vec<u32>,
 }
 
 impl Room {
     pub fn new(id: RoomId) -> Room {
-        Room { id, members: 0, listeners: Vec::new(), speakers: Speakers::new() }
+        let (listeners, stages, calls) = (Vec::new(), Vec::new(), Vec::new());
+        Room { id, members: 0, listeners, speakers: Speakers::new(), stages, generations: 0, calls }
     }
 
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
@@ -216,6 +230,7 @@ impl Room {
     /// Removes a listener; with it comes the peer whose listener now has this place, if any moved.
     pub fn remove(&mut self, index: usize) -> (Listener, Option<u32>) {
         let removed = self.listeners.swap_remove(index);
+        self.vacate(index, self.listeners.len());
         self.speakers.move_listener(removed.peer, None);
         let moved = self.listeners.get(index).map(|listener| listener.peer);
         if let Some(moved) = moved {
@@ -227,6 +242,7 @@ impl Room {
     /// Removes every trace of a peer that cannot be asked where it is; places change.
     pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
         self.silence(peer, events);
+        self.close_stages(peer, events);
         while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
             self.remove(place);
         }
@@ -239,7 +255,7 @@ impl Room {
             let is_known = place == NO_PLACE || self.speakers.listener_at(usize::from(place)) == Some(at);
             listener.own_place == place && is_known
         };
-        self.listeners.iter().enumerate().all(knows_its_place)
+        self.listeners.iter().enumerate().all(knows_its_place) && self.shows_what_is_watched()
     }
 
     /// Whose listener is at each place.
@@ -269,6 +285,7 @@ impl Room {
             timestamp: frame.timestamp,
             ssrc: frame.ssrc,
             audio_level: None,
+            transport: None,
         };
         let (mut copies, mut unheard, mut hint) = (0, 0, 0);
         for next in 0..self.listeners.len() {
@@ -299,6 +316,7 @@ impl Room {
                                 timestamp: place.timestamp,
                                 ssrc: place.ssrc,
                                 audio_level: format.audio_level.zip(level),
+                                transport: None,
                             };
                             slots.count_sent(payload.len());
                             (outgoing, place.index, payload)

@@ -1,8 +1,11 @@
+mod video;
+
 use super::*;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::Reason::*;
 
-const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+const OPEN: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 const KEY: Secret = [5; 32];
 const SUITE: NativeSuite = NativeSuite::Aes256GcmRtpsize;
 
@@ -84,7 +87,7 @@ impl World {
     fn speech_with(&mut self, ssrc: u32, payload_type: u8, payload: &[u8]) -> Vec<u8> {
         self.sequence += 1;
         let sequence = self.sequence;
-        let outgoing = Outgoing { marker: false, payload_type, sequence, timestamp: 1, ssrc, audio_level: None };
+        let outgoing = Outgoing { marker: false, payload_type, sequence, timestamp: 1, ssrc, audio_level: None, transport: None };
         let mut datagram = vec![0; SEND_CAPACITY + 100];
         let header_len = outgoing.write(&mut datagram);
         let len = self.outbound.seal(&mut datagram, header_len, 0, payload);

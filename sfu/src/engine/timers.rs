@@ -16,6 +16,8 @@ pub enum Timer {
     Care,
     /// A speaker may have fallen silent.
     Silence,
+    /// A publisher of video wants to hear what is wanted of it.
+    Uplink,
 }
 
 #[derive(Default)]

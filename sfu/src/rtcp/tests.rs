@@ -8,7 +8,7 @@ fn word(report: &[u8; REPORT_LEN], at: usize) -> u32 {
 fn a_report_counts_loss_since_the_last_one_and_overall() {
     let start = Instant::now();
     let at = |n: u64| start + Duration::from_millis(20 * n);
-    let mut reception = Reception::new(start, 1000, 0);
+    let mut reception = Reception::new(start, AUDIO_CLOCK_HZ, 1000, 0);
     // Of indices 1000..=1099 every fourth is lost.
     for n in (1..100).filter(|n| n % 4 != 0) {
         reception.on_packet(at(n), 1000 + n, (960 * n) as u32);
@@ -30,7 +30,7 @@ fn a_report_counts_loss_since_the_last_one_and_overall() {
 #[test]
 fn the_jitter_estimate_approaches_the_real_one_and_a_pause_does_not_disturb_it() {
     let start = Instant::now();
-    let mut reception = Reception::new(start, 0, 0);
+    let mut reception = Reception::new(start, AUDIO_CLOCK_HZ, 0, 0);
     for n in 1..500u64 {
         // Alternately on time and 5 ms late: each difference is 5 ms, 240 ticks.
         let late = Duration::from_millis(if n % 2 == 0 { 0 } else { 5 });
@@ -46,7 +46,7 @@ fn the_jitter_estimate_approaches_the_real_one_and_a_pause_does_not_disturb_it()
 #[test]
 fn the_round_trip_fields_repeat_the_sender_report_and_its_age() {
     let start = Instant::now();
-    let mut reception = Reception::new(start, 0, 0);
+    let mut reception = Reception::new(start, AUDIO_CLOCK_HZ, 0, 0);
     let mut compound = vec![0x80, 201, 0, 1, 0, 0, 0, 5];
     compound.extend([0x80, 200, 0, 6, 0, 0, 0, 5, 0, 0, 0x11, 0x22, 0x33, 0x44, 0, 0]);
     compound.extend([0; 12]);
@@ -77,7 +77,7 @@ fn a_sender_report_is_answered_with_the_round_trip() {
     assert_eq!(middle & 0xFFFF, 1 << 14, "a quarter of a second");
     // The client answers 100 ms after it came; each way takes 20 ms.
     let start = Instant::now();
-    let mut reception = Reception::new(start, 1, 0);
+    let mut reception = Reception::new(start, AUDIO_CLOCK_HZ, 1, 0);
     reception.on_sender_report(start, middle);
     let mut answer = [0; REPORT_LEN];
     assert_eq!(reception.write_report(start + Duration::from_millis(100), 9, 7, &mut answer), (1, 0));

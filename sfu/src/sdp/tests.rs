@@ -1,4 +1,5 @@
 use super::*;
+use crate::video::Codec;
 
 /// An offer in the shape that Chrome writes: one section that sends, `slots` that receive, then whatever `extra` says.
 fn offer(slots: usize, extra: &str) -> String {
@@ -39,7 +40,7 @@ fn an_offer_of_one_sender_and_four_slots_is_answered_section_by_section() {
     assert_eq!(offer.upstream().map(|up| (up.opus.payload_type, up.opus.audio_level, up.ssrc)), Some((111, Some(1), Some(4242))));
     assert_eq!(offer.slots().count(), 4);
     assert_eq!(offer.fingerprint, ("sha-256".to_owned(), vec![0xAB; 32]));
-    let answer = offer.answer(&local(), &[10, 11, 12, 13]);
+    let answer = offer.answer(&local(), &[10, 11, 12, 13], &[]);
     assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 111 63\r\n").count(), 5);
     assert_eq!(answer.matches("a=setup:passive").count(), 5);
     assert_eq!(answer.matches("a=recvonly").count(), 1);
@@ -52,12 +53,64 @@ fn an_offer_of_one_sender_and_four_slots_is_answered_section_by_section() {
     assert!(answer.lines().all(|line| line.len() > 2 && line.as_bytes()[1] == b'='), "every line is an SDP line");
 }
 
+/// Video sections in the shape that Chrome writes: simulcast that is sent, a stream that is sent, one that is received.
+fn chrome_video() -> String {
+    let codecs = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
+         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n\
+         a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\na=rtcp-mux\r\na=rtcp-rsize\r\n\
+         a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n\
+         a=rtpmap:103 H264/90000\r\na=fmtp:103 level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42001f\r\n\
+         a=rtpmap:104 rtx/90000\r\na=fmtp:104 apt=103\r\n\
+         a=rtpmap:107 H264/90000\r\na=fmtp:107 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n\
+         a=rtpmap:108 rtx/90000\r\na=fmtp:108 apt=107\r\na=rtpmap:39 AV1/90000\r\na=rtpmap:114 red/90000\r\n";
+    let section = |mid: &str, direction: &str, rest: &str| {
+        format!("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 108 39 114\r\na=mid:{mid}\r\na={direction}\r\n{codecs}{rest}")
+    };
+    let simulcast = "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n";
+    let single = "a=ssrc-group:FID 77 78\r\na=ssrc:77 cname:x\r\na=ssrc:78 cname:x\r\n";
+    section("c", "sendonly", simulcast) + &section("s", "sendonly", single) + &section("r", "recvonly", "")
+}
+
+#[test]
+fn video_is_answered_with_the_codecs_that_we_forward() {
+    let offer = Offer::parse(&offer(1, &chrome_video())).expect("a good offer");
+    let tracks: Vec<_> = offer.video_tracks().map(|track| (track.source, track.mid, track.video.clone())).collect();
+    let [(camera, "c", simulcast), (screen, "s", single)] = &tracks[..] else { panic!("{tracks:?}") };
+    assert_eq!((*camera, *screen), (Source::Camera, Source::Screen));
+    assert_eq!(simulcast.rids.iter().map(|rid| rid.as_str()).collect::<Vec<_>>(), ["q", "h", "f"]);
+    assert_eq!((simulcast.ssrc, single.ssrc), (None, Some((77, Some(78)))));
+    let formats: Vec<_> = single.formats.iter().map(|format| (format.codec, format.payload_type, format.rtx)).collect();
+    assert_eq!(formats, [(Codec::Vp8, 96, Some(97)), (Codec::H264, 107, Some(108))]);
+    let answer = offer.answer(&local(), &[10], &[(20, 21)]);
+    assert_eq!(answer.matches("m=video 50000 UDP/TLS/RTP/SAVPF 96 97 107 108\r\n").count(), 3);
+    assert_eq!(answer.matches("a=simulcast:recv q;h;f\r\n").count(), 1);
+    assert_eq!(answer.matches("a=ssrc-group:FID 20 21\r\n").count(), 1);
+    assert_eq!(answer.matches("a=rtcp-fb:96 transport-cc\r\n").count(), 3);
+    assert_eq!(answer.matches("a=extmap:10 ").count(), 2, "nothing that we send has a rid");
+    assert!(answer.contains("a=group:BUNDLE 0 1 c s r\r\n"));
+    assert!(answer.lines().all(|line| line.len() > 2 && line.as_bytes()[1] == b'='), "every line is an SDP line");
+}
+
+#[test]
+fn video_beyond_the_limits_is_inactive() {
+    let sections = chrome_video().repeat(2)
+        + &chrome_video()
+            .split("a=mid:r")
+            .last()
+            .map_or(String::new(), |rest| format!("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:r{rest}").repeat(MAX_VIDEO_SLOTS));
+    let offer = Offer::parse(&offer(1, &sections)).expect("a good offer");
+    assert_eq!((offer.video_tracks().count(), offer.video_slots().count()), (2, MAX_VIDEO_SLOTS));
+    let ssrcs: Vec<(u32, u32)> = (0..MAX_VIDEO_SLOTS as u32).map(|slot| (100 + 2 * slot, 101 + 2 * slot)).collect();
+    let answer = offer.answer(&local(), &[10], &ssrcs);
+    assert_eq!(answer.matches("a=inactive").count(), 4, "two that are sent, two that are received");
+}
+
 #[test]
 fn sections_we_cannot_serve_are_rejected_in_their_place() {
-    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:v\r\na=sendrecv\r\na=rtpmap:96 VP8/90000\r\n";
+    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:v\r\na=sendrecv\r\na=rtpmap:96 H266/90000\r\n";
     let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\na=sctp-port:5000\r\n";
     let offer = Offer::parse(&offer(1, &format!("{video}{data}"))).expect("a good offer");
-    let answer = offer.answer(&local(), &[10]);
+    let answer = offer.answer(&local(), &[10], &[]);
     let media: Vec<&str> = answer.lines().filter(|line| line.starts_with("m=")).collect();
     assert_eq!(media[2..], ["m=video 0 UDP/TLS/RTP/SAVPF 96", "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"]);
     assert!(answer.contains("a=group:BUNDLE 0 1\r\n"));
@@ -67,7 +120,7 @@ fn sections_we_cannot_serve_are_rejected_in_their_place() {
 fn slots_beyond_the_limit_are_inactive() {
     let offer = Offer::parse(&offer(MAX_SLOTS + 3, "")).expect("a good offer");
     assert_eq!(offer.slots().count(), MAX_SLOTS);
-    let answer = offer.answer(&local(), &(1..=MAX_SLOTS as u32).collect::<Vec<_>>());
+    let answer = offer.answer(&local(), &(1..=MAX_SLOTS as u32).collect::<Vec<_>>(), &[]);
     assert_eq!(answer.matches("a=sendonly").count(), MAX_SLOTS);
     assert_eq!(answer.matches("a=inactive").count(), 3);
 }
@@ -76,7 +129,7 @@ fn slots_beyond_the_limit_are_inactive() {
 fn a_section_that_sends_and_receives_is_both_upstream_and_slot() {
     let offer = Offer::parse(&offer(1, "").replace("a=sendonly", "a=sendrecv")).expect("a good offer");
     assert_eq!((offer.slots().count(), offer.upstream().is_some()), (2, true));
-    let answer = offer.answer(&local(), &[10, 11]);
+    let answer = offer.answer(&local(), &[10, 11], &[]);
     assert_eq!((answer.matches("a=sendrecv").count(), answer.matches("a=sendonly").count()), (1, 1));
 }
 
@@ -120,7 +173,7 @@ fn hostile_ids_are_not_taken() {
 fn opus_is_asked_for_with_in_band_repair_silence_left_out_and_the_channels_bitrate() {
     let offer = Offer::parse(&offer(1, "")).expect("a good offer");
     let fmtp = |bitrate_bps| -> Vec<String> {
-        let answer = offer.answer(&Local { bitrate_bps, ..local() }, &[10]);
+        let answer = offer.answer(&Local { bitrate_bps, ..local() }, &[10], &[]);
         answer.lines().filter(|line| line.starts_with("a=fmtp:111 ")).map(str::to_owned).collect()
     };
     assert_eq!(fmtp(Some(64_000)), ["a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;maxaveragebitrate=64000"; 2]);
@@ -137,14 +190,14 @@ fn redundant_audio_is_taken_as_offered_and_in_the_offers_order() {
     assert_eq!((opus(&plain).red, opus(&plain).prefers_red), (Some(63), false));
     let preferred = plain.replace("SAVPF 111 63", "SAVPF 63 111");
     assert_eq!((opus(&preferred).red, opus(&preferred).prefers_red), (Some(63), true));
-    let answer = Offer::parse(&preferred).expect("a good offer").answer(&local(), &[10]);
+    let answer = Offer::parse(&preferred).expect("a good offer").answer(&local(), &[10], &[]);
     assert_eq!(answer.matches("m=audio 50000 UDP/TLS/RTP/SAVPF 63 111\r\n").count(), 2);
     assert_eq!(answer.matches("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n").count(), 2);
     // What carries anything but this Opus, or does not say what it carries, is not taken.
     for other in ["a=fmtp:63 111/0\r\n", "a=fmtp:63 \r\n", "a=fmtp:64 111/111\r\n", "", "a=fmtp:63 111/111/300\r\n"] {
         let text = plain.replace("a=fmtp:63 111/111\r\n", other);
         assert_eq!(opus(&text).red, None, "{other}");
-        let answer = Offer::parse(&text).expect("a good offer").answer(&local(), &[10]);
+        let answer = Offer::parse(&text).expect("a good offer").answer(&local(), &[10], &[]);
         assert!(!answer.contains("red/") && answer.contains("SAVPF 111\r\n"));
     }
 }

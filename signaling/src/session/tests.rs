@@ -3,7 +3,8 @@
 use super::*;
 use serde_json::{Value, json};
 
-const AUDIBLE: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+const AUDIBLE: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 const OFFER: &str = "v=0 offer";
 
 struct Rig {
@@ -81,7 +82,7 @@ impl Rig {
 
     fn webrtc(others: Vec<Occupant>) -> Self {
         let mut rig = Self::ready(8);
-        rig.frame(1, json!({ "protocol": "webrtc", "data": OFFER })).give(Input::Answered("v=0 answer".into()));
+        rig.frame(1, json!({ "protocol": "webrtc", "data": OFFER })).give(Input::Answered(answer("v=0 answer")));
         rig.give(Input::Entered(others));
         rig
     }
@@ -99,8 +100,12 @@ fn select_udp(mode: &str) -> Value {
     json!({ "protocol": "udp", "data": { "address": "127.0.0.1", "port": 4000, "mode": mode } })
 }
 
+fn answer(sdp: &str) -> Answer {
+    Answer { sdp: sdp.to_owned(), video_slots: vec![(31, 32), (33, 34)] }
+}
+
 fn other(user: u64, speaking: u8) -> Occupant {
-    Occupant { user_id: UserId::new(user), ssrc: user as u32 * 100, speaking }
+    Occupant { user_id: UserId::new(user), ssrc: user as u32 * 100, speaking, video: Published::NOTHING }
 }
 
 fn ops(sent: &[(u64, Value, Option<u64>)]) -> Vec<u64> {
@@ -176,7 +181,7 @@ fn a_webrtc_listener_is_told_who_is_in_which_slot() {
     let mut rig = Rig::webrtc(vec![]);
     let description = rig.sent().pop().unwrap();
     let expected = json!({
-        "sdp": "v=0 answer", "audio_codec": "opus", "video_codec": null, "media_session_id": "m", "dave_protocol_version": 0,
+        "sdp": "v=0 answer", "audio_codec": "opus", "video_codec": "VP8", "media_session_id": "m", "dave_protocol_version": 0,
     });
     assert_eq!(description, (4, expected, Some(1)));
     let (ann, bob) = (UserId::new(5), UserId::new(6));
@@ -378,11 +383,100 @@ fn a_cut_is_kept_for_the_resume_window_and_a_goodbye_is_not() {
     rig.give(Input::SocketClosed { code: Some(4000) }).give(Input::Disconnect).ends(None, false);
 }
 
+fn films(user: u64) -> Occupant {
+    Occupant { video: Published { camera: true, screen: false }, ..other(user, 0) }
+}
+
+#[test]
+fn what_a_client_films_is_told_while_it_may() {
+    let mut rig = Rig::webrtc(vec![]);
+    rig.take();
+    let video = |streams: Value| json!({ "audio_ssrc": 1, "video_ssrc": 9, "rtx_ssrc": 10, "streams": streams });
+    let camera = json!({ "type": "video", "rid": "q", "active": true });
+    let screen = json!({ "type": "screen", "active": true });
+    let publish = |camera, screen| [Output::Publish(Published { camera, screen })];
+    assert_eq!(rig.frame(12, video(json!([camera]))).take(), publish(true, false));
+    assert_eq!(rig.frame(12, video(json!([camera]))).take(), [], "nothing new");
+    assert_eq!(rig.frame(12, video(json!([camera, screen]))).take(), publish(true, true));
+    let refused = Policy { can_stream: false, ..AUDIBLE };
+    assert_eq!(rig.give(Input::Policy(refused)).take(), [Output::SetPolicy(refused), publish(false, false)[0].clone()]);
+    assert_eq!(rig.frame(12, video(json!([camera]))).sent(), [(15, json!({ "any": 0 }), None)]);
+    assert_eq!(rig.give(Input::Policy(AUDIBLE)).take(), [Output::SetPolicy(AUDIBLE), publish(true, false)[0].clone()]);
+}
+
+#[test]
+fn a_client_of_ours_says_what_it_shows_and_hears_who_is_where() {
+    let mut rig = Rig::webrtc(vec![films(5)]);
+    let named = |ssrc: u32| {
+        json!({
+            "user_id": "5", "audio_ssrc": 500, "video_ssrc": ssrc, "streams": [{
+                "type": "video", "rid": "100", "ssrc": ssrc, "rtx_ssrc": if ssrc > 0 { ssrc + 1 } else { 0 }, "active": true,
+                "quality": 100, "max_bitrate": 0, "max_framerate": 0,
+                "max_resolution": { "type": "source", "width": 0, "height": 0 },
+            }],
+        })
+    };
+    assert_eq!(rig.sent().pop().map(|(op, d, _)| (op, d)), Some((12, named(0))));
+    let shown =
+        |slot: u8| json!({ "slot": slot, "user_id": "5", "source": "camera", "width": 640, "height": 360, "focus": true });
+    let wanted = Wanted { slot: 1, user_id: UserId::new(5), source: VideoSource::Camera, pixels: 640 * 360, is_focus: true };
+    // The client has two slots.
+    assert_eq!(rig.frame(201, json!({ "slots": [shown(1), shown(2)] })).take(), [Output::Watch(vec![wanted])]);
+    assert_eq!(rig.frame(201, json!({ "slots": [shown(1)] })).take(), [], "nothing new");
+    let showing = Some((UserId::new(5), VideoSource::Camera));
+    let sent = rig.give(Input::Filled { slot: 1, showing }).sent();
+    let slots = json!({ "slots": [
+        { "slot": 0, "ssrc": 31, "user_id": null, "source": null },
+        { "slot": 1, "ssrc": 33, "user_id": "5", "source": "camera" },
+    ] });
+    assert_eq!(sent.iter().map(|(op, d, _)| (*op, d.clone())).collect::<Vec<_>>(), [(201, slots), (12, named(33))]);
+    // Whoever comes back is another peer of the media engine: the engine is asked again.
+    rig.give(Input::Room(RoomEvent::Left(UserId::new(5))));
+    let sent = rig.take();
+    assert!(!sent.iter().any(|output| matches!(output, Output::Watch(_))), "{sent:?}");
+    assert!(rig.give(Input::Room(RoomEvent::Entered(films(5)))).take().contains(&Output::Watch(vec![wanted])));
+    // What is wanted of its own video.
+    let layer = |rid: &str, ssrc, is_wanted| guildhall_sfu::Layer {
+        rid: guildhall_sfu::Rid::new(rid.as_bytes()).expect("a rid"),
+        ssrc,
+        is_wanted,
+    };
+    let layers = [layer("q", Some(7), true), layer("f", None, false)].into_iter().collect();
+    let sent = rig.give(Input::Layers { source: VideoSource::Camera, layers }).sent();
+    let told = json!({ "source": "camera", "layers": [{ "rid": "q", "active": true }, { "rid": "f", "active": false }] });
+    assert_eq!(
+        sent.into_iter().map(|(op, d, _)| (op, d)).collect::<Vec<_>>(),
+        [(202, told), (15, json!({ "any": 100, "7": 100 }))]
+    );
+}
+
+#[test]
+fn a_client_of_discords_form_is_given_a_slot_for_each_video() {
+    let mut rig = Rig::webrtc(vec![films(5)]);
+    rig.take();
+    let wanted =
+        |slot, user, pixels| Wanted { slot, user_id: UserId::new(user), source: VideoSource::Camera, pixels, is_focus: false };
+    let full = wanted(0, 5, 1280 * 720);
+    assert_eq!(rig.frame(15, json!({ "any": 100 })).take(), [Output::Watch(vec![full])]);
+    rig.give(Input::Room(RoomEvent::Published(films(6)))).give(Input::Room(RoomEvent::Published(films(7))));
+    let watched = |output| if let Output::Watch(wanted) = output { Some(wanted) } else { None };
+    let asked: Vec<_> = rig.take().into_iter().filter_map(watched).collect();
+    assert_eq!(asked, [[full, wanted(1, 6, 1280 * 720)]], "there are two slots");
+    let less = json!({ "any": 100, "31": 50, "33": 0, "pixelCounts": { "31": 1000 } });
+    assert_eq!(rig.frame(15, less).take(), [Output::Watch(vec![wanted(0, 5, 1000), wanted(1, 6, 0)])]);
+    let free = rig.give(Input::Room(RoomEvent::Left(UserId::new(5)))).take().into_iter().filter_map(watched).next_back();
+    assert_eq!(free, Some(vec![wanted(0, 7, 1000), wanted(1, 6, 0)]), "whoever waited has the free slot");
+}
+
 #[test]
 fn video_and_backend_questions_get_truthful_answers_and_unknown_talk_none() {
     let mut rig = Rig::native(8, vec![]);
     rig.take();
-    assert_eq!(rig.frame(12, json!({ "audio_ssrc": 1, "video_ssrc": 2 })).sent(), [(15, json!({ "any": 0 }), None)]);
+    assert_eq!(
+        rig.frame(12, json!({ "audio_ssrc": 1, "video_ssrc": 2 })).sent(),
+        [(15, json!({ "any": 0 }), None)],
+        "bots film nothing"
+    );
     assert_eq!(rig.frame(12, json!({ "audio_ssrc": 1, "video_ssrc": 0 })).sent(), []);
     let version = rig.frame(16, json!({})).sent().remove(0).1;
     assert!(version["voice"].is_string() && version["rtc_worker"].is_string());
@@ -410,10 +504,10 @@ fn a_connected_browser_may_restart_ice_and_nobody_hears_of_it() {
     rig.take();
     for answer in ["v=0 second", "v=0 third"] {
         assert_eq!(rig.frame(1, again()).take(), [Output::ConnectWebRtc { offer: OFFER.to_owned() }]);
-        let sent = rig.give(Input::Answered(answer.into())).sent();
+        let sent = rig.give(Input::Answered(super::tests::answer(answer))).sent();
         assert_eq!((ops(&sent), &sent[0].1["sdp"]), (vec![4], &json!(answer)));
     }
-    rig.give(Input::Answered("v=0 unasked".into()));
+    rig.give(Input::Answered(answer("v=0 unasked")));
     assert_eq!(rig.take(), [], "an answer that nobody waits for");
     // One at a time, and only by who has this transport.
     rig.frame(1, again()).frame(1, again()).ends(Some(CloseCode::BadRequest), true);

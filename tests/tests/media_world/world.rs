@@ -22,7 +22,8 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Nothing is under way for longer than this, in any weather.
 const LONGEST_PATH: Duration = Duration::from_millis(200);
 
-pub const OPEN: Policy = Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+pub const OPEN: Policy =
+    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 pub const MUTED: Policy = Policy { can_speak: false, ..OPEN };
 pub const SELF_MUTED: Policy = Policy { self_mute: true, ..OPEN };
 pub const DEAFENED: Policy = Policy { is_deafened: true, ..OPEN };

@@ -1,0 +1,129 @@
+//! The video side of one listener: its fixed slots, what it wants in each, and each slot's stream.
+
+use super::budget::Allowance;
+use crate::PeerId;
+use crate::rtcp::SentStream;
+use crate::sdp::video::{MAX_VIDEO_SLOTS, Video};
+use crate::video::Source;
+use crate::video::rewrite::Rewriter;
+use std::time::Instant;
+
+/// What a listener wants to see in a slot, and how large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Which slot, from zero.
+    pub slot: u8,
+    pub publisher: PeerId,
+    pub source: Source,
+    /// Width times height, in the listener's pixels; zero for a slot that is not to be filled for now.
+    pub pixels: u32,
+    /// The one that matters most.
+    pub is_focus: bool,
+}
+
+/// How video is written for this listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// Payload type and that of retransmissions, by codec.
+    pub codecs: [Option<(u8, Option<u8>)>; 2],
+    /// The id of the extension for transport-wide numbers.
+    pub transport: Option<u8>,
+}
+
+impl Formats {
+    pub fn of(video: &Video) -> Formats {
+        let mut formats = Formats { codecs: [None; 2], transport: video.extensions.transport };
+        for format in &video.formats {
+            formats.codecs[format.codec as usize] = Some((format.payload_type, format.rtx));
+        }
+        formats
+    }
+}
+
+pub struct Sink {
+    pub formats: Formats,
+    /// The next transport-wide number.
+    pub next_transport: u16,
+    pub slots: Vec<Slot>,
+    /// What it may still ask for again.
+    pub repeats: Allowance,
+}
+
+pub struct Slot {
+    pub ssrc: u32,
+    pub rtx_ssrc: u32,
+    pub rtx_index: u64,
+    pub want: Option<Want>,
+    /// Where it is shown from: index and generation.
+    pub stage: Option<(usize, u32)>,
+    /// What is sent, and what is to be sent from the next key frame on.
+    pub layer: Option<u8>,
+    pub target: Option<u8>,
+    pub rewriter: Rewriter,
+    packets: u32,
+    octets: u32,
+    last_sent: Option<Instant>,
+    /// Whether the listener knows who is in it.
+    pub is_told: bool,
+}
+
+impl Sink {
+    /// With one slot for each pair of SSRCs, at most [`MAX_VIDEO_SLOTS`].
+    pub fn new(now: Instant, formats: Formats, ssrcs: &[(u32, u32)]) -> Sink {
+        let slot = |&(ssrc, rtx_ssrc): &(u32, u32)| Slot {
+            ssrc,
+            rtx_ssrc,
+            rtx_index: 1,
+            want: None,
+            stage: None,
+            layer: None,
+            target: None,
+            rewriter: Rewriter::new(now),
+            packets: 0,
+            octets: 0,
+            last_sent: None,
+            is_told: false,
+        };
+        let slots = ssrcs.iter().take(MAX_VIDEO_SLOTS).map(slot).collect();
+        Sink { formats, next_transport: 0, slots, repeats: Allowance::default() }
+    }
+
+    /// Which slot's stream this is.
+    pub fn slot_of(&self, ssrc: u32) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.ssrc == ssrc)
+    }
+
+    /// The extension of the next packet.
+    #[inline]
+    pub fn number(&mut self) -> Option<(u8, u16)> {
+        let id = self.formats.transport?;
+        let number = self.next_transport;
+        self.next_transport = number.wrapping_add(1);
+        Some((id, number))
+    }
+
+    /// What was sent in the slots that were filled since `since`.
+    pub fn sent(&self, now: Instant, since: Instant) -> impl Iterator<Item = SentStream> {
+        let filled = self.slots.iter().filter(move |slot| slot.last_sent.is_some_and(|at| at >= since));
+        filled.map(move |slot| SentStream {
+            ssrc: slot.ssrc,
+            timestamp: slot.rewriter.timestamp(now),
+            packets: slot.packets,
+            octets: slot.octets,
+        })
+    }
+}
+
+impl Slot {
+    #[inline]
+    pub fn count_sent(&mut self, now: Instant, octets: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(octets as u32);
+        self.last_sent = Some(now);
+    }
+
+    /// Shows nothing any more.
+    pub fn clear(&mut self) {
+        (self.stage, self.layer, self.target) = (None, None, None);
+    }
+}

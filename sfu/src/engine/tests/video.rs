@@ -1,0 +1,419 @@
+//! Video end to end through the engine: unmodified str0m clients publish simulcast and watch it, over a lossless or lossy path,
+//! on a simulated clock.
+
+use super::{OPEN, Outbox, address};
+use crate::engine::*;
+use crate::video::vp8::{self, tests::payload};
+use crate::video::{Codec, Source};
+use std::collections::{BTreeMap, VecDeque};
+use str0m::change::SdpAnswer;
+use str0m::format;
+use str0m::media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{RtpWrite, SeqNo};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+const RIDS: [&str; 3] = ["q", "h", "f"];
+const SIZES: [(u16, u16); 3] = [(160, 90), (320, 180), (640, 360)];
+/// Packets of one frame, by layer; a key frame has three times as many.
+const PACKETS: [usize; 3] = [1, 2, 4];
+const FRAME: Duration = Duration::from_millis(33);
+const STEP: Duration = Duration::from_millis(3);
+
+/// A packet of video as a client's own SRTP let it through.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    sequence: u64,
+    timestamp: u32,
+    picture: u16,
+    size: Option<(u16, u16)>,
+    is_key: bool,
+}
+
+struct Person {
+    rtc: Rtc,
+    id: PeerId,
+    camera: Option<Mid>,
+    screen: Option<Mid>,
+    seen: BTreeMap<u32, Vec<Seen>>,
+    key_requests: Vec<(Instant, Mid, Option<Rid>)>,
+    video_slots: Vec<(u32, u32)>,
+    events: Vec<(Instant, PeerEvent)>,
+}
+
+#[derive(Clone, Copy)]
+struct Encoder {
+    sequence: u64,
+    picture: u16,
+    base: u8,
+    needs_key: bool,
+    is_on: bool,
+}
+
+struct Theatre {
+    engine: Engine,
+    start: Instant,
+    now: Instant,
+    people: Vec<Person>,
+    encoders: [Encoder; 3],
+    next_frame: Instant,
+    /// Of a thousand datagrams, to whom (by index) and from whom.
+    loss_down: (usize, u64),
+    loss_up: u64,
+    random: u64,
+    /// How long everything is on its way, and what is.
+    delay: Duration,
+    under_way: VecDeque<(Instant, bool, usize, Vec<u8>)>,
+}
+
+impl Theatre {
+    fn new() -> Theatre {
+        let now = Instant::now();
+        let encoder = |place: u16| Encoder {
+            sequence: 64_900 + 250 * u64::from(place),
+            picture: 32_700 + place,
+            base: 250,
+            needs_key: true,
+            is_on: true,
+        };
+        Theatre {
+            engine: Engine::new(address(50_000), Identity::generate().expect("randomness")),
+            start: now,
+            now,
+            people: Vec::new(),
+            encoders: [encoder(0), encoder(1), encoder(2)],
+            next_frame: now,
+            loss_down: (0, 0),
+            loss_up: 0,
+            random: 7,
+            delay: Duration::from_millis(10),
+            under_way: VecDeque::new(),
+        }
+    }
+
+    fn draw(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % bound
+    }
+
+    /// Somebody who publishes (or not) and has video slots; connected when this returns.
+    fn join(&mut self, publishes: bool, slots: usize) -> usize {
+        self.join_with(publishes, slots, Codec::Vp8)
+    }
+
+    fn join_with(&mut self, publishes: bool, slots: usize, codec: Codec) -> usize {
+        let index = self.people.len();
+        let (id, own) = (PeerId(index as u64 + 1), address(100 + index as u16));
+        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+        let config = if codec == Codec::Vp8 { config.enable_vp8(true) } else { config.enable_h264(true) };
+        let mut rtc = config.build(self.now);
+        rtc.add_local_candidate(Candidate::host(own, "udp").expect("a UDP address"));
+        let mut api = rtc.sdp_api();
+        api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        let (mut camera, mut screen) = (None, None);
+        if publishes {
+            let layers = RIDS.map(SimulcastLayer::new).to_vec();
+            let simulcast = Simulcast { send: layers, recv: Vec::new() };
+            camera = Some(api.add_media(MediaKind::Video, Direction::SendOnly, None, None, Some(simulcast)));
+            screen = Some(api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None));
+        }
+        for _ in 0..slots {
+            api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        }
+        let (offer, pending) = api.apply().expect("media was added");
+        self.engine.join(RoomId(1), id, 1_000_000 * (index as u32 + 1), OPEN).expect("there is room");
+        let secret = [index as u8 + 1; 32];
+        let answer = self.engine.connect_webrtc(self.now, id, &offer.to_sdp_string(), &secret).expect("a good offer");
+        let video_slots = answer.video_slots.clone();
+        let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("str0m reads our answer");
+        rtc.sdp_api().accept_answer(pending, answer).expect("an answer to this offer");
+        let (seen, key_requests, events) = (BTreeMap::new(), Vec::new(), Vec::new());
+        self.people.push(Person { rtc, id, camera, screen, seen, key_requests, video_slots, events });
+        for _ in 0..2000 {
+            self.step(false);
+            if self.people[index].events.iter().any(|(_, event)| *event == PeerEvent::Connected) {
+                return index;
+            }
+        }
+        panic!("the handshake did not end");
+    }
+
+    fn watch(&mut self, who: usize, wants: &[(usize, Source, u8, u32)]) {
+        let wants: Vec<Want> = wants
+            .iter()
+            .map(|&(of, source, slot, pixels)| Want { slot, publisher: self.people[of].id, source, pixels, is_focus: false })
+            .collect();
+        let id = self.people[who].id;
+        self.engine.watch(self.now, id, &wants).expect("it has a place");
+    }
+
+    /// Lets time pass while the first person's camera runs.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step(true);
+        }
+    }
+
+    fn step(&mut self, films: bool) {
+        self.now += STEP;
+        if films && self.next_frame <= self.now {
+            self.next_frame = self.now + FRAME;
+            self.film();
+        }
+        (0..self.people.len()).for_each(|index| self.work(index));
+        let mut out = Outbox::default();
+        while let Some((_, is_up, index, mut datagram)) = self.under_way.pop_front_if(|(due, ..)| *due <= self.now) {
+            let from = address(100 + index as u16);
+            if is_up {
+                self.engine.handle_datagram(self.now, from, &mut datagram, &mut out);
+            } else if let Ok(receive) = Receive::new(Protocol::Udp, self.engine.address(), from, &datagram) {
+                self.people[index].rtc.handle_input(Input::Receive(self.now, receive)).expect("the client stays well");
+                // str0m wants to be asked after each of its inputs.
+                self.work(index);
+            }
+        }
+        if self.engine.next_timeout().is_some_and(|due| due <= self.now) {
+            self.engine.handle_timeout(self.now, &mut out);
+        }
+        for (to, datagram) in out.sent {
+            let index = usize::from(to.port()) - 100;
+            let is_media = matches!(datagram.first(), Some(128..=191));
+            if !(is_media && index == self.loss_down.0 && self.draw(1000) < self.loss_down.1) {
+                self.under_way.push_back((self.now + self.delay, false, index, datagram));
+            }
+        }
+        let events: Vec<_> = self.engine.take_events().collect();
+        for (id, event) in events {
+            let person = self.people.iter_mut().find(|person| person.id == id).expect("a person that joined");
+            if let PeerEvent::Layers { source: Source::Camera, layers } = event {
+                for layer in layers.iter() {
+                    let place = RIDS.iter().position(|rid| *rid == layer.rid.as_str()).expect("a rid of ours");
+                    self.encoders[place].needs_key |= layer.is_wanted && !self.encoders[place].is_on;
+                    self.encoders[place].is_on = layer.is_wanted;
+                }
+            }
+            person.events.push((self.now, event));
+        }
+        self.engine.audit().expect("the tables agree");
+    }
+
+    /// Lets a client work and puts what it sends on its way.
+    fn work(&mut self, index: usize) {
+        for datagram in self.poll(index) {
+            let is_media = matches!(datagram.first(), Some(128..=191));
+            if !(is_media && self.draw(1000) < self.loss_up) {
+                self.under_way.push_back((self.now + self.delay, true, index, datagram));
+            }
+        }
+    }
+
+    /// One frame of every layer that is on.
+    fn film(&mut self) {
+        let person = &mut self.people[0];
+        let (Some(camera), true) = (person.camera, person.rtc.is_connected()) else { return };
+        let payload_type: Pt =
+            person.rtc.codec_config().find(|params| params.spec().codec == format::Codec::Vp8).expect("VP8").pt();
+        for (place, encoder) in self.encoders.iter_mut().enumerate().filter(|(_, encoder)| encoder.is_on) {
+            let is_key = std::mem::take(&mut encoder.needs_key);
+            encoder.picture = (encoder.picture + 1) & 0x7FFF;
+            encoder.base = encoder.base.wrapping_add(1);
+            let count = PACKETS[place] * if is_key { 3 } else { 1 };
+            // Every layer has a clock of its own.
+            let timestamp = (1 << (28 + place)) + (self.now - self.start).as_millis() as u32 * 90;
+            for number in 0..count {
+                let size = is_key.then_some(SIZES[place]);
+                let bytes = payload(encoder.picture, encoder.base, 0, number == 0, size, &[place as u8; 900]);
+                let mut api = person.rtc.direct_api();
+                let stream = api.stream_tx_by_mid(camera, Some(Rid::from(RIDS[place]))).expect("the answer took every layer");
+                let write = RtpWrite::new(payload_type, SeqNo::from(encoder.sequence), timestamp, self.now, bytes);
+                stream.write_rtp(write.marker(number + 1 == count).nackable(true));
+                encoder.sequence += 1;
+            }
+        }
+    }
+
+    fn poll(&mut self, index: usize) -> Vec<Vec<u8>> {
+        let (now, person) = (self.now, &mut self.people[index]);
+        person.rtc.handle_input(Input::Timeout(now)).expect("time alone breaks nothing");
+        let mut sent = Vec::new();
+        loop {
+            match person.rtc.poll_output().expect("the client stays well") {
+                Output::Timeout(_) => return sent,
+                Output::Transmit(transmit) => sent.push(transmit.contents.to_vec()),
+                Output::Event(Event::RtpPacket(packet)) => {
+                    let look = vp8::look(&packet.payload).unwrap_or_default();
+                    person.seen.entry(*packet.header.ssrc).or_default().push(Seen {
+                        at: now,
+                        sequence: *packet.seq_no,
+                        timestamp: packet.header.timestamp,
+                        picture: look.picture.id.map_or(0, |(_, _, id)| id),
+                        size: look.size,
+                        is_key: look.starts_key_frame,
+                    });
+                }
+                Output::Event(Event::KeyframeRequest(request)) => {
+                    person.key_requests.push((now, request.mid, request.rid));
+                    if let Some(place) = request.rid.and_then(|rid| RIDS.iter().position(|name| Rid::from(*name) == rid)) {
+                        self.encoders[place].needs_key = true;
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    /// What somebody saw in a slot since a moment, in the order of its numbers.
+    fn seen(&self, who: usize, slot: usize, since: Instant) -> Vec<Seen> {
+        let person = &self.people[who];
+        let mut seen = person.seen.get(&person.video_slots[slot].0).cloned().unwrap_or_default();
+        seen.retain(|seen| seen.at >= since);
+        seen.sort_by_key(|seen| seen.sequence);
+        seen
+    }
+
+    /// The size of the last key frame in a slot.
+    fn size(&self, who: usize, slot: usize) -> Option<(u16, u16)> {
+        self.seen(who, slot, self.now - Duration::from_secs(3600)).iter().rev().find_map(|seen| seen.size)
+    }
+
+    /// A slot's stream has no hole and no double, time never runs backwards, pictures are counted on.
+    #[track_caller]
+    fn assert_continuous(&self, who: usize, slot: usize) {
+        let seen = self.seen(who, slot, self.now - Duration::from_secs(3600));
+        assert!(seen.len() > 50, "only {} packets came", seen.len());
+        assert!(seen[0].is_key, "a stream begins with a key frame: {:?}", &seen[..5]);
+        for pair in seen.windows(2) {
+            assert_eq!(pair[1].sequence, pair[0].sequence + 1, "a hole after {:?}", pair[0]);
+            assert!(pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32 >= 0, "time runs backwards: {pair:?}");
+            let pictures = pair[1].picture.wrapping_sub(pair[0].picture) & 0x7FFF;
+            let is_next_frame = pair[1].timestamp != pair[0].timestamp;
+            assert_eq!(pictures, u16::from(is_next_frame), "pictures are not counted on: {pair:?}");
+        }
+    }
+}
+
+const TINY: u32 = 160 * 90;
+const SMALL: u32 = 320 * 180;
+const LARGE: u32 = 640 * 360;
+
+#[test]
+fn everyone_gets_the_layer_that_fits_and_the_others_stop_at_their_sender() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let (small, large) = (theatre.join(false, 2), theatre.join(false, 2));
+    theatre.watch(small, &[(0, Source::Camera, 0, TINY)]);
+    theatre.watch(large, &[(0, Source::Camera, 1, LARGE)]);
+    theatre.run(Duration::from_secs(3));
+    assert_eq!((theatre.size(small, 0), theatre.size(large, 1)), (Some(SIZES[0]), Some(SIZES[2])));
+    assert_eq!(theatre.encoders.map(|encoder| encoder.is_on), [true, false, true], "nobody wants the one between");
+    let shown = |who: usize, slot| {
+        let wanted = PeerEvent::Shown { slot, showing: Some((PeerId(1), Source::Camera)) };
+        theatre.people[who].events.iter().filter(|(_, event)| *event == wanted).count()
+    };
+    assert_eq!((shown(small, 0), shown(large, 1), shown(large, 0)), (1, 1, 0));
+
+    // Somebody wants the one between: it is there within a moment, without a word of SDP.
+    let asked = theatre.now;
+    theatre.watch(small, &[(0, Source::Camera, 0, SMALL)]);
+    theatre.run(Duration::from_millis(500));
+    assert_eq!(theatre.size(small, 0), Some(SIZES[1]));
+    let first = theatre.seen(small, 0, asked).into_iter().find(|seen| seen.size == Some(SIZES[1])).expect("a key frame");
+    assert!(first.at - asked < Duration::from_millis(150), "{:?}", first.at - asked);
+
+    // Nobody watches any more: nothing is sent any more, and all of it comes back.
+    theatre.watch(small, &[]);
+    theatre.watch(large, &[]);
+    theatre.run(Duration::from_secs(3));
+    assert_eq!(theatre.encoders.map(|encoder| encoder.is_on), [false; 3]);
+    theatre.watch(large, &[(0, Source::Camera, 1, LARGE)]);
+    theatre.run(Duration::from_secs(1));
+    assert!(theatre.seen(large, 1, theatre.now - Duration::from_millis(200)).len() > 10);
+    theatre.assert_continuous(small, 0);
+    theatre.assert_continuous(large, 1);
+}
+
+#[test]
+fn losses_both_ways_are_repaired_and_no_picture_is_missing() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let (lossy, clean) = (theatre.join(false, 1), theatre.join(false, 1));
+    theatre.watch(lossy, &[(0, Source::Camera, 0, LARGE)]);
+    theatre.watch(clean, &[(0, Source::Camera, 0, LARGE)]);
+    theatre.run(Duration::from_secs(2));
+    (theatre.loss_down, theatre.loss_up) = ((lossy, 50), 20);
+    theatre.run(Duration::from_secs(10));
+    (theatre.loss_down, theatre.loss_up) = ((0, 0), 0);
+    theatre.run(Duration::from_secs(1));
+    theatre.assert_continuous(lossy, 0);
+    theatre.assert_continuous(clean, 0);
+    let requests = theatre.people[0].key_requests.len();
+    assert!(requests < 10, "{requests} key frames were asked for");
+}
+
+#[test]
+fn requests_of_many_for_a_key_frame_become_one() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let crowd: Vec<usize> = (0..8).map(|_| theatre.join(false, 1)).collect();
+    for &who in &crowd {
+        theatre.watch(who, &[(0, Source::Camera, 0, LARGE)]);
+    }
+    theatre.run(Duration::from_secs(2));
+    let before = theatre.people[0].key_requests.len();
+    for &who in &crowd {
+        let ssrc = theatre.people[who].video_slots[0].0;
+        let stream = &mut theatre.people[who].rtc.direct_api();
+        stream.stream_rx(&ssrc.into()).expect("the answer names it").request_keyframe(str0m::media::KeyframeRequestKind::Pli);
+    }
+    theatre.run(Duration::from_millis(400));
+    assert_eq!(theatre.people[0].key_requests.len() - before, 1);
+}
+
+#[test]
+fn who_leaves_empties_slots_and_who_comes_back_fills_them() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let viewer = theatre.join(false, 2);
+    theatre.watch(viewer, &[(0, Source::Camera, 1, SMALL)]);
+    theatre.run(Duration::from_secs(1));
+    let gone = PeerEvent::Shown { slot: 1, showing: None };
+    theatre.engine.leave(PeerId(1)).expect("it was there");
+    let events: Vec<_> = theatre.engine.take_events().collect();
+    assert!(events.contains(&(theatre.people[viewer].id, gone)), "{events:?}");
+    theatre.engine.audit().expect("the tables agree");
+    // A listener that goes takes its seats along.
+    theatre.engine.leave(theatre.people[viewer].id).expect("it was there");
+    assert_eq!((theatre.engine.peers(), theatre.engine.rooms()), (0, 0));
+}
+
+#[test]
+fn nobody_without_the_right_shows_anything() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let viewer = theatre.join(false, 1);
+    theatre.watch(viewer, &[(0, Source::Camera, 0, SMALL)]);
+    theatre.run(Duration::from_secs(1));
+    theatre.engine.set_policy(PeerId(1), Policy { can_stream: false, ..OPEN }).expect("it is there");
+    theatre.run(Duration::from_millis(100));
+    let since = theatre.now;
+    theatre.run(Duration::from_secs(1));
+    assert_eq!(theatre.seen(viewer, 0, since).len(), 0);
+    assert!(theatre.engine.drops().of(Reason::MayNotStream) > 10);
+    theatre.engine.set_policy(PeerId(1), OPEN).expect("it is there");
+    theatre.run(Duration::from_secs(1));
+    assert!(theatre.seen(viewer, 0, since).len() > 10, "it goes on");
+}
+
+#[test]
+fn a_listener_without_the_codec_is_sent_nothing() {
+    let mut theatre = Theatre::new();
+    theatre.join(true, 0);
+    let viewer = theatre.join_with(false, 1, Codec::H264);
+    theatre.watch(viewer, &[(0, Source::Camera, 0, SMALL)]);
+    theatre.run(Duration::from_secs(1));
+    assert!(theatre.people[viewer].seen.is_empty());
+    assert!(theatre.people[0].screen.is_some(), "a second video was accepted beside the first");
+}

@@ -1,0 +1,381 @@
+//! What one peer publishes: finding whose packet it is, whether it is authentic, what it misses; and telling its sender what
+//! came, what did not, and what is wanted.
+//!
+//! A stream is found by its SSRC once an authentic packet showed it, before that by the names of its section and encoding.
+
+use super::peer::{Media, Transport};
+use super::room::Ledger;
+use super::room::video::{REPEATED_LEN, Shot};
+use super::timers::Timer;
+use super::{Egress, Engine, MAX_PAYLOAD, budget};
+use crate::cipher::{OpenError, Opened};
+use crate::replay::ReplayWindow;
+use crate::rtcp::{self, Reception};
+use crate::rtp::{self, Header};
+use crate::sdp::Offer;
+use crate::sdp::video::{Extensions, Format};
+use crate::stats::Reason;
+use crate::video::arrivals::{Arrivals, MAX_FEEDBACK};
+use crate::video::gaps::Gaps;
+use crate::video::{CLOCK_HZ, Codec, Rid, Source};
+use crate::{Layer, PeerEvent, PeerId};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How often a publisher hears what came and what is missing while it sends. Browsers estimate best from 50 to 100 ms.
+const TICK: Duration = Duration::from_millis(25);
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A publisher that sends nothing is looked at this rarely: somebody may want a layer that does not come.
+const IDLE_TICK: Duration = Duration::from_millis(500);
+
+/// Packets that one request asks for.
+const ASKED: usize = 64;
+
+/// What a payload type carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    None,
+    Media(Codec),
+    /// Retransmissions of that.
+    Repeat(Codec),
+}
+
+pub struct Publisher {
+    roles: Box<[Role; 128]>,
+    extensions: Extensions,
+    tracks: Vec<Track>,
+    arrivals: Arrivals,
+    fed_back: Instant,
+    last_packet: Option<Instant>,
+    /// When the timer is due that is armed.
+    due: Option<Instant>,
+}
+
+struct Track {
+    source: Source,
+    mid: Vec<u8>,
+    /// Where it is in the room.
+    stage: usize,
+    streams: Vec<Stream>,
+}
+
+/// One encoding as it is received.
+struct Stream {
+    rid: Rid,
+    ssrc: Option<u32>,
+    rtx: Option<u32>,
+    window: ReplayWindow,
+    rtx_window: ReplayWindow,
+    reception: Option<Reception>,
+    gaps: Gaps,
+}
+
+/// Which stream a packet is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    track: usize,
+    stream: usize,
+    is_repeat: bool,
+}
+
+impl Publisher {
+    /// `None` when the offer has no video to send. `open` gives each track its stage, with so many encodings.
+    pub fn new(now: Instant, offer: &Offer, mut open: impl FnMut(Source, usize) -> usize) -> Option<Publisher> {
+        let mut publisher = Publisher {
+            roles: Box::new([Role::None; 128]),
+            extensions: Extensions::default(),
+            tracks: Vec::new(),
+            arrivals: Arrivals::new(now),
+            fed_back: now,
+            last_packet: None,
+            due: None,
+        };
+        for offered in offer.video_tracks() {
+            for &Format { codec, payload_type, rtx, .. } in &offered.video.formats {
+                publisher.roles[usize::from(payload_type) % 128] = Role::Media(codec);
+                if let Some(rtx) = rtx {
+                    publisher.roles[usize::from(rtx) % 128] = Role::Repeat(codec);
+                }
+            }
+            publisher.extensions = offered.video.extensions;
+            let rids = &offered.video.rids;
+            let known = if rids.is_empty() { offered.video.ssrc } else { None };
+            let only = [Rid::default()];
+            let streams = if rids.is_empty() { &only[..] } else { rids };
+            publisher.tracks.push(Track {
+                source: offered.source,
+                mid: offered.mid.as_bytes().to_vec(),
+                stage: open(offered.source, streams.len()),
+                streams: streams.iter().map(|&rid| Stream::new(rid, known)).collect(),
+            });
+        }
+        (!publisher.tracks.is_empty()).then_some(publisher)
+    }
+
+    #[inline]
+    pub fn carries(&self, payload_type: u8) -> bool {
+        self.roles[usize::from(payload_type) % 128] != Role::None
+    }
+
+    /// Whose packet it may be.
+    #[inline]
+    fn find(&self, header: &Header, datagram: &[u8]) -> Option<Place> {
+        for (track, each) in self.tracks.iter().enumerate() {
+            for (stream, each) in each.streams.iter().enumerate() {
+                if each.ssrc == Some(header.ssrc) || each.rtx == Some(header.ssrc) {
+                    return Some(Place { track, stream, is_repeat: each.rtx == Some(header.ssrc) });
+                }
+            }
+        }
+        self.find_by_name(header, datagram)
+    }
+
+    #[cold]
+    fn find_by_name(&self, header: &Header, datagram: &[u8]) -> Option<Place> {
+        let (profile, _) = header.extension?;
+        let body = datagram.get(header.preamble_len()..header.full_len())?;
+        let named = |id: Option<u8>| id.and_then(|id| rtp::find_extension(profile, body, id));
+        let is_repeat = matches!(self.roles[usize::from(header.payload_type) % 128], Role::Repeat(_));
+        let mid = named(self.extensions.mid);
+        let track = match mid {
+            Some(mid) => self.tracks.iter().position(|track| track.mid == mid)?,
+            // Without one there is nothing to confuse when there is but one track.
+            None => (self.tracks.len() == 1).then_some(0)?,
+        };
+        let rid = named(if is_repeat { self.extensions.repaired_rid } else { self.extensions.rid });
+        let streams = &self.tracks[track].streams;
+        let stream = match rid {
+            Some(rid) => streams.iter().position(|stream| stream.rid.as_str().as_bytes() == rid)?,
+            None => (streams.len() == 1).then_some(0)?,
+        };
+        Some(Place { track, stream, is_repeat })
+    }
+
+    /// The streams that came, to report about.
+    pub fn receptions(&mut self) -> impl Iterator<Item = (u32, &mut Reception)> {
+        let streams = self.tracks.iter_mut().flat_map(|track| &mut track.streams);
+        streams.filter_map(|stream| Some((stream.ssrc?, stream.reception.as_mut()?)))
+    }
+}
+
+impl Stream {
+    fn new(rid: Rid, known: Option<(u32, Option<u32>)>) -> Stream {
+        Stream {
+            rid,
+            ssrc: known.map(|(ssrc, _)| ssrc),
+            rtx: known.and_then(|(_, rtx)| rtx),
+            window: ReplayWindow::new(0),
+            rtx_window: ReplayWindow::new(0),
+            reception: None,
+            gaps: Gaps::default(),
+        }
+    }
+
+    /// Opens a packet under what is known of this stream, or under nothing when its SSRC is new.
+    #[inline]
+    fn open(
+        &mut self,
+        media: &Media,
+        header: &Header,
+        is_repeat: bool,
+        datagram: &mut [u8],
+    ) -> Result<(u64, Opened, bool), Reason> {
+        let (ssrc, window) = if is_repeat { (&mut self.rtx, &mut self.rtx_window) } else { (&mut self.ssrc, &mut self.window) };
+        let is_new = *ssrc != Some(header.ssrc);
+        let fresh = ReplayWindow::new(0);
+        let known = if is_new { &fresh } else { &*window };
+        let index = known.estimate(header.sequence).filter(|&index| known.is_fresh(index)).ok_or(Reason::Replayed)?;
+        let opened = media.inbound.open(datagram, header, index).map_err(|error| match error {
+            OpenError::Malformed => Reason::Malformed,
+            OpenError::WrongTag => Reason::WrongTag,
+        })?;
+        // From here on the packet is authentic.
+        if is_new {
+            (*ssrc, *window) = (Some(header.ssrc), fresh);
+            if !is_repeat {
+                (self.reception, self.gaps) = (None, Gaps::default());
+            }
+        }
+        let window = if is_repeat { &mut self.rtx_window } else { &mut self.window };
+        let is_newest = window.highest().is_none_or(|highest| index > highest);
+        window.accept(index);
+        Ok((index, opened, is_newest))
+    }
+}
+
+impl Engine {
+    #[inline]
+    pub(super) fn handle_video(
+        &mut self,
+        now: Instant,
+        key: u32,
+        from: SocketAddr,
+        header: &Header,
+        datagram: &mut [u8],
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let Transport::Webrtc(webrtc) = &mut peer.transport else { return Err(Reason::BeforeKeys) };
+        let (Some(media), Some(publisher)) = (&mut webrtc.media, &mut webrtc.publisher) else { return Err(Reason::BeforeKeys) };
+        let Place { track, stream, is_repeat } = publisher.find(header, datagram).ok_or(Reason::WrongSsrc)?;
+        let codec = match (publisher.roles[usize::from(header.payload_type) % 128], is_repeat) {
+            (Role::Media(codec), false) | (Role::Repeat(codec), true) => codec,
+            _ => return Err(Reason::WrongPayloadType),
+        };
+        let number = publisher.extensions.transport.zip(header.extension).and_then(|(id, (profile, _))| {
+            let body = datagram.get(header.preamble_len()..header.full_len())?;
+            rtp::find_extension(profile, body, id)?.first_chunk().map(|number| u16::from_be_bytes(*number))
+        });
+        let (stage, layer) = (publisher.tracks[track].stage, stream as u8);
+        let stream = &mut publisher.tracks[track].streams[stream];
+        let (index, opened, is_newest) = stream.open(media, header, is_repeat, datagram)?;
+        webrtc.last_alive = now;
+        publisher.last_packet = Some(now);
+        if let Some(number) = number {
+            publisher.arrivals.on_packet(now, number);
+        }
+        let due = publisher.due;
+        let mut payload = opened.payload;
+        let mut index = index;
+        let mut is_repaired = true;
+        if is_repeat {
+            // Probes for bandwidth come on this stream too, with nothing in them or with what came already.
+            let repeated = datagram[payload.clone()].first_chunk::<REPEATED_LEN>().map(|number| u16::from_be_bytes(*number));
+            let missing = repeated.and_then(|sequence| stream.window.estimate(sequence)).filter(|&index| stream.gaps.take(index));
+            payload.start += REPEATED_LEN.min(payload.len());
+            match missing {
+                Some(missing) => {
+                    index = missing;
+                    stream.window.accept(missing);
+                }
+                None => payload.end = payload.start,
+            }
+        } else {
+            match &mut stream.reception {
+                Some(reception) => reception.on_packet(now, index, header.timestamp),
+                None => stream.reception = Some(Reception::new(now, CLOCK_HZ, index, header.timestamp)),
+            }
+            is_repaired = stream.gaps.on_packet(now, index);
+        }
+        let (policy, id, room) = (peer.policy, peer.id, peer.room);
+        let is_within = peer.allowances.video.spend(now, budget::VIDEO);
+        if due.is_none_or(|due| due > now + TICK) {
+            self.call(now + TICK, id, key);
+        }
+        if is_newest {
+            self.follow(key, from);
+        }
+        if !policy.can_stream {
+            return Err(Reason::MayNotStream);
+        }
+        if !is_within {
+            return Err(Reason::OverBudget);
+        }
+        if is_repeat && payload.is_empty() {
+            return Ok(());
+        }
+        let payload = &mut datagram[payload];
+        if payload.len() > MAX_PAYLOAD - REPEATED_LEN {
+            return Err(Reason::Oversized);
+        }
+        self.traffic.video_in += 1;
+        let mut shot = Shot { codec, index, timestamp: header.timestamp, marker: header.marker, payload };
+        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
+        let room = self.rooms[room].as_mut().expect("a peer's room exists");
+        if !is_repaired && let Some(layer) = room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
+            layer.need_key_frame();
+        }
+        room.show(now, stage, layer, &mut shot, egress, &mut ledger);
+        // Whoever sends this is looked at within a tick anyway.
+        room.calls.clear();
+        Ok(())
+    }
+
+    /// Lets the publisher be looked at, at the latest then.
+    fn call(&mut self, at: Instant, id: PeerId, key: u32) {
+        let Some(publisher) = self.peer(key).transport.webrtc().and_then(|webrtc| webrtc.publisher.as_mut()) else { return };
+        if publisher.due.is_none_or(|due| due > at) {
+            publisher.due = Some(at);
+            self.timers.arm(at, id, key, Timer::Uplink);
+        }
+    }
+
+    /// Looks at the publishers that something changed for.
+    pub(super) fn answer_calls(&mut self, now: Instant, room: usize) {
+        while let Some(key) = self.rooms[room].as_mut().and_then(|room| room.calls.pop()) {
+            if let Some(id) = self.peers[key as usize].as_ref().map(|peer| peer.id) {
+                self.call(now, id, key);
+            }
+        }
+    }
+
+    /// Tells a publisher what came, what is missing, and what is wanted.
+    pub(super) fn look_at_uplink(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
+        let (id, room_index, own) = (peer.id, peer.room, peer.ssrc);
+        let Some(webrtc) = peer.transport.webrtc() else { return };
+        let Some(publisher) = &mut webrtc.publisher else { return };
+        // An entry that was overtaken by an earlier one.
+        if publisher.due.is_none_or(|due| due > now) {
+            return;
+        }
+        publisher.due = None;
+        let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
+        let mut is_waiting = false;
+        for track in &mut publisher.tracks {
+            let wanted = room.wanted(track.stage);
+            let Some(stage) = room.stage(track.stage) else { continue };
+            let (told, came_or_went) = stage.review(now, wanted);
+            if came_or_went {
+                room.settle(now, track.stage);
+                room.calls.clear();
+            }
+            if let Some(on) = told {
+                let layer = |(place, stream): (usize, &Stream)| Layer {
+                    rid: stream.rid,
+                    ssrc: stream.ssrc,
+                    is_wanted: on >> place & 1 == 1,
+                };
+                let layers = track.streams.iter().enumerate().map(layer).collect();
+                self.events.push((id, PeerEvent::Layers { source: track.source, layers }));
+            }
+            let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) else { continue };
+            let Some(stage) = room.stage(track.stage) else { continue };
+            for (place, (stream, layer)) in track.streams.iter_mut().zip(&mut stage.layers).enumerate() {
+                if wanted >> place & 1 == 0 {
+                    stream.gaps.forget();
+                }
+                let Some(about) = stream.ssrc else { continue };
+                if layer.ask_key_frame(now) {
+                    let mut packet = [0; rtcp::PICTURE_LOSS_LEN];
+                    let len = rtcp::write_picture_loss(own, about, &mut packet);
+                    media.send_rtcp(&packet[..len], to, egress);
+                }
+                is_waiting |= layer.waits_for_key_frame() || !stream.gaps.is_empty();
+                let mut asked = [0; ASKED];
+                let count = stream.gaps.ask(now, &mut asked);
+                if count > 0 {
+                    let mut packet = [0; rtcp::nack_len(ASKED)];
+                    let len = rtcp::write_nack(own, about, &asked[..count], &mut packet);
+                    media.send_rtcp(&packet[..len], to, egress);
+                }
+            }
+        }
+        if let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address)
+            && now.saturating_duration_since(publisher.fed_back) >= FEEDBACK_INTERVAL
+            && publisher.arrivals.is_due()
+        {
+            publisher.fed_back = now;
+            let about = publisher.tracks.iter().flat_map(|track| &track.streams).find_map(|stream| stream.ssrc).unwrap_or(0);
+            let mut packet = [0; MAX_FEEDBACK];
+            let len = publisher.arrivals.write(own, about, &mut packet);
+            if len > 0 {
+                media.send_rtcp(&packet[..len], to, egress);
+            }
+        }
+        let is_sending = publisher.last_packet.is_some_and(|at| now.saturating_duration_since(at) < 4 * IDLE_TICK);
+        let next = if is_sending || is_waiting { TICK } else { IDLE_TICK };
+        self.call(now + next, id, key);
+    }
+}
