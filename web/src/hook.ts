@@ -25,6 +25,13 @@ export function installHook(app: App): void {
     },
     /** The inbound RTP streams of the peer connection, as getStats has them. */
     inbound: () => app.voice.inbound(),
+    /** Its video slots: who is in which, and what the browser decodes there; and the encodings that it sends. */
+    video: async () => {
+      const { videos, videoSlots, own, limit, quality } = app.voice.store.getState();
+      const [received, sent] = await Promise.all([app.voice.inboundVideos(), app.voice.outboundVideos()]);
+      const publishes = { camera: own.camera !== null, screen: own.screen !== null };
+      return { videos, videoSlots, publishes, limit, quality, received, sent };
+    },
   };
   Object.defineProperty(window, "guildhall", { value: Object.freeze(hook) });
 }

@@ -14,6 +14,7 @@ export const Permission = {
   viewAuditLog: 1n << 7n,
   viewChannel: 1n << 10n,
   sendMessages: 1n << 11n,
+  stream: 1n << 9n,
   manageMessages: 1n << 13n,
   attachFiles: 1n << 15n,
   readHistory: 1n << 16n,

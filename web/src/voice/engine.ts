@@ -7,15 +7,22 @@ import { type Dispatch, Op } from "../gateway/protocol";
 import { Activity } from "./activity";
 import { isAudioRunning, type Meter, meter, openMicrophone, unlockAudio } from "./audio";
 import { Call, type CallInput, type CallOutput, type CallStatus, type Mutes, type Place } from "./call";
-import { type InboundStats, type PathState, Peer } from "./peer";
-import type { Credentials } from "./protocol";
+import { openCamera, openScreen } from "./camera";
+import { type InboundStats, type InboundVideo, type OutboundVideo, type PathState, Peer } from "./peer";
+import type { Credentials, VideoSource } from "./protocol";
+import type { Limit, Quality } from "./quality";
 import type { Regions } from "./regions";
 import { opusPayloadType } from "./sdp";
 import { SlotTable } from "./slots";
 import { type VoiceEvent, VoiceSocket } from "./socket";
+import { type Shown, type VideoKey, VideoTable, videoKey } from "./videos";
 
 /** How often levels are measured: quicker than a syllable, and 16 times a second costs nothing to speak of. */
 const METER_INTERVAL_MS = 60;
+/** How long tiles may move before the server hears of it: a window that is being resized says nothing worth hearing. */
+const SHOW_DELAY_MS = 120;
+/** How often the browser is asked what holds its encoders back. */
+const LIMIT_INTERVAL_MS = 2_000;
 /** A path that was interrupted may come back by itself (a roaming phone); after this it is made anew. */
 const INTERRUPTED_MS = 6_000;
 
@@ -32,7 +39,21 @@ export interface VoiceView {
   microphoneProblem: string | null;
   /** Who is heard right now, this user included. */
   speaking: Readonly<Record<Id, true>>;
+  /** What the others publish. */
+  videos: Readonly<Record<Id, readonly VideoSource[]>>;
+  /** In which slot each of the shown videos arrives. */
+  videoSlots: Readonly<Record<VideoKey, number>>;
+  /** What this page publishes; the streams are its own preview. */
+  own: Readonly<Record<VideoSource, MediaStream | null>>;
+  /** Why the camera or the screen could not be opened. */
+  videoProblem: string | null;
+  /** As the server last told; `null` until then. */
+  quality: Quality | null;
+  /** What holds this page's own video back. */
+  limit: Limit;
 }
+
+const NO_VIDEO = { videos: {}, videoSlots: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
 
 export interface SlotView {
   mid: string;
@@ -62,12 +83,15 @@ export class VoiceEngine {
     isProcessed: localStorage.getItem(PROCESSING_KEY) !== "off",
     microphoneProblem: null,
     speaking: {},
+    videoProblem: null,
+    ...NO_VIDEO,
   }));
   readonly #gateway: Gateway;
   readonly #regions: Regions;
   readonly #call = new Call(Math.random);
   readonly #socket = new VoiceSocket((event) => this.#onVoice(event));
   readonly #slots = new SlotTable();
+  readonly #videos = new VideoTable();
   #me: Id | null = null;
   #peer: Peer | null = null;
   #microphone: { track: MediaStreamTrack; meter: Meter } | null = null;
@@ -77,6 +101,8 @@ export class VoiceEngine {
   #callTimer: ReturnType<typeof setTimeout> | undefined;
   #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
   #meterTimer: ReturnType<typeof setInterval> | undefined;
+  #showTimer: ReturnType<typeof setTimeout> | undefined;
+  #limitTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(gateway: Gateway, regions: Regions) {
     this.#gateway = gateway;
@@ -109,6 +135,42 @@ export class VoiceEngine {
     localStorage.setItem(PROCESSING_KEY, isProcessed ? "on" : "off");
     this.store.setState({ isProcessed });
     if (this.#peer !== null) await this.#openMicrophone(this.#peer);
+  }
+
+  /** Turns the camera or the sharing of the screen on or off. */
+  async setVideo(source: VideoSource, isOn: boolean): Promise<void> {
+    const peer = this.#peer;
+    if (!isOn || peer === null) {
+      this.#stopVideo(source);
+      return;
+    }
+    if (this.store.getState().own[source] !== null) return;
+    const track = source === "camera" ? await openCamera() : await openScreen();
+    if (track === null) return;
+    if (typeof track === "string") {
+      this.store.setState({ videoProblem: track });
+      return;
+    }
+    if (this.#peer !== peer) {
+      track.stop();
+      return;
+    }
+    // The browser's own bar ends a shared screen, and pulling the plug a camera.
+    track.addEventListener("ended", () => this.#stopVideo(source, track));
+    this.store.setState({ videoProblem: null, own: { ...this.store.getState().own, [source]: new MediaStream([track]) } });
+    await peer.setVideo(source, track);
+    this.#publish();
+  }
+
+  /** A tile shows this in so many pixels of the screen; `null` when it is gone. */
+  showTile(userId: Id, source: VideoSource, shown: Omit<Shown, "userId" | "source"> | null): void {
+    this.#videos.show(videoKey(userId, source), shown === null ? null : { userId, source, ...shown });
+    this.#showSoon();
+  }
+
+  /** What arrives in a video slot. */
+  videoStream(slot: number): MediaStream | null {
+    return this.#peer?.videoStream(slot) ?? null;
   }
 
   // What the main gateway says.
@@ -155,6 +217,14 @@ export class VoiceEngine {
     return (await this.#peer?.inbound()) ?? [];
   }
 
+  async inboundVideos(): Promise<InboundVideo[]> {
+    return (await this.#peer?.inboundVideos()) ?? [];
+  }
+
+  async outboundVideos(): Promise<OutboundVideo[]> {
+    return (await this.#peer?.outboundVideos()) ?? [];
+  }
+
   #feed(input: CallInput): void {
     for (const output of this.#call.handle(Date.now(), input)) this.#perform(output);
     clearTimeout(this.#callTimer);
@@ -198,6 +268,22 @@ export class VoiceEngine {
         return;
       case "gone":
         this.#slots.gone(event.userId);
+        this.#videos.gone(event.userId);
+        this.#videosChanged();
+        return;
+      case "video":
+        this.#videos.publishes(event.userId, event.sources);
+        this.#videosChanged();
+        return;
+      case "filled":
+        this.#videos.place(event.slots);
+        this.#videosChanged();
+        return;
+      case "layers":
+        this.#peer?.setLayers(event.layers);
+        return;
+      case "quality":
+        this.store.setState({ quality: event.quality });
         return;
       case "ended":
         this.#feed({ kind: "ended", end: event.end });
@@ -252,10 +338,53 @@ export class VoiceEngine {
     this.#peer?.close();
     this.#peer = null;
     this.#slots.clear();
+    this.#videos.clear();
+    clearTimeout(this.#showTimer);
+    clearInterval(this.#limitTimer);
+    this.#limitTimer = undefined;
+    for (const stream of Object.values(this.store.getState().own)) for (const track of stream?.getTracks() ?? []) track.stop();
+    this.store.setState(NO_VIDEO);
     this.#slotActivity.clear();
     this.#peaks.clear();
     this.#ownActivity = new Activity();
     this.store.setState({ speaking: {} });
+  }
+
+  /** `of`: only if that is still what is shown. */
+  #stopVideo(source: VideoSource, of?: MediaStreamTrack): void {
+    const { own } = this.store.getState();
+    const track = own[source]?.getTracks()[0];
+    if (track === undefined || (of !== undefined && of !== track)) return;
+    track.stop();
+    void this.#peer?.setVideo(source, null);
+    this.store.setState({ own: { ...own, [source]: null } });
+    this.#publish();
+  }
+
+  #publish(): void {
+    const { own } = this.store.getState();
+    this.#socket.feed({ kind: "publish", published: { camera: own.camera !== null, screen: own.screen !== null } });
+    clearInterval(this.#limitTimer);
+    this.#limitTimer = undefined;
+    this.store.setState({ limit: null });
+    if (own.camera !== null || own.screen !== null) this.#limitTimer = setInterval(() => void this.#askLimit(), LIMIT_INTERVAL_MS);
+  }
+
+  async #askLimit(): Promise<void> {
+    const peer = this.#peer;
+    const videos = (await peer?.outboundVideos()) ?? [];
+    if (this.#peer !== peer || this.#limitTimer === undefined) return;
+    this.store.setState({ limit: videos.find((video) => video.isActive && video.limit !== null)?.limit ?? null });
+  }
+
+  #videosChanged(): void {
+    this.store.setState({ videos: this.#videos.published(), videoSlots: this.#videos.filled() });
+    this.#showSoon();
+  }
+
+  #showSoon(): void {
+    clearTimeout(this.#showTimer);
+    this.#showTimer = setTimeout(() => this.#socket.feed({ kind: "show", slots: this.#videos.wanted() }), SHOW_DELAY_MS);
   }
 
   #setMutes(mutes: Mutes): void {

@@ -15,7 +15,14 @@ export const VoiceOp = {
   resume: 7,
   hello: 8,
   resumed: 9,
+  video: 12,
   clientDisconnect: 13,
+  /** Ours: how well this page is connected. */
+  quality: 200,
+  /** Ours: what the page shows in its video slots, and who is in which. */
+  videoSlots: 201,
+  /** Ours: which encodings of this page's own video anybody looks at. */
+  layers: 202,
 } as const;
 
 export interface VoiceFrame {
@@ -46,6 +53,34 @@ export function isDismissal(code: number): boolean {
 /** The session cannot be resumed; a new token has to be asked for. */
 export function endsVoiceSession(code: number): boolean {
   return code === 1000 || (code >= 4001 && code <= 4013) || (code >= 4016 && code <= 4021);
+}
+
+export type VideoSource = "camera" | "screen";
+
+/** op 12 of the server: everything that somebody publishes. */
+export interface VideoPayload {
+  user_id: Id;
+  streams: { type: "video" | "screen"; active: boolean }[];
+}
+
+/** One slot in op 201 of the server. */
+export interface FilledSlot {
+  slot: number;
+  ssrc: number;
+  user_id: Id | null;
+  source: VideoSource | null;
+}
+
+/** op 202. */
+export interface LayersPayload {
+  source: VideoSource;
+  layers: { rid: string; active: boolean }[];
+}
+
+/** What this page publishes. */
+export interface Published {
+  camera: boolean;
+  screen: boolean;
 }
 
 export interface SpeakingPayload {

@@ -29,7 +29,7 @@ describe("VoiceSession", () => {
     const session = new VoiceSession(() => 0.5);
     expect(session.handle(0, start)).toEqual([{ kind: "open", endpoint: "node:8080" }]);
     expect(frames(session.handle(1, hello))).toEqual([
-      { op: 0, d: { server_id: "10", user_id: "1", session_id: "s", token: "t", video: false, streams: [] } },
+      { op: 0, d: { server_id: "10", user_id: "1", session_id: "s", token: "t", video: true, streams: [] } },
     ]);
     expect(session.handle(2, ready)).toEqual([{ kind: "negotiate" }]);
     expect(frames(session.handle(3, offer))).toEqual([
@@ -52,6 +52,36 @@ describe("VoiceSession", () => {
     session.handle(100, frame({ op: 5, d: { user_id: "2", ssrc: 7, speaking: 1 }, seq: 9 }));
     expect(session.nextTimeout()).toBe(5_000);
     expect(frames(session.handle(5_000, { kind: "tick" }))).toEqual([{ op: 3, d: { t: 5_000, seq_ack: 9 } }]);
+  });
+
+  it("says what it films and shows, also what was said while nobody listened", () => {
+    const slots = [{ slot: 0, user_id: "2", source: "camera" as const, width: 640, height: 360, focus: false }];
+    const session = new VoiceSession(() => 0.5);
+    for (const input of [start, hello, ready, offer]) session.handle(1, input);
+    expect(session.handle(2, { kind: "publish", published: { camera: true, screen: false } })).toEqual([]);
+    expect(session.handle(2, { kind: "show", slots })).toEqual([]);
+    const said = frames(session.handle(3, answer));
+    expect(said.map(({ op }) => op)).toEqual([12, 201]);
+    expect(said[0]?.d).toMatchObject({ audio_ssrc: 42, streams: ["q", "h", "f"].map((rid) => ({ type: "video", rid, active: true })) });
+    expect(said[1]?.d).toEqual({ slots });
+    expect(session.handle(4, { kind: "show", slots: [...slots] })).toEqual([]);
+    expect(frames(session.handle(5, { kind: "show", slots: [] }))).toEqual([{ op: 201, d: { slots: [] } }]);
+  });
+
+  it("hears what others film, where it arrives, and what of its own is wanted", () => {
+    const session = live();
+    const streams = [
+      { type: "video", active: true },
+      { type: "screen", active: true },
+    ];
+    const heard = (op: number, d: unknown) => session.handle(5, frame({ op, d }));
+    expect(heard(12, { user_id: "2", audio_ssrc: 7, video_ssrc: 0, streams })).toEqual([{ kind: "video", userId: "2", sources: ["camera", "screen"] }]);
+    const slots = [{ slot: 0, ssrc: 9, user_id: "2", source: "camera" }];
+    expect(heard(201, { slots })).toEqual([{ kind: "filled", slots }]);
+    const layers = { source: "camera", layers: [{ rid: "q", active: false }] };
+    expect(heard(202, layers)).toEqual([{ kind: "layers", layers }]);
+    const quality = { score: 4.2, loss_up: 0, loss_down: 0.1, jitter_ms: 3, round_trip_ms: null };
+    expect(heard(200, quality)).toEqual([{ kind: "quality", quality: { score: 4.2, roundTripMs: null, loss: 0.1 } }]);
   });
 
   it("says its own speaking with its own SSRC, and nothing before it is live", () => {

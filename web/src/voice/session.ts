@@ -4,7 +4,22 @@
 
 import type { Id } from "../api/types";
 import { type Backoff, delayMs } from "../gateway/backoff";
-import { type Credentials, endsVoiceSession, isDismissal, SPEAKING_MICROPHONE, type SpeakingPayload, type VoiceFrame, VoiceOp } from "./protocol";
+import {
+  type Credentials,
+  endsVoiceSession,
+  type FilledSlot,
+  isDismissal,
+  type LayersPayload,
+  type Published,
+  SPEAKING_MICROPHONE,
+  type SpeakingPayload,
+  type VideoPayload,
+  type VideoSource,
+  type VoiceFrame,
+  VoiceOp,
+} from "./protocol";
+import { type Quality, readQuality } from "./quality";
+import type { WantedSlot } from "./videos";
 
 /** From opening the socket to the answer; a node that needs longer is taken for dead. */
 export const NEGOTIATION_TIMEOUT_MS = 12_000;
@@ -26,6 +41,10 @@ export type VoiceInput =
   | { kind: "closed"; code: number }
   | { kind: "offer"; sdp: string; opusPayloadType: number; connectionId: string }
   | { kind: "speaking"; isOn: boolean }
+  /** What this page publishes from now on. */
+  | { kind: "publish"; published: Published }
+  /** What it shows from now on, all of it. */
+  | { kind: "show"; slots: WantedSlot[] }
   | { kind: "tick" };
 
 export type VoiceOutput =
@@ -41,6 +60,10 @@ export type VoiceOutput =
   | { kind: "cut" }
   | { kind: "speaker"; userId: Id; ssrc: number; isOn: boolean }
   | { kind: "gone"; userId: Id }
+  | { kind: "video"; userId: Id; sources: VideoSource[] }
+  | { kind: "filled"; slots: FilledSlot[] }
+  | { kind: "layers"; layers: LayersPayload }
+  | { kind: "quality"; quality: Quality }
   | { kind: "ended"; end: End };
 
 type State =
@@ -56,6 +79,8 @@ export class VoiceSession {
   #ssrc = 0;
   #seqAck = -1;
   #resumes = 0;
+  #published: Published = { camera: false, screen: false };
+  #shown: WantedSlot[] = [];
   #heart: { intervalMs: number; nextMs: number; isAcked: boolean } | null = null;
 
   constructor(private readonly random: () => number) {}
@@ -86,6 +111,13 @@ export class VoiceSession {
     } else if (input.kind === "speaking") {
       const d = { speaking: input.isOn ? SPEAKING_MICROPHONE : 0, delay: 0, ssrc: this.#ssrc };
       if (this.#state.name === "live") out.push({ kind: "send", frame: { op: VoiceOp.speaking, d } });
+    } else if (input.kind === "publish") {
+      this.#published = input.published;
+      if (this.#state.name === "live") out.push(this.#video());
+    } else if (input.kind === "show") {
+      const isNews = JSON.stringify(input.slots) !== JSON.stringify(this.#shown);
+      this.#shown = input.slots;
+      if (isNews && this.#state.name === "live") out.push(this.#slots());
     } else if (input.kind === "tick") {
       this.#tick(now, out);
     }
@@ -115,12 +147,14 @@ export class VoiceSession {
         if (this.#state.name !== "joining") return;
         this.#state = { name: "live" };
         out.push({ kind: "answer", sdp: (frame.d as { sdp: string }).sdp }, { kind: "live" });
+        this.#sayAgain(out);
         return;
       case VoiceOp.resumed:
         if (this.#state.name !== "resuming") return;
         this.#state = { name: "live" };
         this.#resumes = 0;
         out.push({ kind: "live" });
+        this.#sayAgain(out);
         return;
       case VoiceOp.heartbeat:
         out.push(this.#heartbeat(now));
@@ -136,10 +170,45 @@ export class VoiceSession {
       case VoiceOp.clientDisconnect:
         out.push({ kind: "gone", userId: (frame.d as { user_id: Id }).user_id });
         return;
+      case VoiceOp.video: {
+        const { user_id, streams } = frame.d as VideoPayload;
+        const sources = streams.filter((stream) => stream.active).map(({ type }): VideoSource => (type === "screen" ? "screen" : "camera"));
+        out.push({ kind: "video", userId: user_id, sources });
+        return;
+      }
+      case VoiceOp.videoSlots:
+        out.push({ kind: "filled", slots: (frame.d as { slots: FilledSlot[] }).slots });
+        return;
+      case VoiceOp.layers:
+        out.push({ kind: "layers", layers: frame.d as LayersPayload });
+        return;
+      case VoiceOp.quality:
+        out.push({ kind: "quality", quality: readQuality(frame.d) });
+        return;
       default:
-      // Who is in the room the main gateway's voice states tell (op 11 is for clients without them). Video, platform, flags
-      // and end-to-end encryption are not part of this page.
+      // Who is in the room the main gateway's voice states tell (op 11 is for clients without them). Platform, flags and
+      // end-to-end encryption are not part of this page.
     }
+  }
+
+  /** What was said while nobody listened. */
+  #sayAgain(out: VoiceOutput[]): void {
+    if (this.#published.camera || this.#published.screen) out.push(this.#video());
+    if (this.#shown.length > 0) out.push(this.#slots());
+  }
+
+  /** op 12: the node finds the streams by their names, so that no SSRC has to be known. */
+  #video(): VoiceOutput {
+    const { camera, screen } = this.#published;
+    const streams = [
+      ...(camera ? ["q", "h", "f"].map((rid) => ({ type: "video", rid, active: true })) : []),
+      ...(screen ? [{ type: "screen", rid: "100", active: true }] : []),
+    ];
+    return { kind: "send", frame: { op: VoiceOp.video, d: { audio_ssrc: this.#ssrc, video_ssrc: 0, rtx_ssrc: 0, streams } } };
+  }
+
+  #slots(): VoiceOutput {
+    return { kind: "send", frame: { op: VoiceOp.videoSlots, d: { slots: this.#shown } } };
   }
 
   #hello(now: number, intervalMs: number, out: VoiceOutput[]): void {
@@ -150,7 +219,7 @@ export class VoiceSession {
     const frame =
       this.#state.name === "resuming"
         ? { op: VoiceOp.resume, d: { server_id, session_id, token, seq_ack: this.#seqAck } }
-        : { op: VoiceOp.identify, d: { server_id, user_id, session_id, token, video: false, streams: [] } };
+        : { op: VoiceOp.identify, d: { server_id, user_id, session_id, token, video: true, streams: [] } };
     out.push({ kind: "send", frame });
   }
 
@@ -204,6 +273,8 @@ export class VoiceSession {
     this.#ssrc = 0;
     this.#seqAck = -1;
     this.#resumes = 0;
+    this.#published = { camera: false, screen: false };
+    this.#shown = [];
   }
 
   #heartbeat(now: number): VoiceOutput {

@@ -20,6 +20,10 @@ export const MicrophoneOffIcon = icon(<path d="M12.5 8V5A2.5 2.5 0 0 0 8 3.6M7.5
 export const HeadphonesIcon = icon(<path d="M3.5 12v-2a6.5 6.5 0 0 1 13 0v2M3.5 12a1.5 1.5 0 0 1 3 0v3a1.5 1.5 0 0 1-3 0zM13.5 12a1.5 1.5 0 0 1 3 0v3a1.5 1.5 0 0 1-3 0z" />);
 export const HeadphonesOffIcon = icon(<path d="M3.5 12v-2q0-1.7.8-3.1M6.7 4.4a6.5 6.5 0 0 1 9.8 5.6v2.5M3.5 12a1.5 1.5 0 0 1 3 0v3a1.5 1.5 0 0 1-3 0zM13.5 13v2a1.5 1.5 0 0 0 2.5 1.1M3 2.5l14 15" />);
 export const LeaveCallIcon = icon(<path d="M2.5 11.5c4.5-4.5 10.5-4.5 15 0l-1.8 2.3-3-1.3v-2q-2.7-.8-5.4 0v2l-3 1.3z" />);
+export const CameraIcon = icon(<path d="M2.5 5.5h10v9h-10zM12.5 9l5-2.5v7l-5-2.5" />);
+export const CameraOffIcon = icon(<path d="M7 5.5h5.5v5.5M12.5 9l5-2.5v7l-3-1.5M11 14.5H2.5v-9M3 2.5l14 15" />);
+export const ScreenIcon = icon(<path d="M2.5 4h15v9.5h-15zM7 17h6M10 13.5V17M10 10.7V6.8M8 8.6l2-2 2 2" />);
+export const ScreenOffIcon = icon(<path d="M2.5 4h15v9.5h-15zM7 17h6M10 13.5V17M8 7l4 4M12 7l-4 4" />);
 export const PlusIcon = icon(<path d="M10 4v12M4 10h12" />);
 export const InviteIcon = icon(<path d="M8 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2.5 16.5c.4-3 2.6-4.5 5.5-4.5s5.1 1.5 5.5 4.5M15.5 6v5M13 8.5h5" />);
 export const PencilIcon = icon(<path d="m4 13.5 8.5-8.5 2.5 2.5L6.5 16H4zM11 6.5l2.5 2.5" />);

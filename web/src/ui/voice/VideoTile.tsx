@@ -1,0 +1,62 @@
+import { type ReactNode, useEffect, useRef } from "react";
+import type { Id } from "../../api/types";
+import type { VideoSource } from "../../voice/protocol";
+import { videoKey } from "../../voice/videos";
+import { useApp, useVoice } from "../context";
+import styles from "./VoiceRoom.module.css";
+
+interface Props {
+  userId: Id;
+  source: VideoSource;
+  isFocused: boolean;
+  /** Shown until there is a picture. */
+  children: ReactNode;
+}
+
+/** What somebody films or shares, in the size that its tile has; the server is told that size. */
+export function OthersVideo({ userId, source, isFocused, children }: Props) {
+  const app = useApp();
+  const frame = useRef<HTMLDivElement>(null);
+  const slot = useVoice((voice) => voice.videoSlots[videoKey(userId, source)] ?? null);
+  useEffect(() => {
+    const element = frame.current;
+    if (element === null) return;
+    const tell = () => {
+      const { width, height } = element.getBoundingClientRect();
+      const [wide, high] = [width, height].map((length) => Math.round(length * devicePixelRatio));
+      app.voice.showTile(userId, source, { width: wide ?? 0, height: high ?? 0, focus: isFocused });
+    };
+    const observer = new ResizeObserver(tell);
+    observer.observe(element);
+    tell();
+    return () => {
+      observer.disconnect();
+      app.voice.showTile(userId, source, null);
+    };
+  }, [app, userId, source, isFocused]);
+  return (
+    <div ref={frame} className={styles.picture}>
+      {children}
+      {slot !== null && <Picture stream={app.voice.videoStream(slot)} testId={`video-${source}-${userId}`} isWhole={source === "screen"} />}
+    </div>
+  );
+}
+
+/** What this page itself films or shares. */
+export function OwnVideo({ source, children }: { source: VideoSource; children: ReactNode }) {
+  const stream = useVoice((voice) => voice.own[source]);
+  return (
+    <div className={styles.picture}>
+      {children}
+      {stream !== null && <Picture stream={stream} testId={`preview-${source}`} isMirrored={source === "camera"} isWhole={source === "screen"} />}
+    </div>
+  );
+}
+
+function Picture({ stream, testId, isMirrored = false, isWhole }: { stream: MediaStream | null; testId: string; isMirrored?: boolean; isWhole: boolean }) {
+  const video = useRef<HTMLVideoElement>(null);
+  useEffect(() => {
+    if (video.current !== null && video.current.srcObject !== stream) video.current.srcObject = stream;
+  }, [stream]);
+  return <video ref={video} autoPlay playsInline muted data-testid={testId} data-mirrored={isMirrored} data-whole={isWhole} />;
+}

@@ -1,0 +1,53 @@
+import { expect, it } from "vitest";
+import { VIDEO_SLOTS, VideoTable, videoKey } from "./videos";
+
+function tile(userId: string, width: number, focus = false) {
+  return { userId, source: "camera" as const, width, height: width / 2, focus };
+}
+
+it("asks for what is published and shown, and a video keeps its slot", () => {
+  const table = new VideoTable();
+  for (const user of ["1", "2", "3"]) table.show(videoKey(user, "camera"), tile(user, 100 * Number(user)));
+  expect(table.wanted()).toEqual([]);
+  table.publishes("1", ["camera"]);
+  table.publishes("3", ["camera", "screen"]);
+  expect(table.wanted().map(({ slot, user_id }) => [slot, user_id])).toEqual([
+    [0, "3"],
+    [1, "1"],
+  ]);
+  table.publishes("3", ["screen"]);
+  table.publishes("2", ["camera"]);
+  table.show(videoKey("1", "camera"), tile("1", 640, true));
+  expect(table.wanted()).toEqual([
+    { slot: 0, user_id: "2", source: "camera", width: 200, height: 100, focus: false },
+    { slot: 1, user_id: "1", source: "camera", width: 640, height: 320, focus: true },
+  ]);
+  table.show(videoKey("1", "camera"), null);
+  table.gone("2");
+  expect(table.wanted()).toEqual([]);
+});
+
+it("leaves out the smallest when there are more than slots, never the focused one", () => {
+  const table = new VideoTable();
+  for (let user = 1; user <= VIDEO_SLOTS + 3; user += 1) {
+    table.publishes(String(user), ["camera"]);
+    table.show(videoKey(String(user), "camera"), tile(String(user), 10 * user, user === 1));
+  }
+  const users = table.wanted().map((slot) => slot.user_id);
+  expect(users).toHaveLength(VIDEO_SLOTS);
+  expect(users).toContain("1");
+  expect(users).not.toContain("2");
+});
+
+it("knows where each video arrives as long as it is published", () => {
+  const table = new VideoTable();
+  table.publishes("1", ["camera"]);
+  const slots = [
+    { slot: 0, ssrc: 1, user_id: null, source: null },
+    { slot: 1, ssrc: 3, user_id: "1", source: "camera" as const },
+  ];
+  table.place(slots);
+  expect(table.filled()).toEqual({ "1:camera": 1 });
+  table.publishes("1", []);
+  expect(table.filled()).toEqual({});
+});

@@ -1,0 +1,112 @@
+// Who publishes which video, what this page shows of it, and in which of its fixed receive slots: a pure table. What is shown
+// is said to the server as a whole; the server says who is in which slot.
+
+import type { Id } from "../api/types";
+import type { FilledSlot, VideoSource } from "./protocol";
+
+/** Videos that are received at a time; whoever is beyond is shown as a picture. */
+export const VIDEO_SLOTS = 9;
+
+/** One video of one person. */
+export type VideoKey = `${Id}:${VideoSource}`;
+
+export function videoKey(userId: Id, source: VideoSource): VideoKey {
+  return `${userId}:${source}`;
+}
+
+/** A video on the screen, in pixels of the screen. */
+export interface Shown {
+  userId: Id;
+  source: VideoSource;
+  width: number;
+  height: number;
+  focus: boolean;
+}
+
+export interface WantedSlot {
+  slot: number;
+  user_id: Id;
+  source: VideoSource;
+  width: number;
+  height: number;
+  focus: boolean;
+}
+
+/** The one in focus is worth more than any area. */
+function importance(shown: Shown): number {
+  return shown.width * shown.height + (shown.focus ? Number.MAX_SAFE_INTEGER / 2 : 0);
+}
+
+export class VideoTable {
+  #published = new Map<Id, ReadonlySet<VideoSource>>();
+  #shown = new Map<VideoKey, Shown>();
+  /** What is wanted in each slot. */
+  #wanted: (VideoKey | null)[] = Array.from({ length: VIDEO_SLOTS }, () => null);
+  #filled = new Map<VideoKey, number>();
+
+  clear(): void {
+    this.#published.clear();
+    this.#filled.clear();
+    this.#wanted = this.#wanted.map(() => null);
+  }
+
+  /** op 12: everything that somebody publishes. */
+  publishes(userId: Id, sources: readonly VideoSource[]): void {
+    if (sources.length === 0) this.#published.delete(userId);
+    else this.#published.set(userId, new Set(sources));
+  }
+
+  gone(userId: Id): void {
+    this.#published.delete(userId);
+  }
+
+  has(userId: Id, source: VideoSource): boolean {
+    return this.#published.get(userId)?.has(source) === true;
+  }
+
+  published(): Record<Id, VideoSource[]> {
+    return Object.fromEntries([...this.#published].map(([userId, sources]) => [userId, [...sources]]));
+  }
+
+  /** A tile came, went (`null`) or changed its size. */
+  show(key: VideoKey, shown: Shown | null): void {
+    if (shown === null) this.#shown.delete(key);
+    else this.#shown.set(key, shown);
+  }
+
+  /** What the server is to be told: what is published and shown, large and focused ones first; a video keeps its slot. */
+  wanted(): WantedSlot[] {
+    const candidates = [...this.#shown].filter(([, shown]) => this.has(shown.userId, shown.source) && shown.width * shown.height > 0);
+    const chosen = new Map(candidates.toSorted(([, a], [, b]) => importance(b) - importance(a)).slice(0, VIDEO_SLOTS));
+    this.#wanted = this.#wanted.map((key) => (key !== null && chosen.has(key) ? key : null));
+    for (const key of chosen.keys()) {
+      if (this.#wanted.includes(key)) continue;
+      const free = this.#wanted.indexOf(null);
+      if (free >= 0) this.#wanted[free] = key;
+    }
+    return this.#wanted.flatMap((key, slot) => {
+      const shown = key === null ? undefined : chosen.get(key);
+      if (shown === undefined) return [];
+      const { userId, source, width, height, focus } = shown;
+      return [{ slot, user_id: userId, source, width: Math.min(width, 8192), height: Math.min(height, 8192), focus }];
+    });
+  }
+
+  /** The server's word on all slots. */
+  place(slots: readonly FilledSlot[]): void {
+    this.#filled.clear();
+    for (const { slot, user_id, source } of slots) {
+      if (user_id !== null && source !== null) this.#filled.set(videoKey(user_id, source), slot);
+    }
+  }
+
+  /** In which slot each video arrives. */
+  filled(): Record<VideoKey, number> {
+    return Object.fromEntries([...this.#filled].filter(([key]) => this.#isPublished(key)));
+  }
+
+  #isPublished(key: VideoKey): boolean {
+    const [userId = "", source = ""] = key.split(":");
+    return this.has(userId, source as VideoSource);
+  }
+}
