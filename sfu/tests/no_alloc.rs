@@ -1,12 +1,12 @@
 //! The packet path allocates nothing in the steady state: thousands of packets from speakers of both transports to listeners
-//! of both, with a counting allocator on this thread.
+//! of both, and of video between browsers, with a counting allocator on this thread.
 #![allow(unsafe_code)] // a global allocator is unsafe by nature; this one only counts and passes on
 
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::cipher::Outbound;
 use guildhall_sfu::engine::{Egress, Engine, Identity};
 use guildhall_sfu::rtp::{NATIVE_OPUS, Outgoing};
-use guildhall_sfu::{NativeSuite, PeerId, RoomId};
+use guildhall_sfu::{NativeSuite, PeerId, RoomId, Source, Want};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -48,6 +48,13 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Does something within counted work that does not count.
+fn uncounted(work: impl FnOnce()) {
+    let count = COUNT.take();
+    work();
+    COUNT.set(count);
+}
 
 /// Counts the allocations of `work`.
 fn allocations(work: impl FnOnce()) -> u64 {
@@ -115,15 +122,19 @@ fn native_packets(n: u16, suite: NativeSuite) -> Vec<Vec<u8>> {
     (0..2 * ROUNDS).map(seal).collect()
 }
 
-/// A str0m client, connected, and where its audio goes.
-fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> (Rtc, Mid) {
+/// A str0m client, connected, and where its audio and video go.
+fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> (Rtc, Mid, Mid) {
     let (id, own) = (PeerId(u64::from(n)), address(n));
-    let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(*now);
+    let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true).build(*now);
     rtc.add_local_candidate(Candidate::host(own, "udp").expect("a UDP address"));
     let mut api = rtc.sdp_api();
     let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
     for _ in 0..4 {
         api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    }
+    let camera = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
+    for _ in 0..2 {
+        api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
     }
     let (offer, pending) = api.apply().expect("media was added");
     engine.join(RoomId(1), id, u32::from(n) * 100, OPEN).expect("there is room");
@@ -143,7 +154,7 @@ fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> (Rtc, Mid) {
             rtc.handle_input(Input::Receive(*now, receive)).expect("the client stays well");
         }
         if rtc.is_connected() && engine.take_events().any(|(peer, _)| peer == id) {
-            return (rtc, mid);
+            return (rtc, mid, camera);
         }
     }
     panic!("the handshake did not end");
@@ -161,15 +172,27 @@ fn poll(rtc: &mut Rtc, now: Instant) -> Vec<Vec<u8>> {
     }
 }
 
+/// A picture of VP8: a key frame of 640x360, or one that needs others.
+fn picture(index: u64) -> Vec<u8> {
+    let mut payload = vec![0x90, 0xE0, 0x80 | (index >> 8) as u8 & 0x7F, index as u8, index as u8, 0];
+    match index {
+        0 => payload.extend([0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01]),
+        _ => payload.push(0x11),
+    }
+    payload.resize(1100, 7);
+    payload
+}
+
 /// Packets of a browser's own SRTP, made beforehand; its other datagrams are left out.
-fn browser_packets(rtc: &mut Rtc, mid: Mid, mut now: Instant) -> Vec<Vec<u8>> {
-    let payload_type = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).expect("Opus").pt();
+fn browser_packets(rtc: &mut Rtc, mid: Mid, codec: Codec, mut now: Instant) -> Vec<Vec<u8>> {
+    let payload_type = rtc.codec_config().find(|params| params.spec().codec == codec).expect("it is offered").pt();
     let mut packets = Vec::new();
     for index in 0..2 * ROUNDS as u64 {
         now += Duration::from_millis(20);
         let mut api = rtc.direct_api();
         let stream = api.stream_tx_by_mid(mid, None).expect("the answer took our upstream");
-        stream.write_rtp(RtpWrite::new(payload_type, (index + 1).into(), 960 * index as u32, now, vec![1; 120]));
+        let (clock, payload) = if codec == Codec::Vp8 { (1800, picture(index)) } else { (960, vec![1; 120]) };
+        stream.write_rtp(RtpWrite::new(payload_type, (index + 1).into(), clock * index as u32, now, payload));
         packets
             .extend(poll(rtc, now).into_iter().filter(|datagram| datagram[0] >> 6 == 2 && datagram[1] & 0x7F == *payload_type));
     }
@@ -190,8 +213,18 @@ fn nothing_is_allocated_per_packet_in_the_steady_state() {
 
     let mut streams: Vec<(SocketAddr, Vec<Vec<u8>>)> =
         vec![(address(1), native_packets(1, xchacha)), (address(2), native_packets(2, gcm))];
-    for (n, (mut rtc, mid)) in browsers {
-        streams.push((address(n), browser_packets(&mut rtc, mid, now)));
+    for (n, (mut rtc, mid, camera)) in browsers {
+        streams.push((address(n), browser_packets(&mut rtc, mid, Codec::Opus, now)));
+        streams.push((address(n), browser_packets(&mut rtc, camera, Codec::Vp8, now)));
+        let others = (11..=13).filter(|other| *other != n).zip(0..);
+        let want = |(other, slot)| Want {
+            slot,
+            publisher: PeerId(u64::from(other)),
+            source: Source::Camera,
+            pixels: 640 * 360,
+            is_focus: false,
+        };
+        engine.watch(now, PeerId(u64::from(n)), &others.map(want).collect::<Vec<_>>()).expect("it has a place");
     }
     assert!(streams.iter().all(|(_, packets)| packets.len() == 2 * ROUNDS));
 
@@ -209,15 +242,18 @@ fn nothing_is_allocated_per_packet_in_the_steady_state() {
             engine.handle_datagram(now, address(1), &mut keep_alive, out);
             engine.handle_datagram(now, address(999), &mut noise, out);
             drop(engine.take_events());
+            // str0m's share of the timers may allocate.
+            uncounted(|| engine.handle_timeout(now, out));
         }
     };
     speak(&mut engine, &mut out, 0..ROUNDS);
-    let before = out.copies;
+    let (before, shown) = (out.copies, engine.traffic().video_out);
     let allocated = allocations(|| speak(&mut engine, &mut out, ROUNDS..2 * ROUNDS));
     let copies = out.copies - before;
     // Five speakers, thirteen peers: twelve copies each, less what a browser with four slots cannot take; and the keep-alives.
     assert!(copies as usize >= ROUNDS * 5 * 12 - ROUNDS * 2 * 3, "{copies} copies were made");
     assert_eq!(allocated, 0, "allocations in {copies} copies");
+    assert_eq!(engine.traffic().video_out - shown, ROUNDS as u64 * 3 * 2, "each camera is shown to two");
 
     // The counter counts: a join allocates.
     assert!(allocations(|| join_native(&mut engine, &mut out, Instant::now(), 50, gcm)) > 0);

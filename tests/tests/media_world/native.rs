@@ -47,6 +47,7 @@ impl NativeClient {
             timestamp: (self.sequence * 960) as u32,
             ssrc: self.ssrc,
             audio_level: None,
+            transport: None,
         };
         let mut datagram = vec![0; 1500];
         let header_len = outgoing.write(&mut datagram);

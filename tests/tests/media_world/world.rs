@@ -519,6 +519,10 @@ impl World {
                 PeerEvent::Slot { ssrc, speaker } => (1, ssrc, speaker.map_or(0, |speaker| speaker.0)),
                 PeerEvent::Quality(quality) => (3, quality.score.into(), quality.loss_down_permille.into()),
                 PeerEvent::Lost => (2, 0, 0),
+                PeerEvent::Shown { slot, showing } => (4, slot.into(), showing.map_or(0, |(publisher, _)| publisher.0)),
+                PeerEvent::Layers { source, layers } => {
+                    (5, source as u32, layers.iter().filter(|layer| layer.is_wanted).count() as u64)
+                }
             };
             (at, index, what).hash(&mut self.trace);
             self.clients[index].events.push((at, event));
