@@ -17,8 +17,8 @@ function mutes(isMuted: boolean, isDeafened: boolean): CallInput {
   return { kind: "mutes", mutes: { isMuted, isDeafened } };
 }
 
-function ask(channel: string | null, self_mute = false, self_deaf = false): CallOutput {
-  return { kind: "place", request: { guild_id: "10", channel_id: channel, self_mute, self_deaf } };
+function ask(channel: string | null, self_mute = false, self_deaf = false, self_video = false): CallOutput {
+  return { kind: "place", request: { guild_id: "10", channel_id: channel, self_mute, self_deaf, self_video } };
 }
 
 function connected(): Call {
@@ -156,5 +156,7 @@ describe("Call", () => {
     expect(call.handle(3, mutes(false, true))).toEqual([ask("20", true, true)]);
     // The same flags again would read as a lost connection.
     expect(call.handle(4, mutes(true, true))).toEqual([]);
+    expect(call.handle(5, { kind: "film", isFilming: true })).toEqual([ask("20", true, true, true)]);
+    expect(call.handle(6, { kind: "film", isFilming: true })).toEqual([]);
   });
 });

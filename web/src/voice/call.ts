@@ -33,12 +33,15 @@ export interface PlaceRequest {
   channel_id: Id | null;
   self_mute: boolean;
   self_deaf: boolean;
+  self_video: boolean;
 }
 
 export type CallInput =
   | { kind: "join"; place: Place }
   | { kind: "leave" }
   | { kind: "mutes"; mutes: Mutes }
+  /** Whether the camera is on. */
+  | { kind: "film"; isFilming: boolean }
   /** READY (a new session, which is in no channel) or RESUMED (the old one, with all it had). */
   | { kind: "gateway"; isNewSession: boolean }
   /** A voice state of this very gateway session. */
@@ -72,6 +75,7 @@ type State =
 export class Call {
   #state: State = { name: "idle" };
   #mutes: Mutes = { isMuted: false, isDeafened: false };
+  #isFilming = false;
   /** Attempts since audio last flowed. */
   #attempt = 0;
   /** Whether audio flowed in this stay: "joining" or "reconnecting". */
@@ -126,7 +130,14 @@ export class Call {
         this.#leave(out);
         break;
       case "mutes":
-        this.#setMutes(input.mutes, out);
+        this.#change(out, () => {
+          this.#mutes = input.mutes;
+        });
+        break;
+      case "film":
+        this.#change(out, () => {
+          this.#isFilming = input.isFilming;
+        });
         break;
       case "gateway":
         this.#gateway(now, input.isNewSession, out);
@@ -166,19 +177,21 @@ export class Call {
     this.#request(place, out);
   }
 
-  #setMutes(mutes: Mutes, out: CallOutput[]): void {
+  /** The gateway is told of new flags, if they are new. */
+  #change(out: CallOutput[], change: () => void): void {
     const before = this.#flags();
-    this.#mutes = mutes;
+    change();
     const after = this.#flags();
     const { name } = this.#state;
     // Asking with the same flags again would mean that the connection was lost: the server answers with a new token.
-    const isChanged = before.self_mute !== after.self_mute || before.self_deaf !== after.self_deaf;
+    const isChanged = before.self_mute !== after.self_mute || before.self_deaf !== after.self_deaf || before.self_video !== after.self_video;
     if (isChanged && (name === "asking" || name === "connecting" || name === "connected")) this.#request(this.#state.place, out);
   }
 
   /** Who hears nobody is not heard either. */
-  #flags(): { self_mute: boolean; self_deaf: boolean } {
-    return { self_mute: this.#mutes.isMuted || this.#mutes.isDeafened, self_deaf: this.#mutes.isDeafened };
+  #flags(): Pick<PlaceRequest, "self_mute" | "self_deaf" | "self_video"> {
+    const { isMuted, isDeafened } = this.#mutes;
+    return { self_mute: isMuted || isDeafened, self_deaf: isDeafened, self_video: this.#isFilming };
   }
 
   #request(place: { guildId: Id; channelId: Id | null }, out: CallOutput[]): void {

@@ -343,7 +343,10 @@ export class VoiceEngine {
     clearInterval(this.#limitTimer);
     this.#limitTimer = undefined;
     for (const stream of Object.values(this.store.getState().own)) for (const track of stream?.getTracks() ?? []) track.stop();
+    const wasFilming = this.store.getState().own.camera !== null;
     this.store.setState(NO_VIDEO);
+    // After this step of the machine, which may be what closes the connection.
+    if (wasFilming) queueMicrotask(() => this.#feed({ kind: "film", isFilming: this.store.getState().own.camera !== null }));
     this.#slotActivity.clear();
     this.#peaks.clear();
     this.#ownActivity = new Activity();
@@ -364,6 +367,7 @@ export class VoiceEngine {
   #publish(): void {
     const { own } = this.store.getState();
     this.#socket.feed({ kind: "publish", published: { camera: own.camera !== null, screen: own.screen !== null } });
+    this.#feed({ kind: "film", isFilming: own.camera !== null });
     clearInterval(this.#limitTimer);
     this.#limitTimer = undefined;
     this.store.setState({ limit: null });

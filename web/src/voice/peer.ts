@@ -53,6 +53,16 @@ export interface OutboundVideo {
   limit: Limit;
 }
 
+/** VP8, the H.264 that every browser decodes, and retransmissions. */
+function forwardedCodecs(): RTCRtpCodec[] {
+  const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+  return codecs.filter(({ mimeType, sdpFmtpLine = "" }) => {
+    const codec = mimeType.toLowerCase();
+    if (codec === "video/h264") return sdpFmtpLine.includes("packetization-mode=1") && sdpFmtpLine.includes("profile-level-id=42e0");
+    return codec === "video/vp8" || codec === "video/rtx";
+  });
+}
+
 export class Peer {
   readonly #connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   readonly #sender: RTCRtpSender;
@@ -73,6 +83,11 @@ export class Peer {
     for (let slot = 0; slot < VIDEO_SLOTS; slot += 1) {
       const transceiver = this.#connection.addTransceiver("video", { direction: "recvonly" });
       this.#videoSlots.push({ transceiver, stream: new MediaStream([transceiver.receiver.track]) });
+    }
+    // Only what the server forwards: with everything that a browser knows the offer would be twice as long as a frame may be.
+    const codecs = forwardedCodecs();
+    for (const transceiver of this.#connection.getTransceivers()) {
+      if (transceiver.receiver.track.kind === "video" && codecs.length > 0) transceiver.setCodecPreferences(codecs);
     }
     this.#connection.addEventListener("connectionstatechange", () => {
       const state = this.#connection.connectionState;

@@ -38,7 +38,6 @@ describe("VoiceSession", () => {
         d: {
           protocol: "webrtc",
           data: "v=0",
-          sdp: "v=0",
           codecs: [{ name: "opus", type: "audio", priority: 1000, payload_type: 111 }],
           rtc_connection_id: "c",
         },

@@ -282,11 +282,11 @@ export class VoiceSession {
   }
 }
 
-/** The whole offer, in both places where nodes of this protocol look for it. */
+/** The whole offer, which is long. */
 function selectProtocol(offer: { sdp: string; opusPayloadType: number; connectionId: string }) {
   const codecs = [{ name: "opus", type: "audio", priority: 1000, payload_type: offer.opusPayloadType }];
   return {
     op: VoiceOp.selectProtocol,
-    d: { protocol: "webrtc", data: offer.sdp, sdp: offer.sdp, codecs, rtc_connection_id: offer.connectionId },
+    d: { protocol: "webrtc", data: offer.sdp, codecs, rtc_connection_id: offer.connectionId },
   };
 }
