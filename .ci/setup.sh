@@ -6,7 +6,7 @@
 #   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
-#   .ci/setup.sh tests    all of it, and a browser, Opus and PostgreSQL (make test)
+#   .ci/setup.sh tests    all of it, and a browser, Opus, PostgreSQL and Redis (make test)
 set -eu
 
 packages=
@@ -68,6 +68,9 @@ need_test_tools() {
     fi
     if ! ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
         want postgresql "the tests run the store on PostgreSQL, too, on a server of their own"
+    fi
+    if ! command -v redis-server >/dev/null && ! command -v redis-check-rdb >/dev/null; then
+        want redis-tools "the tests connect control planes over a Redis of their own, whose program is in it"
     fi
     if ! command -v chromium >/dev/null; then
         want chromium "the tests open the page in a real browser"

@@ -5,9 +5,9 @@
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use guildhall_control_plane::Registration;
-use guildhall_control_plane::database_file;
 use guildhall_control_plane::files::{self, check_url};
 use guildhall_control_plane::store::{Location, Quotas};
+use guildhall_control_plane::{check_bus_url, database_file};
 use guildhall_dial::node::{BadUrl, ControlUrl};
 use guildhall_protocol::fleet::{NodeId, RegionId};
 use std::collections::BTreeMap;
@@ -55,6 +55,13 @@ const KEYS: &[Key] = &[
         default: None,
         help: "Where the database is: a SQLite file, or postgres://user:password@host/name, which several control planes may \
                share [default: DIR/guildhall.db]",
+    },
+    Key {
+        name: "redis",
+        value: "URL",
+        default: None,
+        help: "Redis or Valkey between control planes on one PostgreSQL database: redis://host, rediss://host (TLS) or \
+               redis+unix:///path; without it they hear of each other a little later, from the database",
     },
     Key {
         name: "listen",
@@ -216,6 +223,8 @@ pub struct Config {
     pub egress_mbit: u32,
     pub data: PathBuf,
     pub database: Location,
+    /// The URL of Redis; only with PostgreSQL.
+    pub redis: Option<String>,
     pub listen: SocketAddr,
     pub public_host: Option<String>,
     pub media_listen: IpAddr,
@@ -331,6 +340,7 @@ impl Config {
             value.map(|(value, source)| Given { key, value, source })
         };
         let data = PathBuf::from(required::<String>(raw("data"))?);
+        let place = raw("database").map(database).transpose()?.unwrap_or_else(|| Location::File(database_file(&data)));
         let listen: SocketAddr = required(raw("listen"))?;
         let tls = match (raw("tls-cert"), raw("tls-key")) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() }),
@@ -362,7 +372,8 @@ impl Config {
             _ => {}
         }
         Ok(Self {
-            database: raw("database").map(database).transpose()?.unwrap_or_else(|| Location::File(database_file(&data))),
+            redis: raw("redis").map(|given| redis(given, &place)).transpose()?,
+            database: place,
             data,
             role,
             region: required(raw("region"))?,
@@ -426,6 +437,12 @@ impl Given {
         self.value.parse().map_err(|error: T::Err| self.invalid(error.to_string()))
     }
 
+    /// A URL may hold one, and what is wrong with it is shown.
+    fn without_password(&self) -> Self {
+        let value = self.value.split_once("://").map_or(self.value.clone(), |(scheme, _)| format!("{scheme}://…"));
+        Self { key: self.key, value, source: self.source }
+    }
+
     fn invalid(&self, reason: impl Into<String>) -> ConfigError {
         ConfigError::Value { name: self.name(), value: self.value.clone(), reason: reason.into() }
     }
@@ -472,12 +489,18 @@ fn log_filter(given: Given) -> Result<String, ConfigError> {
     Ok(given.value)
 }
 
-/// What is shown of a bad one has no password in it.
 fn database(given: Given) -> Result<Location, ConfigError> {
-    given.value.parse().map_err(|reason: String| match given.value.split_once("://") {
-        Some((scheme, _)) => Given { value: format!("{scheme}://…"), ..given }.invalid(reason),
-        None => given.invalid(reason),
-    })
+    given.value.parse().map_err(|reason: String| given.without_password().invalid(reason))
+}
+
+fn redis(given: Given, database: &Location) -> Result<String, ConfigError> {
+    match check_bus_url(&given.value) {
+        Err(reason) => Err(given.without_password().invalid(reason)),
+        Ok(()) if matches!(database, Location::File(_)) => Err(given
+            .without_password()
+            .invalid("a SQLite file has one control plane; with --database postgres://… there may be more")),
+        Ok(()) => Ok(given.value),
+    }
 }
 
 /// A host that can stand in a URL's authority, with a port or without.

@@ -51,6 +51,9 @@ struct Readiness {
     ready: bool,
     /// `database`, `media`.
     failing: Vec<&'static str>,
+    /// `bus`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<&'static str>,
 }
 
 pub fn router(vitals: Option<Vitals>, sfu: Option<Sfu>) -> Router {
@@ -79,7 +82,9 @@ impl Watch {
         let (database, media) = tokio::join!(self.is_database_up(), self.is_media_up());
         let parts = [("database", database), ("media", media)];
         let failing: Vec<_> = parts.into_iter().filter(|(_, is_up)| !is_up).map(|(name, _)| name).collect();
-        let verdict = Readiness { ready: failing.is_empty(), failing };
+        // Without the bus everything works, and what others do comes a little later.
+        let degraded = if self.0.vitals.as_ref().and_then(Vitals::is_bus_up) == Some(false) { vec!["bus"] } else { Vec::new() };
+        let verdict = Readiness { ready: failing.is_empty(), failing, degraded };
         if !verdict.ready {
             tracing::warn!(failing = ?verdict.failing, "not ready");
         }

@@ -122,6 +122,7 @@ impl Voice {
 async fn start_control(config: &Config, data: &DataDir) -> anyhow::Result<ControlPlane> {
     let mut control = guildhall_control_plane::Config::new(data.path().to_owned(), data.voice_key()?);
     control.database.clone_from(&config.database);
+    control.bus.clone_from(&config.redis);
     control.public_host.clone_from(&config.public_host);
     control.registration = config.registration;
     control.rate_limits = config.has_rate_limits;

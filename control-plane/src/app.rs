@@ -3,12 +3,14 @@
 use crate::api;
 use crate::api::passwords::Passwords;
 use crate::api::rate_limit::Limiter;
+use crate::bus::Bus;
 use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::fleet::{self, views::FleetCensus};
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
 use crate::requests::{ClassStats, Requests};
 use crate::store::{self, Location, Publication, Store, WriterStats};
+use crate::tail::Tail;
 use anyhow::Context;
 use guildhall_protocol::voice_token::VoiceKey;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,8 @@ pub struct Config {
     /// Holds what a process keeps for itself, and the files unless they are elsewhere; must exist.
     pub data_dir: PathBuf,
     pub database: Location,
+    /// The URL of the bus between the control planes that share the database.
+    pub bus: Option<String>,
     /// `host:port` that voice clients are sent to; `None`: the `Host` that their gateway connection came with.
     pub public_host: Option<String>,
     pub voice_key: VoiceKey,
@@ -54,6 +58,7 @@ impl Config {
         Self {
             database: Location::File(database_file(&data_dir)),
             data_dir,
+            bus: None,
             public_host: None,
             voice_key,
             registration: Registration::Open,
@@ -85,6 +90,7 @@ struct Inner {
     passwords: Passwords,
     files: Files,
     requests: Requests,
+    bus: Option<Bus>,
 }
 
 impl App {
@@ -127,6 +133,11 @@ impl Vitals {
         self.0.store().check().await
     }
 
+    /// Whether other control planes are heard; `None`: there is no bus.
+    pub fn is_bus_up(&self) -> Option<bool> {
+        self.0.0.bus.as_ref().map(Bus::is_up)
+    }
+
     pub fn census(&self) -> Census {
         self.0.hub().census()
     }
@@ -164,7 +175,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Opens the database and starts the tasks. Voice nodes come by [`Hub::serve_node`].
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let (store, publications) =
+        let (store, mut publications) =
             Store::open(&config.database).await.with_context(|| format!("the database {} does not open", config.database))?;
         let hub = hub::Config {
             public_host: config.public_host.clone(),
@@ -174,8 +185,22 @@ impl ControlPlane {
             rate_limits: config.rate_limits,
         };
         let hub = Hub::start(hub, store.clone());
+        let (bus, heard) = match config.bus.as_deref().filter(|_| store.is_shared()) {
+            Some(url) => {
+                let (bus, heard) = Bus::start(url, &fleet_name(&store, &mut publications).await?)?;
+                (Some(bus), heard)
+            }
+            None => (None, mpsc::channel(1).1),
+        };
+        if bus.is_some() {
+            tracing::info!(
+                "control planes on this database share all that is stored and tell each other of it; sessions (with their resumes), \
+                 presence, typing, voice and rate limits are each one's own"
+            );
+        }
+        let tail = Tail::new(store.clone(), hub.clone(), bus.clone(), heard).await?;
         hub.take_up_sessions(&config.data_dir).await;
-        let publisher = tokio::spawn(publish(publications, hub.clone()));
+        let publisher = tokio::spawn(tail.run(publications));
         let passwords = Passwords::new();
         let secret = store.secret(FILES_SECRET).await?;
         let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
@@ -188,6 +213,7 @@ impl ControlPlane {
             passwords,
             files,
             requests: Requests::default(),
+            bus,
         }));
         let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
         Ok(Self { app, publisher, janitor, archivist })
@@ -242,14 +268,14 @@ pub fn database_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DATABASE)
 }
 
-/// Hands committed events to the hub, one job's after another's, and answers each job when they have been applied.
-async fn publish(mut publications: mpsc::Receiver<Publication>, hub: Hub) {
-    while let Some(mut publication) = publications.recv().await {
-        let events = std::mem::take(&mut publication.events);
-        if !events.is_empty() {
-            hub.publish(events).await;
+/// What the database is called on the bus. Nobody publishes yet, so the job that makes it is answered here; it has no events.
+async fn fleet_name(store: &Store, publications: &mut mpsc::Receiver<Publication>) -> store::Result<String> {
+    let mut name = std::pin::pin!(store.fleet_name());
+    loop {
+        tokio::select! {
+            name = &mut name => return name,
+            Some(publication) = publications.recv() => publication.complete(),
         }
-        publication.complete();
     }
 }
 

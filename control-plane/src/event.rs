@@ -191,6 +191,20 @@ pub enum Event {
         user_id: UserId,
         news: Personal,
     },
+    /// What an account may do by its tokens changed. Nobody is told; every control plane asks the store anew.
+    Access {
+        user_id: UserId,
+        ended: Ended,
+    },
+}
+
+/// Tokens that are worthless from now on: sessions that were opened with them end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    Nothing,
+    /// By their hashes.
+    These(Vec<[u8; 32]>),
+    All,
 }
 
 impl Event {
@@ -230,7 +244,7 @@ impl Event {
             | Self::ChannelPinsUpdate { channel_id, .. } => Topic::Channel(*channel_id),
             Self::UserUpdate { user } => Topic::User(user.id),
             Self::PrivateChannel { channel, .. } => Topic::Channel(channel.id),
-            Self::Personal { user_id, .. } => Topic::User(*user_id),
+            Self::Personal { user_id, .. } | Self::Access { user_id, .. } => Topic::User(*user_id),
         }
     }
 }

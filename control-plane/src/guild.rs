@@ -216,7 +216,8 @@ impl State {
             | Event::ReactionRemoveEmoji { .. }
             | Event::ReactionRemoveAll { .. }
             | Event::PrivateChannel { .. }
-            | Event::Personal { .. } => {}
+            | Event::Personal { .. }
+            | Event::Access { .. } => {}
         }
     }
 

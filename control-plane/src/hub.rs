@@ -64,6 +64,8 @@ const GROUPS: usize = 20;
 const SPREAD: Duration = Duration::from_secs(2);
 /// After this long, who was online before a restart is back, or is not coming.
 const SETTLING: Duration = Duration::from_secs(300);
+/// How long a session waits at its start for what other control planes committed. Usually it takes a millisecond.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// Gateway sockets, identified or not. Each costs some 6 KiB and an open file. Beyond: the upgrade is answered 503.
 const SOCKETS: usize = 50_000;
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
@@ -112,6 +114,8 @@ struct Inner {
     /// True once no node's line is served any more.
     are_nodes_over: watch::Sender<bool>,
     is_closing: watch::Sender<bool>,
+    /// The last committed event that was applied.
+    applied: watch::Sender<i64>,
     /// Every socket task holds a clone of the sender and nothing is ever sent: the channel closes with the last of them.
     /// `None` once the server is closing.
     sockets: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
@@ -150,6 +154,8 @@ impl Hub {
             loading_private: tokio::sync::Mutex::default(),
             are_nodes_over: watch::Sender::new(false),
             is_closing: watch::Sender::new(false),
+            // Until somebody counts, nothing is waited for.
+            applied: watch::Sender::new(i64::MAX),
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
             events: AtomicU64::new(0),
@@ -185,6 +191,32 @@ impl Hub {
         for committed in events {
             self.publish_one(committed).await;
         }
+    }
+
+    /// Everything up to this event was applied.
+    pub fn applied(&self, last_event: i64) {
+        self.0.applied.send_replace(last_event);
+    }
+
+    /// Waits until what was committed by now, by whomever, is applied: what was read from the store before is not told again
+    /// after. Not for long: a session that starts late is worse than one that is told something twice.
+    async fn catch_up(&self) {
+        if !self.0.store.is_shared() || *self.0.applied.borrow() == i64::MAX {
+            return;
+        }
+        let Ok(last_event) = self.0.store.last_event().await else { return };
+        let _ = tokio::time::timeout(CATCH_UP, self.reach(last_event)).await;
+    }
+
+    /// Waits until everything up to this event is applied.
+    pub async fn reach(&self, last_event: i64) {
+        let mut applied = self.0.applied.subscribe();
+        applied.wait_for(|applied| *applied >= last_event).await.expect("the hub holds the other end");
+    }
+
+    /// Events are lost: nothing in memory can be trusted. Every session starts anew, from the store.
+    pub fn start_over(&self) {
+        self.change(|core, at| core.start_over(at));
     }
 
     async fn publish_one(&self, committed: Committed) {
@@ -313,16 +345,6 @@ impl Hub {
         self.change(|core, at| core.typing(guild, channel, user, at));
     }
 
-    /// Ends every session that was opened with the token of this hash (close 4004): it was revoked.
-    pub fn invalidate_token(&self, token_hash: &[u8; 32]) {
-        self.change(|core, at| core.invalidate_token(token_hash, at));
-    }
-
-    /// Ends every session of the user (close 4004): the account was disabled or its password changed.
-    pub fn disconnect_user_sessions(&self, user: UserId) {
-        self.change(|core, at| core.close_user_sessions(user, at));
-    }
-
     /// Which of the users have a session, or had one a moment ago.
     pub fn present(&self, users: &[UserId]) -> Vec<UserId> {
         let core = self.core();
@@ -374,6 +396,7 @@ impl Hub {
             let news = self.core().news_of(user);
             let belongings = if caller.is_bot() { Ok(Belongings::default()) } else { self.belongings_of(user).await };
             let is_known = guilds.is_ok() && belongings.is_ok();
+            self.catch_up().await;
             admission.belongings = belongings.unwrap_or_default();
             let attached = self.change(|core, at| {
                 // Something changed since it was read, and nobody was there to be told.

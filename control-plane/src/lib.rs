@@ -6,6 +6,7 @@
 mod api;
 pub mod app;
 pub mod audit;
+mod bus;
 pub mod event;
 pub mod files;
 pub mod fleet;
@@ -20,6 +21,8 @@ pub mod presence;
 pub mod requests;
 mod settings;
 pub mod store;
+mod tail;
 pub mod voice;
 
 pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, database_file};
+pub use bus::check_url as check_bus_url;

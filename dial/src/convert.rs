@@ -83,13 +83,13 @@ fn participant_in(participant: wire::Participant) -> Participant {
 }
 
 fn policy_out(policy: Policy) -> wire::Policy {
-    let Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps } = policy;
-    wire::Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps }
+    let Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps, can_stream } = policy;
+    wire::Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps, can_stream }
 }
 
 fn policy_in(policy: wire::Policy) -> Policy {
-    let wire::Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps } = policy;
-    Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps }
+    let wire::Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps, can_stream } = policy;
+    Policy { can_speak, self_mute, is_deafened, is_priority, bitrate_bps, can_stream }
 }
 
 fn sitting_out(sitting: Sitting) -> wire::Sitting {
@@ -179,8 +179,14 @@ mod tests {
     fn sitting() -> Sitting {
         let (guild_id, channel_id, user_id) = (GuildId::new(1), ChannelId::new(u64::MAX), UserId::new(3));
         let participant = Participant { guild_id, channel_id, user_id, session_id: "s".into() };
-        let policy =
-            Policy { can_speak: true, self_mute: false, is_deafened: true, is_priority: false, bitrate_bps: Some(64_000) };
+        let policy = Policy {
+            can_speak: true,
+            self_mute: false,
+            is_deafened: true,
+            is_priority: false,
+            bitrate_bps: Some(64_000),
+            can_stream: true,
+        };
         Sitting { participant, token_id: u64::MAX, epoch: Epoch(5), issuer: 6, policy }
     }
 

@@ -103,6 +103,8 @@ pub struct Policy {
     pub is_priority: bool,
     #[prost(uint32, optional, tag = "5")]
     pub bitrate_bps: ::core::option::Option<u32>,
+    #[prost(bool, tag = "6")]
+    pub can_stream: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Sitting {

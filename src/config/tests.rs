@@ -77,6 +77,8 @@ fn a_bad_value_is_named_with_its_source() {
         (&[("user-files", "9999999999G")], &[], "", "--user-files = \"9999999999G\" is not valid: "),
         (&[("log", "loud=very")], &[], "", "--log = \"loud=very\" is not valid: "),
         (&[("database", "mysql://ann:secret@x/y")], &[], "", "--database = \"mysql://…\" is not valid: there is no database of the kind mysql"),
+        (&[("redis", "redis://h")], &[], "", "--redis = \"redis://…\" is not valid: a SQLite file has one control plane"),
+        (&[("redis", "http://:secret@h"), ("database", "postgres://h/d")], &[], "", "--redis = \"http://…\" is not valid: it must begin"),
         (&[("tls-cert", "a.pem")], &[], "", "--tls-cert is set but --tls-key is not; a certificate needs both."),
         (&[], &[], "tls_key = 'k.pem'", "tls_key in the configuration file is set but --tls-cert is not; a certificate needs both."),
         (&[], &[], "listne = 'x'", "The configuration file g.toml has the unknown key \"listne\"; see `guildhall serve --help` for the known ones."),

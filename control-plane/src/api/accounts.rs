@@ -125,7 +125,6 @@ async fn log_in(State(app): State<App>, From(device): From, Body(LogIn { login, 
 
 async fn log_out(State(app): State<App>, Person(caller): Person) -> Result<StatusCode> {
     app.store().revoke_token(caller.id(), caller.token_hash).await?;
-    app.hub().invalidate_token(&caller.token_hash);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -141,9 +140,6 @@ impl Shape for Delete {
 
 async fn delete(State(app): State<App>, Person(caller): Person, Body(Delete { password }): Body<Delete>) -> Result<StatusCode> {
     app.require_password(&caller, password).await?;
-    let bots = app.store().delete_account(caller.id()).await?;
-    for user in bots.into_iter().chain([caller.id()]) {
-        app.hub().disconnect_user_sessions(user);
-    }
+    app.store().delete_account(caller.id()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

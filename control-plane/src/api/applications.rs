@@ -182,8 +182,7 @@ async fn edit(
 /// Makes the bot, or a new token in place of the old one, whose sessions end. The token is shown this once.
 async fn create_bot(State(app): State<App>, Person(caller): Person, Ids(id): Ids<ApplicationId>) -> Result<Json<Value>> {
     owned(&app, &caller, id).await?;
-    let (bot, token) = app.store().create_bot(id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownApplication)])?;
-    app.hub().disconnect_user_sessions(bot);
+    let (_, token) = app.store().create_bot(id).await.refine(&[(Conflict::Missing, ErrorCode::UnknownApplication)])?;
     Ok(Json(json!({ "token": token })))
 }
 

@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod conformance;
 mod files;
+mod fleet;
 mod guilds;
 mod interactions;
 mod member_care;
@@ -137,6 +138,10 @@ impl World {
     async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::new(folder.path()).await;
+        Self::at(place, folder, configure).await
+    }
+
+    async fn at(place: Place, folder: tempfile::TempDir, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path().to_owned(), VoiceKey::new(&[7; 32]));
         config.database = place.location.clone();
         configure(&mut config);

@@ -94,7 +94,6 @@ async fn edit_me(State(app): State<App>, caller: Caller, From(device): From, Bod
     let mut answer = json!(CurrentUser::new(user.clone(), address));
     if let Some(token) = app.store().change_account(user, Secrets { email, password }).await? {
         answer["token"] = token.into();
-        app.hub().disconnect_user_sessions(caller.id());
     }
     Ok(Json(answer))
 }

@@ -66,7 +66,8 @@ mod tests {
     }
 
     fn policy(user: u64, can_speak: bool) -> ToNode {
-        let policy = Policy { can_speak, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None };
+        let policy =
+            Policy { can_speak, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
         ToNode::SetPolicy { participant: of(user), policy }
     }
 

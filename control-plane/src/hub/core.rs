@@ -277,6 +277,25 @@ impl Core {
         self.sweep(at);
     }
 
+    /// Every session ends and every guild is forgotten; clients come back and start anew.
+    pub fn start_over(&mut self, at: Moment) {
+        let keys: Vec<SessionKey> = self.sessions.keys().copied().collect();
+        for key in keys {
+            if let Some(session) = self.sessions.get(&key) {
+                session.link.end(Ending::Reconnect);
+            }
+            self.end_session(key, at);
+        }
+        self.rooms.clear();
+        self.channels.clear();
+        self.privates = Privates::default();
+        self.accounts.values_mut().for_each(|account| {
+            account.guilds.clear();
+            account.seq = None;
+        });
+        self.sweep(at);
+    }
+
     pub(crate) fn session_key(&self, id: &str) -> Option<SessionKey> {
         self.by_id.get(id).copied()
     }

@@ -6,7 +6,7 @@
 use super::core::{Core, Missing, Moment};
 use super::seats::{Room, Seat};
 use super::threads;
-use crate::event::{Committed, Event, Topic};
+use crate::event::{Committed, Ended, Event, Topic};
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Viewers, Views};
 use guildhall_protocol::gateway::Intents;
@@ -191,6 +191,11 @@ impl Core {
                 let Event::MessageCreate { message, .. } = event else { unreachable!("matched above") };
                 self.tell_message(guild_id, "MESSAGE_CREATE", *message);
             }
+            Event::Access { user_id, ended } => match ended {
+                Ended::Nothing => {}
+                Ended::These(hashes) => hashes.iter().for_each(|hash| self.invalidate_token(hash, at)),
+                Ended::All => self.close_user_sessions(user_id, at),
+            },
             Event::MessageUpdate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_UPDATE", *message),
             Event::MessageDelete { guild_id, channel_id, message_id } => {
                 if let Some(guild) = guild_id {

@@ -7,6 +7,7 @@ use super::tokens::{delete_tokens, insert_token, make_token};
 use super::users::{find_user, insert_user};
 use super::{Conflict, Result, Store, StoreError, Tx};
 use crate::audit::{By, Entry};
+use crate::event::{Ended, Event};
 use guildhall_protocol::model::{Application, AuditAction, Member, Role, RoleTags, User, timestamp};
 use guildhall_protocol::{ApplicationId, GuildId, Permissions, UserId};
 use sqlx::Row as _;
@@ -151,6 +152,9 @@ impl Store {
                         .bind(application.bot_public)
                         .execute(tx.sql())
                         .await?;
+                    if let Some(bot) = &application.bot {
+                        tx.emit(Event::Access { user_id: bot.id, ended: Ended::Nothing }).await?;
+                    }
                     Ok(application)
                 })
             })

@@ -163,6 +163,12 @@ impl Store {
         .await
     }
 
+    /// What the database is called among others; the same for every control plane on it.
+    pub async fn fleet_name(&self) -> Result<String> {
+        const BYTES: usize = 8;
+        Ok(self.secret("fleet").await?.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// Before the file is written. Refuses those who have no room left.
     pub async fn reserve_attachment(&self, new: NewAttachment) -> Result<()> {
         self.write(move |tx| {

@@ -1,7 +1,7 @@
 //! Reading back events that were committed: for a subscriber that missed some.
 
 use super::{Result, Store};
-use crate::event::{Committed, Topic};
+use crate::event::{Committed, Event, Topic};
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 
 /// Events per read: a gap is a few events; a subscriber that needs more asks again.
@@ -33,6 +33,23 @@ impl Store {
         let id: Option<i64> =
             sqlx::query_scalar("SELECT id FROM outbox ORDER BY id DESC LIMIT 1").fetch_optional(self.readers()).await?;
         Ok(id.unwrap_or(0))
+    }
+
+    /// Events of all topics in the order of their commits, with their numbers: those after `after` and, if it is given, before
+    /// `before`, at most `limit`. Starts later than `after + 1` if those were pruned.
+    pub async fn events_after(&self, after: i64, before: Option<i64>, limit: u32) -> Result<Vec<(i64, Committed)>> {
+        let rows: Vec<(i64, i64, String)> =
+            sqlx::query_as("SELECT id, seq, event FROM outbox WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3")
+                .bind(after)
+                .bind(before.unwrap_or(i64::MAX))
+                .bind(limit)
+                .fetch_all(self.readers())
+                .await?;
+        let event = |(id, seq, text): (i64, i64, String)| {
+            let event: Event = serde_json::from_str(&text)?;
+            Ok((id, Committed { topic: event.topic(), seq: seq as u64, event }))
+        };
+        rows.into_iter().map(event).collect()
     }
 
     /// The topic's events after `seq` in order, at most `limit`. Starts later than `seq + 1` if those were pruned.

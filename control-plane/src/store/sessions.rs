@@ -4,7 +4,7 @@
 //! hour, and the writer stores what was noted when it tidies.
 
 use super::engine::{Connection, Row};
-use super::tokens::{TokenHash, hash_of, make_token};
+use super::tokens::{TokenHash, end_log_ins, hash_of, make_token};
 use super::{Result, Store, Tx};
 use guildhall_protocol::UserId;
 use sqlx::Row as _;
@@ -110,7 +110,9 @@ pub(super) async fn open_session(tx: &mut Tx<'_>, user_id: UserId, device: &Devi
         .bind(&device.platform)
         .execute(tx.sql())
         .await?;
-    Ok(Issued { token, ended: ended.into_iter().filter_map(token_hash).collect() })
+    let ended: Vec<TokenHash> = ended.into_iter().filter_map(token_hash).collect();
+    end_log_ins(tx, user_id, &ended).await?;
+    Ok(Issued { token, ended })
 }
 
 impl Store {
@@ -156,6 +158,7 @@ impl Store {
                     for hash in &ended {
                         sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(&hash[..]).execute(tx.sql()).await?;
                     }
+                    end_log_ins(tx, user_id, &ended).await?;
                     Ok(ended)
                 })
             })

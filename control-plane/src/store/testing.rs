@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// What all tests' databases are copies of.
 const TEMPLATE: &str = "form";
 
+/// Databases that were made.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 /// A test's database. It is gone with this.
 pub struct Place {
     /// `None`: a file in the test's folder.
@@ -64,14 +67,23 @@ impl Server {
 
 impl Place {
     pub async fn new(folder: &Path) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        if !is_on_postgres() {
-            return Self { name: None, location: Location::File(folder.join("test.db")) };
+        if is_on_postgres() {
+            return Self::on_postgres().await;
         }
+        Self { name: None, location: Location::File(folder.join("test.db")) }
+    }
+
+    /// On PostgreSQL in any case: for what only a shared database can do.
+    pub async fn on_postgres() -> Self {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let server = Server::get().await;
         server.run(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
         Self { location: server.location(&name), name: Some(name) }
+    }
+
+    /// The same database, for another process on it. It goes with the first.
+    pub fn beside(&self) -> Self {
+        Self { name: None, location: self.location.clone() }
     }
 
     /// A statement from outside, for what no caller may do.
@@ -95,5 +107,34 @@ impl Drop for Place {
         });
         // A test that failed says why by itself.
         let _ = dropped.join();
+    }
+}
+
+/// A private Redis, reached by a socket in its folder. It ends with this, or with the process.
+pub struct Redis {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl Redis {
+    /// Debian's `redis-tools` has the program, under another name, and starts no server of its own.
+    pub fn start(folder: &Path) -> Self {
+        const SCRIPT: &str = "cd \"$0\" && rm -f socket && ln -sf \"$(command -v redis-server || command -v redis-check-rdb)\" redis-server && \
+             { ./redis-server --port 0 --unixsocket \"$0/socket\" --save '' --appendonly no >log 2>&1 & } && \
+             { cat >/dev/null; kill $!; wait; }";
+        let mut command = Command::new("sh");
+        let process = command.args(["-c", SCRIPT]).arg(folder).stdin(Stdio::piped()).spawn().expect("there is a shell");
+        Self { folder: folder.to_owned(), process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}/socket", self.folder.display())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
     }
 }

@@ -3,6 +3,7 @@
 use super::sessions::Uses;
 use super::users::user_of;
 use super::{Result, Store};
+use crate::event::{Ended, Event, Topic};
 use crate::ids::unix_ms;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use guildhall_protocol::model::User;
@@ -123,6 +124,13 @@ impl Cache {
     }
 }
 
+impl Cache {
+    fn forget_all(&self) {
+        let mut cache = self.lock();
+        *cache = Generations { epoch: cache.epoch + 1, ..Generations::default() };
+    }
+}
+
 impl Generations {
     fn insert(&mut self, known: Known) {
         if self.young.len() >= GENERATION {
@@ -179,13 +187,33 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(&hash[..]).execute(tx.sql()).await?;
-                Ok(())
+                end_log_ins(tx, user_id, &[hash]).await
             })
         })
         .await?;
         self.0.tokens.forget(user_id);
         Ok(())
     }
+
+    /// Another control plane may have committed it: what is remembered of the account is out of date.
+    pub fn hear(&self, event: &Event) {
+        if let Topic::User(user) = event.topic() {
+            self.0.tokens.forget(user);
+        }
+    }
+
+    /// After events were missed.
+    pub fn forget_callers(&self) {
+        self.0.tokens.forget_all();
+    }
+}
+
+/// Tells every control plane that these tokens are worthless: their sessions end.
+pub(super) async fn end_log_ins(tx: &mut super::Tx<'_>, user_id: UserId, hashes: &[TokenHash]) -> Result<()> {
+    if !hashes.is_empty() {
+        tx.emit(Event::Access { user_id, ended: Ended::These(hashes.to_vec()) }).await?;
+    }
+    Ok(())
 }
 
 /// A bot's token; people's come with a log-in.
@@ -199,9 +227,10 @@ pub(super) async fn insert_token(tx: &mut super::Tx<'_>, user_id: UserId, token:
     Ok(())
 }
 
-/// A new bot token replaces the others.
+/// Makes every token of the account worthless; its sessions end.
 pub(super) async fn delete_tokens(tx: &mut super::Tx<'_>, user_id: UserId) -> Result<()> {
     sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id.to_sql()).execute(tx.sql()).await?;
+    tx.emit(Event::Access { user_id, ended: Ended::All }).await?;
     Ok(())
 }
 

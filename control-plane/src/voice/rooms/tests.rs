@@ -18,8 +18,14 @@ use std::time::Duration;
 /// As the shell does it.
 const TICK: Duration = Duration::from_millis(100);
 
-const OPEN: Policy =
-    Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: Some(64_000) };
+const OPEN: Policy = Policy {
+    can_speak: true,
+    self_mute: false,
+    is_deafened: false,
+    is_priority: false,
+    bitrate_bps: Some(64_000),
+    can_stream: true,
+};
 
 /// A world whose nodes run elsewhere: "eu" and "us", one region each.
 struct Fleet {

@@ -1,0 +1,276 @@
+//! The bus between control planes: Redis (or Valkey) publish/subscribe. A hint and never the truth: everything durable that goes
+//! over it is in the database already, and whoever misses some of it reads it there.
+//!
+//! Two tasks with a connection each: one speaks, one listens. Every [`BEAT`] something is said, so that a listener that hears
+//! nothing knows that its connection is dead, whatever the network says of it.
+
+use crate::event::{Committed, Event};
+use anyhow::Context;
+use futures_util::StreamExt;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// Messages that wait to be said; those beyond are not said, and come from the outbox.
+const SPOKEN: usize = 1024;
+/// Messages that wait to be applied; when the hub lags, the listener waits, and Redis closes a connection that is far behind.
+const HEARD: usize = 1024;
+/// How often something is said.
+const BEAT: Duration = Duration::from_secs(2);
+/// A connection on which nothing was heard for this long is dead.
+const SILENCE: Duration = Duration::from_secs(7);
+/// How long a connection may take to come about, and an answer to come.
+const ANSWER: Duration = Duration::from_secs(3);
+/// How long to wait before a bus that did not answer is tried again.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What came over the bus from another control plane.
+#[derive(Debug)]
+pub enum Heard {
+    /// Events of numbers `first`, `first` + 1 …
+    Events { first: i64, events: Vec<Committed> },
+    /// The connection is new: something may have been missed.
+    Again,
+}
+
+/// A message, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Message<'a> {
+    /// Who says it.
+    from: u64,
+    /// The number of the first event; those after it follow without a gap. 0: there are none.
+    first: i64,
+    #[serde(borrow)]
+    events: Vec<Told<'a>>,
+}
+
+/// An event with the number in its topic.
+#[derive(Serialize, Deserialize)]
+struct Told<'a>(u64, #[serde(borrow)] &'a RawValue);
+
+/// Whether it is a URL of Redis; nothing is connected.
+pub fn check_url(url: &str) -> Result<(), String> {
+    // The error's own words may quote the URL, and the password in it.
+    let reason = |_| "it must begin with redis:// or rediss://, or be redis+unix:///path".to_owned();
+    Client::open(url).map(drop).map_err(reason)
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Bus(Arc<Inner>);
+
+struct Inner {
+    /// A random name for this process.
+    name: u64,
+    speak: mpsc::Sender<Vec<u8>>,
+    is_up: Arc<AtomicBool>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Bus {
+    /// Starts both tasks; they connect when they can. `fleet` names the database, so that several may share one Redis.
+    pub fn start(url: &str, fleet: &str) -> anyhow::Result<(Self, mpsc::Receiver<Heard>)> {
+        let client = Client::open(url).context("the URL of Redis cannot be understood")?;
+        let mut name = [0; 8];
+        aws_lc_rs::rand::fill(&mut name).expect("the system has randomness");
+        let name = u64::from_ne_bytes(name);
+        let channel = format!("guildhall:{fleet}:events");
+        let is_up = Arc::new(AtomicBool::new(false));
+        let (speak, spoken) = mpsc::channel(SPOKEN);
+        let (hear, heard) = mpsc::channel(HEARD);
+        let tasks = [
+            tokio::spawn(speaker(client.clone(), channel.clone(), name, spoken)),
+            tokio::spawn(listener(client, channel, name, hear, is_up.clone())),
+        ];
+        Ok((Self(Arc::new(Inner { name, speak, is_up, tasks })), heard))
+    }
+
+    /// Tells the others what was committed: events with their JSON, of which the first has this number.
+    pub fn tell(&self, first: i64, events: &[Committed], texts: &[String]) {
+        let raw = |text: &String| RawValue::from_string(text.clone()).expect("it is what serde made");
+        let texts: Vec<Box<RawValue>> = texts.iter().map(raw).collect();
+        let events = events.iter().zip(&texts).map(|(committed, text)| Told(committed.seq, text)).collect();
+        // A full queue is a bus that is down: the outbox has the events.
+        let _ = self.0.speak.try_send(encode(&Message { from: self.0.name, first, events }));
+    }
+
+    /// Whether messages are heard now.
+    pub fn is_up(&self) -> bool {
+        self.0.is_up.load(Relaxed)
+    }
+}
+
+fn encode(message: &Message<'_>) -> Vec<u8> {
+    serde_json::to_vec(message).expect("its keys are strings")
+}
+
+/// Others' messages; `None`: our own, a beat, or what no control plane of this version says.
+fn decode(payload: &[u8], name: u64) -> Option<Heard> {
+    let message: Message<'_> = serde_json::from_slice(payload).ok()?;
+    if message.from == name || message.events.is_empty() {
+        return None;
+    }
+    let committed = |Told(seq, text): &Told<'_>| {
+        let event: Event = serde_json::from_str(text.get()).ok()?;
+        Some(Committed { topic: event.topic(), seq: *seq, event })
+    };
+    let events: Option<Vec<Committed>> = message.events.iter().map(committed).collect();
+    match events {
+        Some(events) => Some(Heard::Events { first: message.first, events }),
+        // A newer version said something that this one does not know: the outbox is asked, and complains.
+        None => Some(Heard::Again),
+    }
+}
+
+async fn speaker(client: Client, channel: String, name: u64, mut spoken: mpsc::Receiver<Vec<u8>>) {
+    let beat = encode(&Message { from: name, first: 0, events: Vec::new() });
+    let mut connection: Option<MultiplexedConnection> = None;
+    loop {
+        let payload = match timeout(BEAT, spoken.recv()).await {
+            Ok(Some(payload)) => payload,
+            Ok(None) => return,
+            Err(_) => beat.clone(),
+        };
+        if connection.is_none() {
+            let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
+            connection = client.get_multiplexed_async_connection_with_config(&config).await.ok();
+        }
+        let Some(open) = &mut connection else {
+            sleep(PATIENCE).await;
+            continue;
+        };
+        if let Err(error) = redis::cmd("PUBLISH").arg(&channel).arg(payload).exec_async(open).await {
+            tracing::warn!(error = error.category(), "the bus was not told; others read the outbox");
+            connection = None;
+        }
+    }
+}
+
+async fn listener(client: Client, channel: String, name: u64, hear: mpsc::Sender<Heard>, is_up: Arc<AtomicBool>) {
+    loop {
+        match listen(&client, &channel, name, &hear, &is_up).await {
+            Ok(()) => return, // nobody wants to hear
+            Err(error) if is_up.swap(false, Relaxed) => {
+                tracing::warn!(%error, "the bus is gone; events of other control planes come late until it is back");
+            }
+            Err(error) => tracing::debug!(%error, "the bus does not answer"),
+        }
+        sleep(PATIENCE).await;
+    }
+}
+
+async fn listen(client: &Client, channel: &str, name: u64, hear: &mpsc::Sender<Heard>, is_up: &AtomicBool) -> anyhow::Result<()> {
+    let connect = async {
+        let mut pubsub = client.get_async_pubsub().await?;
+        pubsub.subscribe(channel).await?;
+        Ok::<_, redis::RedisError>(pubsub)
+    };
+    let mut pubsub = timeout(ANSWER, connect).await??;
+    tracing::info!("the bus is there");
+    is_up.store(true, Relaxed);
+    if hear.send(Heard::Again).await.is_err() {
+        return Ok(());
+    }
+    let mut messages = pubsub.on_message();
+    loop {
+        let message = timeout(SILENCE, messages.next()).await.context("nothing was heard for too long")?;
+        let message = message.context("the connection was closed")?;
+        if let Some(heard) = decode(message.get_payload_bytes(), name)
+            && hear.send(heard).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bus, Heard, Message, Told, decode, encode};
+    use crate::event::{Committed, Event, Topic};
+    use crate::store::testing::Redis;
+    use guildhall_protocol::GuildId;
+    use serde_json::value::RawValue;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    /// The next events that are heard.
+    async fn events_first(heard: &mut mpsc::Receiver<Heard>) -> i64 {
+        loop {
+            if let Heard::Events { first, .. } = heard.recv().await.unwrap() {
+                return first;
+            }
+        }
+    }
+
+    /// Until the connection is new.
+    async fn again(heard: &mut mpsc::Receiver<Heard>) {
+        while !matches!(heard.recv().await.unwrap(), Heard::Again) {}
+    }
+
+    #[tokio::test]
+    async fn a_bus_comes_back_after_its_restart_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Redis::start(folder.path());
+        let (one, _unheard) = Bus::start(&redis.url(), "x").unwrap();
+        let (_other, mut heard) = Bus::start(&redis.url(), "x").unwrap();
+        let (_elsewhere, mut nothing) = Bus::start(&redis.url(), "y").unwrap();
+        let event = Event::GuildDelete { guild_id: GuildId::new(5) };
+        let text = serde_json::to_string(&event).unwrap();
+        let events = [Committed { topic: event.topic(), seq: 1, event }];
+        again(&mut heard).await;
+        one.tell(7, &events, std::slice::from_ref(&text));
+        assert_eq!(events_first(&mut heard).await, 7);
+        drop(redis);
+        let redis = Redis::start(folder.path());
+        again(&mut heard).await;
+        // What is said before the speaker has its connection back may be lost.
+        let mut number = 8;
+        let speaking = async {
+            loop {
+                one.tell(number, &events, std::slice::from_ref(&text));
+                number += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let first = tokio::select! {
+            first = events_first(&mut heard) => first,
+            () = speaking => unreachable!("it goes on for ever"),
+        };
+        assert!(first >= 8);
+        while let Ok(heard) = nothing.try_recv() {
+            assert!(matches!(heard, Heard::Again), "another fleet's events are its own");
+        }
+        drop(redis);
+    }
+
+    #[test]
+    fn others_are_heard_and_oneself_is_not() {
+        let event = Event::GuildDelete { guild_id: GuildId::new(5) };
+        let text = RawValue::from_string(serde_json::to_string(&event).unwrap()).unwrap();
+        let told = encode(&Message { from: 1, first: 7, events: vec![Told(3, &text), Told(4, &text)] });
+        assert!(decode(&told, 1).is_none());
+        let Some(Heard::Events { first: 7, events }) = decode(&told, 2) else { panic!("{}", String::from_utf8_lossy(&told)) };
+        assert_eq!(events.iter().map(|committed| committed.seq).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!((events[1].topic, &events[1].event), (Topic::Guild(GuildId::new(5)), &event));
+        assert!(decode(&encode(&Message { from: 1, first: 0, events: vec![] }), 2).is_none(), "a beat");
+        let unknown = RawValue::from_string(r#"{"t":"FromTheFuture","d":{}}"#.to_owned()).unwrap();
+        assert!(matches!(
+            decode(&encode(&Message { from: 1, first: 9, events: vec![Told(1, &unknown)] }), 2),
+            Some(Heard::Again)
+        ));
+        assert!(decode(b"noise", 2).is_none());
+    }
+}
