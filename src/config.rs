@@ -15,6 +15,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Each media worker is a thread with a socket of its own; more than cores is never of use.
 const WORKERS_MAX: usize = 256;
@@ -24,6 +25,9 @@ const NODES_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIE
 
 /// Each is a line that a node keeps.
 const CONTROL_PLANES_MAX: usize = 16;
+
+/// Longest time for handing a node's rooms to others: nobody waits longer for a machine to stop.
+const LEAVE_WITHIN_MAX_S: u64 = 3_600;
 
 /// One setting as users see it.
 struct Key {
@@ -146,6 +150,12 @@ const KEYS: &[Key] = &[
         help: "Megabits per second that the voice node's network carries outwards: a node that uses most of it takes no new rooms",
     },
     Key {
+        name: "leave-within",
+        value: "SECONDS",
+        default: Some("15"),
+        help: "With --role voice: how long a node that is asked to stop takes to hand its rooms to other nodes, if it must",
+    },
+    Key {
         name: "tls-cert",
         value: "FILE",
         default: None,
@@ -221,6 +231,8 @@ pub struct Config {
     pub nodes_listen: Option<SocketAddr>,
     pub join_secret: Option<PathBuf>,
     pub egress_mbit: u32,
+    /// How long a voice node that is asked to stop gives its people to move to others.
+    pub leave_within: Duration,
     pub data: PathBuf,
     pub database: Location,
     /// The URL of Redis; only with PostgreSQL.
@@ -383,6 +395,7 @@ impl Config {
             nodes_listen: optional(raw("nodes-listen"))?.or((role == Role::ControlPlane).then_some(NODES_LISTEN)),
             join_secret,
             egress_mbit: required(raw("egress-mbit"))?,
+            leave_within: leave_within(raw("leave-within").expect("it has a default"))?,
             public_host: raw("public-host").map(public_host).transpose()?,
             media_listen: optional(raw("media-listen"))?.unwrap_or(media_default(listen.ip())),
             media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
@@ -469,6 +482,14 @@ fn one_of<T, const N: usize>(given: Option<Given>, choices: [(&str, T); N]) -> R
     let reason = format!("it must be {} or {last}", others.join(", "));
     let chosen = choices.into_iter().find(|(name, _)| *name == given.value);
     chosen.map(|(_, choice)| choice).ok_or_else(|| given.invalid(reason))
+}
+
+fn leave_within(given: Given) -> Result<Duration, ConfigError> {
+    let seconds = given.parse::<u64>()?;
+    if seconds > LEAVE_WITHIN_MAX_S {
+        return Err(given.invalid(format!("it must be {LEAVE_WITHIN_MAX_S} at most")));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn control_planes(given: Given) -> Result<Vec<ControlUrl>, ConfigError> {

@@ -24,11 +24,8 @@ use tokio::time::timeout;
 /// How long running requests may take to finish once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the whole stop may take; what is not done by then is not waited for.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a voice node that is asked to stop gives its people to move to others.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the whole stop may take, after a voice node's people have left; what is not done by then is not waited for.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM, then stops cleanly. A second signal ends the process at once.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -77,7 +74,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         if let Some(voice) = &voice {
             if config.role == Role::Voice {
                 // Others take the rooms while we still forward.
-                voice.signaling.leave(LEAVE_TIMEOUT).await;
+                voice.signaling.leave(config.leave_within).await;
             }
             // Voice first: its last reports still find a control plane.
             voice.signaling.shutdown().await;
@@ -93,7 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             voice.sfu.shutdown();
         }
     };
-    let patience = if config.role == Role::Voice { LEAVE_TIMEOUT + STOP_TIMEOUT } else { STOP_TIMEOUT };
+    let patience = if config.role == Role::Voice { config.leave_within + STOP_TIMEOUT } else { STOP_TIMEOUT };
     tokio::select! {
         done = timeout(patience, stopping) => done.context("The server did not stop in time")?,
         () = signals.next() => std::process::exit(130),

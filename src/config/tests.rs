@@ -19,6 +19,7 @@ fn without_settings_the_defaults_hold() {
     assert!(config.media_workers >= 1);
     assert_eq!(config.database, Location::File("./data/guildhall.db".into()));
     assert_eq!((config.role, config.region.as_str(), config.nodes_listen), (Role::All, "local", None));
+    assert_eq!(config.leave_within, Duration::from_secs(15));
 }
 
 #[test]
@@ -58,6 +59,7 @@ fn a_bad_value_is_named_with_its_source() {
     let cases: &[(Values, Values, &str, &str)] = &[
         (&[("listen", "8080")], &[], "", "--listen = \"8080\" is not valid: "),
         (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "The environment variable GUILDHALL_MEDIA_PORT = \"70000\" is not valid: "),
+        (&[("leave-within", "3601")], &[], "", "--leave-within = \"3601\" is not valid: it must be 3600 at most."),
         (&[], &[], "media_workers = 0", "media_workers in the configuration file = \"0\" is not valid: it must be 1 to 256."),
         (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "--media-port = \"65535\" is not valid: 2 workers need a port each"),
         (&[("role", "both")], &[], "", "--role = \"both\" is not valid: it must be all, control-plane or voice."),
