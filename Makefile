@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test compatibility lint audit fuzz bench figures setup clean
+.PHONY: help run build web test compatibility lint audit fuzz bench figures deploy-check setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -30,7 +30,7 @@ TEST_PYTHON := tests/clients/python
 WEB_SOURCES := $(shell find web -mindepth 1 \( -name node_modules -o -name dist -o -name docs \) -prune -o -print)
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server with its data in ./data; Ctrl-C stops it (ARGS="--help" lists its flags)
 	@exec target/release/guildhall serve --data $(DATA) $(ARGS)
@@ -72,6 +72,9 @@ bench: setup web ## measure: CPU per packet and per delivery, durable sends, ses
 figures: setup web ## measure voice with the load harness (12 scenarios, 15 minutes) and write the README's table of it
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest tables --write README.md
+
+deploy-check: ## lint, render and test what is in deploy/ with promtool, helm and systemd-analyze, which must be there
+	@deploy/check.sh
 
 setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lock.json .venv/.installed ## install what the tests need
 	@.ci/setup.sh tests

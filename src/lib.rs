@@ -3,6 +3,8 @@
 pub mod backup;
 pub mod config;
 pub mod data;
+#[cfg(test)]
+mod deployment;
 pub mod doctor;
 pub mod doors;
 pub mod listener;

@@ -406,6 +406,9 @@ mod tests {
                 assert!(value.parse::<f64>().is_ok(), "{line}");
             }
         }
+        // What dashboards and alerts go by is that table: nothing is in it that is not printed.
+        let documented = crate::deployment::documented_metrics();
+        assert!(documented.iter().all(|name| families.contains(name.as_str())), "{families:?}");
         assert!(families.len() > 15, "{families:?}");
     }
 

@@ -1,0 +1,94 @@
+{{/* Names have room for "-voice-", a region and a number in the 63 characters of a DNS label. */}}
+{{- define "guildhall.name" -}}
+{{- if contains "guildhall" .Release.Name -}}
+{{- .Release.Name | trunc 24 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-guildhall" (.Release.Name | trunc 14 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "guildhall.image" -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+
+{{- define "guildhall.voiceImage" -}}
+{{- printf "%s:%s" .Values.image.repository (coalesce .Values.voice.tag .Values.image.tag .Chart.AppVersion) -}}
+{{- end -}}
+
+{{- define "guildhall.selector" -}}
+app.kubernetes.io/name: guildhall
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "guildhall.labels" -}}
+{{ include "guildhall.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* The image's user; it owns nothing but what is mounted for it. */}}
+{{- define "guildhall.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "guildhall.security" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Alive: it serves requests. Ready: database and media answer. The answer is up to a second old and takes 0.8 s at most. */}}
+{{- define "guildhall.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 2
+  # Migrations come before the port: five minutes.
+  failureThreshold: 150
+livenessProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  # A machine that is starved for half a minute is not helped by a restart.
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ . }}}
+  periodSeconds: 5
+  timeoutSeconds: 2
+{{- end -}}
+
+{{/* /metrics wants a loopback peer, a loopback name and no proxy's header; nginx adds none by itself. */}}
+{{- define "guildhall.metricsSidecar" -}}
+- name: metrics
+  image: {{ .top.Values.metrics.image | quote }}
+  ports:
+    - {name: metrics, containerPort: {{ .top.Values.metrics.port }}}
+  securityContext:
+    {{- include "guildhall.security" .top | nindent 4 }}
+    runAsUser: 101
+    runAsGroup: 101
+  resources:
+    requests: {cpu: 10m, memory: 16Mi}
+    limits: {memory: 64Mi}
+  volumeMounts:
+    - {name: metrics-config, mountPath: /etc/nginx/nginx.conf, subPath: {{ .file }}, readOnly: true}
+    - {name: metrics-tmp, mountPath: /tmp}
+{{- end -}}
+
+{{- define "guildhall.metricsVolumes" -}}
+- name: metrics-config
+  configMap: {name: {{ include "guildhall.name" . }}-metrics}
+- name: metrics-tmp
+  emptyDir: {sizeLimit: 16Mi}
+{{- end -}}
+
+{{- define "guildhall.extraEnv" -}}
+{{- range $name, $value := . }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end -}}
+{{- end -}}
