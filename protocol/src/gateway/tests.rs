@@ -57,7 +57,7 @@ fn voice_states_take_ids_as_integers() {
 
 #[test]
 fn voice_states_carry_distances_to_regions() {
-    let rtts = |frame: &str| match ClientFrame::parse(frame) {
+    let rtts = |frame: &str| match ClientFrame::read(frame) {
         Ok(ClientFrame::VoiceStateUpdate(update)) => {
             update.region_rtts.into_iter().map(|(region, ms)| (region.as_str().to_owned(), ms)).collect::<Vec<_>>()
         }

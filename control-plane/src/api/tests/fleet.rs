@@ -11,7 +11,6 @@ use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{MessageId, Snowflake};
 use serde_json::json;
 use std::sync::Mutex;
-use tokio::sync::mpsc;
 
 impl World {
     async fn on_postgres(bus: Option<String>) -> Self {
@@ -27,9 +26,8 @@ impl World {
         config.database = place.location.clone();
         config.rate_limits = false;
         config.bus.clone_from(&self.control_plane.app().config().bus);
-        let (to_node, for_node) = mpsc::channel(64);
-        let (of_node, from_node) = mpsc::channel(64);
-        let control_plane = super::ControlPlane::start(config, to_node, from_node).await.unwrap();
+        let control_plane = super::ControlPlane::start(config).await.unwrap();
+        let node = super::node(&control_plane).await;
         assert!(control_plane.ensure_owner().await.unwrap().is_none(), "there is one first start");
         Self {
             router: control_plane.router(),
@@ -41,7 +39,7 @@ impl World {
             place,
             folder,
             validated: Mutex::default(),
-            _node: (for_node, of_node),
+            _node: node,
         }
     }
 
