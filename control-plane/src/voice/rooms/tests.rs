@@ -24,7 +24,7 @@ const OPEN: Policy = Policy {
     is_deafened: false,
     is_priority: false,
     bitrate_bps: Some(64_000),
-    can_stream: true,
+    can_stream: false,
 };
 
 /// A world whose nodes run elsewhere: "eu" and "us", one region each.
