@@ -7,6 +7,7 @@ mod members;
 
 use super::engine::{Connection, Row};
 use super::messages::{NewMessage, find, insert_message};
+use super::writer::close_grave;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::Event;
@@ -164,6 +165,7 @@ async fn check_room_for_active(tx: &mut Tx<'_>, guild: GuildId) -> Result<()> {
 }
 
 async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
+    close_grave(tx.sql(), thread.id.to_sql()).await?;
     sqlx::query(
         "INSERT INTO channels (id, guild_id, kind, name, position, parent_id, rate_limit_per_user) VALUES ($1, $2, $3, $4, 0, $5, $6)",
     )

@@ -376,6 +376,17 @@ pub(super) async fn prune(connection: &mut Connection, now_ms: u64) -> Result<bo
     Ok(has_more_graves || pruned.into_iter().any(is_full))
 }
 
+/// A thread that begins at a message has that message's id, and so had one there that was deleted before: what is left of that
+/// one goes at once, or the new one's messages would follow it.
+pub(super) async fn close_grave(connection: &mut Connection, channel: i64) -> Result<()> {
+    let closed = sqlx::query("DELETE FROM graves WHERE channel_id = $1").bind(channel).execute(&mut *connection).await?;
+    if closed.rows_affected() > 0 {
+        sqlx::query("DELETE FROM messages WHERE channel_id = $1").bind(channel).execute(&mut *connection).await?;
+        sqlx::query("DELETE FROM read_states WHERE channel_id = $1").bind(channel).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 /// Deletes some messages of a deleted channel and some of what people had read there, and its grave with the last of them. Whether there was one.
 async fn empty_a_grave(connection: &mut Connection) -> Result<bool> {
     let grave: Option<i64> =

@@ -68,6 +68,25 @@ fn names(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_thread_that_begins_where_one_was_deleted_begins_empty_and_its_guild_can_go() {
+    let world = World::new().await;
+    let message = text(&world.say(&world.owner, "again").await["id"]);
+    let begin = format!("{}/{message}/threads", world.messages_path());
+    for _ in 0..2 {
+        let thread = world.post(&world.owner, &begin, json!({ "name": "again" })).await;
+        assert_eq!(thread.status, 201, "{}", thread.body);
+        world.say_in(&world.owner, &thread.body, "in it").await;
+        let said = world.get(&world.owner, &format!("{}/messages", path(&thread.body))).await.ok();
+        let said: Vec<String> = said.as_array().unwrap().iter().map(|message| text(&message["content"])).collect();
+        assert_eq!(said.iter().filter(|content| *content == "in it").count(), 1, "{said:?}");
+        world.delete(&world.owner, &path(&thread.body)).await.ok();
+    }
+    let thread = world.post(&world.owner, &begin, json!({ "name": "again" })).await;
+    assert_eq!(thread.status, 201, "{}", thread.body);
+    world.delete(&world.owner, &format!("/guilds/{}", world.guild)).await.no_content();
+}
+
+#[tokio::test]
 async fn a_thread_grows_from_a_message() {
     let world = World::new().await;
     let anna = world.member("anna").await;
