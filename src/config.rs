@@ -10,6 +10,7 @@ use guildhall_control_plane::store::{Location, Quotas};
 use guildhall_control_plane::{check_bus_url, database_file};
 use guildhall_dial::node::{BadUrl, ControlUrl};
 use guildhall_protocol::fleet::{NodeId, RegionId};
+use guildhall_signaling::turn::{BadTurnUrl, TurnUrl};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,6 +26,9 @@ const NODES_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIE
 
 /// Each is a line that a node keeps.
 const CONTROL_PLANES_MAX: usize = 16;
+
+/// Browsers warn of slow connections from five on.
+const TURN_SERVERS_MAX: usize = 4;
 
 /// Longest time for handing a node's rooms to others: nobody waits longer for a machine to stop.
 const LEAVE_WITHIN_MAX_S: u64 = 3_600;
@@ -103,6 +107,26 @@ const KEYS: &[Key] = &[
         value: "N",
         default: None,
         help: "Media threads, each with its own UDP port [default: one for each processor]",
+    },
+    Key {
+        name: "media-tcp",
+        value: "PORT|off",
+        default: None,
+        help: "The TCP port of --media-ip that browsers on networks without UDP are told for media; it must lead to --listen \
+               unchanged, which a proxy for HTTP does not do [default: the port of --listen]",
+    },
+    Key {
+        name: "turn",
+        value: "URL[,URL]",
+        default: None,
+        help: "TURN servers that browsers may reach media by, turn:HOST[:PORT] or turns:HOST[:PORT] each, with \
+               ?transport=tcp behind it if need be",
+    },
+    Key {
+        name: "turn-secret-file",
+        value: "FILE",
+        default: None,
+        help: "The secret of the TURN servers from which passwords that hold for a day are made (coturn: use-auth-secret)",
     },
     Key {
         name: "region",
@@ -244,6 +268,8 @@ pub struct Config {
     pub media_ip: Vec<IpAddr>,
     pub media_port: u16,
     pub media_workers: usize,
+    pub media_tcp: MediaTcp,
+    pub turn: Option<TurnServers>,
     pub tls: Option<TlsFiles>,
     pub files: files::Config,
     pub registration: Registration,
@@ -270,6 +296,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which TCP port browsers without UDP are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaTcp {
+    /// That of [`Config::listen`].
+    Listened,
+    Port(u16),
+    Off,
+}
+
+/// Relays that others run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnServers {
+    pub urls: Vec<TurnUrl>,
+    pub secret: PathBuf,
+}
+
 /// A given certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -288,6 +330,8 @@ pub enum ConfigError {
     UnknownKey { path: String, key: String },
     #[error("{given} is set but --{missing} is not; a certificate needs both.")]
     HalfTls { given: String, missing: &'static str },
+    #[error("{given} is set but --{missing} is not; TURN needs both.")]
+    HalfTurn { given: String, missing: &'static str },
     #[error("A voice node needs --{0}.")]
     VoiceNeeds(&'static str),
 }
@@ -360,6 +404,12 @@ impl Config {
             (Some(given), None) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-key" }),
             (None, Some(given)) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-cert" }),
         };
+        let turn = match (raw("turn"), raw("turn-secret-file")) {
+            (Some(urls), Some(secret)) => Some(TurnServers { urls: turn_urls(urls)?, secret: secret.value.into() }),
+            (None, None) => None,
+            (Some(given), None) => return Err(ConfigError::HalfTurn { given: given.name(), missing: "turn-secret-file" }),
+            (None, Some(given)) => return Err(ConfigError::HalfTurn { given: given.name(), missing: "turn" }),
+        };
         let workers = match raw("media-workers") {
             Some(given) => {
                 let workers = given.parse::<usize>()?;
@@ -401,6 +451,8 @@ impl Config {
             media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
             media_port: first,
             media_workers: workers,
+            media_tcp: raw("media-tcp").map(media_tcp).transpose()?.unwrap_or(MediaTcp::Listened),
+            turn,
             files: files::Config {
                 url: raw("files").map(files_url).transpose()?,
                 cdn_url: raw("cdn-url").map(cdn_url).transpose()?,
@@ -490,6 +542,29 @@ fn leave_within(given: Given) -> Result<Duration, ConfigError> {
         return Err(given.invalid(format!("it must be {LEAVE_WITHIN_MAX_S} at most")));
     }
     Ok(Duration::from_secs(seconds))
+}
+
+fn media_tcp(given: Given) -> Result<MediaTcp, ConfigError> {
+    if given.value == "off" {
+        return Ok(MediaTcp::Off);
+    }
+    match given.value.parse() {
+        Ok(port @ 1..) => Ok(MediaTcp::Port(port)),
+        Ok(0) | Err(_) => Err(given.invalid("it must be a port, 1 to 65535, or off")),
+    }
+}
+
+fn turn_urls(given: Given) -> Result<Vec<TurnUrl>, ConfigError> {
+    let urls: Vec<TurnUrl> = given
+        .value
+        .split(',')
+        .map(|url| url.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error: BadTurnUrl| given.invalid(error.to_string()))?;
+    if urls.len() > TURN_SERVERS_MAX {
+        return Err(given.invalid(format!("{TURN_SERVERS_MAX} are possible: browsers try all of them")));
+    }
+    Ok(urls)
 }
 
 fn control_planes(given: Given) -> Result<Vec<ControlUrl>, ConfigError> {

@@ -1,4 +1,5 @@
-//! One TCP port for http, https, ws and wss: the first byte of a connection tells TLS from plain HTTP.
+//! One TCP port for http, https, ws, wss, and media of clients without UDP: the first byte of a connection tells TLS from plain
+//! HTTP and from both the frames of ICE over TCP.
 //!
 //! Every step of a connection has a deadline, and every kind of connection a cap, because this is what the open Internet
 //! reaches first.
@@ -12,6 +13,8 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use crowd::Crowd;
 use guildhall_protocol::connection::{Connection, Lodging};
+use guildhall_sfu::Sfu;
+use guildhall_sfu::tcp::is_framed;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -82,12 +85,14 @@ pub async fn serve(
     tls: Arc<ServerConfig>,
     router: Router,
     deadlines: Deadlines,
+    media: Option<Sfu>,
     per_address: Option<usize>,
     mut stop: watch::Receiver<bool>,
 ) {
     let door = Arc::new(Door {
         tls: TlsAcceptor::from(tls),
         router,
+        media,
         deadlines,
         half_open: Semaphore::new(HALF_OPEN),
         stop: stop.clone(),
@@ -127,6 +132,8 @@ pub async fn serve(
 struct Door {
     tls: TlsAcceptor,
     router: Router,
+    /// Where media of clients without UDP goes.
+    media: Option<Sfu>,
     deadlines: Deadlines,
     half_open: Semaphore,
     stop: watch::Receiver<bool>,
@@ -139,6 +146,18 @@ impl Door {
         let _ = stream.set_nodelay(true);
         let mut first = [0];
         if self.in_time(self.deadlines.first_byte, stream.peek(&mut first)).await != Some(1) {
+            return;
+        }
+        if is_framed(first[0]) {
+            drop(half_open);
+            if let Some(media) = &self.media {
+                let mut stop = self.stop.clone();
+                // Whatever ends it, the client knows or will find out; there is nobody to tell.
+                tokio::select! {
+                    _ = media.carry(stream) => {}
+                    _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+                }
+            }
             return;
         }
         let stream = Patient::new(stream, self.deadlines.write);

@@ -1,7 +1,7 @@
 //! Voice nodes and control planes brought together: in one process by channels, over the network by gRPC. Both are the same
 //! pair of queues with the same words.
 
-use crate::config::{Config, Role};
+use crate::config::{Config, Role, TurnServers};
 use crate::data::DataDir;
 use crate::serve::default_route;
 use anyhow::Context;
@@ -9,6 +9,7 @@ use guildhall_control_plane::hub::Hub;
 use guildhall_dial::JoinSecret;
 use guildhall_dial::node::Trust;
 use guildhall_protocol::fleet::NodeId;
+use guildhall_signaling::turn::Turn;
 use guildhall_signaling::{LINE_QUEUE, Signaling};
 use rustls::ServerConfig;
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +47,18 @@ pub fn identity(config: &Config, listen: SocketAddr) -> anyhow::Result<guildhall
         }
     };
     let egress_cap_bps = u64::from(config.egress_mbit) * 1_000_000;
-    Ok(guildhall_signaling::Config { id, region: config.region.clone(), endpoint, egress_cap_bps })
+    let turn = config.turn.as_ref().map(turn).transpose()?;
+    Ok(guildhall_signaling::Config { id, region: config.region.clone(), endpoint, egress_cap_bps, turn })
+}
+
+fn turn(servers: &TurnServers) -> anyhow::Result<Turn> {
+    let path = servers.secret.display();
+    let secret =
+        std::fs::read_to_string(&servers.secret).with_context(|| format!("Cannot read the secret of TURN from {path}"))?;
+    match secret.trim() {
+        "" => anyhow::bail!("The secret of TURN in {path} is empty"),
+        secret => Ok(Turn::new(servers.urls.clone(), secret.as_bytes())),
+    }
 }
 
 fn machine_name() -> Option<NodeId> {

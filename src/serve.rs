@@ -1,6 +1,6 @@
 //! `guildhall serve`: one role or all of them composed into a process, from the first bind to the last flush.
 
-use crate::config::{Config, Role};
+use crate::config::{Config, MediaTcp, Role};
 use crate::data::DataDir;
 use crate::listener::{self, Deadlines};
 use crate::{doors, nodes, operations, operator, tls, web};
@@ -64,8 +64,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
         (None, None) => unreachable!("every role has one of them"),
     }
-    let serving =
-        tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), config.connections_per_address, stopped));
+    let media = voice.as_ref().map(|voice| voice.sfu.clone());
+    let per_address = config.connections_per_address;
+    let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), media, per_address, stopped));
     announce(address, owner);
 
     signals.next().await;
@@ -108,7 +109,7 @@ struct Voice {
 impl Voice {
     /// `listen` is where the voice WebSocket is.
     fn start(config: &Config, listen: SocketAddr) -> anyhow::Result<Self> {
-        let sfu = Sfu::start(media_config(config)).with_context(|| {
+        let sfu = Sfu::start(media_config(config, listen.port())).with_context(|| {
             format!("Cannot open {} UDP port(s) from {}:{} on", config.media_workers, config.media_listen, config.media_port)
         })?;
         let signaling = Signaling::start(nodes::identity(config, listen)?, sfu.clone());
@@ -176,10 +177,18 @@ fn announce(address: SocketAddr, owner: Option<OwnerCredentials>) {
     }
 }
 
-pub(crate) fn media_config(config: &Config) -> guildhall_sfu::Config {
+/// `listened` is the port that the process listens on.
+pub(crate) fn media_config(config: &Config, listened: u16) -> guildhall_sfu::Config {
     let port = |worker: usize| if config.media_port == 0 { 0 } else { config.media_port + worker as u16 };
     let bind = (0..config.media_workers).map(|worker| SocketAddr::new(config.media_listen, port(worker))).collect();
-    guildhall_sfu::Config { bind, advertise: config.media_ip.clone() }
+    let tcp_port = match config.media_tcp {
+        // What only this machine reaches is behind a proxy.
+        MediaTcp::Listened if config.listen.ip().is_loopback() && !config.media_listen.is_loopback() => None,
+        MediaTcp::Listened => Some(listened),
+        MediaTcp::Port(port) => Some(port),
+        MediaTcp::Off => None,
+    };
+    guildhall_sfu::Config { bind, advertise: config.media_ip.clone(), tcp_port }
 }
 
 fn certificate(config: &Config, data: &DataDir) -> anyhow::Result<Arc<ServerConfig>> {

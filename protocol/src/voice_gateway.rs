@@ -469,6 +469,17 @@ pub struct Ready {
     pub heartbeat_interval: u64,
     pub experiments: Vec<String>,
     pub streams: Vec<serde_json::Value>,
+    /// Our own: relays for browsers whose network lets no media through otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// An `RTCIceServer`, as browsers take it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
 }
 
 /// Op 4. `mode` and `secret_key` for `udp`, `sdp` for `webrtc`.

@@ -10,6 +10,8 @@ pub struct Addresses {
     pub first: SocketAddr,
     /// The other family's.
     pub second: Option<SocketAddr>,
+    /// The TCP port of the same addresses where clients without UDP find us.
+    pub tcp_port: Option<u16>,
 }
 
 impl Addresses {
@@ -18,7 +20,7 @@ impl Addresses {
         let v4 = ips.iter().find(|ip| ip.is_ipv4());
         let v6 = ips.iter().find(|ip| ip.is_ipv6());
         let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
-        Some(Addresses { first: v4.or(v6).map(at)?, second: v4.and(v6).map(at) })
+        Some(Addresses { first: v4.or(v6).map(at)?, second: v4.and(v6).map(at), tcp_port: None })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = SocketAddr> {
@@ -33,7 +35,7 @@ impl Addresses {
 
 impl From<SocketAddr> for Addresses {
     fn from(only: SocketAddr) -> Addresses {
-        Addresses { first: only, second: None }
+        Addresses { first: only, second: None, tcp_port: None }
     }
 }
 

@@ -45,7 +45,7 @@ use crate::stats::{Drops, Opinions, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
 use crate::video::MAX_LAYERS;
 pub use crate::webrtc::Identity;
-use crate::webrtc::{Ended, Session};
+use crate::webrtc::{Ended, Session, credentials};
 use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
 use activity::Activity;
 use bitrate::Bucket;
@@ -648,13 +648,6 @@ impl Engine {
     fn room(&mut self, index: usize) -> &mut Room {
         self.rooms[index].as_mut().expect("a peer's room exists")
     }
-}
-
-/// ICE credentials: a user name fragment that no other peer of this process has or had, and a password of 128 random bits
-/// (RFC 8445 §5.3 asks for 24 and 128).
-fn credentials(id: PeerId, secret: &Secret) -> (String, String) {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    (format!("{:x}{}", id.0, hex(&secret[16..20])), hex(&secret[..16]))
 }
 
 #[cfg(test)]

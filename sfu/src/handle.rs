@@ -4,6 +4,7 @@
 //! The table of rooms and peers is behind a mutex that only joins and leaves take, never a worker.
 
 use crate::placement::Places;
+use crate::tcp;
 use crate::worker::{self, Link, Request};
 use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
 use guildhall_protocol::fleet::Policy;
@@ -11,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 /// The running media engine. Cheap to clone; the threads stop at [`Sfu::shutdown`].
@@ -20,6 +22,7 @@ pub struct Sfu(Arc<Inner>);
 struct Inner {
     workers: Vec<Link>,
     places: Mutex<Places>,
+    tcp: tcp::Counters,
 }
 
 /// Undoes a reservation whose join failed or whose caller went away before the worker answered.
@@ -51,7 +54,7 @@ impl Sfu {
         }
         let mut workers: Vec<Link> = Vec::with_capacity(config.bind.len());
         for (index, &bind) in config.bind.iter().enumerate() {
-            match worker::start(index, bind, &config.advertise) {
+            match worker::start(index, bind, &config.advertise, config.tcp_port) {
                 Ok(link) => workers.push(link),
                 Err(error) => {
                     workers.iter().for_each(Link::stop);
@@ -60,7 +63,7 @@ impl Sfu {
             }
         }
         let places = Places::new(workers.len());
-        Ok(Sfu(Arc::new(Inner { workers, places: Mutex::new(places) })))
+        Ok(Sfu(Arc::new(Inner { workers, places: Mutex::new(places), tcp: tcp::Counters::default() })))
     }
 
     /// A place in a room, created with its first peer. `events` is never waited for: when it is full the peer is given up.
@@ -107,6 +110,13 @@ impl Sfu {
         Ok(())
     }
 
+    /// Carries the media of a client that has no UDP, over a connection of which nothing was read yet and whose first byte is
+    /// one of [`tcp::is_framed`]. Returns when the connection is over, and why.
+    pub async fn carry(&self, client: TcpStream) -> io::Error {
+        let worker_of = |peer| self.places().worker_of(peer).map(|worker| self.0.workers[worker].bound);
+        tcp::carry(client, &self.0.tcp, worker_of).await
+    }
+
     /// Where clients send media: one address for each worker.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.0.workers.iter().map(|worker| worker.address).collect()
@@ -114,7 +124,7 @@ impl Sfu {
 
     /// A snapshot of every worker's counters; workers that stopped are missing.
     pub async fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        let mut stats = Stats { tcp: self.0.tcp.snapshot(), ..Stats::default() };
         for worker in 0..self.0.workers.len() {
             if let Ok(snapshot) = self.ask(worker, |reply| Request::Stats { reply }).await {
                 stats.workers.push(snapshot);

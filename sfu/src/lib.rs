@@ -24,6 +24,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod stats;
 pub mod sys;
+pub mod tcp;
 pub mod video;
 mod webrtc;
 mod worker;
@@ -55,6 +56,8 @@ pub struct Config {
     /// The addresses that clients are told, when they differ from the bound one (a server behind a static NAT): the first of
     /// each family counts. Without them and with an unspecified bind address, those of the machine's default routes are told.
     pub advertise: Vec<IpAddr>,
+    /// The TCP port that clients without UDP are told; whoever listens there gives [`Sfu::carry`] the connections.
+    pub tcp_port: Option<u16>,
 }
 
 /// The two encryption modes of the native transport (`aead_aes256_gcm_rtpsize`, `aead_xchacha20_poly1305_rtpsize`).

@@ -299,6 +299,12 @@ fn write_transport(out: &mut String, local: &Local, mid: &str) -> std::fmt::Resu
         let (ip, port, priority) = (address.ip(), address.port(), (126 << 24) | ((65_536 - number) << 8) | 255);
         write!(out, "a=candidate:{number} 1 udp {priority} {ip} {port} typ host generation 0\r\n")?;
     }
+    for (address, number) in local.addresses.iter().zip(1..) {
+        let Some(port) = local.addresses.tcp_port else { break };
+        // RFC 6544 §4.2: a type preference below UDP's, and direction preference 4 of who only accepts.
+        let (ip, priority) = (address.ip(), (90 << 24) | (((4 << 13) | (8_191 - number)) << 8) | 255);
+        write!(out, "a=candidate:{} 1 tcp {priority} {ip} {port} typ host tcptype passive generation 0\r\n", number + 2)?;
+    }
     write!(out, "a=end-of-candidates\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password)?;
     write!(out, "a=fingerprint:{}\r\na=setup:passive\r\na=mid:{mid}\r\n", local.fingerprint)
 }

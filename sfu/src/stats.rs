@@ -1,6 +1,7 @@
 //! Counters of a worker: what came, what left, what was dropped and why. Plain integers owned by the worker; a snapshot is
 //! copied out when someone asks.
 
+use crate::tcp::TcpStats;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -252,6 +253,7 @@ pub struct WorkerStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub workers: Vec<WorkerStats>,
+    pub tcp: TcpStats,
 }
 
 impl Stats {

@@ -3,10 +3,11 @@
 //!
 //! str0m fails fast, so every call into it may panic; a panic ends this one session ([`Ended`]) and nothing else.
 
-use crate::Addresses;
 use crate::cipher::keys::TransportKeys;
 use crate::dtls::{self, KeySlot};
+use crate::engine::Secret;
 use crate::sdp::Offer;
+use crate::{Addresses, PeerId};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,9 @@ use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
 
 /// Outputs that one input may cause. A handshake flight is under ten datagrams; beyond this the session is broken.
 const MAX_OUTPUTS: usize = 256;
+
+/// Random bytes at the end of a user name fragment.
+const RANDOM_PART: usize = 4;
 
 /// The node's certificate, made once.
 pub struct Identity {
@@ -199,6 +203,19 @@ impl Session {
         });
         catch_unwind(run).unwrap_or(Err(Ended::Panicked))
     }
+}
+
+/// ICE credentials: a user name fragment that no other peer of this process has or had, and a password of 128 random bits
+/// (RFC 8445 §5.3 asks for 24 and 128).
+pub fn credentials(id: PeerId, secret: &Secret) -> (String, String) {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    (format!("{:x}{}", id.0, hex(&secret[16..16 + RANDOM_PART])), hex(&secret[..16]))
+}
+
+/// Whose user name fragment that may be.
+pub fn peer_of(ufrag: &str) -> Option<PeerId> {
+    let (id, _) = ufrag.split_at_checked(ufrag.len().checked_sub(2 * RANDOM_PART)?)?;
+    u64::from_str_radix(id, 16).ok().map(PeerId)
 }
 
 /// The user name fragment that a STUN datagram is meant for: the part of its user name before the colon. Reads only what it

@@ -10,7 +10,7 @@ use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
 use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
+use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::HashMap;
@@ -80,6 +80,8 @@ pub enum Request {
 pub struct Link {
     /// What clients are told.
     pub address: SocketAddr,
+    /// Where the socket is.
+    pub bound: SocketAddr,
     /// How busy the worker is.
     pub load: std::sync::Arc<Gauge>,
     requests: mpsc::Sender<Request>,
@@ -121,10 +123,10 @@ impl Drop for Link {
 }
 
 /// Binds the socket and starts the thread.
-pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr]) -> io::Result<Link> {
+pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr], tcp_port: Option<u16>) -> io::Result<Link> {
     let socket = open_socket(bind)?;
     let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let addresses = addresses::told(bound, advertise);
+    let addresses = Addresses { tcp_port, ..addresses::told(bound, advertise) };
     let identity = Identity::generate().ok_or_else(|| io::Error::other("no DTLS certificate could be made"))?;
     let poll = Poll::new(socket.as_raw_fd())?;
     let waker = poll.waker();
@@ -156,7 +158,7 @@ pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr]) -> io::Result
         };
         worker.run(&stopping);
     })?;
-    Ok(Link { address: addresses.first, load, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
+    Ok(Link { address: addresses.first, bound, load, requests, waker, is_stopping, thread: Mutex::new(Some(thread)) })
 }
 
 /// An unspecified address means IPv4 and IPv6 on one socket; a system without IPv6 gives what was asked for.

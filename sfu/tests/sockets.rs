@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn start(workers: usize) -> Sfu {
     let bind = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); workers];
-    Sfu::start(Config { bind, advertise: Vec::new() }).expect("loopback has free ports")
+    Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: None }).expect("loopback has free ports")
 }
 
 struct Bot {
@@ -133,7 +133,7 @@ async fn one_socket_serves_both_ip_versions() {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let bind = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
     let advertise = vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
-    let sfu = Sfu::start(Config { bind, advertise }).expect("there are free ports");
+    let sfu = Sfu::start(Config { bind, advertise, tcp_port: None }).expect("there are free ports");
     let mut v4 = Bot::join(&sfu, 1).await;
     let other = if has_ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
     let mut v6 = Bot::join_from(&sfu, 1, other).await;
@@ -209,6 +209,6 @@ fn a_taken_port_stops_the_start() {
     let taken = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bind = vec![free, taken.local_addr().expect("bound")];
-    assert!(Sfu::start(Config { bind, advertise: Vec::new() }).is_err());
-    assert!(Sfu::start(Config { bind: vec![], advertise: Vec::new() }).is_err());
+    assert!(Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: None }).is_err());
+    assert!(Sfu::start(Config { bind: vec![], advertise: Vec::new(), tcp_port: None }).is_err());
 }

@@ -148,7 +148,7 @@ impl Life {
                 Output::HandOver(_) => (Input::Refused(CloseCode::SessionInvalid), Input::Refused(CloseCode::SessionInvalid)),
                 Output::Join(_) => {
                     let address = "127.0.0.1:50000".parse().expect("an address");
-                    let joined = Input::Joined { ssrc: 1234, address, media_session_id: "m".to_owned() };
+                    let joined = Input::Joined { ssrc: 1234, address, media_session_id: "m".to_owned(), ice_servers: Vec::new() };
                     (joined, Input::EngineFailed(CloseCode::ServerCrashed))
                 }
                 Output::ConnectNative { .. } => (Input::Keyed([7; 32]), Input::EngineFailed(CloseCode::SessionInvalid)),

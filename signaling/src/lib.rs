@@ -16,6 +16,7 @@ mod session;
 mod socket;
 mod task;
 mod tokens;
+pub mod turn;
 mod vitals;
 
 use axum::extract::ws::WebSocketUpgrade;
@@ -44,6 +45,8 @@ pub struct Config {
     pub endpoint: String,
     /// Bits per second that the machine's network may carry outwards.
     pub egress_cap_bps: u64,
+    /// Relays for browsers; `None`: there are none.
+    pub turn: Option<turn::Turn>,
 }
 
 /// The query of a voice WebSocket. Libraries disagree on everything but `v`, and some leave that out.
@@ -60,7 +63,7 @@ pub struct Signaling(Arc<Node>);
 impl Signaling {
     /// Starts to report to whoever is on a line ([`Signaling::follow`]). Must be called within a tokio runtime.
     pub fn start(config: Config, sfu: Sfu) -> Self {
-        let Config { id, region, endpoint, egress_cap_bps } = config;
+        let Config { id, region, endpoint, egress_cap_bps, turn } = config;
         let mut incarnation = [0; 8];
         aws_lc_rs::rand::fill(&mut incarnation).expect("the system has randomness");
         let hello = Hello {
@@ -73,7 +76,7 @@ impl Signaling {
             egress_cap_bps,
             incarnation: u64::from_ne_bytes(incarnation),
         };
-        let node = Arc::new(Node::new(sfu, hello));
+        let node = Arc::new(Node::new(sfu, hello, turn));
         tokio::spawn(report(Arc::clone(&node)));
         Self(node)
     }

@@ -12,16 +12,17 @@ use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
 use crate::session::{RoomEvent, Wanted};
 use crate::socket::Socket;
 use crate::tokens::Ledger;
+use crate::turn::Turn;
 use aws_lc_rs::digest;
 use guildhall_fleet::lease::Ownership;
 use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode};
-use guildhall_protocol::voice_gateway::{CloseCode, Identify, Published, Resume};
+use guildhall_protocol::voice_gateway::{CloseCode, IceServer, Identify, Published, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, UserId};
 use guildhall_sfu::{PeerId, Sfu, Want};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What reaches a session's task from outside its socket.
@@ -51,6 +52,7 @@ pub struct Node {
     /// True once the node stops; every session's task listens.
     pub stop: watch::Sender<bool>,
     pub sockets: Arc<Semaphore>,
+    turn: Option<Turn>,
     desk: Mutex<Desk>,
 }
 
@@ -69,12 +71,13 @@ struct Desk {
 }
 
 impl Node {
-    pub fn new(sfu: Sfu, hello: Hello) -> Self {
+    pub fn new(sfu: Sfu, hello: Hello, turn: Option<Turn>) -> Self {
         Self {
             sfu,
             hello,
             stop: watch::Sender::new(false),
             sockets: Arc::new(Semaphore::new(limits::SOCKETS)),
+            turn,
             desk: Mutex::default(),
         }
     }
@@ -114,6 +117,11 @@ impl Node {
 
     pub fn set_peer(&self, place: Place, peer: PeerId) {
         self.desk().rooms.set_peer(place, peer);
+    }
+
+    /// The relays that a participant may use.
+    pub fn ice_servers(&self, user: UserId) -> Vec<IceServer> {
+        self.turn.iter().map(|turn| turn.servers(user, Duration::from_millis(unix_ms()))).collect()
     }
 
     pub fn enter(&self, place: Place, ssrc: u32) -> Vec<Occupant> {

@@ -15,8 +15,8 @@ use guildhall_protocol::UserId;
 use guildhall_protocol::fleet::Policy;
 use guildhall_protocol::voice_gateway::{
     BackendVersion, ClientDisconnect, ClientFrame, ClientSpeaking, ClientsConnect, CloseCode, FrameError, Heartbeat, Hello,
-    Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Published, Ready, Resume, SelectProtocol, SessionDescription,
-    Speaking, VERSION_BUFFERED_RESUME, VideoSource, encode, opcode, speaking,
+    IceServer, Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Published, Ready, Resume, SelectProtocol,
+    SessionDescription, Speaking, VERSION_BUFFERED_RESUME, VideoSource, encode, opcode, speaking,
 };
 use guildhall_sfu::{Answer, Layers, NativeSuite, Quality};
 use serde::Serialize;
@@ -52,6 +52,7 @@ pub enum Input<'a> {
         ssrc: u32,
         address: SocketAddr,
         media_session_id: String,
+        ice_servers: Vec<IceServer>,
     },
     /// Native transport is ready to be used under this key.
     Keyed([u8; 32]),
@@ -274,7 +275,7 @@ impl Session {
                 out.push(Output::Join(policy));
             }
             (Stage::Checking, Input::Refused(code)) => self.end(code, out),
-            (Stage::Joining, Input::Joined { ssrc, address, media_session_id }) => {
+            (Stage::Joining, Input::Joined { ssrc, address, media_session_id, ice_servers }) => {
                 self.stage = Stage::Selecting;
                 self.ssrc = ssrc;
                 self.media_session_id = media_session_id;
@@ -286,6 +287,7 @@ impl Session {
                     heartbeat_interval: limits::HEARTBEAT_INTERVAL.as_millis() as u64,
                     experiments: Vec::new(),
                     streams: Vec::new(),
+                    ice_servers,
                 };
                 self.send(opcode::READY, &ready, out);
             }

@@ -242,7 +242,8 @@ impl Task {
                 self.media = Some(Media { peer: joined.peer, events });
                 self.node.set_peer(seat.place, joined.peer);
                 self.node.joined(seat.sitting.clone());
-                Input::Joined { ssrc: joined.ssrc, address: joined.address, media_session_id: media_session_id() }
+                let ice_servers = self.node.ice_servers(seat.place.user_id);
+                Input::Joined { ssrc: joined.ssrc, address: joined.address, media_session_id: media_session_id(), ice_servers }
             }
             Err(code) => Input::EngineFailed(code),
         })

@@ -39,10 +39,14 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let sfu =
-            Sfu::start(guildhall_sfu::Config { bind: vec!["127.0.0.1:0".parse().unwrap()], advertise: Vec::new() }).unwrap();
+        let sfu = Sfu::start(guildhall_sfu::Config {
+            bind: vec!["127.0.0.1:0".parse().unwrap()],
+            advertise: Vec::new(),
+            tcp_port: None,
+        })
+        .unwrap();
         let (id, region, endpoint) = (NodeId::from("node"), "here".parse().unwrap(), "voice.example:443".to_owned());
-        let signaling = Signaling::start(Config { id, region, endpoint, egress_cap_bps: 1 << 30 }, sfu.clone());
+        let signaling = Signaling::start(Config { id, region, endpoint, egress_cap_bps: 1 << 30, turn: None }, sfu.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = signaling.clone();

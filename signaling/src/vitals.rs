@@ -72,11 +72,11 @@ mod tests {
 
     #[test]
     fn the_last_window_is_reported_and_the_busiest_worker_speaks_for_the_node() {
-        let before = Stats { workers: vec![worker(1, 1_000, 500, &[10; 50]), worker(2, 9_000, 100, &[])] };
+        let before = Stats { workers: vec![worker(1, 1_000, 500, &[10; 50]), worker(2, 9_000, 100, &[])], ..Stats::default() };
         let mut late = vec![10; 50];
         late.extend([15; 98]);
         late.extend([900, 900]);
-        let now = Stats { workers: vec![worker(1, 1_200, 700, &late), worker(2, 9_500, 300, &[])] };
+        let now = Stats { workers: vec![worker(1, 1_200, 700, &late), worker(2, 9_500, 300, &[])], ..Stats::default() };
         let load = load(&before, &now, 2, Duration::from_secs(1));
         assert_eq!((load.busy, &load.workers[..], load.peers, load.rooms), (0.5, &[0.2, 0.5][..], 6, 2));
         assert_eq!((load.packets_in, load.egress_bps), (400, 400 * 100 * 8));
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_does_not_answer_counts_as_fully_busy() {
-        let stats = Stats { workers: vec![worker(1, 0, 0, &[])] };
+        let stats = Stats { workers: vec![worker(1, 0, 0, &[])], ..Stats::default() };
         let load = load(&stats, &stats, 2, Duration::from_secs(1));
         assert_eq!((load.busy, &load.workers[..], load.forward_p99_us), (1.0, &[0.0, 1.0][..], 0));
     }

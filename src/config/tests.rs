@@ -53,10 +53,29 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
+fn media_finds_ways_around_networks_without_udp() {
+    assert_eq!(resolve(&[], &[], "").unwrap().media_tcp, MediaTcp::Listened);
+    assert_eq!(resolve(&[("media-tcp", "off")], &[], "").unwrap().media_tcp, MediaTcp::Off);
+    let config =
+        resolve(&[("media-tcp", "443")], &[("GUILDHALL_TURN_SECRET_FILE", "s")], "turn = 'turn:a, turns:b:443'").unwrap();
+    let urls = ["turn:a", "turns:b:443"].map(|url| url.parse().unwrap());
+    assert_eq!(
+        (config.media_tcp, config.turn),
+        (MediaTcp::Port(443), Some(TurnServers { urls: urls.into(), secret: "s".into() }))
+    );
+}
+
+#[test]
 fn a_bad_value_is_named_with_its_source() {
     type Values<'a> = &'a [(&'a str, &'a str)];
     #[rustfmt::skip]
     let cases: &[(Values, Values, &str, &str)] = &[
+        (&[("media-tcp", "0")], &[], "", "--media-tcp = \"0\" is not valid: it must be a port, 1 to 65535, or off."),
+        (&[("media-tcp", "on")], &[], "", "--media-tcp = \"on\" is not valid: "),
+        (&[("turn", "stun:a"), ("turn-secret-file", "f")], &[], "", "--turn = \"stun:a\" is not valid: it must be turn:HOST"),
+        (&[("turn", "turn:a,turn:b,turn:c,turn:d,turn:e"), ("turn-secret-file", "f")], &[], "", "--turn = "),
+        (&[("turn", "turn:a")], &[], "", "--turn is set but --turn-secret-file is not; TURN needs both."),
+        (&[], &[("GUILDHALL_TURN_SECRET_FILE", "f")], "", "The environment variable GUILDHALL_TURN_SECRET_FILE is set but --turn is not"),
         (&[("listen", "8080")], &[], "", "--listen = \"8080\" is not valid: "),
         (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "The environment variable GUILDHALL_MEDIA_PORT = \"70000\" is not valid: "),
         (&[("leave-within", "3601")], &[], "", "--leave-within = \"3601\" is not valid: it must be 3600 at most."),

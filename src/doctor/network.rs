@@ -22,7 +22,7 @@ const ANSWER: u64 = 4_096;
 
 pub async fn examine(config: &Config, is_running: bool, findings: &mut Findings) {
     examine_tcp(config.listen, is_running, findings).await;
-    for bind in media_config(config).bind {
+    for bind in media_config(config, config.listen.port()).bind {
         examine_udp(bind, is_running, findings);
     }
     examine_media_address(config, is_running, findings);

@@ -49,7 +49,7 @@ impl Server {
         let router =
             Router::new().route("/who", get(who)).route("/echo", post(async |body: String| body)).route("/large", get(large));
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve(listener, tls, router, deadlines, per_address, stopped));
+        let serving = tokio::spawn(serve(listener, tls, router, deadlines, None, per_address, stopped));
         Self { address, client_tls: TlsConnector::from(Arc::new(client)), stop, serving, _dir: dir }
     }
 

@@ -108,6 +108,13 @@ impl Page {
     fn media(&mut self, media: &Stats) {
         self.gauge("guildhall_media_workers", "Media workers that answered this scrape.");
         self.sample("", media.workers.len());
+        self.gauge("guildhall_media_tcp_connections", "Connections that carry media of browsers without UDP.");
+        self.sample("", media.tcp.open);
+        self.counter(
+            "guildhall_media_tcp_dropped_packets_total",
+            "Datagrams for or from them that were dropped, mostly by slow readers.",
+        );
+        self.sample("", media.tcp.dropped);
         self.gauge("guildhall_media_rooms", "Voice rooms with somebody in them.");
         self.per_worker(media, |worker| worker.rooms);
         self.gauge("guildhall_media_peers", "Participants of voice rooms.");
@@ -304,7 +311,7 @@ mod tests {
         workers[1].drops.add(Reason::WrongTag, 7);
         workers[1].delays.record(Duration::from_micros(15));
         workers[1].delays.record(Duration::from_secs(1));
-        Stats { workers }
+        Stats { workers, ..Stats::default() }
     }
 
     fn example() -> String {

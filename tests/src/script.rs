@@ -62,13 +62,18 @@ impl Script {
 
     /// A Chromium that opens a page per person; `GUILDHALL_CHROMIUM` names another one than the installed.
     pub async fn browser() -> Script {
+        Self::browser_with(&[]).await
+    }
+
+    /// The same with further switches.
+    pub async fn browser_with(switches: &[&str]) -> Script {
         let executable = std::env::var("GUILDHALL_CHROMIUM").unwrap_or_else(|_| {
             let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
                 .into_iter()
                 .find(|path| Path::new(path).exists());
             found.expect("Chromium is installed (`make test` does), or GUILDHALL_CHROMIUM names one").to_string()
         });
-        let script = Self::node("browser.mjs", &json!({"executable": executable}), None);
+        let script = Self::node("browser.mjs", &json!({"executable": executable, "switches": switches}), None);
         script.event("ready", json!({})).await;
         script
     }

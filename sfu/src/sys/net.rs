@@ -74,6 +74,15 @@ pub fn stamp_arrivals(socket: RawFd) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What a TCP connection has to send and the network has not taken yet, in bytes.
+pub fn unsent(socket: RawFd) -> io::Result<usize> {
+    const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one `int` to `bytes`, which lives through the call.
+    let result = unsafe { libc::ioctl(socket, SIOCOUTQNSD, &raw mut bytes) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(bytes.max(0) as usize) }
+}
+
 impl Receiver {
     pub fn new() -> Receiver {
         let mut buffers: Box<[[u8; RECV_CAPACITY]; BATCH]> =

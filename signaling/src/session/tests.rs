@@ -93,7 +93,12 @@ fn identify() -> Value {
 }
 
 fn joined() -> Input<'static> {
-    Input::Joined { ssrc: 1234, address: "127.0.0.1:50000".parse().unwrap(), media_session_id: "m".into() }
+    Input::Joined {
+        ssrc: 1234,
+        address: "127.0.0.1:50000".parse().unwrap(),
+        media_session_id: "m".into(),
+        ice_servers: Vec::new(),
+    }
 }
 
 fn select_udp(mode: &str) -> Value {

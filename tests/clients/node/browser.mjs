@@ -1,7 +1,7 @@
 // Chromium as installed, one page per person, each with storage of its own. See script.mjs for how it is driven: the steps of a
 // journey are in the test, this only knows how to click.
 //
-// Given: {executable: "/path/to/chromium"}.
+// Given: {executable: "/path/to/chromium", switches: ["--more"]}.
 
 import { chromium } from 'playwright-core';
 
@@ -26,6 +26,7 @@ const browser = await chromium.launch({
         '--disable-component-update',
         '--disable-sync',
         '--no-first-run',
+        ...given.switches,
     ],
 });
 report('ready', { version: browser.version() });

@@ -383,3 +383,38 @@ async fn a_page_comes_back_to_its_call_after_the_server_was_killed() {
         () = talker.say(&speech) => page.hears("tom").await,
     }
 }
+
+#[tokio::test]
+async fn a_page_on_a_network_without_udp_talks_over_tcp() {
+    let world = World::start().await;
+    let mut talker = world.participant("tom", WEBRTC).await;
+    world.member("ann").await;
+    // Chromium then opens no UDP socket at all for calls.
+    let browser = Script::browser_with(&["--force-webrtc-ip-handling-policy=disable_non_proxied_udp"]).await;
+    let page = Page::open(&browser, "ann", &format!("{}/channels/{}", world.server.base(), world.guild)).await;
+    page.logs_in("ann@loadtest.invalid", PASSWORD).await;
+    page.joins_voice("hearth").await;
+    let metrics = async || {
+        let page = world.rest.download(&format!("{}/metrics", world.server.base())).await.expect("for this machine");
+        String::from_utf8(page).expect("text")
+    };
+    assert!(metrics().await.contains("guildhall_media_tcp_connections 1\n"), "the page is connected, and not by UDP");
+    let speech = Speaker::new(4).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
+    tokio::select! {
+        () = page.hears("tom") => {}
+        () = talker.say(&speech) => page.hears("tom").await,
+    }
+    talker.peer.heard_so_far();
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        heard.push(talker.peer.hear().await.expect("the page is heard"));
+    }
+    let quality = judge(&heard).expect("a decoder");
+    assert_eq!((quality.lost, quality.out_of_order, quality.undecodable), (0, 0, 0), "{quality:?}");
+    page.click("voice-leave").await;
+    eventually("the connection to be let go of", async || {
+        metrics().await.contains("guildhall_media_tcp_connections 0\n").then_some(())
+    })
+    .await;
+    assert_no_page_failed(&browser);
+}

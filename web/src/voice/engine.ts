@@ -258,7 +258,7 @@ export class VoiceEngine {
   #onVoice(event: VoiceEvent): void {
     switch (event.kind) {
       case "negotiate":
-        void this.#negotiate();
+        void this.#negotiate(event.iceServers);
         return;
       case "answer":
         void this.#accept(event.sdp);
@@ -294,9 +294,9 @@ export class VoiceEngine {
     }
   }
 
-  async #negotiate(): Promise<void> {
+  async #negotiate(iceServers: RTCIceServer[]): Promise<void> {
     const { isDeafened } = this.store.getState();
-    const peer = new Peer(null, isDeafened, (path) => this.#onPath(peer, path));
+    const peer = new Peer(null, isDeafened, iceServers, (path) => this.#onPath(peer, path));
     this.#peer = peer;
     try {
       // The question for the microphone may stay open for long; the offer does not wait for it.

@@ -64,7 +64,7 @@ function forwardedCodecs(): RTCRtpCodec[] {
 }
 
 export class Peer {
-  readonly #connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  readonly #connection: RTCPeerConnection;
   readonly #sender: RTCRtpSender;
   readonly #videos: Record<VideoSource, RTCRtpSender>;
   readonly #videoSlots: { transceiver: RTCRtpTransceiver; stream: MediaStream }[] = [];
@@ -73,7 +73,13 @@ export class Peer {
   /** Parameters are changed one after the other: each change must begin with what the one before left. */
   #layers: Promise<void> = Promise.resolve();
 
-  constructor(microphone: MediaStreamTrack | null, isDeafened: boolean, onPath: (path: PathState) => void) {
+  constructor(
+    microphone: MediaStreamTrack | null,
+    isDeafened: boolean,
+    iceServers: RTCIceServer[],
+    onPath: (path: PathState) => void,
+  ) {
+    this.#connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
     this.#isDeafened = isDeafened;
     this.#sender = this.#connection.addTransceiver(microphone ?? "audio", { direction: "sendonly" }).sender;
     for (let slot = 0; slot < RECEIVE_SLOTS; slot += 1) this.#connection.addTransceiver("audio", { direction: "recvonly" });

@@ -83,6 +83,13 @@ export interface Published {
   screen: boolean;
 }
 
+/** op 2, as much of it as a browser needs. */
+export interface ReadyPayload {
+  ssrc: number;
+  /** Relays for networks that let no media through otherwise; absent without them. */
+  ice_servers?: RTCIceServer[];
+}
+
 export interface SpeakingPayload {
   user_id?: Id;
   ssrc: number;

@@ -31,7 +31,7 @@ describe("VoiceSession", () => {
     expect(frames(session.handle(1, hello))).toEqual([
       { op: 0, d: { server_id: "10", user_id: "1", session_id: "s", token: "t", video: true, streams: [] } },
     ]);
-    expect(session.handle(2, ready)).toEqual([{ kind: "negotiate" }]);
+    expect(session.handle(2, ready)).toEqual([{ kind: "negotiate", iceServers: [] }]);
     expect(frames(session.handle(3, offer))).toEqual([
       {
         op: 1,
@@ -44,6 +44,14 @@ describe("VoiceSession", () => {
       },
     ]);
     expect(session.handle(4, answer)).toEqual([{ kind: "answer", sdp: "answer" }, { kind: "live" }]);
+  });
+
+  it("reaches media by the relays that the node names", () => {
+    const session = new VoiceSession(() => 0.5);
+    for (const input of [start, hello]) session.handle(0, input);
+    const relay = { urls: ["turn:turn.example.org"], username: "1700086400:1", credential: "p" };
+    const named = frame({ op: 2, d: { ssrc: 42, ip: "127.0.0.1", port: 1, modes: [], ice_servers: [relay] }, seq: 1 });
+    expect(session.handle(1, named)).toEqual([{ kind: "negotiate", iceServers: [relay] }]);
   });
 
   it("beats with the time and the last sequence that it saw", () => {

@@ -11,6 +11,7 @@ import {
   isDismissal,
   type LayersPayload,
   type Published,
+  type ReadyPayload,
   SPEAKING_MICROPHONE,
   type SpeakingPayload,
   type VideoPayload,
@@ -52,7 +53,7 @@ export type VoiceOutput =
   | { kind: "send"; frame: { op: number; d: unknown } }
   | { kind: "close"; code: number }
   /** Make the peer connection and hand its offer back. */
-  | { kind: "negotiate" }
+  | { kind: "negotiate"; iceServers: RTCIceServer[] }
   | { kind: "answer"; sdp: string }
   /** The socket is up again (or for the first time) after the answer. */
   | { kind: "live" }
@@ -139,10 +140,12 @@ export class VoiceSession {
       case VoiceOp.hello:
         this.#hello(now, (frame.d as { heartbeat_interval: number }).heartbeat_interval, out);
         return;
-      case VoiceOp.ready:
-        this.#ssrc = (frame.d as { ssrc: number }).ssrc;
-        if (this.#state.name === "joining") out.push({ kind: "negotiate" });
+      case VoiceOp.ready: {
+        const { ssrc, ice_servers: iceServers = [] } = frame.d as ReadyPayload;
+        this.#ssrc = ssrc;
+        if (this.#state.name === "joining") out.push({ kind: "negotiate", iceServers });
         return;
+      }
       case VoiceOp.sessionDescription:
         if (this.#state.name !== "joining") return;
         this.#state = { name: "live" };
