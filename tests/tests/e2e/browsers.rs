@@ -390,7 +390,7 @@ async fn a_page_on_a_network_without_udp_talks_over_tcp() {
     let mut talker = world.participant("tom", WEBRTC).await;
     world.member("ann").await;
     // Chromium then opens no UDP socket at all for calls.
-    let browser = Script::browser_with(&["--force-webrtc-ip-handling-policy=disable_non_proxied_udp"]).await;
+    let browser = Script::browser_with(&["--webrtc-ip-handling-policy=disable_non_proxied_udp"]).await;
     let page = Page::open(&browser, "ann", &format!("{}/channels/{}", world.server.base(), world.guild)).await;
     page.logs_in("ann@loadtest.invalid", PASSWORD).await;
     page.joins_voice("hearth").await;
