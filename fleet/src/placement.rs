@@ -133,6 +133,8 @@ pub enum Because {
     NodeUnfit,
     /// The node that has it is full, and another is not.
     NodeFull,
+    /// No node has headroom; this one bears more for a while.
+    Strained,
     /// No node takes anybody.
     NoHeadroom,
 }
@@ -181,7 +183,17 @@ pub enum Against {
     },
 }
 
+/// Share of its network's capacity that a node may use before it takes nobody at all.
+const STRAINED_EGRESS: f32 = 0.95;
+
 impl Limits {
+    /// For when nobody has headroom: a call with some strain is better than none, as long as a node does not break by it. One
+    /// late packet among a hundred is a reason to go elsewhere, and no reason to go nowhere.
+    fn strained(&self) -> Limits {
+        let admit_egress = self.admit_egress.max(STRAINED_EGRESS);
+        Limits { admit_busy: self.admit_busy.max(self.keep_busy), admit_egress, admit_forward_p99_us: u32::MAX, ..*self }
+    }
+
     /// Whether the node takes a new room: its expected busy share, or what speaks against it.
     fn admits(&self, now: Millis, node: &Node, versions: &RangeInclusive<u16>) -> Result<f32, Against> {
         self.is_fit(now, node, versions)?;
@@ -224,6 +236,15 @@ pub fn place<'a>(now: Millis, limits: &Limits, nodes: impl IntoIterator<Item = &
     if !nodes.is_sorted_by(|a, b| a.hello.id <= b.hello.id) {
         nodes.sort_by(|a, b| a.hello.id.cmp(&b.hello.id));
     }
+    let decision = decide(now, limits, &nodes, query);
+    if decision.outcome != Outcome::Refuse {
+        return decision;
+    }
+    let strained = decide(now, &limits.strained(), &nodes, query);
+    if strained.outcome == Outcome::Refuse { decision } else { Decision { because: Because::Strained, ..strained } }
+}
+
+fn decide(now: Millis, limits: &Limits, nodes: &[&Node], query: &Query) -> Decision {
     let standings: Vec<(&Node, Result<f32, Against>)> =
         nodes.iter().map(|&node| (node, limits.admits(now, node, &query.versions))).collect();
     let regions = view_regions(&standings, query.members);

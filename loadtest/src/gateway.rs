@@ -333,7 +333,9 @@ impl Gateway {
                 state["session_id"] == session.as_str() && state["channel_id"] == channel.to_string().as_str()
             })
             .await?;
-        let server = self.next_named("VOICE_SERVER_UPDATE", |server| server["guild_id"] == guild_text.as_str()).await?;
+        // Without an endpoint there is no node at the moment; clients wait for the next word.
+        let is_grant = |server: &Value| server["guild_id"] == guild_text.as_str() && server["endpoint"].is_string();
+        let server = self.next_named("VOICE_SERVER_UPDATE", is_grant).await?;
         let text = |key: &str| server[key].as_str().map(str::to_owned).ok_or_else(|| missing(key));
         Ok(VoiceGrant {
             guild_id: guild,

@@ -33,6 +33,7 @@ pub fn because(because: Because) -> &'static str {
         Because::Settled => "nowhere is better by enough, or it has not been there for long",
         Because::NodeUnfit => "its node is lost, being emptied, failing or too old",
         Because::NodeFull => "its node is full",
+        Because::Strained => "no node has headroom, and this one bears more for a while",
         Because::NoHeadroom => "no node takes a room",
     }
 }

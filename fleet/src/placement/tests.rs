@@ -77,8 +77,29 @@ fn every_unfit_node_is_passed_over_for_its_own_reason() {
             Against::SlowForwarding { p99_us: 6_000 },
         ]
     );
-    let nobody = place(NOW, &Limits::default(), &nodes[..8], &query(&members));
+    let nobody = place(NOW, &Limits::default(), &nodes[..5], &query(&members));
     assert_eq!((nobody.outcome, nobody.because), (Outcome::Refuse, Because::NoHeadroom));
+}
+
+#[test]
+fn without_headroom_anywhere_a_node_that_bears_it_is_taken() {
+    let strained = |busy: f32, egress_bps: u64, forward_p99_us: u32| {
+        let mut node = node("eu/1", busy);
+        (node.load.egress_bps, node.load.forward_p99_us) = (egress_bps, forward_p99_us);
+        let members = [reach(&[("eu", 10)])];
+        let decision = place(NOW, &Limits::default(), &[node], &query(&members));
+        (decision.outcome, decision.because)
+    };
+    let taken = (placed("eu/1"), Because::Strained);
+    let refused = (Outcome::Refuse, Because::NoHeadroom);
+    assert_eq!(strained(0.94, 0, 0), taken);
+    assert_eq!(strained(0.95, 0, 0), refused);
+    assert_eq!(strained(0.1, 940_000, 0), taken);
+    assert_eq!(strained(0.1, 950_000, 0), refused);
+    assert_eq!(strained(0.1, 0, 50_000), taken);
+    let nodes = [node("eu/1", 0.9), node("us/1", 0.1)];
+    let decision = place(NOW, &Limits::default(), &nodes, &query(&[reach(&[("eu", 10), ("us", 90)])]));
+    assert_eq!(decision.outcome, placed("us/1"), "headroom far away comes before strain");
 }
 
 #[test]
@@ -211,7 +232,11 @@ proptest! {
         let chosen = match &decision.outcome {
             Outcome::Place { node } | Outcome::Move { to: node, .. } => {
                 let node = nodes.iter().find(|known| known.hello.id == *node).unwrap();
+                let is_strained = decision.because == Because::Strained;
+                let limits = if is_strained { limits.strained() } else { limits };
                 prop_assert!(limits.admits(NOW, node, &query.versions).is_ok());
+                let has_headroom = |node| Limits::default().admits(NOW, node, &query.versions).is_ok();
+                prop_assert!(!is_strained || !nodes.iter().any(has_headroom));
                 if decision.because == Because::NearestToAll {
                     let takes = |view: &&RegionView| view.admitted > 0;
                     let best = decision.regions.iter().filter(takes).map(|view| (view.worst_ms, view.mean_ms)).min().unwrap();
@@ -224,7 +249,7 @@ proptest! {
                 1
             }
             Outcome::Refuse => {
-                prop_assert!(nodes.iter().all(|node| limits.admits(NOW, node, &query.versions).is_err()));
+                prop_assert!(nodes.iter().all(|node| limits.strained().admits(NOW, node, &query.versions).is_err()));
                 0
             }
         };
