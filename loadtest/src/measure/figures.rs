@@ -75,7 +75,7 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ),
     ("server.active_peer_kib", "KiB", "the same to the end of the talk"),
     ("server.memory_slope", "MiB/h", "of resident memory over the second half of the window"),
-    ("server.fds_slope", "1/h", "of open file descriptors over the second half of the window"),
+    ("server.fds_slope", "1/h", "of open file descriptors (their lows) over the second half of the window"),
     ("server.threads_slope", "1/h", "of threads over the second half of the window"),
     ("server.peers_slope", "1/h", "of voice participants as the server counts them, over the second half of the window"),
     ("server.dropped", "packets", "that the media engine counts as dropped, of all reasons"),

@@ -5,6 +5,9 @@ use serde::Serialize;
 /// A soak of a day at one sample a second.
 const MOST_SAMPLES: usize = 86_400;
 
+/// What the second half of a run is cut into for its slopes: more than a minute each in a soak of half an hour.
+const STRETCHES: usize = 12;
+
 /// One moment. What could not be read is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Sample {
@@ -42,10 +45,15 @@ impl Series {
         &self.0
     }
 
-    /// Growth per hour of one value over the second half: what a start fills once is not growth. Least squares.
+    /// Growth per hour of one value over the second half: what a start fills once is not growth. Least squares through the
+    /// lowest value of each stretch, because what comes and goes (pooled connections) is not growth either.
     pub fn slope_per_hour(&self, value: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        let points: Vec<(f64, f64)> =
-            self.0[self.0.len() / 2..].iter().filter_map(|sample| Some((sample.at, value(sample)?))).collect();
+        let half = &self.0[self.0.len() / 2..];
+        let low = |stretch: &[Sample]| {
+            let known = stretch.iter().filter_map(|sample| Some((sample.at, value(sample)?)));
+            known.min_by(|one, other| one.1.total_cmp(&other.1))
+        };
+        let points: Vec<(f64, f64)> = half.chunks(half.len().div_ceil(STRETCHES).max(1)).filter_map(low).collect();
         if points.len() < 3 {
             return None;
         }
@@ -73,5 +81,16 @@ mod tests {
         let slope = series.slope_per_hour(|sample| sample.memory_mib).expect("enough points");
         assert!((slope - 360.0).abs() < 1e-6, "{slope}");
         assert_eq!(series.slope_per_hour(|sample| sample.fds), None);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_no_slope() {
+        let mut series = Series::default();
+        for at in 0..1_200 {
+            // Always 500, and more and more on top that is gone again after a while.
+            let pooled = if at % 40 < 30 { f64::from(at) / 20.0 } else { 0.0 };
+            series.push(Sample { at: f64::from(at), fds: Some(500.0 + pooled), ..Sample::default() });
+        }
+        assert_eq!(series.slope_per_hour(|sample| sample.fds), Some(0.0));
     }
 }
