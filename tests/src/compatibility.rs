@@ -140,7 +140,9 @@ pub const RUNS: &[(Client, &str)] = &[
     (Client::Hikari, "presence"),
     (Client::Hikari, "text"),
     (Client::Hikari, "community"),
+    (Client::Hikari, "resume"),
     (Client::Twilight, "community"),
+    (Client::Twilight, "resume"),
     (Client::Page, "talk"),
     (Client::Page, "cut"),
 ];

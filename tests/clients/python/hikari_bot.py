@@ -53,6 +53,16 @@ def message(seen):
 
 
 @bot.listen()
+async def on_identified(_event: hikari.ShardReadyEvent):
+    report("identified")
+
+
+@bot.listen()
+async def on_resumed(_event: hikari.ShardResumedEvent):
+    report("resumed")
+
+
+@bot.listen()
 async def on_message(event: hikari.MessageCreateEvent):
     report("message_create", **message(event.message))
 

@@ -43,6 +43,18 @@ async fn discord_py_resumes_and_misses_nothing() {
     report.proves(&[Feature::Resume]);
 }
 
+#[tokio::test]
+async fn hikari_resumes_and_misses_nothing() {
+    let report = Report::of(Client::Hikari, "resume");
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("bird", READ).await;
+    let script = world.hikari(&bot, &proxy.base()).await;
+    cut_and_compare(&world, &proxy, &script).await;
+    assert_eq!(script.events("identified").len(), 1, "the session of the start is still the session");
+    report.proves(&[Feature::Resume]);
+}
+
 async fn cut_and_compare(world: &World, proxy: &Proxy, script: &Script) {
     let mut sent = Vec::new();
     let send = async |sent: &mut Vec<String>| {

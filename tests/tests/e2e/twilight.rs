@@ -4,9 +4,11 @@ use guildhall_protocol::Permissions;
 use guildhall_tests::{
     DEADLINE,
     compatibility::{Client, Feature, Report},
+    proxy::Proxy,
     world::World,
 };
 use serde_json::json;
+use std::net::SocketAddr;
 use twilight_gateway::{ConfigBuilder, Event, EventTypeFlags, Intents, Shard, ShardId, StreamExt};
 use twilight_http::{
     Client as Http,
@@ -53,9 +55,8 @@ async fn next<T>(shard: &mut Shard, what: &str, mut pick: impl FnMut(Event) -> O
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}"))
 }
 
-fn connect(world: &World, token: &str) -> (Http, Shard) {
+fn connect(address: SocketAddr, token: &str) -> (Http, Shard) {
     // Its loaders of certificates are not compiled in: this talks plainly.
-    let address = world.server.address();
     let http = Http::builder().token(format!("Bot {token}")).proxy(address.to_string(), true).build();
     let intents = Intents::all();
     let config = ConfigBuilder::new(format!("Bot {token}"), intents).proxy_url(format!("ws://{address}/gateway")).build();
@@ -68,7 +69,7 @@ async fn twilight_serves_a_community() {
     let world = World::start().await;
     let (ann, robin) = (world.member("ann").await, world.member("robin").await);
     let bot = world.bot("dusk", Permissions::ADMINISTRATOR).await;
-    let (http, mut shard) = connect(&world, &bot.token);
+    let (http, mut shard) = connect(world.server.address(), &bot.token);
     let me: Id<UserMarker> = Id::new(bot.user.id.get());
     let guild: Id<GuildMarker> = Id::new(world.guild.get());
     let text: Id<ChannelMarker> = Id::new(world.text.get());
@@ -194,4 +195,56 @@ async fn twilight_serves_a_community() {
         Feature::Administration,
         Feature::AuditLog,
     ]);
+}
+
+/// Each is followed by messages that only a replay can deliver.
+const CUTS: usize = 3;
+
+#[tokio::test]
+async fn twilight_resumes_and_misses_nothing() {
+    let report = Report::of(Client::Twilight, "resume");
+    let world = World::start().await;
+    let proxy = Proxy::start(world.server.address()).await;
+    let bot = world.bot("dusk", Permissions::VIEW_CHANNEL).await;
+    let (_, mut shard) = connect(proxy.address(), &bot.token);
+    next(&mut shard, "GUILD_CREATE", |event| matches!(event, Event::GuildCreate(_)).then_some(())).await;
+    let (mut sent, mut seen) = (Vec::new(), Vec::new());
+    let write = async |sent: &mut Vec<u64>| {
+        for _ in 0..2 {
+            let message = world.owner.rest.send_message(world.text, "still there?").await.expect("the owner may write");
+            sent.push(message.id.get());
+        }
+    };
+    for cut in 1..=CUTS {
+        write(&mut sent).await;
+        // Half of the cuts come when everything was delivered, the others while events are on their way.
+        if cut % 2 == 1 {
+            read_until(&mut shard, &mut seen, |_, seen| seen.last() == sent.last()).await;
+        }
+        proxy.cut_and_hold();
+        write(&mut sent).await;
+        proxy.release();
+        read_until(&mut shard, &mut seen, |event, _| matches!(event, Event::Resumed)).await;
+        write(&mut sent).await;
+        read_until(&mut shard, &mut seen, |_, seen| seen.last() == sent.last()).await;
+    }
+    assert_eq!(seen, sent, "every message once and in order");
+    report.proves(&[Feature::Resume]);
+}
+
+/// Reads on, over the errors that a cut connection is, and notes the messages. The session must stay the one of the start.
+async fn read_until(shard: &mut Shard, seen: &mut Vec<u64>, is_it: impl Fn(&Event, &[u64]) -> bool) {
+    let read = async {
+        loop {
+            let Ok(event) = shard.next_event(EventTypeFlags::all()).await.expect("the gateway goes on") else { continue };
+            assert!(!matches!(event, Event::Ready(_) | Event::GatewayInvalidateSession(_)), "the session is lost");
+            if let Event::MessageCreate(message) = &event {
+                seen.push(message.id.get());
+            }
+            if is_it(&event, seen) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, read).await.expect("in time");
 }
