@@ -76,7 +76,7 @@ pub(super) async fn channels_of(connection: &mut Connection, guild: GuildId) -> 
         .collect()
 }
 
-async fn find_channel(connection: &mut Connection, id: ChannelId) -> Result<Option<Channel>> {
+pub(super) async fn find_channel(connection: &mut Connection, id: ChannelId) -> Result<Option<Channel>> {
     let row = sqlx::query(
         "SELECT c.*, (SELECT max(m.id) FROM messages m WHERE m.channel_id = c.id) AS last_message_id FROM channels c WHERE c.id = $1 AND c.kind NOT IN (10, 11, 12)",
     )

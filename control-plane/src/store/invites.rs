@@ -1,15 +1,19 @@
 //! Invites, and joining by one.
 
+use super::channels::find_channel;
 use super::engine::{Connection, Row};
 use super::guilds::{check_room_for_guild, find_guild};
 use super::members::{insert_member, is_banned};
 use super::messages::{MEMBER_JOINED, insert_message};
+use super::read_states::advance;
+use super::roles::roles_of;
 use super::users::find_user;
 use super::{Conflict, NewMessage, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{AuditAction, Invite, Member, Message, User, partial_member, timestamp};
-use guildhall_protocol::{ChannelId, GuildId, UserId};
+use guildhall_protocol::model::{AuditAction, Guild, Invite, Member, Message, User, partial_member, timestamp};
+use guildhall_protocol::permissions::{Standing, channel_permissions};
+use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
@@ -93,11 +97,28 @@ pub(super) async fn join(tx: &mut Tx<'_>, guild_id: GuildId, member: Member) -> 
     let guild = find_guild(tx.sql(), guild_id).await?.ok_or(Conflict::Missing)?;
     if let Some(channel_id) = guild.system_channel_id.filter(|_| guild.system_channel_flags & SUPPRESS_JOINS == 0) {
         let message = Message { kind: MEMBER_JOINED, ..Message::new(channel_id, member.user.clone(), String::new()) };
+        let is_shown = !member.user.bot && is_shown(tx, &guild, channel_id, member.user.id).await?;
+        let user = member.user.id;
         let member = Some(partial_member(&member));
-        insert_message(tx, NewMessage { guild_id: Some(guild_id), message, member, files: Vec::new(), enforced_nonce: None })
-            .await?;
+        let said =
+            insert_message(tx, NewMessage { guild_id: Some(guild_id), message, member, files: Vec::new(), enforced_nonce: None })
+                .await?;
+        if is_shown {
+            advance(tx, user, channel_id, said.id).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether a new member, who has no role but everyone's, sees the channel.
+async fn is_shown(tx: &mut Tx<'_>, guild: &Guild, channel: ChannelId, user_id: UserId) -> Result<bool> {
+    let Some(channel) = find_channel(tx.sql(), channel).await? else { return Ok(false) };
+    let roles = roles_of(tx.sql(), guild.id).await?;
+    let standing =
+        Standing { guild_id: guild.id, owner_id: guild.owner_id, user_id, member_roles: &[], is_timed_out: false };
+    let permissions_of = |id| roles.iter().find(|role| role.id == id).map(|role| role.permissions);
+    let permissions = channel_permissions(&standing, permissions_of, channel.kind, &channel.permission_overwrites);
+    Ok(permissions.contains(Permissions::VIEW_CHANNEL))
 }
 
 impl Store {

@@ -4,6 +4,7 @@
 //! these with their own roles. In private channels every message of someone else counts.
 
 use super::engine::Connection;
+use super::messages::MEMBER_JOINED;
 use super::{Result, Store, Tx};
 use crate::event::{Event, Personal};
 use guildhall_protocol::model::Message;
@@ -52,14 +53,15 @@ pub(super) async fn note_message(tx: &mut Tx<'_>, guild_id: Option<GuildId>, mes
                 .await?;
         }
     }
-    if !message.author.bot && message.webhook_id.is_none() {
+    // Who joined may not see the channel where that is said: [`super::invites::join`] knows.
+    if !message.author.bot && message.webhook_id.is_none() && message.kind != MEMBER_JOINED {
         advance(tx, message.author.id, message.channel_id, message.id).await?;
     }
     Ok(())
 }
 
 /// Moves a read state forward, never back. Whether it moved.
-async fn advance(tx: &mut Tx<'_>, user: UserId, channel: ChannelId, message: MessageId) -> Result<bool> {
+pub(super) async fn advance(tx: &mut Tx<'_>, user: UserId, channel: ChannelId, message: MessageId) -> Result<bool> {
     let moved = sqlx::query(
         "INSERT INTO read_states (user_id, channel_id, last_message_id) VALUES ($1, $2, $3) \
          ON CONFLICT (user_id, channel_id) DO UPDATE SET last_message_id = excluded.last_message_id \

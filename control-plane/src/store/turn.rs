@@ -9,9 +9,9 @@ use super::engine::{Connection, Engine, Options};
 use super::{Result, StoreError, search};
 use crate::event::{Committed, Event, Topic};
 use crate::ids::Ids;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Topics whose last sequence number is remembered. Forgetting one costs a read.
@@ -22,6 +22,15 @@ const NEWS: i64 = 4_096;
 const NUMBERS: i32 = 0x6775_6c64;
 /// How long a connection may take to come about. Jobs wait for it.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Statements that store so many events at once, the largest first. Each is prepared once, and each call of SQLite is a trip to
+/// another thread, which costs more than a row.
+static OUTBOX_INSERTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {
+    [32, 8, 1].map(|rows| {
+        let values = vec!["(?, ?, ?, ?, ?, ?)"; rows].join(", ");
+        (rows, format!("INSERT INTO outbox (id, topic_kind, topic_id, seq, event, created_at) VALUES {values}"))
+    })
+});
 
 /// The writer's connection, which is made anew if a server went away.
 pub struct Link {
@@ -270,23 +279,22 @@ impl Heads {
     /// value.
     async fn store(&mut self, connection: &mut Connection, ids: &Ids) -> Result<()> {
         match connection.engine() {
-            Engine::Sqlite => self.store_one_by_one(connection).await,
+            Engine::Sqlite => self.store_in_few(connection).await,
             Engine::Postgres => self.store_at_once(connection, ids).await,
         }
     }
 
-    async fn store_one_by_one(&mut self, connection: &mut Connection) -> Result<()> {
-        for (id, draft) in (self.committed_event + 1..).zip(&self.drafts) {
-            let (kind, topic_id) = draft.committed.topic.to_sql();
-            sqlx::query("INSERT INTO outbox (id, topic_kind, topic_id, seq, event, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
-                .bind(id)
-                .bind(kind)
-                .bind(topic_id)
-                .bind(draft.committed.seq as i64)
-                .bind(&draft.text)
-                .bind(draft.at)
-                .execute(&mut *connection)
-                .await?;
+    async fn store_in_few(&mut self, connection: &mut Connection) -> Result<()> {
+        let mut drafts = self.drafts.iter();
+        let mut id = self.committed_event;
+        while let Some((rows, statement)) = OUTBOX_INSERTS.iter().find(|(rows, _)| *rows <= drafts.len()) {
+            let mut insert = sqlx::query(AssertSqlSafe(statement.as_str()));
+            for draft in drafts.by_ref().take(*rows) {
+                let (kind, topic_id) = draft.committed.topic.to_sql();
+                id += 1;
+                insert = insert.bind(id).bind(kind).bind(topic_id).bind(draft.committed.seq as i64).bind(&draft.text).bind(draft.at);
+            }
+            insert.execute(&mut *connection).await?;
         }
         for topic in self.changed.drain(..) {
             let (kind, id) = topic.to_sql();

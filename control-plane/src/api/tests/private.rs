@@ -292,6 +292,14 @@ async fn what_was_read_and_what_waits_is_known_to_every_session() {
     let late = world.member("late").await;
     assert_eq!(read_state(&world, &late, channel).await.unwrap().1, 0, "nor for what was said before they came");
 
+    // Who does not see where it is said has not read it: a session that saw nothing and one that begins later agree.
+    let hidden = json!({ "type": 0, "allow": "0", "deny": "1024" });
+    world.put(&world.owner, &format!("/channels/{channel}/permissions/{}", world.guild), hidden).await.no_content();
+    let blind = world.member("blind").await;
+    let shown = json!({ "type": 0, "allow": "1024", "deny": "0" });
+    world.put(&world.owner, &format!("/channels/{channel}/permissions/{}", world.guild), shown).await.no_content();
+    assert_eq!(read_state(&world, &blind, channel).await, None);
+
     let (to_bea, _) = world.listen(&bea, None).await;
     let ack = |message: &Value| format!("/channels/{channel}/messages/{}/ack", text(&message["id"]));
     let answer = world.post(&bea, &ack(&named), json!({ "token": null })).await.ok();
