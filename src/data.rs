@@ -46,6 +46,11 @@ impl DataDir {
         Ok(VoiceKey::new(&self.secret("voice.key")?))
     }
 
+    /// The same, if there is one: control planes that share a database share a key, which the database keeps.
+    pub fn known_voice_key(&self) -> anyhow::Result<Option<VoiceKey>> {
+        if self.path.join("voice.key").exists() { self.voice_key().map(Some) } else { Ok(None) }
+    }
+
     /// What tells this control plane from others, for voice nodes; the same after a restart.
     pub fn issuer(&self) -> anyhow::Result<u64> {
         let [a, b, c, d, e, f, g, h, ..] = self.secret("issuer.key")?;
@@ -132,7 +137,9 @@ mod tests {
         let data = DataDir::open(&path).unwrap();
         let refusal = DataDir::open(&path).err().unwrap().to_string();
         assert!(refusal.contains("in use by another guildhall process"), "{refusal}");
+        assert!(data.known_voice_key().unwrap().is_none(), "nobody asked for one");
         data.voice_key().unwrap();
+        assert!(data.known_voice_key().unwrap().is_some());
         let key_path = path.join("voice.key");
         let secret = fs::read(&key_path).unwrap();
         assert_eq!(fs::metadata(&key_path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -6,6 +6,7 @@ use crate::listener::{self, Deadlines};
 use crate::{doors, nodes, operations, operator, tls, web};
 use anyhow::Context;
 use guildhall_control_plane::fleet::Config as FleetConfig;
+use guildhall_control_plane::store::Location;
 use guildhall_control_plane::{ControlPlane, OwnerCredentials};
 use guildhall_sfu::Sfu;
 use guildhall_signaling::Signaling;
@@ -118,7 +119,9 @@ impl Voice {
 }
 
 async fn start_control(config: &Config, data: &DataDir) -> anyhow::Result<ControlPlane> {
-    let mut control = guildhall_control_plane::Config::new(data.path().to_owned(), data.voice_key()?);
+    let is_shared = matches!(config.database, Location::Postgres(_));
+    let voice_key = if is_shared { data.known_voice_key()? } else { Some(data.voice_key()?) };
+    let mut control = guildhall_control_plane::Config::new(data.path().to_owned(), voice_key);
     control.database.clone_from(&config.database);
     control.bus.clone_from(&config.redis);
     control.public_host.clone_from(&config.public_host);

@@ -2,20 +2,21 @@
 
 use crate::api;
 use crate::api::passwords::Passwords;
-use crate::api::rate_limit::Limiter;
+use crate::api::rate_limit::{Limiter, Verdict};
 use crate::bus::Bus;
 use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::fleet::{self, views::FleetCensus};
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
 use crate::requests::{ClassStats, Requests};
-use crate::store::{self, Location, Publication, Store, WriterStats};
+use crate::store::{self, HeldIssuer, Location, Publication, Store, WriterStats};
 use crate::tail::Tail;
+use crate::tally::{Tally, Window};
 use anyhow::Context;
 use guildhall_protocol::voice_token::VoiceKey;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,8 @@ use tokio::task::JoinHandle;
 const DATABASE: &str = "guildhall.db";
 /// The name of the key that signs links to files.
 const FILES_SECRET: &str = "files";
+/// And of the one that signs voice tokens, on a shared database.
+const VOICE_SECRET: &str = "voice";
 
 /// How often idle threads are looked for: they say hours, and a hundred at a time keep up with any guild.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(15);
@@ -43,7 +46,9 @@ pub struct Config {
     pub bus: Option<String>,
     /// `host:port` that voice clients are sent to; `None`: the `Host` that their gateway connection came with.
     pub public_host: Option<String>,
-    pub voice_key: VoiceKey,
+    /// Signs the tokens that voice nodes admit. Control planes on one database have one, which the database keeps: `None` takes
+    /// it from there.
+    pub voice_key: Option<VoiceKey>,
     pub registration: Registration,
     pub heartbeat_interval: Duration,
     /// `false` lets everything pass and is meant for load tests only.
@@ -54,13 +59,13 @@ pub struct Config {
 
 impl Config {
     /// The defaults of everything that has one.
-    pub fn new(data_dir: PathBuf, voice_key: VoiceKey) -> Self {
+    pub fn new(data_dir: PathBuf, voice_key: impl Into<Option<VoiceKey>>) -> Self {
         Self {
             database: Location::File(database_file(&data_dir)),
             data_dir,
             bus: None,
             public_host: None,
-            voice_key,
+            voice_key: voice_key.into(),
             registration: Registration::Open,
             // Discord's own; libraries are tested against it.
             heartbeat_interval: Duration::from_millis(41_250),
@@ -87,6 +92,8 @@ struct Inner {
     store: Store,
     hub: Hub,
     limiter: Mutex<Limiter>,
+    /// Counts instead, if there may be other control planes.
+    tally: Option<Tally>,
     passwords: Passwords,
     files: Files,
     requests: Requests,
@@ -106,6 +113,11 @@ impl App {
         &self.0.hub
     }
 
+    #[cfg(test)]
+    pub(crate) fn bus(&self) -> &Bus {
+        self.0.bus.as_ref().expect("the test has one")
+    }
+
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords
     }
@@ -118,8 +130,23 @@ impl App {
         &self.0.requests
     }
 
-    pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.0.limiter.lock().expect("nothing panics while it counts a request")
+    /// Counts one request in all of the windows, up to the first that is full; the verdict of each that was looked at.
+    pub async fn count(&self, windows: &[Window]) -> Vec<Verdict> {
+        if let Some(tally) = &self.0.tally
+            && let Some(verdicts) = tally.take(windows).await
+        {
+            return verdicts;
+        }
+        let (now, mut verdicts) = (Instant::now(), Vec::with_capacity(windows.len()));
+        let mut limiter = self.0.limiter.lock().expect("nothing panics while it counts a request");
+        for Window { identity, bucket, major, limit } in windows {
+            let verdict = limiter.take(now, *identity, bucket, *major, *limit);
+            verdicts.push(verdict);
+            if !verdict.is_allowed {
+                break;
+            }
+        }
+        verdicts
     }
 }
 
@@ -170,34 +197,47 @@ pub struct ControlPlane {
     publisher: JoinHandle<()>,
     janitor: JoinHandle<()>,
     archivist: JoinHandle<()>,
+    /// On a shared database.
+    _issuer: Option<HeldIssuer>,
 }
 
 impl ControlPlane {
     /// Opens the database and starts the tasks. Voice nodes come by [`Hub::serve_node`].
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let issuer = if matches!(config.database, Location::Postgres(_)) {
+            Some(config.database.hold_issuer(config.fleet.issuer).await?.context(
+                "another control plane on this database runs with the same issuer.key: give each a data folder of its own, and copy none",
+            )?)
+        } else {
+            None
+        };
         let (store, mut publications) =
             Store::open(&config.database).await.with_context(|| format!("the database {} does not open", config.database))?;
+        let shared = match config.bus.as_deref().filter(|_| store.is_shared()) {
+            Some(url) => Some((url, early(store.fleet_name(), &mut publications).await?)),
+            None => None,
+        };
+        let tally = match &shared {
+            Some((url, fleet)) if config.rate_limits => Some(Tally::new(url, fleet)?),
+            _ => None,
+        };
         let hub = hub::Config {
             public_host: config.public_host.clone(),
-            voice_key: config.voice_key.clone(),
+            voice_key: agree_on_voice_key(&config, &store, &mut publications).await?,
             heartbeat_interval: config.heartbeat_interval,
             fleet: config.fleet.clone(),
             rate_limits: config.rate_limits,
+            tally: tally.clone(),
         };
         let hub = Hub::start(hub, store.clone());
-        let (bus, heard) = match config.bus.as_deref().filter(|_| store.is_shared()) {
-            Some(url) => {
-                let (bus, heard) = Bus::start(url, &fleet_name(&store, &mut publications).await?)?;
-                (Some(bus), heard)
+        let (bus, heard) = match shared {
+            Some((url, fleet)) => {
+                let (bus, listening) = Bus::start(url, &fleet)?;
+                hub.meet(bus.clone(), listening.people);
+                (Some(bus), listening.events)
             }
             None => (None, mpsc::channel(1).1),
         };
-        if bus.is_some() {
-            tracing::info!(
-                "control planes on this database share all that is stored and tell each other of it; sessions (with their resumes), \
-                 presence, typing, voice and rate limits are each one's own"
-            );
-        }
         let tail = Tail::new(store.clone(), hub.clone(), bus.clone(), heard).await?;
         hub.take_up_sessions(&config.data_dir).await;
         let publisher = tokio::spawn(tail.run(publications));
@@ -210,13 +250,14 @@ impl ControlPlane {
             store,
             hub,
             limiter: Mutex::default(),
+            tally,
             passwords,
             files,
             requests: Requests::default(),
             bus,
         }));
         let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
-        Ok(Self { app, publisher, janitor, archivist })
+        Ok(Self { app, publisher, janitor, archivist, _issuer: issuer })
     }
 
     /// `/api/…`, complete with CORS, and `/cdn/…`. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
@@ -268,15 +309,39 @@ pub fn database_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DATABASE)
 }
 
-/// What the database is called on the bus. Nobody publishes yet, so the job that makes it is answered here; it has no events.
-async fn fleet_name(store: &Store, publications: &mut mpsc::Receiver<Publication>) -> store::Result<String> {
-    let mut name = std::pin::pin!(store.fleet_name());
+/// Waits for a job that is needed before anybody publishes: it is answered here, and has no events.
+async fn early<T>(
+    job: impl Future<Output = store::Result<T>>,
+    publications: &mut mpsc::Receiver<Publication>,
+) -> store::Result<T> {
+    let mut job = std::pin::pin!(job);
     loop {
         tokio::select! {
-            name = &mut name => return name,
+            outcome = &mut job => return outcome,
             Some(publication) = publications.recv() => publication.complete(),
         }
     }
+}
+
+/// Control planes on one database sign alike, so that a voice node can believe all of them.
+async fn agree_on_voice_key(
+    config: &Config,
+    store: &Store,
+    publications: &mut mpsc::Receiver<Publication>,
+) -> anyhow::Result<VoiceKey> {
+    let own = config.voice_key.as_ref();
+    if let Some(own) = own.filter(|_| !store.is_shared()) {
+        return Ok(own.clone());
+    }
+    let kept = early(store.secret_or(VOICE_SECRET, own.map(|own| own.secret().0)), publications).await?;
+    let kept: [u8; 32] = kept.try_into().ok().context("the database's voice key is damaged")?;
+    if own.is_some_and(|own| own.secret().0 != kept) {
+        anyhow::bail!(
+            "{} is not the key that the control planes on this database share: remove it, and the database's is used",
+            config.data_dir.join("voice.key").display()
+        );
+    }
+    Ok(VoiceKey::new(&kept))
 }
 
 /// Archives threads that nobody writes in, a hundred at a time.

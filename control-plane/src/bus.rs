@@ -1,10 +1,14 @@
 //! The bus between control planes: Redis (or Valkey) publish/subscribe. A hint and never the truth: everything durable that goes
 //! over it is in the database already, and whoever misses some of it reads it there.
 //!
+//! Over a second channel goes what is not durable: what control planes say of their own people ([`crate::siblings`]).
+//!
 //! Two tasks with a connection each: one speaks, one listens. Every [`BEAT`] something is said, so that a listener that hears
 //! nothing knows that its connection is dead, whatever the network says of it.
 
 use crate::event::{Committed, Event};
+use crate::hub::Told as SiblingTold;
+use crate::siblings::words::Name;
 use anyhow::Context;
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
@@ -12,9 +16,8 @@ use redis::{AsyncConnectionConfig, Client};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -62,6 +65,32 @@ pub fn check_url(url: &str) -> Result<(), String> {
     Client::open(url).map(drop).map_err(reason)
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Events,
+    /// See [`crate::siblings`].
+    People,
+}
+
+impl Channel {
+    /// In Redis.
+    fn of(self, fleet: &str) -> String {
+        format!("guildhall:{fleet}:{}", if self == Self::Events { "events" } else { "people" })
+    }
+}
+
+/// Where what is heard goes.
+struct Ears {
+    events: mpsc::Sender<Heard>,
+    people: mpsc::Sender<SiblingTold>,
+}
+
+/// The other ends of [`Ears`].
+pub struct Listening {
+    pub events: mpsc::Receiver<Heard>,
+    pub people: mpsc::Receiver<SiblingTold>,
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Bus(Arc<Inner>);
@@ -69,8 +98,8 @@ pub struct Bus(Arc<Inner>);
 struct Inner {
     /// A random name for this process.
     name: u64,
-    speak: mpsc::Sender<Vec<u8>>,
-    is_up: Arc<AtomicBool>,
+    speak: mpsc::Sender<(Channel, Vec<u8>)>,
+    is_up: watch::Sender<bool>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -82,20 +111,29 @@ impl Drop for Inner {
 
 impl Bus {
     /// Starts both tasks; they connect when they can. `fleet` names the database, so that several may share one Redis.
-    pub fn start(url: &str, fleet: &str) -> anyhow::Result<(Self, mpsc::Receiver<Heard>)> {
+    pub fn start(url: &str, fleet: &str) -> anyhow::Result<(Self, Listening)> {
         let client = Client::open(url).context("the URL of Redis cannot be understood")?;
         let mut name = [0; 8];
         aws_lc_rs::rand::fill(&mut name).expect("the system has randomness");
         let name = u64::from_ne_bytes(name);
-        let channel = format!("guildhall:{fleet}:events");
-        let is_up = Arc::new(AtomicBool::new(false));
+        let is_up = watch::Sender::new(false);
         let (speak, spoken) = mpsc::channel(SPOKEN);
-        let (hear, heard) = mpsc::channel(HEARD);
+        let ((events, heard_events), (people, heard_people)) = (mpsc::channel(HEARD), mpsc::channel(HEARD));
         let tasks = [
-            tokio::spawn(speaker(client.clone(), channel.clone(), name, spoken)),
-            tokio::spawn(listener(client, channel, name, hear, is_up.clone())),
+            tokio::spawn(speaker(client.clone(), fleet.to_owned(), name, spoken)),
+            tokio::spawn(listener(client, fleet.to_owned(), name, Ears { events, people }, is_up.clone())),
         ];
-        Ok((Self(Arc::new(Inner { name, speak, is_up, tasks })), heard))
+        Ok((Self(Arc::new(Inner { name, speak, is_up, tasks })), Listening { events: heard_events, people: heard_people }))
+    }
+
+    /// What this process is called.
+    pub fn name(&self) -> Name {
+        Name(self.0.name)
+    }
+
+    /// Says something that is not durable. It is lost if the bus is down.
+    pub fn say(&self, message: Vec<u8>) {
+        let _ = self.0.speak.try_send((Channel::People, message));
     }
 
     /// Tells the others what was committed: events with their JSON, of which the first has this number.
@@ -104,12 +142,19 @@ impl Bus {
         let texts: Vec<Box<RawValue>> = texts.iter().map(raw).collect();
         let events = events.iter().zip(&texts).map(|(committed, text)| Told(committed.seq, text)).collect();
         // A full queue is a bus that is down: the outbox has the events.
-        let _ = self.0.speak.try_send(encode(&Message { from: self.0.name, first, events }));
+        let message = encode(&Message { from: self.0.name, first, events });
+        let _ = self.0.speak.try_send((Channel::Events, message));
     }
 
     /// Whether messages are heard now.
     pub fn is_up(&self) -> bool {
-        self.0.is_up.load(Relaxed)
+        *self.0.is_up.borrow()
+    }
+
+    /// Until messages are heard, or until they are not.
+    #[cfg(test)]
+    pub async fn is_now(&self, is_up: bool) {
+        self.0.is_up.subscribe().wait_for(|now| *now == is_up).await.unwrap();
     }
 }
 
@@ -135,14 +180,14 @@ fn decode(payload: &[u8], name: u64) -> Option<Heard> {
     }
 }
 
-async fn speaker(client: Client, channel: String, name: u64, mut spoken: mpsc::Receiver<Vec<u8>>) {
+async fn speaker(client: Client, fleet: String, name: u64, mut spoken: mpsc::Receiver<(Channel, Vec<u8>)>) {
     let beat = encode(&Message { from: name, first: 0, events: Vec::new() });
     let mut connection: Option<MultiplexedConnection> = None;
     loop {
-        let payload = match timeout(BEAT, spoken.recv()).await {
-            Ok(Some(payload)) => payload,
+        let (channel, payload) = match timeout(BEAT, spoken.recv()).await {
+            Ok(Some(said)) => said,
             Ok(None) => return,
-            Err(_) => beat.clone(),
+            Err(_) => (Channel::Events, beat.clone()),
         };
         if connection.is_none() {
             let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
@@ -152,18 +197,18 @@ async fn speaker(client: Client, channel: String, name: u64, mut spoken: mpsc::R
             sleep(PATIENCE).await;
             continue;
         };
-        if let Err(error) = redis::cmd("PUBLISH").arg(&channel).arg(payload).exec_async(open).await {
+        if let Err(error) = redis::cmd("PUBLISH").arg(channel.of(&fleet)).arg(payload).exec_async(open).await {
             tracing::warn!(error = error.category(), "the bus was not told; others read the outbox");
             connection = None;
         }
     }
 }
 
-async fn listener(client: Client, channel: String, name: u64, hear: mpsc::Sender<Heard>, is_up: Arc<AtomicBool>) {
+async fn listener(client: Client, fleet: String, name: u64, ears: Ears, is_up: watch::Sender<bool>) {
     loop {
-        match listen(&client, &channel, name, &hear, &is_up).await {
+        match listen(&client, &fleet, name, &ears, &is_up).await {
             Ok(()) => return, // nobody wants to hear
-            Err(error) if is_up.swap(false, Relaxed) => {
+            Err(error) if is_up.send_replace(false) => {
                 tracing::warn!(%error, "the bus is gone; events of other control planes come late until it is back");
             }
             Err(error) => tracing::debug!(%error, "the bus does not answer"),
@@ -172,24 +217,28 @@ async fn listener(client: Client, channel: String, name: u64, hear: mpsc::Sender
     }
 }
 
-async fn listen(client: &Client, channel: &str, name: u64, hear: &mpsc::Sender<Heard>, is_up: &AtomicBool) -> anyhow::Result<()> {
+async fn listen(client: &Client, fleet: &str, name: u64, ears: &Ears, is_up: &watch::Sender<bool>) -> anyhow::Result<()> {
+    let people = Channel::People.of(fleet);
     let connect = async {
         let mut pubsub = client.get_async_pubsub().await?;
-        pubsub.subscribe(channel).await?;
+        pubsub.subscribe(&[Channel::Events.of(fleet), people.clone()]).await?;
         Ok::<_, redis::RedisError>(pubsub)
     };
     let mut pubsub = timeout(ANSWER, connect).await??;
     tracing::info!("the bus is there");
-    is_up.store(true, Relaxed);
-    if hear.send(Heard::Again).await.is_err() {
+    is_up.send_replace(true);
+    if ears.events.send(Heard::Again).await.is_err() || ears.people.send(SiblingTold::Again).await.is_err() {
         return Ok(());
     }
     let mut messages = pubsub.on_message();
     loop {
         let message = timeout(SILENCE, messages.next()).await.context("nothing was heard for too long")?;
         let message = message.context("the connection was closed")?;
-        if let Some(heard) = decode(message.get_payload_bytes(), name)
-            && hear.send(heard).await.is_err()
+        if message.get_channel_name() == people {
+            // Events do not wait for people: what does not fit is missed, and asked for again.
+            let _ = ears.people.try_send(SiblingTold::Message(message.get_payload_bytes().to_vec()));
+        } else if let Some(heard) = decode(message.get_payload_bytes(), name)
+            && ears.events.send(heard).await.is_err()
         {
             return Ok(());
         }
@@ -198,7 +247,7 @@ async fn listen(client: &Client, channel: &str, name: u64, hear: &mpsc::Sender<H
 
 #[cfg(test)]
 mod tests {
-    use super::{Bus, Heard, Message, Told, decode, encode};
+    use super::{Bus, Heard, Listening, Message, Told, decode, encode};
     use crate::event::{Committed, Event, Topic};
     use crate::store::testing::Redis;
     use guildhall_protocol::GuildId;
@@ -225,8 +274,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let redis = Redis::start(folder.path());
         let (one, _unheard) = Bus::start(&redis.url(), "x").unwrap();
-        let (_other, mut heard) = Bus::start(&redis.url(), "x").unwrap();
-        let (_elsewhere, mut nothing) = Bus::start(&redis.url(), "y").unwrap();
+        let (_other, Listening { events: mut heard, people: _people }) = Bus::start(&redis.url(), "x").unwrap();
+        let (_elsewhere, Listening { events: mut nothing, people: _nobody }) = Bus::start(&redis.url(), "y").unwrap();
         let event = Event::GuildDelete { guild_id: GuildId::new(5) };
         let text = serde_json::to_string(&event).unwrap();
         let events = [Committed { topic: event.topic(), seq: 1, event }];

@@ -16,6 +16,9 @@ mod members;
 mod nodes;
 pub mod private;
 pub(crate) mod seats;
+#[cfg(test)]
+mod sibling_tests;
+mod siblings;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -25,30 +28,33 @@ pub(crate) mod world;
 
 pub use members::MemberList;
 pub use nodes::NodeError;
+pub use siblings::Told;
 
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
 use crate::gateway::link::Ending;
 use crate::gateway::session::Refusal;
-use crate::gateway::starts::Remaining;
+use crate::gateway::starts::{self, Remaining};
 use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
 use crate::ids::unix_ms;
+use crate::siblings::words::{Deed, StageChange, Wish};
 use crate::store::{self, Store};
+use crate::tally::Tally;
 use crate::voice::Door;
 use core::{Attached, Core, Missing, Moment};
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
-use guildhall_protocol::model::{PrivateChannel, VoiceState};
+use guildhall_protocol::model::PrivateChannel;
 use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use private::Belongings;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// How often sessions and accounts are looked at whose time is up. Nobody notices half a second in 90.
@@ -81,6 +87,8 @@ pub struct Config {
     pub fleet: crate::fleet::Config,
     /// `false`: sessions may be opened and member lists asked for as often as anyone likes; for load tests.
     pub rate_limits: bool,
+    /// Counts sessions that are opened, if there may be other control planes.
+    pub tally: Option<Tally>,
 }
 
 /// How much there is of what the hub holds.
@@ -120,6 +128,10 @@ struct Inner {
     /// `None` once the server is closing.
     sockets: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Rings when other control planes are to be told something.
+    words: Notify,
+    /// What other control planes are asked to do, and whom their answers concern.
+    wishes: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
     /// For [`Census`].
     events: AtomicU64,
     dispatches: AtomicU64,
@@ -158,6 +170,8 @@ impl Hub {
             applied: watch::Sender::new(i64::MAX),
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
+            words: Notify::new(),
+            wishes: Mutex::default(),
             events: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             slow: AtomicU64::new(0),
@@ -173,7 +187,16 @@ impl Hub {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Core, Moment) -> R) -> R {
-        change(&mut self.core_mut(), moment())
+        let mut core = self.core_mut();
+        let result = change(&mut core, moment());
+        if core.siblings.has_words() {
+            self.0.words.notify_one();
+        }
+        result
+    }
+
+    fn wishes(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<bool>>> {
+        self.0.wishes.lock().expect("nothing panics while it holds the wishes")
     }
 
     fn core_mut(&self) -> RwLockWriteGuard<'_, Core> {
@@ -359,13 +382,13 @@ impl Hub {
     /// Moves a connected member to another voice channel (`Some`) or out of voice (`None`). The caller has authorized it.
     /// `false`: the user is not connected to voice in this guild, or the target is no voice channel of it.
     pub async fn move_member(&self, guild: GuildId, user: UserId, channel: Option<ChannelId>) -> bool {
-        self.change(|core, at| core.move_member(guild, user, channel, &self.door(), at))
+        self.fulfil(Wish { guild_id: guild, user_id: user, deed: Deed::Move(channel) }).await
     }
 
     /// Changes `suppress` or the request to speak of someone on a stage. The caller has authorized it. `false`: the user is not
     /// connected to voice in this guild.
-    pub fn change_voice_state(&self, guild: GuildId, user: UserId, change: impl FnOnce(&mut VoiceState)) -> bool {
-        self.change(|core, at| core.change_voice_state(guild, user, change, at))
+    pub async fn change_voice_state(&self, guild: GuildId, user: UserId, change: StageChange) -> bool {
+        self.fulfil(Wish { guild_id: guild, user_id: user, deed: Deed::Stage(change) }).await
     }
 
     fn door(&self) -> Door<'_> {
@@ -379,7 +402,7 @@ impl Hub {
         let caller = self.authenticate(&token).await?;
         let session_id: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         let user = caller.id();
-        if self.0.config.rate_limits && !self.core_mut().starts.take(user, Instant::now()) {
+        if self.0.config.rate_limits && !self.may_start(user).await {
             return Err(Refusal::Invalid);
         }
         let mut admission = admit(&caller, identify, origin, version, session_id)?;
@@ -417,6 +440,16 @@ impl Hub {
             return Err(code.into());
         }
         Ok(attached)
+    }
+
+    /// Counts one more session of the account; `false` if it is too many.
+    async fn may_start(&self, user: UserId) -> bool {
+        if let Some(tally) = &self.0.config.tally
+            && let Some(verdicts) = tally.take(&starts::windows(user)).await
+        {
+            return verdicts.iter().all(|verdict| verdict.is_allowed);
+        }
+        self.core_mut().starts.take(user, Instant::now())
     }
 
     async fn belongings_of(&self, user: UserId) -> store::Result<Belongings> {
@@ -462,7 +495,13 @@ impl Hub {
     }
 
     /// Sessions that the account may open today.
-    pub fn remaining_starts(&self, user: UserId) -> Remaining {
+    pub async fn remaining_starts(&self, user: UserId) -> Remaining {
+        if let Some(tally) = &self.0.config.tally
+            && let Some(verdicts) = tally.look(&starts::windows(user)[1..]).await
+            && let Some(day) = verdicts.first()
+        {
+            return Remaining::of(day);
+        }
         self.core().starts.remaining(user, Instant::now())
     }
 

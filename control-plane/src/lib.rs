@@ -20,8 +20,10 @@ pub mod ids;
 pub mod presence;
 pub mod requests;
 mod settings;
+pub mod siblings;
 pub mod store;
 mod tail;
+mod tally;
 pub mod voice;
 
 pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, database_file};

@@ -5,6 +5,7 @@ use crate::hub::core::{Core, Moment};
 use crate::hub::seats::Seat;
 use guildhall_protocol::gateway::{Intents, PresenceUpdate, Status};
 use guildhall_protocol::{GuildId, UserId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cell::LazyCell;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What others see of an account. The default is offline.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     pub status: Status,
     pub activities: Vec<Value>,
@@ -29,17 +30,23 @@ impl Shown {
     /// The most present session decides, except that "do not disturb" on any device counts for all. An invisible session
     /// shows nothing. Activities are those of all visible sessions.
     pub fn combine<'a>(sessions: impl Iterator<Item = &'a PresenceUpdate>) -> Self {
+        let mut shown = Self::default();
+        sessions.for_each(|presence| shown.add(presence.status, &presence.activities));
+        shown
+    }
+
+    /// One more of the user's sessions, or all of them elsewhere.
+    fn add(&mut self, status: Status, activities: &[Value]) {
         const RANKED: [Status; 4] = [Status::Invisible, Status::Idle, Status::Online, Status::Dnd];
         let rank = |status: Status| RANKED.iter().position(|ranked| *ranked == status);
-        let mut shown = Self::default();
-        for presence in sessions.filter(|presence| presence.status != Status::Invisible) {
-            if rank(presence.status) > rank(shown.status) {
-                shown.status = presence.status;
-            }
-            let room = PresenceUpdate::MAX_ACTIVITIES - shown.activities.len();
-            shown.activities.extend(presence.activities.iter().take(room).cloned());
+        if status == Status::Invisible {
+            return;
         }
-        shown
+        if rank(status) > rank(self.status) {
+            self.status = status;
+        }
+        let room = PresenceUpdate::MAX_ACTIVITIES.saturating_sub(self.activities.len());
+        self.activities.extend(activities.iter().take(room).cloned());
     }
 
     pub fn is_online(&self) -> bool {
@@ -74,7 +81,11 @@ impl Core {
     pub(crate) fn tell_presence(&mut self, user: UserId, at: Moment) {
         let Some(account) = self.accounts.get_mut(&user) else { return };
         let sessions = account.sessions.iter().filter_map(|key| self.sessions.get(key)).map(|session| &session.presence);
-        let shown = Shown::combine(sessions);
+        let mut shown = Shown::combine(sessions);
+        if !self.siblings.is_alone() {
+            account.announce(&shown, &mut self.siblings);
+            self.siblings.shown(user).for_each(|elsewhere| shown.add(elsewhere.status, &elsewhere.activities));
+        }
         if account.shown == shown {
             return;
         }

@@ -29,6 +29,7 @@ mod read_states;
 mod relationships;
 mod roles;
 mod search;
+mod secrets;
 mod sessions;
 mod settings;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use search::{bare, link_hosts};
+pub use secrets::HeldIssuer;
 pub use sessions::{Device, Issued, LogIn};
 pub use threads::{Archive, FoundThread, NewThread, Start, ThreadPage};
 pub use tokens::{Caller, TokenHash};

@@ -5,8 +5,10 @@
 //! the node through its outbox. A request that is not allowed is answered with silence, as clients expect. A room that no node
 //! has headroom for is joined nevertheless: the client is told to wait (an `endpoint` of null) and is called when there is one.
 //!
-//! Here is what people do; `rooms.rs` has where their rooms live, and what the nodes say.
+//! Here is what people do; `rooms.rs` has where their rooms live, and what the nodes say, `mirrors.rs` who is connected by sessions
+//! at other control planes.
 
+mod mirrors;
 mod rooms;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use crate::gateway::mailbox::Dispatch;
 use crate::guild::{self, Viewers};
 use crate::hub::core::{Core, Moment, SessionKey};
 use crate::hub::seats::Seat;
+use crate::siblings::words::Word;
 use guildhall_fleet::Reach;
 use guildhall_protocol::fleet::{Epoch, Participant, Policy, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
@@ -40,7 +43,12 @@ pub struct Seated {
     connection: Option<u64>,
     /// The lease under which the newest token was signed, or the connection stands.
     epoch: Epoch,
+    /// The number of our claim on the voice state; 0 in a control plane that is alone.
+    claim: u64,
 }
+
+/// The claim on someone of whom it is not known when they joined: any other is newer.
+const OLD_CLAIM: u64 = 1;
 
 impl Core {
     /// Op 4: join, move, leave, or new flags.
@@ -150,8 +158,11 @@ impl Core {
 
     /// A member update may carry server mute, server deafen or a timeout.
     pub(crate) fn member_voice(&mut self, guild: GuildId, member: &Member, at: Moment) {
-        let Some(state) = self.guild(guild) else { return };
         let user = member.user.id;
+        if !self.is_own(guild, user) {
+            return self.check_mirror(guild, user, at);
+        }
+        let Some(state) = self.guild(guild) else { return };
         let Some(current) = state.voice_state(user).cloned() else { return };
         if state.standing(user, at.unix_ms).is_some_and(|standing| standing.is_timed_out) && !is_exempt(state, user, at) {
             // A timeout ends by the clock, without an event that could give the voice back, so it ends the connection.
@@ -164,12 +175,24 @@ impl Core {
     pub(crate) fn refresh_voice(&mut self, guild: GuildId, at: Moment) {
         let Some(state) = self.guild(guild) else { return };
         let states: Vec<VoiceState> = state.voice_states().cloned().collect();
-        states.into_iter().for_each(|state| self.set_voice(state, at));
+        for state in states {
+            if self.is_own(guild, state.user_id) {
+                self.set_voice(state, at);
+            } else {
+                self.check_mirror(guild, state.user_id, at);
+            }
+        }
     }
 
     /// Takes over a voice state (its `suppress` is worked out here) and tells whoever it concerns what changed: sessions, the
     /// node about a policy, and the node about a participant that is replaced.
-    fn set_voice(&mut self, mut next: VoiceState, at: Moment) {
+    fn set_voice(&mut self, next: VoiceState, at: Moment) {
+        let claim = self.next_claim(next.user_id, at);
+        self.set_voice_claimed(next, claim, at);
+    }
+
+    /// The same, with the number of the claim if it is a new one.
+    fn set_voice_claimed(&mut self, mut next: VoiceState, new_claim: u64, at: Moment) {
         let guild = next.guild_id;
         let Some(room) = self.rooms.get_mut(&guild) else { return };
         let Some(channel) = next.channel_id.and_then(|id| room.state.channel(id)) else { return };
@@ -191,8 +214,11 @@ impl Core {
         let known = room.seated.get(&next.user_id).copied();
         let is_same = before.as_ref().map(self::participant).as_ref() == Some(&participant);
         let kept = known.filter(|_| is_same);
-        let (connection, epoch) = kept.map_or((None, Epoch::default()), |kept| (kept.connection, kept.epoch));
-        room.seated.insert(next.user_id, Seated { policy, connection, epoch });
+        let seated = match kept {
+            Some(kept) => Seated { policy, ..kept },
+            None => Seated { policy, connection: None, epoch: Epoch::default(), claim: new_claim },
+        };
+        room.seated.insert(next.user_id, seated);
         room.state.set_voice_state(next.clone());
         match before.as_ref().map(self::participant) {
             Some(_) if is_same && known.is_some_and(|known| known.policy == policy) => {}
@@ -201,6 +227,7 @@ impl Core {
             None => {}
         }
         if before.as_ref() != Some(&next) {
+            self.claim_aloud(guild, next.user_id);
             self.tell_voice(&next, before.and_then(|before| before.channel_id));
         }
     }
@@ -210,7 +237,9 @@ impl Core {
         let Some(before) = room.state.voice_state(user).cloned() else { return };
         let gone = VoiceState { channel_id: None, ..before.clone() };
         room.state.set_voice_state(gone.clone());
-        room.seated.remove(&user);
+        if room.seated.remove(&user).is_some() {
+            self.siblings.say(Word::Left { guild_id: guild, user_id: user });
+        }
         self.disconnect(participant(&before), at);
         self.tell_voice(&gone, before.channel_id);
     }

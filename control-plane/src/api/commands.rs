@@ -11,6 +11,7 @@ use super::rate_limit::{Identity, Limit};
 use super::routes::{Routes, get};
 use crate::app::App;
 use crate::store::{Conflict, Scope, most_commands};
+use crate::tally::Window;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +19,7 @@ use definition::Definition;
 use guildhall_protocol::model::{Command, CommandKind};
 use guildhall_protocol::{ApplicationId, CommandId, ErrorCode, GuildId, Snowflake, UserId};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// New commands of a scope, as documented.
 const CREATES: Limit = Limit { requests: 200, per: Duration::from_secs(86_400) };
@@ -120,13 +121,12 @@ pub(super) fn new_command(scope: Scope, definition: Definition) -> Command {
 }
 
 /// Counts new commands towards the day's limit of the scope.
-fn count_creates(app: &App, scope: Scope, count: usize) -> Result<()> {
+async fn count_creates(app: &App, scope: Scope, count: usize) -> Result<()> {
     // Bots have the application's id, so this is the application whoever calls.
     let who = Identity::User(UserId(scope.application_id.0));
-    let guild = scope.guild_id.map_or(0, GuildId::get);
-    let now = Instant::now();
-    let mut limiter = app.limiter();
-    let is_allowed = (0..count).all(|_| limiter.take(now, who, CREATES_BUCKET, guild, CREATES).is_allowed);
+    let major = scope.guild_id.map_or(0, GuildId::get);
+    let windows = vec![Window { identity: who, bucket: CREATES_BUCKET, major, limit: CREATES }; count];
+    let is_allowed = app.count(&windows).await.iter().all(|verdict| verdict.is_allowed);
     if is_allowed { Ok(()) } else { Err(ErrorCode::TooManyCommandCreates.into()) }
 }
 
@@ -162,7 +162,7 @@ async fn create(
     let known = app.store().commands(scope).await?;
     let is_known = known.iter().any(|known| known.kind == definition.kind() && known.name == definition.name());
     if !is_known {
-        count_creates(&app, scope, 1)?;
+        count_creates(&app, scope, 1).await?;
     }
     let put = app.store().put_command(new_command(scope, definition)).await;
     let meanings = [(Conflict::Full, ErrorCode::TooManyCommands)];
@@ -188,7 +188,7 @@ async fn replace(
     let is_known = |command: &Command| {
         known.iter().any(|known| known.kind == command.kind && (known.name == command.name || known.id == command.id))
     };
-    count_creates(&app, scope, commands.iter().filter(|command| !is_known(command)).count())?;
+    count_creates(&app, scope, commands.iter().filter(|command| !is_known(command)).count()).await?;
     Ok(Json(json!(app.store().replace_commands(scope, commands).await?)))
 }
 

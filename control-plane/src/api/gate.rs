@@ -4,6 +4,7 @@ use super::body::Caller;
 use super::error::ApiError;
 use super::rate_limit::{self, Identity, Verdict};
 use crate::app::App;
+use crate::tally::Window;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
@@ -15,7 +16,7 @@ use guildhall_protocol::connection::Connection;
 use serde_json::json;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -41,12 +42,12 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
     let (bucket, limit) = rate_limit::of(request.method().as_str(), route);
     let major = major_parameter(route, request.uri().path());
     let counted = webhook_address(route, request.uri().path()).map_or(identity, Identity::Webhook);
-    let (all, own) = {
-        let now = Instant::now();
-        let mut limiter = app.limiter();
-        let (all_bucket, all_limit) = rate_limit::all_of(route);
-        let all = limiter.take(now, identity, all_bucket, 0, all_limit);
-        (all, if all.is_allowed { limiter.take(now, counted, bucket, major, limit) } else { all })
+    let (all_bucket, all_limit) = rate_limit::all_of(route);
+    let windows =
+        [Window { identity, bucket: all_bucket, major: 0, limit: all_limit }, Window { identity: counted, bucket, major, limit }];
+    let verdicts = app.count(&windows).await;
+    let (Some(all), Some(own)) = (verdicts.first().copied(), verdicts.last().copied()) else {
+        unreachable!("the first window is always looked at");
     };
     let mut response = if own.is_allowed || !app.config().rate_limits {
         if let Some(caller) = caller {

@@ -29,7 +29,7 @@ async fn gateway_bot(State(app): State<App>, caller: Caller, origin: Origin) -> 
         return Err(ErrorCode::BotsOnly.into());
     }
     let guilds = app.store().guild_ids_of(caller.id()).await?.len();
-    let remaining = app.hub().remaining_starts(caller.id());
+    let remaining = app.hub().remaining_starts(caller.id()).await;
     Ok(Json(json!({
         "url": origin.gateway_url(),
         "shards": guilds.div_ceil(GUILDS_PER_SHARD).max(1),

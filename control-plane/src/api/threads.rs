@@ -232,7 +232,7 @@ async fn start(
     };
     // A forum's slowmode is about posts, not about what is written below them.
     if let Some(per) = posting.slowmode.take() {
-        check_slowmode(&app, caller.id(), channel, per)?;
+        check_slowmode(&app, caller.id(), channel, per).await?;
     }
     let new = NewThread { thread, start: Start::Post, author: caller.user.clone(), member: Some(member) };
     let thread = app.store().create_thread(by.clone(), new).await.refine(GONE)?;

@@ -10,6 +10,7 @@ use super::rate_limit::{Identity, RENAMES, RENAMES_BUCKET};
 use super::routes::{Routes, delete, get};
 use crate::app::App;
 use crate::store::{Left, Secrets};
+use crate::tally::Window;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +19,6 @@ use guildhall_protocol::{ErrorCode, GuildId, Permissions, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::Instant;
 
 /// Guilds per page of `GET /users/@me/guilds`.
 const GUILDS: i64 = 200;
@@ -79,7 +79,7 @@ async fn edit_me(State(app): State<App>, caller: Caller, From(device): From, Bod
         app.require_password(&caller, edit.password).await?;
     }
     if is_renamed {
-        app.count_rename(&caller)?;
+        app.count_rename(&caller).await?;
     }
     let password = match edit.new_password {
         Some(new_password) => Some((app.passwords().hash(new_password).await?, device)),
@@ -100,10 +100,10 @@ async fn edit_me(State(app): State<App>, caller: Caller, From(device): From, Bod
 
 impl App {
     /// Names are how people know each other: they do not change all day.
-    fn count_rename(&self, caller: &Caller) -> Result<()> {
-        let identity = Identity::User(caller.id());
-        let verdict = self.limiter().take(Instant::now(), identity, RENAMES_BUCKET, 0, RENAMES);
-        if verdict.is_allowed || !self.config().rate_limits {
+    async fn count_rename(&self, caller: &Caller) -> Result<()> {
+        let window = Window { identity: Identity::User(caller.id()), bucket: RENAMES_BUCKET, major: 0, limit: RENAMES };
+        let is_allowed = self.count(&[window]).await.iter().all(|verdict| verdict.is_allowed);
+        if is_allowed || !self.config().rate_limits {
             return Ok(());
         }
         let message = "You are changing your username too fast. Try again later.";

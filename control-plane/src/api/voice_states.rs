@@ -7,6 +7,7 @@ use super::form::{Form, Patch, Shape};
 use super::routes::{Routes, get};
 use crate::app::App;
 use crate::ids::unix_ms;
+use crate::siblings::words::StageChange;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -112,13 +113,9 @@ async fn edit_me(State(app): State<App>, caller: Caller, Ids(guild): Ids<GuildId
         if matches!(edit.request_at, Patch::Set(_)) { require(held, Permissions::REQUEST_TO_SPEAK) } else { Ok(()) }
     })
     .await?;
-    let change = move |state: &mut VoiceState| {
-        state.suppress = edit.suppress.unwrap_or(state.suppress);
-        if let Some(at) = edit.request_at.change() {
-            state.request_to_speak_timestamp = at.map(timestamp);
-        }
-    };
-    answer(app.hub().change_voice_state(guild, caller.id(), change))
+    let request_to_speak = edit.request_at.change().map(|at| at.map(timestamp));
+    let change = StageChange { suppress: edit.suppress, request_to_speak };
+    answer(app.hub().change_voice_state(guild, caller.id(), change).await)
 }
 
 /// Invites someone of the audience to speak, or sends a speaker back.
@@ -135,10 +132,8 @@ async fn edit(
         })
         .await?;
     let Some(suppress) = edit.suppress else { return Ok(StatusCode::NO_CONTENT) };
-    let change = move |state: &mut VoiceState| {
-        state.suppress = suppress;
-        // As documented: a person who is let speak is shown as having been asked, a bot speaks.
-        state.request_to_speak_timestamp = (!suppress && !is_bot).then(|| timestamp(unix_ms()));
-    };
-    answer(app.hub().change_voice_state(guild, user, change))
+    // As documented: a person who is let speak is shown as having been asked, a bot speaks.
+    let request_to_speak = Some((!suppress && !is_bot).then(|| timestamp(unix_ms())));
+    let change = StageChange { suppress: Some(suppress), request_to_speak };
+    answer(app.hub().change_voice_state(guild, user, change).await)
 }

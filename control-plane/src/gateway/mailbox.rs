@@ -78,7 +78,7 @@ impl KeptMail {
     }
 }
 
-/// The names of dispatches that were kept, each made `'static` once. There are some eighty of them.
+/// The names of dispatches that another process made, each made `'static` once. There are some eighty of them.
 #[derive(Default)]
 pub struct Names(HashMap<String, &'static str>);
 
@@ -86,7 +86,7 @@ impl Names {
     /// More are not ours.
     const MAX: usize = 500;
 
-    fn of(&mut self, name: String) -> Option<&'static str> {
+    pub(crate) fn of(&mut self, name: String) -> Option<&'static str> {
         if let Some(known) = self.0.get(&name) {
             return Some(known);
         }

@@ -2,6 +2,8 @@
 //!
 //! A pure machine that the hub owns. It counts attempts that proved who they are; who proves nothing is closed instead.
 
+use crate::api::rate_limit::{Identity, Limit, Verdict};
+use crate::tally::Window;
 use guildhall_protocol::UserId;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,6 +23,23 @@ pub struct Remaining {
     pub sessions: u32,
     /// Until the day's sessions are whole again; zero if they are.
     pub reset_after: Duration,
+}
+
+impl Remaining {
+    /// By the day's window, if control planes count together.
+    pub fn of(day: &Verdict) -> Self {
+        let is_whole = day.remaining == DAILY;
+        Self { sessions: day.remaining, reset_after: if is_whole { Duration::ZERO } else { day.reset_after } }
+    }
+}
+
+/// The same limits for control planes that count together: at once, and in a day.
+pub fn windows(user: UserId) -> [Window; 2] {
+    let of = |bucket, requests, per| {
+        let limit = Limit { requests, per };
+        Window { identity: Identity::User(user), bucket, major: 0, limit }
+    };
+    [of("starts", AT_ONCE, ONCE), of("starts-day", DAILY, DAY)]
 }
 
 #[derive(Debug)]

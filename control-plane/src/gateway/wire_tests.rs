@@ -59,6 +59,7 @@ impl Server {
         let config = Config {
             public_host: None,
             voice_key: VoiceKey::new(&[7; 32]),
+            tally: None,
             heartbeat_interval: Duration::from_secs(40),
             fleet: crate::fleet::Config { issuer: 0, default_region: None },
             rate_limits: true,
@@ -368,7 +369,7 @@ async fn the_seventeenth_session_in_five_seconds_is_asked_to_try_later() {
     assert_eq!(client.next().await["op"], 10);
     client.say(identify).await;
     assert_eq!(client.next().await, json!({ "t": null, "s": null, "op": 9, "d": false }));
-    assert_eq!(server.hub.remaining_starts(OWNER).sessions, super::starts::DAILY - super::starts::AT_ONCE);
+    assert_eq!(server.hub.remaining_starts(OWNER).await.sessions, super::starts::DAILY - super::starts::AT_ONCE);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::gateway::session::Refusal;
 use crate::gateway::starts::Starts;
 use crate::guild::{self, Snapshot};
 use crate::presence::Shown;
+use crate::siblings::Siblings;
 use guildhall_fleet::Reach;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::User;
@@ -113,8 +114,33 @@ pub struct Account {
     pub presence_told_at: Option<Instant>,
     /// The last event of the user's topic.
     pub seq: Option<u64>,
-    /// Set while there are no sessions.
-    offline_at: Option<Instant>,
+    /// Set while there are no sessions, unless other control planes have some.
+    pub(super) offline_at: Option<Instant>,
+    /// What other control planes were told of the sessions here, if they were told.
+    pub(super) announced: Option<Shown>,
+}
+
+impl Account {
+    /// Whether the user has sessions here, or had one a moment ago.
+    pub fn is_here(&self) -> bool {
+        !self.sessions.is_empty() || self.offline_at.is_some()
+    }
+
+    /// Somebody who has none yet.
+    pub(super) fn new(user: User, guilds: BTreeSet<GuildId>) -> Self {
+        Self {
+            user,
+            email: None,
+            sessions: Vec::new(),
+            guilds,
+            friends: HashSet::new(),
+            shown: Shown::default(),
+            presence_told_at: None,
+            seq: None,
+            offline_at: None,
+            announced: None,
+        }
+    }
 }
 
 /// What the core must be given before it can go on.
@@ -165,6 +191,10 @@ pub struct Core {
     pub(crate) fleet: Fleet,
     /// Voice states that were taken over and that no node has confirmed yet, and until when they wait for it.
     pub(crate) unclaimed: VecDeque<(GuildId, UserId, Instant)>,
+    /// The other control planes.
+    pub(crate) siblings: Siblings,
+    /// The names of dispatches that they have us tell.
+    pub(super) names: Names,
 }
 
 impl Core {
@@ -174,6 +204,11 @@ impl Core {
 
     pub fn channel_guild(&self, id: ChannelId) -> Option<GuildId> {
         self.channels.get(&id).copied()
+    }
+
+    /// Whether the user has a session in this process, or had one a moment ago.
+    pub(super) fn is_here(&self, user: UserId) -> bool {
+        self.accounts.get(&user).is_some_and(Account::is_here)
     }
 
     pub fn is_online(&self, user: UserId) -> bool {
@@ -206,11 +241,11 @@ impl Core {
     }
 
     pub(super) fn is_expected(&self, user: UserId) -> bool {
-        self.accounts.contains_key(&user) || self.arriving.contains_key(&user)
+        self.is_here(user) || self.arriving.contains_key(&user)
     }
 
     pub(super) fn is_anyone_expected(&self) -> bool {
-        !self.accounts.is_empty() || !self.arriving.is_empty()
+        !self.arriving.is_empty() || self.accounts.values().any(Account::is_here)
     }
 
     /// The store is about to be read. One guild at a time: the events that are committed meanwhile wait here.
@@ -222,7 +257,7 @@ impl Core {
     pub fn end_loading(&mut self, snapshot: Option<Snapshot>, at: Moment) {
         let waiting = self.loading.take().map(|(_, waiting)| waiting).unwrap_or_default();
         let Some(snapshot) = snapshot else { return };
-        self.insert_guild(snapshot);
+        self.insert_guild(snapshot, at);
         for committed in waiting {
             // Nothing can be missing: what is not in the snapshot was committed after the reading began. If it were, the next
             // event would show the gap.
@@ -305,6 +340,11 @@ impl Core {
         self.accounts.values().filter(|account| account.shown.is_online() && account.guilds.contains(&guild)).count()
     }
 
+    /// Loaded guilds that the user is a member of.
+    pub(super) fn guilds_of(&self, user: UserId) -> BTreeSet<GuildId> {
+        self.rooms.values().filter(|room| room.state.is_member(user)).map(|room| room.state.id()).collect()
+    }
+
     pub fn set_presence(&mut self, key: SessionKey, presence: PresenceUpdate, at: Moment) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.presence = presence;
@@ -314,7 +354,7 @@ impl Core {
     }
 
     /// Takes a guild in. Members who are online are seated; that happens when they just joined or made it.
-    fn insert_guild(&mut self, snapshot: Snapshot) {
+    fn insert_guild(&mut self, snapshot: Snapshot, at: Moment) {
         let id = snapshot.guild.id;
         if self.rooms.contains_key(&id) {
             return;
@@ -324,6 +364,7 @@ impl Core {
         self.channels.extend(room.state.threads().map(|active| (active.thread.id, id)));
         let online: Vec<UserId> = self.accounts.keys().copied().filter(|user| room.state.is_member(*user)).collect();
         self.rooms.insert(id, room);
+        self.mirror_guild(id, at);
         for user in online {
             self.enter_guild(user, id);
         }
@@ -406,7 +447,7 @@ impl Core {
         let guilds: BTreeSet<GuildId> = match self.accounts.get(&user_id) {
             Some(account) if account.sessions.len() >= MAX_SESSIONS_PER_ACCOUNT => return Err(CloseCode::TooManySessions),
             Some(account) => account.guilds.clone(),
-            None => self.rooms.values().filter(|room| room.state.is_member(user_id)).map(|room| room.state.id()).collect(),
+            None => self.guilds_of(user_id),
         };
         if guilds.iter().filter(|guild| admission.shard.holds(**guild)).count() > MAX_GUILDS_PER_SHARD && admission.user.bot {
             return Err(CloseCode::ShardingRequired);
@@ -423,17 +464,8 @@ impl Core {
         let ready = super::greeting::ready(&admission, guild_ids, presences);
         link.push(ready);
 
-        let account = self.accounts.entry(user_id).or_insert_with(|| Account {
-            user: admission.user.clone(),
-            email: None,
-            sessions: Vec::new(),
-            guilds: guilds.clone(),
-            friends: HashSet::new(),
-            shown: Shown::default(),
-            presence_told_at: None,
-            seq: None,
-            offline_at: None,
-        });
+        let new = || Account::new(admission.user.clone(), guilds.clone());
+        let account = self.accounts.entry(user_id).or_insert_with(new);
         account.user = admission.user;
         account.email = admission.email;
         account.friends = friends;
@@ -543,21 +575,11 @@ impl Core {
     pub fn take_up(&mut self, kept: Kept, at: Moment) {
         let mut names = Names::default();
         for KeptAccount { user, email, friends, status, activities } in kept.accounts {
-            let guilds = self.rooms.values().filter(|room| room.state.is_member(user.id)).map(|room| room.state.id());
             // Until a session of theirs turns up below.
             let offline_at = at.now + OFFLINE_GRACE;
             self.due.insert((offline_at, Due::Account(user.id)));
-            let account = Account {
-                guilds: guilds.collect(),
-                email,
-                friends,
-                sessions: Vec::new(),
-                shown: Shown { status, activities },
-                presence_told_at: None,
-                seq: None,
-                offline_at: Some(offline_at),
-                user,
-            };
+            let (guilds, shown) = (self.guilds_of(user.id), Shown { status, activities });
+            let account = Account { email, friends, shown, offline_at: Some(offline_at), ..Account::new(user, guilds) };
             self.accounts.insert(account.user.id, account);
         }
         for kept in kept.sessions {
@@ -621,6 +643,9 @@ impl Core {
                 Due::Account(user) if self.accounts.get(&user).is_some_and(|account| account.offline_at == Some(deadline)) => {
                     // Whoever goes is told of at once: nobody would be left to tell of later.
                     self.tell_presence(user, at);
+                    if self.leave_to_siblings(user) {
+                        continue;
+                    }
                     self.accounts.remove(&user);
                     self.departed.push(user);
                 }

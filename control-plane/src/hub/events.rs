@@ -9,6 +9,7 @@ use super::threads;
 use crate::event::{Committed, Ended, Event, Topic};
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Viewers, Views};
+use crate::siblings::words::Word;
 use guildhall_protocol::gateway::Intents;
 use guildhall_protocol::model::{AuditEntry, Channel, Invite, Member, Message, Role, User, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
@@ -81,7 +82,14 @@ impl Core {
             Turn::Next => {}
         }
         let changes_lists = !matches!(committed.event, Event::AuditEntryCreate { .. });
+        // Somebody elsewhere may have been connected to a channel before it, or their membership, was known here.
+        let makes_room = matches!(committed.event, Event::ChannelCreate { .. } | Event::MemberAdd { .. });
         self.tell(committed.event, at);
+        if let Topic::Guild(guild) = committed.topic
+            && makes_room
+        {
+            self.mirror_guild(guild, at);
+        }
         if let Topic::Guild(guild) = committed.topic
             && changes_lists
         {
@@ -548,6 +556,14 @@ impl Core {
 
     /// TYPING_START: ephemeral, so it has no number and no row.
     pub fn typing(&mut self, guild: Option<GuildId>, channel: ChannelId, user: UserId, at: Moment) {
+        if !self.siblings.is_alone() {
+            let recipients = if guild.is_none() { self.recipients_of(channel) } else { Vec::new() };
+            self.siblings.say(Word::Typing { guild_id: guild, channel_id: channel, user_id: user, recipients });
+        }
+        self.tell_typing(guild, channel, user, at);
+    }
+
+    pub(super) fn tell_typing(&mut self, guild: Option<GuildId>, channel: ChannelId, user: UserId, at: Moment) {
         let d = json!({
             "channel_id": channel,
             "guild_id": guild,

@@ -125,7 +125,9 @@ impl Core {
             ids.extend(state.voice_states().map(|voice| voice.user_id));
             // People's clients ask for the lines of the member list that they show.
             if asks_for(Intents::GUILD_PRESENCES) && session.is_bot {
-                let online = room.seats.iter().map(|seat| seat.user_id).filter(|user| self.is_online(*user));
+                let elsewhere = self.siblings.people().filter(|user| state.is_member(*user));
+                let present = room.seats.iter().map(|seat| seat.user_id).chain(elsewhere);
+                let online = present.filter(|user| self.is_online(*user));
                 ids.extend(online.take(session.large_threshold));
             }
         }

@@ -138,10 +138,14 @@ impl Core {
         let guilds: Vec<_> = self.rooms.keys().copied().collect();
         let voice = self.lasting_voice();
         let stay: HashSet<_> = voice.iter().map(|state| (state.guild_id, state.user_id)).collect();
-        let goes = |state: &VoiceState| !stay.contains(&(state.guild_id, state.user_id));
-        guilds.into_iter().for_each(|guild| self.empty_voice(guild, at, goes));
+        for guild in guilds {
+            let own: HashSet<UserId> =
+                self.rooms.get(&guild).map(|room| room.seated.keys().copied().collect()).unwrap_or_default();
+            let goes = |state: &VoiceState| own.contains(&state.user_id) && !stay.contains(&(guild, state.user_id));
+            self.empty_voice(guild, at, goes);
+        }
         self.sweep(at);
-        let accounts = self.accounts.values().map(|account| KeptAccount {
+        let accounts = self.accounts.values().filter(|account| account.is_here()).map(|account| KeptAccount {
             user: account.user.clone(),
             email: account.email.clone(),
             friends: account.friends.clone(),

@@ -95,7 +95,8 @@ impl Core {
 
     fn tidy_privates(&mut self) {
         let Self { privates, accounts, .. } = self;
-        privates.rooms.retain(|_, room| room.channel.recipients.iter().any(|user| accounts.contains_key(&user.id)));
+        let is_here = |user: &User| accounts.get(&user.id).is_some_and(Account::is_here);
+        privates.rooms.retain(|_, room| room.channel.recipients.iter().any(is_here));
         if privates.rooms.len() >= MOST {
             privates.rooms.clear();
         }
@@ -146,12 +147,12 @@ impl Core {
 
     fn tell_person(&mut self, user: UserId, name: &'static str, d: &impl Serialize) {
         self.note_news(user);
-        if self.accounts.contains_key(&user) {
+        if self.is_here(user) {
             self.tell_user(user, &Dispatch::new(name, d), |session| !session.is_bot);
         }
     }
 
-    fn recipients_of(&self, id: ChannelId) -> Vec<UserId> {
+    pub(super) fn recipients_of(&self, id: ChannelId) -> Vec<UserId> {
         self.private(id).map(|channel| channel.recipients.iter().map(|user| user.id).collect()).unwrap_or_default()
     }
 
@@ -215,10 +216,21 @@ impl Core {
             Dispatch::new(name, &d)
         });
         for user in self.recipients_of(id) {
-            if self.accounts.contains_key(&user) {
+            if self.is_here(user) {
                 let wants = |session: &Session| session.shard.id == 0 && session.intents.contains(talk.in_private());
                 self.tell_user(user, &dispatch, wants);
             }
+        }
+    }
+
+    /// TYPING_START of someone at another control plane, which knows who is in the channel.
+    pub(super) fn tell_typing_elsewhere(&mut self, id: ChannelId, user: UserId, recipients: &[UserId], at: Moment) {
+        let d = json!({ "channel_id": id, "user_id": user, "timestamp": at.unix_ms / 1000 });
+        let dispatch = LazyCell::new(|| Dispatch::new("TYPING_START", &d));
+        let wants = |session: &Session| session.shard.id == 0 && session.intents.contains(Talk::Typing.in_private());
+        for recipient in recipients.iter().filter(|recipient| self.accounts.contains_key(recipient)).copied().collect::<Vec<_>>()
+        {
+            self.tell_user(recipient, &dispatch, wants);
         }
     }
 
@@ -301,9 +313,19 @@ impl Core {
 
     /// PRESENCE_UPDATE to the user's friends.
     pub(crate) fn tell_friends_presence(&mut self, user: UserId) {
-        let Some(account) = self.accounts.get(&user).filter(|account| !account.friends.is_empty()) else { return };
+        let Some(account) = self.accounts.get(&user) else { return };
+        let online: Vec<UserId> = if account.is_here() {
+            account.friends.iter().copied().filter(|friend| self.is_here(*friend)).collect()
+        } else if account.user.bot {
+            return;
+        } else {
+            // Another control plane knows the user's friends; here it is known whose friend the user is.
+            self.accounts.iter().filter(|(_, other)| other.friends.contains(&user)).map(|(friend, _)| *friend).collect()
+        };
+        if online.is_empty() {
+            return;
+        }
         let dispatch = Dispatch::new("PRESENCE_UPDATE", &presence(account));
-        let online: Vec<UserId> = account.friends.iter().copied().filter(|friend| self.accounts.contains_key(friend)).collect();
         for friend in online {
             self.tell_user(friend, &dispatch, |session| !session.is_bot && session.intents.contains(Intents::GUILD_PRESENCES));
         }

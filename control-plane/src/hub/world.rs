@@ -9,9 +9,10 @@ use crate::fleet::{Errand, LineId};
 use crate::gateway::link::{Ending, Mail};
 use crate::guild::Snapshot;
 use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, channel, member, overwrite, role, user, voice_channel};
+use crate::siblings::words::{Message, Name};
 use guildhall_protocol::fleet::{CONTRACT_VERSION, Epoch, FromNode, Hello, Secret, Sitting, ToNode};
 use guildhall_protocol::gateway::{Intents, PresenceUpdate, Shard};
-use guildhall_protocol::model::{Channel, Guild, Member, Message, OverwriteKind};
+use guildhall_protocol::model::{Channel, Guild, Member, OverwriteKind};
 use guildhall_protocol::{ApplicationId, ChannelId, GuildId, Permissions, RoleId, UserId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -69,6 +70,50 @@ impl World {
         let mut world = Self { core, at, line, seqs: HashMap::new(), sessions: 0 };
         world.load(snapshot(GUILD, vec![member(OWNER, &[]), member(ANN, &[KEEPER]), member(BOB, &[])]));
         world
+    }
+
+    /// One of several control planes.
+    pub fn named(name: u64) -> Self {
+        let mut world = Self::new();
+        world.core.siblings.meet(Name(name), name);
+        world
+    }
+
+    /// What it says to others now.
+    pub fn says(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            self.core.retell(self.at);
+            let Some(message) = self.core.siblings.next_message(self.at.now) else { return messages };
+            messages.push(message);
+        }
+    }
+
+    pub fn hears(&mut self, message: &Message) {
+        let (mut changes, mut said) = (Vec::new(), Vec::new());
+        self.core.siblings.hear(message.clone(), self.at.now, &mut changes);
+        self.core.follow_siblings(changes, self.at, &mut said);
+        said.into_iter().for_each(|(_, word)| self.core.hear_word(word, self.at));
+    }
+
+    /// The bus carries everything both ways, until nobody has anything to say.
+    pub fn meets(&mut self, other: &mut Self) {
+        loop {
+            let (ours, theirs) = (self.says(), other.says());
+            if ours.is_empty() && theirs.is_empty() {
+                return;
+            }
+            ours.iter().for_each(|message| other.hears(message));
+            theirs.iter().for_each(|message| self.hears(message));
+        }
+    }
+
+    /// Time passes in which nobody else is heard.
+    pub fn pass_alone(&mut self, time: Duration) {
+        self.pass(time);
+        let (mut changes, mut said) = (Vec::new(), Vec::new());
+        self.core.siblings.tick(self.at.now, true, &mut changes);
+        self.core.follow_siblings(changes, self.at, &mut said);
     }
 
     pub fn load(&mut self, snapshot: Snapshot) {
@@ -202,7 +247,7 @@ pub fn ending(session: &Attached) -> Option<Ending> {
     }
 }
 
-pub fn message(channel: ChannelId, author: UserId, mentions: &[UserId]) -> Box<Message> {
+pub fn message(channel: ChannelId, author: UserId, mentions: &[UserId]) -> Box<guildhall_protocol::model::Message> {
     let mentions: Vec<_> = mentions.iter().map(|id| user(*id)).collect();
     let message = json!({
         "id": "900", "channel_id": channel, "author": user(author), "content": "words", "timestamp": "2026-01-01T00:00:00.000000+00:00",

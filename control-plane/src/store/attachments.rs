@@ -146,29 +146,6 @@ pub(super) async fn replace_picture(
 }
 
 impl Store {
-    /// The key of this name, made when it is first asked for.
-    pub async fn secret(&self, name: &'static str) -> Result<Vec<u8>> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut made = [0; 32];
-                aws_lc_rs::rand::fill(&mut made).expect("the system has randomness");
-                sqlx::query("INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-                    .bind(name)
-                    .bind(&made[..])
-                    .execute(tx.sql())
-                    .await?;
-                Ok(sqlx::query_scalar("SELECT value FROM secrets WHERE name = $1").bind(name).fetch_one(tx.sql()).await?)
-            })
-        })
-        .await
-    }
-
-    /// What the database is called among others; the same for every control plane on it.
-    pub async fn fleet_name(&self) -> Result<String> {
-        const BYTES: usize = 8;
-        Ok(self.secret("fleet").await?.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
-    }
-
     /// Before the file is written. Refuses those who have no room left.
     pub async fn reserve_attachment(&self, new: NewAttachment) -> Result<()> {
         self.write(move |tx| {

@@ -8,10 +8,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Door, participant};
+use super::{Door, OLD_CLAIM, participant};
 use crate::fleet::{Errand, LineId, Spot};
 use crate::guild::{self};
 use crate::hub::core::{Core, Moment};
+use crate::hub::seats::Room;
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, Reach, RegionId};
 use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Participant, Secret, Sitting, ToNode};
@@ -101,7 +102,9 @@ impl Core {
             FromNode::Left(sitting) => {
                 let is_present =
                     |seated: &mut super::Seated| (seated.connection, seated.epoch) == (Some(sitting.token_id), sitting.epoch);
-                if sitting.issuer == self.fleet.issuer() && self.seated(&sitting.participant).is_some_and(is_present) {
+                if sitting.issuer != self.fleet.issuer() {
+                    self.orphan_left(&sitting.participant, at);
+                } else if self.seated(&sitting.participant).is_some_and(is_present) {
                     self.leave_voice(sitting.participant.guild_id, sitting.participant.user_id, at);
                 }
             }
@@ -123,7 +126,7 @@ impl Core {
     pub fn tick_fleet(&mut self, draw: u64, at: Moment) {
         let now = self.fleet.millis(at.now);
         for room in self.fleet.tick(now) {
-            let Some((guild, _)) = self.members_of(room).next() else {
+            let Some((guild, _)) = self.own_members_of(room).next() else {
                 self.fleet.release(room);
                 continue;
             };
@@ -132,7 +135,7 @@ impl Core {
                 && !self.fleet.is_told_to_wait(room)
             {
                 let members: Vec<(GuildId, UserId)> =
-                    self.members_of(room).map(|(guild, state)| (guild, state.user_id)).collect();
+                    self.own_members_of(room).map(|(guild, state)| (guild, state.user_id)).collect();
                 members.into_iter().for_each(|(guild, user)| self.tell_to_wait(guild, user));
             }
         }
@@ -154,6 +157,9 @@ impl Core {
     pub fn call_next(&mut self, door: &Door, at: Moment) -> bool {
         let now = self.fleet.millis(at.now);
         let Some((guild, user)) = self.fleet.calls.next(now) else { return false };
+        if !self.is_own(guild, user) {
+            return true;
+        }
         let Some(state) = self.guild(guild).and_then(|state| state.voice_state(user)) else { return true };
         let (session_id, channel) = (state.session_id.clone(), state.channel_id.unwrap_or_default());
         let told = self.rooms.get(&guild).and_then(|room| room.seated.get(&user)).map(|seated| seated.epoch);
@@ -210,7 +216,7 @@ impl Core {
         if settled.has_moved || settled.is_awaited {
             let Some(room) = self.rooms.get(&guild) else { return settled.spot };
             let is_called =
-                |user: &UserId| settled.has_moved || room.seated.get(user).is_none_or(|seated| seated.connection.is_none());
+                |user: &UserId| room.seated.get(user).is_some_and(|seated| settled.has_moved || seated.connection.is_none());
             let others = room.state.voice_states_in(channel).map(|state| state.user_id).filter(|user| Some(*user) != joining);
             let called: Vec<UserId> = others.filter(is_called).collect();
             called.into_iter().for_each(|user| self.fleet.calls.add(now, guild, user, spread(draw, channel) ^ user.get()));
@@ -234,9 +240,14 @@ impl Core {
         guild.into_iter().flat_map(move |(id, state)| state.voice_states_in(room).map(move |state| (id, state)))
     }
 
+    /// Those of them whom this control plane looks after. Others see to the rest, in the same way.
+    fn own_members_of(&self, room: ChannelId) -> impl Iterator<Item = (GuildId, &VoiceState)> {
+        self.members_of(room).filter(|(guild, state)| self.is_own(*guild, state.user_id))
+    }
+
     fn call_everyone(&mut self, room: ChannelId, at: Moment) {
         let now = self.fleet.millis(at.now);
-        let members: Vec<(GuildId, UserId)> = self.members_of(room).map(|(guild, state)| (guild, state.user_id)).collect();
+        let members: Vec<(GuildId, UserId)> = self.own_members_of(room).map(|(guild, state)| (guild, state.user_id)).collect();
         for (guild, user) in members {
             self.fleet.calls.add(now, guild, user, spread(at.unix_ms, room) ^ user.get());
         }
@@ -245,7 +256,7 @@ impl Core {
     /// Whether everyone in the room is connected to its present node.
     fn has_arrived(&self, room: ChannelId) -> bool {
         let Some((_, epoch)) = self.fleet.lease(room) else { return true };
-        self.members_of(room).all(|(guild, state)| {
+        self.own_members_of(room).all(|(guild, state)| {
             let seated = self.rooms.get(&guild).and_then(|room| room.seated.get(&state.user_id));
             seated.is_some_and(|seated| seated.connection.is_some() && seated.epoch == epoch)
         })
@@ -276,7 +287,7 @@ impl Core {
             return;
         }
         let Some(origin) = self.fleet.all_arrived(room) else { return };
-        let members: Vec<Participant> = self.members_of(room).map(|(_, state)| participant(state)).collect();
+        let members: Vec<Participant> = self.own_members_of(room).map(|(_, state)| participant(state)).collect();
         for participant in members {
             self.fleet.tell(&origin, ToNode::Disconnect { participant, as_of_ms: at.unix_ms });
         }
@@ -309,7 +320,7 @@ impl Core {
             suppress: false,
             request_to_speak_timestamp: None,
         };
-        self.set_voice(next.clone(), at);
+        self.set_voice_claimed(next.clone(), OLD_CLAIM, at);
         if kind == Some(ChannelType::Stage) && policy.can_speak {
             // Somebody had let them speak.
             self.set_voice(next, at);
@@ -340,7 +351,7 @@ impl Core {
     pub(crate) fn take_up_voice(&mut self, states: Vec<VoiceState>, at: Moment) {
         for state in states {
             let (guild, user) = (state.guild_id, state.user_id);
-            self.set_voice(state.clone(), at);
+            self.set_voice_claimed(state.clone(), OLD_CLAIM, at);
             if !state.suppress {
                 self.set_voice(state, at);
             }
@@ -350,8 +361,11 @@ impl Core {
 
     /// Voice states whose rooms outlive this process.
     pub(crate) fn lasting_voice(&self) -> Vec<VoiceState> {
-        let all = self.rooms.values().flat_map(|room| room.state.voice_states());
-        all.filter(|state| state.channel_id.is_some_and(|room| !self.fleet.is_local(room))).cloned().collect()
+        let own = self
+            .rooms
+            .values()
+            .flat_map(|room: &Room| room.state.voice_states().filter(move |state| room.seated.contains_key(&state.user_id)));
+        own.filter(|state| state.channel_id.is_some_and(|room| !self.fleet.is_local(room))).cloned().collect()
     }
 }
 

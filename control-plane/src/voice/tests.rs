@@ -1,3 +1,5 @@
+mod mirrors;
+
 use super::Door;
 use crate::event::Event;
 use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, member, role, user, voice_channel};
@@ -64,6 +66,10 @@ impl World {
     fn channel_of(&self, user: UserId) -> Option<ChannelId> {
         self.state().voice_state(user).and_then(|state| state.channel_id)
     }
+}
+
+fn member_update_of(member: Member) -> Event {
+    Event::MemberUpdate { guild_id: GUILD, member: Box::new(member) }
 }
 
 fn participant(channel_id: ChannelId, user_id: UserId, session: u32) -> Participant {

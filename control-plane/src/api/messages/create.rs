@@ -15,12 +15,13 @@ use crate::api::parcel::{Destination, Parcel};
 use crate::api::rate_limit::{Identity, Limit, SLOWMODE_BUCKET};
 use crate::app::App;
 use crate::store::{Conflict, NewMessage, Sent};
+use crate::tally::Window;
 use axum::Json;
 use axum::extract::State;
 use guildhall_protocol::model::{Message, MessageReference, partial_member};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, UserId};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the place knows about a message that is about to be sent.
 pub struct Posting {
@@ -106,7 +107,7 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
         {
             return as_it_is(app, Message { nonce: draft.nonce, ..before }).await;
         }
-        check_slowmode(app, message.author.id, channel, per)?;
+        check_slowmode(app, message.author.id, channel, per).await?;
     }
     let message_reference = referenced.as_ref().map(|original| MessageReference {
         kind: 0,
@@ -145,10 +146,13 @@ async fn as_it_is(app: &App, mut message: Message) -> Result<Message> {
 }
 
 /// Counts one more message of the sender's, and refuses it if it comes too soon.
-pub fn check_slowmode(app: &App, sender: UserId, channel: ChannelId, per: Duration) -> Result<()> {
-    let limit = Limit { requests: 1, per };
-    let verdict = app.limiter().take(Instant::now(), Identity::User(sender), SLOWMODE_BUCKET, channel.get(), limit);
-    if verdict.is_allowed { Ok(()) } else { Err(ApiError::SlowMode(verdict.reset_after)) }
+pub async fn check_slowmode(app: &App, sender: UserId, channel: ChannelId, per: Duration) -> Result<()> {
+    let (identity, limit) = (Identity::User(sender), Limit { requests: 1, per });
+    let verdicts = app.count(&[Window { identity, bucket: SLOWMODE_BUCKET, major: channel.get(), limit }]).await;
+    match verdicts.into_iter().find(|verdict| !verdict.is_allowed) {
+        None => Ok(()),
+        Some(refused) => Err(ApiError::SlowMode(refused.reset_after)),
+    }
 }
 
 /// The message that is replied to. `None`: it is gone, and the sender does not mind.

@@ -1,5 +1,8 @@
 //! Several control planes on one PostgreSQL database.
 
+mod limits;
+mod siblings;
+
 use super::{World, text};
 use crate::gateway::link::Ending;
 use crate::hub::core::Attached;
@@ -11,11 +14,21 @@ use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{MessageId, Snowflake};
 use serde_json::json;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The first control plane of each test has 0.
+static NEXT_ISSUER: AtomicU64 = AtomicU64::new(1);
 
 impl World {
     async fn on_postgres(bus: Option<String>) -> Self {
         let place = Place::on_postgres().await;
         Self::at(place, tempfile::tempdir().unwrap(), |config| (config.rate_limits, config.bus) = (false, bus)).await
+    }
+
+    /// With rate limits, as in production.
+    async fn on_postgres_limited(bus: String) -> Self {
+        let place = Place::on_postgres().await;
+        Self::at(place, tempfile::tempdir().unwrap(), |config| config.bus = Some(bus)).await
     }
 
     /// Another control plane on the same database.
@@ -24,7 +37,8 @@ impl World {
         let place = self.place.beside();
         let mut config = super::Config::new(folder.path().to_owned(), VoiceKey::new(&[7; 32]));
         config.database = place.location.clone();
-        config.rate_limits = false;
+        config.rate_limits = self.control_plane.app().config().rate_limits;
+        config.fleet.issuer = NEXT_ISSUER.fetch_add(1, Ordering::Relaxed);
         config.bus.clone_from(&self.control_plane.app().config().bus);
         let control_plane = super::ControlPlane::start(config).await.unwrap();
         let node = super::node(&control_plane).await;
