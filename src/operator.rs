@@ -145,6 +145,7 @@ impl From<NodeError> for Refusal {
         let status = match error {
             NodeError::UnknownNode | NodeError::EmptyRoom => StatusCode::NOT_FOUND,
             NodeError::CannotTake | NodeError::TooManyPins => StatusCode::CONFLICT,
+            NodeError::NotStored => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, format!("{error}."))
     }
@@ -159,19 +160,19 @@ async fn nodes(_: Onlooker, State(desk): State<Desk>) -> Json<Vec<NodeView>> {
 async fn drain(_: Operator, State(desk): State<Desk>, Path(node): Path<NodeId>, Json(wish): Json<DrainWish>) -> Done {
     let within = Duration::from_secs(wish.within_s.min(LONGEST_DRAIN_S));
     tracing::info!(%node, ?within, "an operator drains a node");
-    desk.hub.drain_node(&node, within)?;
+    desk.hub.drain_node(&node, within).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn serve_again(_: Operator, State(desk): State<Desk>, Path(node): Path<NodeId>) -> Done {
     tracing::info!(%node, "an operator lets a node serve");
-    desk.hub.undrain_node(&node, false)?;
+    desk.hub.undrain_node(&node, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn cordon(_: Operator, State(desk): State<Desk>, Path(node): Path<NodeId>) -> Done {
     tracing::info!(%node, "an operator cordons a node");
-    desk.hub.undrain_node(&node, true)?;
+    desk.hub.undrain_node(&node, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

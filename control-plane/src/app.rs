@@ -6,6 +6,7 @@ use crate::api::rate_limit::{Limiter, Verdict};
 use crate::bus::Bus;
 use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::fleet::{self, views::FleetCensus};
+use crate::gateway::cloakroom::Cloakroom;
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
 use crate::requests::{ClassStats, Requests};
@@ -228,6 +229,7 @@ impl ControlPlane {
             fleet: config.fleet.clone(),
             rate_limits: config.rate_limits,
             tally: tally.clone(),
+            cloakroom: shared.as_ref().map(|(url, fleet)| Cloakroom::new(url, fleet)).transpose()?,
         };
         let hub = Hub::start(hub, store.clone());
         let (bus, heard) = match shared {

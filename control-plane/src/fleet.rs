@@ -8,6 +8,7 @@ pub mod calls;
 pub mod outbox;
 pub mod views;
 
+use crate::store::NodeOrder;
 use calls::Calls;
 use guildhall_fleet::drain::Drain;
 use guildhall_fleet::lease::Leases;
@@ -148,6 +149,8 @@ pub struct Fleet {
     last_line: u64,
     leaving: BTreeMap<ChannelId, Leaving>,
     drains: BTreeMap<NodeId, Drain>,
+    /// What operators said of nodes, also of those that are not there.
+    orders: BTreeMap<NodeId, NodeOrder>,
     /// Nodes that said themselves that they leave: when they are back they serve again.
     left_by_themselves: BTreeSet<NodeId>,
     /// Rooms whose node is lost or full, and since when each waits for the next try.
@@ -515,6 +518,25 @@ impl Fleet {
     }
 
     // --- operators ---
+
+    /// Takes over what operators said, here or at other control planes; what of it is new.
+    pub fn take_orders(&mut self, orders: BTreeMap<NodeId, NodeOrder>) -> Vec<(NodeId, Option<NodeOrder>)> {
+        let before = std::mem::replace(&mut self.orders, orders);
+        let gone = before.keys().filter(|node| !self.orders.contains_key(*node)).map(|node| (node.clone(), None));
+        let new = self.orders.iter().filter(|(node, order)| before.get(*node) != Some(order));
+        gone.chain(new.map(|(node, order)| (node.clone(), Some(*order)))).collect()
+    }
+
+    pub fn note_order(&mut self, node: &NodeId, order: Option<NodeOrder>) {
+        match order {
+            Some(order) => self.orders.insert(node.clone(), order),
+            None => self.orders.remove(node),
+        };
+    }
+
+    pub fn order(&self, node: &NodeId) -> Option<NodeOrder> {
+        self.orders.get(node).copied()
+    }
 
     /// Empties the node until then.
     pub fn drain(

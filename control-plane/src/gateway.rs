@@ -4,6 +4,7 @@
 //! that joins them to a WebSocket (`wire`). This file is the HTTP side: which parameters a connection comes with, and the upgrade.
 
 pub(crate) mod admission;
+pub(crate) mod cloakroom;
 mod compress;
 pub(crate) mod link;
 pub mod mailbox;

@@ -13,6 +13,7 @@ mod handover;
 mod list_tests;
 mod lists;
 mod members;
+mod moving;
 mod nodes;
 pub mod private;
 pub(crate) mod seats;
@@ -27,12 +28,14 @@ mod threads;
 pub(crate) mod world;
 
 pub use members::MemberList;
+pub use moving::Left;
 pub use nodes::NodeError;
 pub use siblings::Told;
 
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
-use crate::gateway::link::Ending;
+use crate::gateway::cloakroom::Cloakroom;
+use crate::gateway::link::{Ending, Link};
 use crate::gateway::session::Refusal;
 use crate::gateway::starts::{self, Remaining};
 use crate::gateway::{Origin, mailbox::Dispatch};
@@ -42,7 +45,7 @@ use crate::siblings::words::{Deed, StageChange, Wish};
 use crate::store::{self, Store};
 use crate::tally::Tally;
 use crate::voice::Door;
-use core::{Attached, Core, Missing, Moment};
+use core::{Attached, Core, Missing, Moment, SessionKey};
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
@@ -51,7 +54,7 @@ use guildhall_protocol::voice_token::VoiceKey;
 use guildhall_protocol::{ChannelId, GuildId, UserId};
 use private::Belongings;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -89,6 +92,8 @@ pub struct Config {
     pub rate_limits: bool,
     /// Counts sessions that are opened, if there may be other control planes.
     pub tally: Option<Tally>,
+    /// Where sessions wait that go from one of them to another.
+    pub cloakroom: Option<Cloakroom>,
 }
 
 /// How much there is of what the hub holds.
@@ -106,6 +111,8 @@ pub struct Census {
     pub dispatches: u64,
     /// Connections that were closed because their clients did not read.
     pub slow: u64,
+    /// Other control planes that are heard over the bus.
+    pub siblings: usize,
 }
 
 #[derive(Clone)]
@@ -122,6 +129,8 @@ struct Inner {
     /// True once no node's line is served any more.
     are_nodes_over: watch::Sender<bool>,
     is_closing: watch::Sender<bool>,
+    /// Sessions go to other control planes from now on.
+    is_leaving: AtomicBool,
     /// The last committed event that was applied.
     applied: watch::Sender<i64>,
     /// Every socket task holds a clone of the sender and nothing is ever sent: the channel closes with the last of them.
@@ -130,6 +139,8 @@ struct Inner {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Rings when other control planes are to be told something.
     words: Notify,
+    /// What is stored of nodes and what is known here change together.
+    ordering: tokio::sync::Mutex<()>,
     /// What other control planes are asked to do, and whom their answers concern.
     wishes: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
     /// For [`Census`].
@@ -166,18 +177,21 @@ impl Hub {
             loading_private: tokio::sync::Mutex::default(),
             are_nodes_over: watch::Sender::new(false),
             is_closing: watch::Sender::new(false),
+            is_leaving: AtomicBool::new(false),
             // Until somebody counts, nothing is waited for.
             applied: watch::Sender::new(i64::MAX),
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
             words: Notify::new(),
+            ordering: tokio::sync::Mutex::default(),
             wishes: Mutex::default(),
             events: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             slow: AtomicU64::new(0),
         }));
         hub.core_mut().fleet.configure(fleet, unix_ms());
-        let tasks = [tokio::spawn(hub.clone().tick()), tokio::spawn(hub.clone().watch_nodes())];
+        let tasks =
+            [tokio::spawn(hub.clone().tick()), tokio::spawn(hub.clone().watch_nodes()), tokio::spawn(hub.clone().watch_orders())];
         hub.0.tasks.lock().expect("nothing panics while it holds the tasks").extend(tasks);
         hub
     }
@@ -209,15 +223,17 @@ impl Hub {
 
     /// Applies committed events in commit order and hands them to the sessions that may see them. Called by the store's
     /// publisher only, one call at a time.
-    pub async fn publish(&self, events: Vec<Committed>) {
+    /// `first`: the number of the first of them in the order of all events.
+    pub async fn publish(&self, first: i64, events: Vec<Committed>) {
         self.0.events.fetch_add(events.len() as u64, Relaxed);
-        for committed in events {
-            self.publish_one(committed).await;
+        for (number, committed) in (first..).zip(events) {
+            self.publish_one(number, committed).await;
         }
     }
 
     /// Everything up to this event was applied.
     pub fn applied(&self, last_event: i64) {
+        self.core_mut().position = last_event;
         self.0.applied.send_replace(last_event);
     }
 
@@ -242,10 +258,18 @@ impl Hub {
         self.change(|core, at| core.start_over(at));
     }
 
-    async fn publish_one(&self, committed: Committed) {
+    async fn publish_one(&self, number: i64, committed: Committed) {
         let mut waiting = VecDeque::from([committed]);
         while let Some(next) = waiting.pop_front() {
-            let Err((missing, next)) = self.change(|core, at| core.publish(next, at)) else { continue };
+            let is_last = waiting.is_empty();
+            let published = self.change(|core, at| {
+                let published = core.publish(next, at);
+                if is_last && published.is_ok() {
+                    core.position = number;
+                }
+                published
+            });
+            let Err((missing, next)) = published else { continue };
             match missing {
                 Missing::Guild(id) => {
                     // Whoever is online gets the guild by its being loaded. If it cannot be, the event concerns nobody.
@@ -466,6 +490,13 @@ impl Hub {
     /// Op 6: a client is back, with the number of the last dispatch that it has.
     pub async fn resume(&self, resume: Resume, origin: &Origin) -> Result<Attached, Refusal> {
         let caller = self.authenticate(&resume.token).await?;
+        if self.0.is_leaving.load(Relaxed) {
+            // Another control plane has the session, or will have it.
+            return Err(CloseCode::UnknownError.into());
+        }
+        if self.core().session_key(&resume.session_id).is_none() {
+            return self.resume_left(&resume, &caller, origin).await;
+        }
         self.change(|core, at| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone(), at))
     }
 
@@ -556,30 +587,39 @@ impl Hub {
             events: self.0.events.load(Relaxed),
             dispatches: self.0.dispatches.load(Relaxed),
             slow: self.0.slow.load(Relaxed),
+            siblings: core.siblings.count(),
         }
     }
 
     /// Op 7 to every session, closes every socket, ends the hub's tasks. Many sessions are sent away over some time, so that
     /// they do not all come back in one moment.
     pub async fn shutdown(&self) {
-        let mut links = self.core().links();
+        self.0.is_leaving.store(self.0.config.cloakroom.is_some(), Relaxed);
+        let links = self.core().links();
         let groups = links.len().div_ceil(TOGETHER).clamp(1, GROUPS);
         // A group is a mix of old and new sessions, and of guilds.
         for group in 0..groups {
-            links.iter().skip(group).step_by(groups).for_each(|link| link.end(Ending::Reconnect));
+            self.send_away(links.iter().skip(group).step_by(groups)).await;
             if group + 1 < groups {
                 tokio::time::sleep(SPREAD / GROUPS as u32).await;
             }
         }
-        links.clear();
+        drop(links);
         // Whoever came meanwhile.
-        self.core().links().iter().for_each(|link| link.end(Ending::Reconnect));
+        let late = self.core().links();
+        self.send_away(late.iter()).await;
         self.0.is_closing.send_replace(true);
         self.farewell().await;
         self.0.are_nodes_over.send_replace(true);
         for task in self.0.tasks.lock().expect("nothing panics while it holds the tasks").drain(..) {
             task.abort();
         }
+    }
+
+    async fn send_away(&self, sessions: impl Iterator<Item = &(SessionKey, Arc<Link>)>) {
+        let (keys, links): (Vec<SessionKey>, Vec<Arc<Link>>) = sessions.cloned().unzip();
+        self.leave_sessions(&keys).await;
+        links.iter().for_each(|link| link.end(Ending::Reconnect));
     }
 
     /// Waits until the last socket task has ended.

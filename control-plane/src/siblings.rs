@@ -204,6 +204,11 @@ impl Siblings {
         self.others.values().flat_map(|sibling| sibling.people.keys().copied())
     }
 
+    /// How many they are.
+    pub fn count_people(&self) -> usize {
+        self.others.values().map(|sibling| sibling.people.len()).sum()
+    }
+
     /// The claim that holds among those of others.
     pub fn claim(&self, guild: GuildId, user: UserId) -> Option<&Claim> {
         let claims = self.others.values().filter_map(|it| Some((!it.is_over(), &it.voice.get(&(guild, user))?.1)));

@@ -99,7 +99,7 @@ impl Tail {
         events.drain(..known);
         self.applied += events.len() as i64;
         events.iter().for_each(|committed| self.store.hear(&committed.event));
-        self.hub.publish(events).await;
+        self.hub.publish(self.applied - events.len() as i64 + 1, events).await;
         self.hub.applied(self.applied);
     }
 

@@ -187,7 +187,11 @@ impl Core {
     /// Takes over a voice state (its `suppress` is worked out here) and tells whoever it concerns what changed: sessions, the
     /// node about a policy, and the node about a participant that is replaced.
     fn set_voice(&mut self, next: VoiceState, at: Moment) {
-        let claim = self.next_claim(next.user_id, at);
+        let is_known = self.rooms.get(&next.guild_id).is_some_and(|room| {
+            let before = room.state.voice_state(next.user_id).map(self::participant);
+            room.seated.contains_key(&next.user_id) && before == Some(self::participant(&next))
+        });
+        let claim = if is_known { 0 } else { self.next_claim(next.user_id, at) };
         self.set_voice_claimed(next, claim, at);
     }
 
@@ -226,8 +230,10 @@ impl Core {
             Some(old) => self.disconnect(old, at),
             None => {}
         }
-        if before.as_ref() != Some(&next) {
+        if kept.is_none() || before.as_ref() != Some(&next) {
             self.claim_aloud(guild, next.user_id);
+        }
+        if before.as_ref() != Some(&next) {
             self.tell_voice(&next, before.and_then(|before| before.channel_id));
         }
     }
@@ -240,6 +246,7 @@ impl Core {
         if room.seated.remove(&user).is_some() {
             self.siblings.say(Word::Left { guild_id: guild, user_id: user });
         }
+        self.siblings.end_orphan(guild, user);
         self.disconnect(participant(&before), at);
         self.tell_voice(&gone, before.channel_id);
     }

@@ -177,6 +177,8 @@ impl Page {
         self.sample("", census.dispatches);
         self.counter("guildhall_gateway_slow_closes_total", "Connections closed because their clients did not read.");
         self.sample("", census.slow);
+        self.gauge("guildhall_control_planes_heard", "Other control planes that are heard over the bus.");
+        self.sample("", census.siblings);
         self.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
         self.sample("", census.guilds);
 
@@ -315,7 +317,7 @@ mod tests {
     }
 
     fn example() -> String {
-        let census = Census { guilds: 3, sessions: 4, connections: 5, events: 10, dispatches: 11, slow: 12 };
+        let census = Census { guilds: 3, sessions: 4, connections: 5, events: 10, dispatches: 11, slow: 12, siblings: 27 };
         let durations = Histogram::default();
         durations.count(Duration::from_millis(4));
         durations.count(Duration::from_secs(20));
@@ -352,6 +354,7 @@ mod tests {
             "guildhall_guilds_loaded 3",
             "guildhall_gateway_sessions 4",
             "guildhall_gateway_connections 5",
+            "guildhall_control_planes_heard 27",
             "guildhall_nodes{state=\"serving\"} 18",
             "guildhall_nodes{state=\"lost\"} 21",
             "guildhall_rooms 22",

@@ -36,6 +36,8 @@ struct Shared {
     /// Counts connections; the last one is the current one.
     connections: u64,
     is_connected: bool,
+    /// Nothing is taken any more: what waits has been written down for another process.
+    is_held: bool,
     ending: Option<Ending>,
 }
 
@@ -55,6 +57,11 @@ impl Link {
     pub fn restore(kept: KeptMail, names: &mut Names) -> Option<Self> {
         let mailbox = Mailbox::restore(kept, names)?;
         Some(Self { shared: Mutex::new(Shared { mailbox, ..Shared::default() }), ..Self::default() })
+    }
+
+    /// Has the mailbox stay as it is, as far as its connection is concerned.
+    pub fn hold(&self) {
+        self.lock().is_held = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -153,6 +160,9 @@ impl Link {
         }
         if let Some(ending) = shared.ending {
             return Mail::Ending(ending);
+        }
+        if shared.is_held {
+            return Mail::Dispatches(Vec::new());
         }
         Mail::Dispatches(std::iter::from_fn(|| shared.mailbox.take_next()).take(limit).collect())
     }

@@ -62,7 +62,7 @@ pub enum RewindError {
 }
 
 /// A mailbox that outlives its process: numbers and dispatches as [`Mailbox`] has them.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptMail {
     floor: u64,
     sent: u64,

@@ -60,6 +60,7 @@ impl Server {
             public_host: None,
             voice_key: VoiceKey::new(&[7; 32]),
             tally: None,
+            cloakroom: None,
             heartbeat_interval: Duration::from_secs(40),
             fleet: crate::fleet::Config { issuer: 0, default_region: None },
             rate_limits: true,
@@ -104,7 +105,8 @@ impl Server {
             tokio::select! {
                 done = &mut work => return done,
                 Some(mut publication) = self.publications.recv() => {
-                    self.hub.publish(std::mem::take(&mut publication.events)).await;
+                    let events = std::mem::take(&mut publication.events);
+                    self.hub.publish(publication.last_event - events.len() as i64 + 1, events).await;
                     publication.complete();
                 }
             }

@@ -3,7 +3,7 @@
 //! It is told what happened and what time it is, changes its maps and pushes into mailboxes; it never waits, reads no clock
 //! and no database. What it needs from the store it asks for by returning [`Missing`].
 
-use super::handover::{Kept, KeptAccount};
+use super::handover::{Kept, KeptAccount, KeptSession};
 use super::private::{Belongings, Privates};
 use super::seats::{Room, Seat};
 use crate::event::{Committed, Event, Topic};
@@ -98,6 +98,8 @@ pub struct Session {
     resumes: (Instant, u32),
     /// Guilds whose whole list was asked for a moment ago, and when.
     pub(super) listed: BTreeMap<GuildId, Instant>,
+    /// It was written down for another control plane.
+    pub(super) has_left: bool,
 }
 
 /// A user with sessions, or one that was online a moment ago.
@@ -193,8 +195,12 @@ pub struct Core {
     pub(crate) unclaimed: VecDeque<(GuildId, UserId, Instant)>,
     /// The other control planes.
     pub(crate) siblings: Siblings,
-    /// The names of dispatches that they have us tell.
+    /// The names of dispatches that other processes made.
     pub(super) names: Names,
+    /// The number of the last event that was told, in the order of all events.
+    pub(super) position: i64,
+    /// While events are told to one session alone.
+    pub(super) only: Option<SessionKey>,
 }
 
 impl Core {
@@ -490,6 +496,7 @@ impl Core {
                 expires_at: None,
                 resumes: (at.now, 0),
                 listed: BTreeMap::new(),
+                has_left: false,
             },
         );
         // Others hear of it before this session is seated, and it finds itself online in its guilds.
@@ -567,13 +574,14 @@ impl Core {
         self.sweep(at);
     }
 
-    pub fn links(&self) -> Vec<Arc<Link>> {
-        self.sessions.values().map(|session| session.link.clone()).collect()
+    /// All sessions that were not left to another control plane.
+    pub fn links(&self) -> Vec<(SessionKey, Arc<Link>)> {
+        let here = self.sessions.iter().filter(|(_, session)| !session.has_left);
+        here.map(|(key, session)| (*key, session.link.clone())).collect()
     }
 
     /// Takes up what another process kept. Every guild of these accounts is loaded, and nobody is connected.
     pub fn take_up(&mut self, kept: Kept, at: Moment) {
-        let mut names = Names::default();
         for KeptAccount { user, email, friends, status, activities } in kept.accounts {
             // Until a session of theirs turns up below.
             let offline_at = at.now + OFFLINE_GRACE;
@@ -583,35 +591,12 @@ impl Core {
             self.accounts.insert(account.user.id, account);
         }
         for kept in kept.sessions {
-            let Some(link) = Link::restore(kept.mail, &mut names) else { continue };
-            let Some(account) = self.accounts.get_mut(&kept.user_id) else { continue };
-            self.last_key += 1;
-            let key = SessionKey(self.last_key);
-            account.sessions.push(key);
-            account.offline_at = None;
-            let (is_bot, guilds) = (account.user.bot, account.guilds.clone());
-            let expires_at = at.now + RESUME_WINDOW;
-            self.due.insert((expires_at, Due::Session(key)));
-            self.by_id.insert(kept.id.clone(), key);
-            let session = Session {
-                id: kept.id,
-                user_id: kept.user_id,
-                is_bot,
-                token_hash: kept.token_hash,
-                intents: Intents(kept.intents),
-                shard: Shard { id: kept.shard.0, count: kept.shard.1.max(1) },
-                large_threshold: kept.large_threshold,
-                presence: PresenceUpdate { status: kept.status, activities: kept.activities },
-                host: kept.host,
-                reach: Reach::default(),
-                link: Arc::new(link),
-                expires_at: Some(expires_at),
-                resumes: (at.now, 0),
-                listed: BTreeMap::new(),
-            };
-            self.sessions.insert(key, session);
-            for guild in guilds {
-                self.sit(key, guild);
+            if !self.accounts.contains_key(&kept.user_id) {
+                continue;
+            }
+            let mail = kept.mail.clone();
+            if let Some(link) = Link::restore(mail, &mut self.names) {
+                self.put_session(kept, link, at);
             }
         }
         self.take_up_voice(kept.voice, at);
@@ -620,6 +605,41 @@ impl Core {
         let present: Vec<UserId> = present.collect();
         present.into_iter().for_each(|user| self.tell_presence(user, at));
         self.sweep(at);
+    }
+
+    /// Puts a session in place that waits for its client. Its account is there.
+    pub(super) fn put_session(&mut self, kept: KeptSession, link: Link, at: Moment) -> SessionKey {
+        self.last_key += 1;
+        let key = SessionKey(self.last_key);
+        let Some(account) = self.accounts.get_mut(&kept.user_id) else { return key };
+        account.sessions.push(key);
+        account.offline_at = None;
+        let (is_bot, guilds) = (account.user.bot, account.guilds.clone());
+        let expires_at = at.now + RESUME_WINDOW;
+        self.due.insert((expires_at, Due::Session(key)));
+        self.by_id.insert(kept.id.clone(), key);
+        let session = Session {
+            id: kept.id,
+            user_id: kept.user_id,
+            is_bot,
+            token_hash: kept.token_hash,
+            intents: Intents(kept.intents),
+            shard: Shard { id: kept.shard.0, count: kept.shard.1.max(1) },
+            large_threshold: kept.large_threshold,
+            presence: PresenceUpdate { status: kept.status, activities: kept.activities },
+            host: kept.host,
+            reach: Reach::default(),
+            link: Arc::new(link),
+            expires_at: Some(expires_at),
+            resumes: (at.now, 0),
+            listed: BTreeMap::new(),
+            has_left: false,
+        };
+        self.sessions.insert(key, session);
+        for guild in guilds {
+            self.sit(key, guild);
+        }
+        key
     }
 
     /// Has the user's presence looked at again then.

@@ -192,30 +192,50 @@ impl Core {
                     &d,
                 );
             }
-            Event::MessageCreate { guild_id, .. } => {
-                if let Some(guild) = guild_id {
-                    self.apply(guild, &event);
-                }
-                let Event::MessageCreate { message, .. } = event else { unreachable!("matched above") };
-                self.tell_message(guild_id, "MESSAGE_CREATE", *message);
-            }
             Event::Access { user_id, ended } => match ended {
                 Ended::Nothing => {}
                 Ended::These(hashes) => hashes.iter().for_each(|hash| self.invalidate_token(hash, at)),
                 Ended::All => self.close_user_sessions(user_id, at),
             },
-            Event::MessageUpdate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_UPDATE", *message),
-            Event::MessageDelete { guild_id, channel_id, message_id } => {
+            Event::MessageCreate { guild_id, .. }
+            | Event::MessageUpdate { guild_id, .. }
+            | Event::MessageDelete { guild_id, .. }
+            | Event::MessageDeleteBulk { guild_id, .. }
+            | Event::ReactionAdd { guild_id, .. }
+            | Event::ReactionRemove { guild_id, .. }
+            | Event::ReactionRemoveEmoji { guild_id, .. }
+            | Event::ReactionRemoveAll { guild_id, .. } => {
                 if let Some(guild) = guild_id {
                     self.apply(guild, &event);
                 }
+                self.tell_talk(event);
+            }
+            Event::ChannelPinsUpdate { guild_id, channel_id, ref last_pin_timestamp } => {
+                if let Some(guild) = guild_id {
+                    self.apply(guild, &event);
+                }
+                if guild_id.is_none() {
+                    self.set_private_pin(channel_id, last_pin_timestamp.clone());
+                }
+                let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "last_pin_timestamp": last_pin_timestamp });
+                self.tell_readers(guild_id, channel_id, Talk::Pins, "CHANNEL_PINS_UPDATE", &d);
+            }
+            Event::UserUpdate { ref user } => self.user_update(user, &event),
+            Event::PrivateChannel { channel, news } => self.tell_private_channel(&channel, news),
+            Event::Personal { user_id, news } => self.tell_personal(user_id, news),
+        }
+    }
+
+    /// What people say in a place, to those who read there. It changes nothing that is kept here.
+    pub(super) fn tell_talk(&mut self, event: Event) {
+        match event {
+            Event::MessageCreate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_CREATE", *message),
+            Event::MessageUpdate { guild_id, message } => self.tell_message(guild_id, "MESSAGE_UPDATE", *message),
+            Event::MessageDelete { guild_id, channel_id, message_id } => {
                 let d = json!({ "id": message_id, "channel_id": channel_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE", &d);
             }
             Event::MessageDeleteBulk { guild_id, channel_id, ref message_ids } => {
-                if let Some(guild) = guild_id {
-                    self.apply(guild, &event);
-                }
                 let d = json!({ "ids": message_ids as &Vec<MessageId>, "channel_id": channel_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Messages, "MESSAGE_DELETE_BULK", &d);
             }
@@ -254,19 +274,7 @@ impl Core {
                 let d = json!({ "channel_id": channel_id, "message_id": message_id, "guild_id": guild_id });
                 self.tell_readers(guild_id, channel_id, Talk::Reactions, "MESSAGE_REACTION_REMOVE_ALL", &d);
             }
-            Event::ChannelPinsUpdate { guild_id, channel_id, ref last_pin_timestamp } => {
-                if let Some(guild) = guild_id {
-                    self.apply(guild, &event);
-                }
-                if guild_id.is_none() {
-                    self.set_private_pin(channel_id, last_pin_timestamp.clone());
-                }
-                let d = json!({ "guild_id": guild_id, "channel_id": channel_id, "last_pin_timestamp": last_pin_timestamp });
-                self.tell_readers(guild_id, channel_id, Talk::Pins, "CHANNEL_PINS_UPDATE", &d);
-            }
-            Event::UserUpdate { ref user } => self.user_update(user, &event),
-            Event::PrivateChannel { channel, news } => self.tell_private_channel(&channel, news),
-            Event::Personal { user_id, news } => self.tell_personal(user_id, news),
+            _ => {}
         }
     }
 

@@ -125,8 +125,13 @@ impl Core {
             ids.extend(state.voice_states().map(|voice| voice.user_id));
             // People's clients ask for the lines of the member list that they show.
             if asks_for(Intents::GUILD_PRESENCES) && session.is_bot {
-                let elsewhere = self.siblings.people().filter(|user| state.is_member(*user));
-                let present = room.seats.iter().map(|seat| seat.user_id).chain(elsewhere);
+                let count = self.siblings.count_people();
+                let is_short = state.member_count() < count;
+                // Whichever of the two are fewer is looked through.
+                let elsewhere =
+                    self.siblings.people().filter(|user| state.is_member(*user)).take(if is_short { 0 } else { count });
+                let members = state.members().map(|member| member.user.id).take(if is_short { usize::MAX } else { 0 });
+                let present = room.seats.iter().map(|seat| seat.user_id).chain(elsewhere).chain(members);
                 let online = present.filter(|user| self.is_online(*user));
                 ids.extend(online.take(session.large_threshold));
             }

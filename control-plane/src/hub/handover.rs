@@ -1,4 +1,4 @@
-//! A planned restart loses no session: what the sessions were told and not yet confirmed goes into a file when the process
+//! A planned restart loses no session, also of a control plane that is alone (of several, another one takes them: `moving.rs`): what the sessions were told and not yet confirmed goes into a file when the process
 //! ends, and the next process goes on from there.
 //!
 //! The file is written after the last event was told and the store is closed, and taken away as soon as it is read: it is
@@ -7,7 +7,7 @@
 //! when it dials again. A node in this process starts anew as well, so everyone leaves it first.
 
 use super::Hub;
-use super::core::{Core, Moment};
+use super::core::{Core, Moment, Session};
 use super::moment;
 use crate::gateway::mailbox::KeptMail;
 use guildhall_protocol::UserId;
@@ -36,7 +36,7 @@ pub struct KeptAccount {
     pub activities: Vec<Value>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeptSession {
     pub id: String,
     pub user_id: UserId,
@@ -154,25 +154,31 @@ impl Core {
         });
         let accounts = accounts.collect();
         let mut sessions = Vec::with_capacity(self.sessions.len());
-        for session in self.sessions.values() {
-            let mail = session.link.keep();
-            if mail.bytes() > mail_bytes {
+        for session in self.sessions.values().filter(|session| !session.has_left) {
+            let kept = session.keep();
+            if kept.mail.bytes() > mail_bytes {
                 continue;
             }
-            mail_bytes -= mail.bytes();
-            sessions.push(KeptSession {
-                id: session.id.clone(),
-                user_id: session.user_id,
-                token_hash: session.token_hash,
-                intents: session.intents.0,
-                shard: (session.shard.id, session.shard.count),
-                large_threshold: session.large_threshold,
-                status: session.presence.status,
-                activities: session.presence.activities.clone(),
-                host: session.host.clone(),
-                mail,
-            });
+            mail_bytes -= kept.mail.bytes();
+            sessions.push(kept);
         }
         (accounts, sessions, voice)
+    }
+}
+
+impl Session {
+    pub(super) fn keep(&self) -> KeptSession {
+        KeptSession {
+            id: self.id.clone(),
+            user_id: self.user_id,
+            token_hash: self.token_hash,
+            intents: self.intents.0,
+            shard: (self.shard.id, self.shard.count),
+            large_threshold: self.large_threshold,
+            status: self.presence.status,
+            activities: self.presence.activities.clone(),
+            host: self.host.clone(),
+            mail: self.link.keep(),
+        }
     }
 }

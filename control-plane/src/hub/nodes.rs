@@ -5,6 +5,8 @@ use super::core::Core;
 use super::{Hub, random};
 use crate::fleet::views::{FleetCensus, NodeView, RoomView};
 use crate::fleet::{Errand, LineId, Record};
+use crate::ids::unix_ms;
+use crate::store::NodeOrder;
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, RegionId};
 use guildhall_protocol::ChannelId;
@@ -16,6 +18,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often lost nodes and due calls are looked for: a part of what people wait when a node is lost.
 const TICK: Duration = Duration::from_millis(100);
+/// How often it is read what operators said at other control planes.
+const ORDERS: Duration = Duration::from_secs(1);
 /// How long a node may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// Nodes of each region that clients may measure their distance to: a second one for when the first is down.
@@ -34,6 +38,8 @@ pub enum NodeError {
     CannotTake,
     #[error("there are too many pinned rooms")]
     TooManyPins,
+    #[error("the database does not take it now")]
+    NotStored,
 }
 
 impl From<RegistryError> for NodeError {
@@ -146,14 +152,50 @@ impl Hub {
         self.core().fleet.decisions(count)
     }
 
-    /// Has the node's rooms live elsewhere within this time.
-    pub fn drain_node(&self, node: &NodeId, within: Duration) -> Result<(), NodeError> {
-        Ok(self.change(|core, at| core.drain_node(node, within, at))?)
+    /// Has the node's rooms live elsewhere within this time. Every control plane on the database does its part.
+    pub async fn drain_node(&self, node: &NodeId, within: Duration) -> Result<(), NodeError> {
+        let deadline_ms = unix_ms().saturating_add(within.as_millis() as u64);
+        self.order(node, Some(NodeOrder::Draining { deadline_ms })).await
     }
 
-    /// The node serves again, or takes no new rooms.
-    pub fn undrain_node(&self, node: &NodeId, is_cordoned: bool) -> Result<(), NodeError> {
-        Ok(self.core_mut().fleet.undrain(node, is_cordoned)?)
+    /// The node serves again, or takes no new rooms, at every control plane on the database.
+    pub async fn undrain_node(&self, node: &NodeId, is_cordoned: bool) -> Result<(), NodeError> {
+        self.order(node, is_cordoned.then_some(NodeOrder::Cordoned)).await
+    }
+
+    async fn order(&self, node: &NodeId, order: Option<NodeOrder>) -> Result<(), NodeError> {
+        if !self.core().fleet.knows(node) {
+            return Err(NodeError::UnknownNode);
+        }
+        // Nobody reads what there was before in between.
+        let _turn = self.0.ordering.lock().await;
+        self.0.store.order_node(node, order).await.map_err(|error| {
+            tracing::error!(%error, "an order for a node cannot be stored");
+            NodeError::NotStored
+        })?;
+        self.change(|core, at| core.give_order(node, order, at));
+        Ok(())
+    }
+
+    /// Does what operators said lately, wherever they said it.
+    pub async fn follow_orders(&self) {
+        let _turn = self.0.ordering.lock().await;
+        match self.0.store.node_orders().await {
+            Ok(orders) => self.change(|core, at| core.follow_orders(orders, at)),
+            Err(error) => tracing::debug!(%error, "orders for nodes cannot be read"),
+        }
+    }
+
+    pub(super) async fn watch_orders(self) {
+        let mut ticks = interval(ORDERS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.follow_orders().await;
+            if !self.0.store.is_shared() {
+                return; // nobody else gives any
+            }
+        }
     }
 
     /// Moves a room once.

@@ -136,7 +136,7 @@ impl Core {
     /// To the user's sessions of which `is_for` holds.
     fn tell_user(&mut self, user: UserId, dispatch: &Arc<Dispatch>, is_for: impl Fn(&Session) -> bool) {
         let Some(account) = self.accounts.get(&user) else { return };
-        for key in &account.sessions {
+        for key in account.sessions.iter().filter(|key| self.only.is_none_or(|only| only == **key)) {
             if let Some(session) = self.sessions.get(key).filter(|session| is_for(session))
                 && !session.link.push(dispatch.clone())
             {
@@ -343,7 +343,7 @@ fn presence(account: &Account) -> Value {
 
 impl Event {
     /// The private channel that it happened in.
-    fn private_channel(&self) -> Option<ChannelId> {
+    pub(super) fn private_channel(&self) -> Option<ChannelId> {
         match self {
             Self::MessageCreate { guild_id: None, message } | Self::MessageUpdate { guild_id: None, message } => {
                 Some(message.channel_id)

@@ -8,7 +8,7 @@ use super::core::{Account, Core, Moment};
 use crate::bus::Bus;
 use crate::gateway::mailbox::Dispatch;
 use crate::presence::Shown;
-use crate::siblings::words::{Message, Name, Wish, Word};
+use crate::siblings::words::{Deed, Message, Name, Wish, Word};
 use crate::siblings::{Change, Item, Siblings};
 use crate::voice::Door;
 use guildhall_protocol::UserId;
@@ -251,18 +251,16 @@ impl Hub {
     pub fn fall_silent(&self) {
         self.0.tasks.lock().expect("nothing panics while it holds the tasks").iter().for_each(tokio::task::JoinHandle::abort);
     }
-
-    /// Processes of other control planes that are heard.
-    pub fn siblings(&self) -> usize {
-        self.core().siblings.count()
-    }
 }
 
 impl Core {
     /// Does to somebody who is connected by a session here what was asked for.
     fn grant(&mut self, wish: Wish, door: &Door, at: Moment) -> bool {
-        use crate::siblings::words::Deed;
         let Wish { guild_id, user_id, deed } = wish;
+        if !self.is_own(guild_id, user_id) && deed != Deed::Move(None) {
+            // Nobody is there who could tell them.
+            return false;
+        }
         match deed {
             Deed::Move(channel) => self.move_member(guild_id, user_id, channel, door, at),
             Deed::Stage(change) => self.change_voice_state(guild_id, user_id, |state| change.apply(state), at),

@@ -528,7 +528,7 @@ fn one_account_has_only_so_many_sessions() {
 fn shutdown_sends_everyone_away() {
     let mut world = World::new();
     let bob = world.session(BOB, Intents::ALL);
-    world.core.links().iter().for_each(|link| link.end(Ending::Reconnect));
+    world.core.links().iter().for_each(|(_, link)| link.end(Ending::Reconnect));
     assert_eq!(ending(&bob), Some(Ending::Reconnect));
 }
 

@@ -11,19 +11,20 @@ use crate::siblings::words::{Name, Word};
 use guildhall_protocol::fleet::Participant;
 use guildhall_protocol::model::VoiceState;
 use guildhall_protocol::{GuildId, Permissions, UserId};
+use std::collections::BTreeSet;
 
 impl Core {
     /// Whether the voice state is looked after here.
-    pub(super) fn is_own(&self, guild: GuildId, user: UserId) -> bool {
+    pub(crate) fn is_own(&self, guild: GuildId, user: UserId) -> bool {
         self.rooms.get(&guild).is_some_and(|room| room.seated.contains_key(&user))
     }
 
-    /// Who looks after a voice state, if that is another control plane.
+    /// Who looks after a voice state, if that is another control plane and it is there.
     pub(crate) fn caretaker(&self, guild: GuildId, user: UserId) -> Option<Name> {
         if self.is_own(guild, user) {
             return None;
         }
-        self.siblings.claim(guild, user).map(|claim| claim.owner)
+        self.siblings.claim(guild, user).filter(|claim| !self.siblings.is_orphan(claim)).map(|claim| claim.owner)
     }
 
     /// The number of a claim that holds against all that are known.
@@ -47,6 +48,20 @@ impl Core {
     pub(crate) fn mirror_guild(&mut self, guild: GuildId, at: Moment) {
         for user in self.siblings.claimed_in(guild) {
             self.reconcile_voice(guild, user, at);
+        }
+    }
+
+    /// A session has come here from another control plane: we look after its voice states from now on.
+    pub(crate) fn take_voice_of(&mut self, user: UserId, session_id: &str, guilds: &BTreeSet<GuildId>, at: Moment) {
+        for guild in guilds {
+            let claim = self.siblings.claim(*guild, user).filter(|claim| claim.state.session_id == session_id);
+            let Some(state) = claim.map(|claim| claim.state.clone()) else { continue };
+            let number = self.next_claim(user, at);
+            self.set_voice_claimed(state.clone(), number, at);
+            if !state.suppress {
+                // Somebody had let them speak.
+                self.set_voice(state, at);
+            }
         }
     }
 

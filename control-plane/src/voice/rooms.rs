@@ -13,12 +13,13 @@ use crate::fleet::{Errand, LineId, Spot};
 use crate::guild::{self};
 use crate::hub::core::{Core, Moment};
 use crate::hub::seats::Room;
+use crate::store::NodeOrder;
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, Reach, RegionId};
 use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Participant, Secret, Sitting, ToNode};
 use guildhall_protocol::model::{ChannelType, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -41,6 +42,9 @@ impl Core {
         let now = self.fleet.millis(at.now);
         let (line, is_new) = self.fleet.hello(now, hello, rooms, bell)?;
         self.fleet.tell(&line.node, ToNode::Welcome { voice_key });
+        if is_new && let Some(order) = self.fleet.order(&line.node) {
+            self.follow_order(&line.node, Some(order), at);
+        }
         let issuer = self.fleet.issuer();
         let tokens: HashSet<u64> = sittings.iter().map(|sitting| sitting.token_id).collect();
         for sitting in sittings.into_iter().filter(|sitting| sitting.issuer == issuer) {
@@ -102,8 +106,13 @@ impl Core {
             FromNode::Left(sitting) => {
                 let is_present =
                     |seated: &mut super::Seated| (seated.connection, seated.epoch) == (Some(sitting.token_id), sitting.epoch);
+                // By a token of the control plane that their session has come from.
+                let is_taken = |seated: &mut super::Seated| seated.connection.is_none();
                 if sitting.issuer != self.fleet.issuer() {
                     self.orphan_left(&sitting.participant, at);
+                    if self.seated(&sitting.participant).is_some_and(is_taken) {
+                        self.leave_voice(sitting.participant.guild_id, sitting.participant.user_id, at);
+                    }
                 } else if self.seated(&sitting.participant).is_some_and(is_present) {
                     self.leave_voice(sitting.participant.guild_id, sitting.participant.user_id, at);
                 }
@@ -186,6 +195,30 @@ impl Core {
             self.call_everyone(room, at);
         }
         Some(settled.spot.is_some_and(|spot| spot.node == *to))
+    }
+
+    /// Does with nodes what operators said, here or at other control planes.
+    pub fn follow_orders(&mut self, orders: BTreeMap<NodeId, NodeOrder>, at: Moment) {
+        for (node, order) in self.fleet.take_orders(orders) {
+            self.follow_order(&node, order, at);
+        }
+    }
+
+    /// The same for one node, and also if it was said before: a node that left by itself serves again at an operator's word.
+    pub fn give_order(&mut self, node: &NodeId, order: Option<NodeOrder>, at: Moment) {
+        self.fleet.note_order(node, order);
+        self.follow_order(node, order, at);
+    }
+
+    /// A node that is not there hears of it when it is.
+    fn follow_order(&mut self, node: &NodeId, order: Option<NodeOrder>, at: Moment) {
+        let _ = match order {
+            None => self.fleet.undrain(node, false),
+            Some(NodeOrder::Cordoned) => self.fleet.undrain(node, true),
+            Some(NodeOrder::Draining { deadline_ms }) => {
+                self.drain_node(node, Duration::from_millis(deadline_ms.saturating_sub(at.unix_ms)), at)
+            }
+        };
     }
 
     /// Empties a node within this time.

@@ -1,6 +1,8 @@
 //! Several control planes on one PostgreSQL database.
 
 mod limits;
+mod moving;
+mod orders;
 mod siblings;
 
 use super::{World, text};

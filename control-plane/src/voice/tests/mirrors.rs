@@ -183,6 +183,16 @@ fn who_was_left_behind_by_a_dead_control_plane_goes_after_a_while() {
 }
 
 #[test]
+fn who_was_left_behind_by_a_dead_control_plane_can_be_put_out_and_not_moved() {
+    let (mut b, ann) = orphan();
+    assert!(b.core.caretaker(GUILD, BOB).is_none() && !b.core.is_own(GUILD, BOB));
+    assert!(b.move_member(BOB, None));
+    assert_eq!((heard(&ann), state_of(&b, BOB)), (vec!["state 3 -".to_owned()], None));
+    b.core.mirror_guild(GUILD, b.at);
+    assert_eq!(state_of(&b, BOB), None, "for good");
+}
+
+#[test]
 fn nobody_who_may_no_longer_speak_goes_on_speaking_because_a_control_plane_died() {
     let (mut b, ann) = orphan();
     b.publish(member_update_of(Member { nick: Some("Bobby".to_owned()), ..member(BOB, &[]) }));

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The next dispatch of this name that fits.
-async fn hears(session: &Attached, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn hears(session: &Attached, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let hearing = async {
         loop {
             let found = told(session).into_iter().find(|(heard, d)| *heard == name && fits(d));
@@ -51,19 +51,19 @@ impl World {
     }
 }
 
-struct Two {
-    a: World,
-    b: World,
-    ann: Session,
-    bob: Session,
-    ann_at_a: Attached,
-    bob_at_b: Attached,
-    redis: Redis,
-    folder: tempfile::TempDir,
+pub(super) struct Two {
+    pub a: World,
+    pub b: World,
+    pub ann: Session,
+    pub bob: Session,
+    pub ann_at_a: Attached,
+    pub bob_at_b: Attached,
+    pub redis: Redis,
+    pub folder: tempfile::TempDir,
 }
 
 /// Ann is at one control plane, Bob at another, and each sees the other.
-async fn two() -> Two {
+pub(super) async fn two() -> Two {
     let folder = tempfile::tempdir().unwrap();
     let redis = Redis::start(folder.path());
     let a = World::on_postgres(Some(redis.url())).await;
@@ -78,7 +78,7 @@ async fn two() -> Two {
 
 #[tokio::test]
 async fn presence_and_typing_reach_people_at_another_control_plane() {
-    let Two { a, b, ann, bob, ann_at_a, bob_at_b, redis, .. } = two().await;
+    let Two { a, b, ann, bob, ann_at_a, bob_at_b, redis, folder: _folder } = two().await;
     a.show(&ann_at_a, Status::Dnd);
     hears(&bob_at_b, "PRESENCE_UPDATE", shows(&ann, "dnd")).await;
     b.post(&bob, &format!("/channels/{}/typing", b.text), json!({})).await.no_content();
@@ -95,7 +95,7 @@ async fn presence_and_typing_reach_people_at_another_control_plane() {
 
 #[tokio::test]
 async fn voice_is_one_over_two_control_planes() {
-    let Two { a, b, ann, bob, ann_at_a, bob_at_b, redis, .. } = two().await;
+    let Two { a, b, ann, bob, ann_at_a, bob_at_b, redis, folder: _folder } = two().await;
     let voice = json!(a.voice);
     a.join_voice(&ann_at_a, &a.voice);
     hears(&bob_at_b, "VOICE_STATE_UPDATE", sits(&ann, &voice)).await;
@@ -130,7 +130,7 @@ async fn voice_is_one_over_two_control_planes() {
 
 #[tokio::test]
 async fn on_a_stage_a_moderator_at_another_control_plane_lets_speak() {
-    let Two { a, b, ann, ann_at_a, bob_at_b, redis, .. } = two().await;
+    let Two { a, b, ann, ann_at_a, bob_at_b, redis, folder: _folder, .. } = two().await;
     let stage = a.post(&a.owner, &format!("/guilds/{}/channels", a.guild), json!({ "name": "stage", "type": 13 })).await.ok();
     let stage = stage["id"].clone();
     b.catch_up().await;
@@ -163,7 +163,7 @@ async fn a_redis_that_restarts_makes_nobody_go_and_what_changed_meanwhile_is_tol
 
 #[tokio::test]
 async fn a_control_plane_that_dies_takes_its_people_with_it() {
-    let Two { a, ann, bob_at_b, redis, .. } = two().await;
+    let Two { a, ann, bob_at_b, redis, folder: _folder, .. } = two().await;
     a.control_plane.hub().fall_silent();
     hears(&bob_at_b, "PRESENCE_UPDATE", shows(&ann, "offline")).await;
     drop(redis);
