@@ -2,6 +2,8 @@
 
 use crate::api;
 use crate::api::passwords::Passwords;
+#[cfg(test)]
+use crate::api::rate_limit::Identity;
 use crate::api::rate_limit::{Limiter, Verdict};
 use crate::bus::Bus;
 use crate::files::{self, FileStats, Files, janitor, serve};
@@ -119,6 +121,17 @@ impl App {
         self.0.bus.as_ref().expect("the test has one")
     }
 
+    /// Until Redis counts.
+    #[cfg(test)]
+    pub(crate) async fn counts_together(&self) {
+        let limit = crate::api::rate_limit::GLOBAL;
+        let window = Window { identity: Identity::User(guildhall_protocol::UserId::new(1)), bucket: "test", major: 0, limit };
+        let tally = self.0.tally.as_ref().expect("the test has a bus and limits");
+        while tally.look(&[window]).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords
     }
@@ -205,15 +218,16 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Opens the database and starts the tasks. Voice nodes come by [`Hub::serve_node`].
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let does_not_open = || format!("the database {} does not open", config.database);
         let issuer = if matches!(config.database, Location::Postgres(_)) {
-            Some(config.database.hold_issuer(config.fleet.issuer).await?.context(
+            let held = config.database.hold_issuer(config.fleet.issuer).await.with_context(does_not_open)?;
+            Some(held.context(
                 "another control plane on this database runs with the same issuer.key: give each a data folder of its own, and copy none",
             )?)
         } else {
             None
         };
-        let (store, mut publications) =
-            Store::open(&config.database).await.with_context(|| format!("the database {} does not open", config.database))?;
+        let (store, mut publications) = Store::open(&config.database).await.with_context(does_not_open)?;
         let shared = match config.bus.as_deref().filter(|_| store.is_shared()) {
             Some(url) => Some((url, early(store.fleet_name(), &mut publications).await?)),
             None => None,

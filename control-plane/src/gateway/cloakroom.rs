@@ -11,8 +11,8 @@ use redis::{AsyncConnectionConfig, Client};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long one trip to Redis may take. A client that comes back waits for it.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long one trip to Redis may take. A client that comes back waits for it. Tests run on machines that do much else.
+const ANSWER: Duration = if cfg!(test) { Duration::from_secs(20) } else { Duration::from_secs(1) };
 /// Most bytes of one session. A client that is further behind starts anew.
 const MAX_SESSION: usize = 4 << 20;
 /// Gives what the key has to who knows its token, once. `KEYS`: the session. `ARGV`: the token's hash.

@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Events that are read to see what a session missed: some seconds of a busy fleet. A client that was away for more starts anew.
 const MISSED: u32 = 5_000;
 /// How long it is waited for what the session knows already.
-const CATCH_UP: Duration = Duration::from_secs(2);
+const CATCH_UP: Duration = if cfg!(test) { Duration::from_secs(20) } else { Duration::from_secs(2) };
 
 /// A session that waits for its client.
 #[derive(Debug, Serialize, Deserialize)]

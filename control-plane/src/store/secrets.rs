@@ -15,7 +15,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// An issuer key that nobody else on the database uses as long as this lives.
 #[must_use]
-pub struct HeldIssuer(#[allow(dead_code)] Connection);
+pub struct HeldIssuer {
+    _connection: Connection,
+}
 
 impl Store {
     /// The key of this name, made when it is first asked for.
@@ -52,7 +54,7 @@ impl Location {
     pub async fn hold_issuer(&self, issuer: u64) -> anyhow::Result<Option<HeldIssuer>> {
         let mut connection = self.writer_options()?.connect().await?;
         if connection.engine() == Engine::Sqlite {
-            return Ok(Some(HeldIssuer(connection)));
+            return Ok(Some(HeldIssuer { _connection: connection }));
         }
         let number = i64::from((issuer ^ issuer >> 32) as i32);
         let take = async {
@@ -74,6 +76,6 @@ impl Location {
                 return Ok(None);
             }
         }
-        Ok(Some(HeldIssuer(connection)))
+        Ok(Some(HeldIssuer { _connection: connection }))
     }
 }

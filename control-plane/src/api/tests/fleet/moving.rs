@@ -64,7 +64,7 @@ async fn a_session_goes_on_at_another_control_plane_without_loss_or_repetition()
     b.post(&bob, &format!("{dm}/messages"), json!({ "content": "between us" })).await.ok();
     b.say(&bob, "seven").await;
     assert_eq!(b.resume(&bob, &session_id, *seq).await.err(), Some(Refusal::Invalid), "it is not his");
-    let resumed = b.resume(&ann, &session_id, *seq).await.ok().expect("it waits");
+    let resumed = b.resume(&ann, &session_id, *seq).await.expect("it waits");
     let heard = numbered(&resumed);
     assert_eq!(contents(&heard), ["two", "three", "hello", "four", "five", "six", "between us", "seven"]);
     assert!(heard.iter().zip(seq + 1..).all(|((number, ..), expected)| *number == expected), "numbers go on");
