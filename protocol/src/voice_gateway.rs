@@ -43,6 +43,8 @@ pub mod opcode {
     pub const VIDEO_SLOTS: u8 = 201;
     /// To a client that publishes: which encodings are worth sending.
     pub const LAYERS: u8 = 202;
+    /// To a client: which of its video slots get a smaller picture than it shows, or none, because its network carries no more.
+    pub const NARROWED: u8 = 203;
     /// The highest opcode that is documented anywhere; above it a client is closed with 4001.
     pub const LAST_KNOWN: u8 = 32;
 }
@@ -412,6 +414,19 @@ pub struct WantedLayer {
     /// Empty for the only one.
     pub rid: String,
     pub active: bool,
+}
+
+/// [`opcode::NARROWED`]: all slots that get less than they could show; the others get what they show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NarrowedSlots {
+    pub slots: Vec<NarrowedSlot>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct NarrowedSlot {
+    pub slot: u8,
+    /// It gets nothing until there is room again.
+    pub paused: bool,
 }
 
 /// Op 12 to a client: what somebody publishes, and the SSRCs in which this client is sent it (0: in none).

@@ -7,11 +7,11 @@
 //! - [`allocator`] chooses a layer for each video slot within the estimate.
 //! - [`pacer`] spreads what is sent.
 //!
-//! The life of a listener with video:
+//! The life of a listener with video (`engine/room/downlink.rs`):
 //!
 //! 1. One [`estimator::Estimator`], one [`allocator::Allocator`] and one [`pacer::Pacer`] are made with it, and for each
 //!    publisher with transport-wide numbers one [`feedback::Arrivals`].
-//! 2. RTCP arrives: [`feedback::for_each_feedback`] gives each message to [`estimator::Estimator::feedback`]. Then the
+//! 2. RTCP arrives: each message ([`feedback::for_each_feedback`]) goes to [`estimator::Estimator::feedback`]. Then the
 //!    estimate's `pace_bps` goes to the pacer ([`pacer::Pacer::set`], with [`estimator::Estimator::probe`]) and its `bps` to
 //!    the allocator, whose sum's `next_bps` goes back to [`estimator::Estimator::set_wanted`]. The allocator is asked, too, when wishes, tracks or
 //!    layers change, and a few times a second, because it goes up in steps of time.

@@ -24,6 +24,7 @@ mod budget;
 mod contain;
 pub mod demux;
 mod media;
+mod paced;
 mod peer;
 mod room;
 mod sink;
@@ -41,7 +42,7 @@ use crate::rtcp;
 use crate::rtp;
 use crate::sdp::video::{MAX_TRACKS, MAX_VIDEO_SLOTS};
 use crate::sdp::{Local, MAX_SLOTS, Offer};
-use crate::stats::{Drops, Opinions, Reason, Traffic};
+use crate::stats::{Audience, Drops, Opinions, Reason, Traffic};
 use crate::sys::net::SEND_CAPACITY;
 use crate::video::MAX_LAYERS;
 pub use crate::webrtc::Identity;
@@ -371,8 +372,16 @@ impl Engine {
         let Some(listener) = peer.listener else { return };
         let room_index = peer.room;
         let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
-        room.watch(now, listener, &peer.wants, &mut self.events);
-        self.answer_calls(now, room_index);
+        room.watch(now, listener, &peer.wants);
+        self.run_errands(now, room_index);
+    }
+
+    /// Lets what waits for a listener leave, and chooses its layers.
+    fn look_at_downlink(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let peer = self.peer(key);
+        let (Some(listener), room_index) = (peer.listener, peer.room) else { return };
+        self.room(room_index).look_at(now, listener, egress);
+        self.run_errands(now, room_index);
     }
 
     /// Takes the peer out: its address, keys and slots are dead.
@@ -421,6 +430,13 @@ impl Engine {
 
     pub fn opinions(&self) -> Opinions {
         self.opinions
+    }
+
+    /// Everyone who is shown video, as it is now. Looks at every listener.
+    pub fn audience(&self) -> Audience {
+        let mut audience = Audience::default();
+        self.rooms.iter().flatten().for_each(|room| audience += room.audience());
+        audience
     }
 
     pub fn drops(&self) -> &Drops {
@@ -483,6 +499,7 @@ impl Engine {
                     Timer::Care => engine.care(now, key, egress),
                     Timer::Silence => engine.watch_silence(now, key),
                     Timer::Uplink => engine.look_at_uplink(now, key, egress),
+                    Timer::Downlink => engine.look_at_downlink(now, key, egress),
                 }
             });
         }
@@ -596,7 +613,8 @@ impl Engine {
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         if peer.transport.webrtc().is_some_and(|webrtc| webrtc.publisher.is_some()) {
             let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-            room.close_stages(key, &mut self.events);
+            room.close_stages(key);
+            self.events.append(&mut room.errands.events);
         }
         let peer = self.peer(key);
         peer.activity = Activity::default();

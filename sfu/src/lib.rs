@@ -4,6 +4,10 @@
 //! peers and rooms and take no lock. The life of a peer: [`Sfu::join`] a room, connect by one transport
 //! ([`Sfu::connect_native`] or [`Sfu::connect_webrtc`]), media flows, [`Sfu::leave`].
 //!
+//! Video is sent to each WebRTC listener within what its network carries: [`bandwidth`] estimates, chooses layers and paces, and
+//! the engine's rooms feed it with what is published and told. A listener's state is its own, so one bad network lowers nobody
+//! else; audio never waits behind video.
+//!
 //! Who calls it: `signaling`, and the tests and the load generator, which drive [`engine`] without a socket or a clock.
 
 mod addresses;
@@ -33,7 +37,7 @@ pub use addresses::Addresses;
 pub use engine::Want;
 pub use handle::Sfu;
 pub use quality::Quality;
-pub use stats::{Delays, Opinions, Reason, Stats, WorkerStats};
+pub use stats::{Audience, Delays, Opinions, Reason, Stats, WorkerStats};
 pub use video::{Rid, Source};
 pub use worker::SOCKET_BUFFER;
 
@@ -97,6 +101,9 @@ pub enum PeerEvent {
     Quality(Quality),
     /// A video slot of this WebRTC listener now shows this, or nothing.
     Shown { slot: u8, showing: Option<(PeerId, Source)> },
+    /// The video slots of this WebRTC listener (one bit each) that get a smaller picture than they could show, or none, because
+    /// its network carries no more; and those of them that get none.
+    Narrowed { less: u16, paused: u16 },
     /// Which encodings of this publisher's video anybody wants to see; it need not send the others.
     Layers { source: Source, layers: Layers },
     /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost

@@ -9,6 +9,9 @@ pub const FIXED_LEN: usize = 12;
 /// The longest header written: the fixed part and an extension block with one audio level or transport-wide number.
 pub const MAX_WRITTEN: usize = FIXED_LEN + 8;
 
+/// The bit of a header's first byte that says that the payload ends in padding, whose length is its last byte.
+pub const PADDED: u8 = 0x20;
+
 /// Profile of the one-byte form of header extensions.
 const ONE_BYTE: u16 = 0xBEDE;
 
@@ -51,7 +54,7 @@ impl Header {
             return None;
         }
         Some(Header {
-            has_padding: fixed[0] & 0x20 != 0,
+            has_padding: fixed[0] & PADDED != 0,
             marker: fixed[1] & 0x80 != 0,
             payload_type: fixed[1] & 0x7F,
             sequence: u16::from_be_bytes([fixed[2], fixed[3]]),

@@ -63,11 +63,17 @@ pub enum Reason {
     OverBitrate,
     /// The sender may not show anything: no STREAM.
     MayNotStream,
+    /// One listener's copy of video that waited for its network when its slot went on with something else, or paused.
+    Superseded,
+    /// One listener's copy of video that waited so long that the packet is not remembered any more.
+    Overdue,
+    /// One listener's copy of video: as many wait for its network as may.
+    QueueFull,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 27] = [
+    pub const ALL: [Reason; 30] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -95,6 +101,9 @@ impl Reason {
         Reason::TooManySpeakers,
         Reason::OverBitrate,
         Reason::MayNotStream,
+        Reason::Superseded,
+        Reason::Overdue,
+        Reason::QueueFull,
     ];
 
     /// The label for metrics and logs.
@@ -127,6 +136,9 @@ impl Reason {
             Reason::TooManySpeakers => "too_many_speakers",
             Reason::OverBitrate => "over_bitrate",
             Reason::MayNotStream => "may_not_stream",
+            Reason::Superseded => "superseded",
+            Reason::Overdue => "overdue",
+            Reason::QueueFull => "queue_full",
         }
     }
 }
@@ -172,6 +184,34 @@ pub struct Traffic {
     pub video_in: u64,
     /// Copies of video sealed for listeners, without those that were sent again.
     pub video_out: u64,
+    /// Copies of video that were sent again, because a listener missed them.
+    pub video_repeated: u64,
+    /// Packets that carry nothing new: they ask a listener's network whether it carries more.
+    pub padding_out: u64,
+}
+
+/// Listeners that are shown video, as they are now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    pub listeners: u64,
+    /// What their networks carry, as estimated, all together.
+    pub estimate_bps: u64,
+    /// Video slots that show something, or would.
+    pub slots: u64,
+    /// Of these, those with a smaller picture than they could show because the listener's network carries no more.
+    pub narrowed: u64,
+    /// And those without any picture for that.
+    pub paused: u64,
+}
+
+impl std::ops::AddAssign for Audience {
+    fn add_assign(&mut self, other: Audience) {
+        self.listeners += other.listeners;
+        self.estimate_bps += other.estimate_bps;
+        self.slots += other.slots;
+        self.narrowed += other.narrowed;
+        self.paused += other.paused;
+    }
 }
 
 /// A histogram of how long audio packets took from their arrival in the kernel until all copies were given back to it.
@@ -247,6 +287,7 @@ pub struct WorkerStats {
     pub idle: Duration,
     pub delays: Delays,
     pub opinions: Opinions,
+    pub audience: Audience,
 }
 
 /// A snapshot of the whole engine.

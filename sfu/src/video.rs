@@ -6,9 +6,7 @@
 //! | [`history`] | the last packets of one layer, shared by everyone who is sent it |
 //! | [`rewrite`] | one continuous stream out of many layers and sources |
 //! | [`gaps`] | what a publisher's stream misses, and when to ask for it |
-//! | [`arrivals`] | when packets arrived, told as transport-wide feedback |
 
-pub mod arrivals;
 pub mod gaps;
 pub mod h264;
 pub mod history;

@@ -388,6 +388,7 @@ impl Worker {
             idle: self.idle,
             delays: self.delays,
             opinions: self.engine.opinions(),
+            audience: self.engine.audience(),
         }
     }
 }

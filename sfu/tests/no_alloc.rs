@@ -68,11 +68,17 @@ const OPEN: Policy =
 const KEY: [u8; 32] = [7; 32];
 const ROUNDS: usize = 1000;
 
-/// Counts copies; collects datagrams only while a handshake goes on.
+/// Counts copies; collects what goes to browsers.
 struct Outbox {
     slot: [u8; 1536],
     copies: u64,
-    kept: Option<Vec<(SocketAddr, Vec<u8>)>>,
+    kept: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Outbox {
+    fn new() -> Outbox {
+        Outbox { slot: [0; 1536], copies: 0, kept: Vec::new() }
+    }
 }
 
 impl Egress for Outbox {
@@ -82,8 +88,8 @@ impl Egress for Outbox {
 
     fn commit(&mut self, len: usize, to: SocketAddr) {
         self.copies += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.push((to, self.slot[..len].to_vec()));
+        if to.port() > address(10).port() {
+            uncounted(|| self.kept.push((to, self.slot[..len].to_vec())));
         }
     }
 }
@@ -123,12 +129,20 @@ fn native_packets(n: u16, suite: NativeSuite) -> Vec<Vec<u8>> {
 }
 
 /// A str0m client, connected, and where its audio and video go.
-fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> (Rtc, Mid, Mid) {
+struct Browser {
+    rtc: Rtc,
+    own: SocketAddr,
+    microphone: Mid,
+    camera: Mid,
+    said: u64,
+}
+
+fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> Browser {
     let (id, own) = (PeerId(u64::from(n)), address(n));
     let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true).build(*now);
     rtc.add_local_candidate(Candidate::host(own, "udp").expect("a UDP address"));
     let mut api = rtc.sdp_api();
-    let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+    let microphone = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
     for _ in 0..4 {
         api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
     }
@@ -142,118 +156,137 @@ fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> (Rtc, Mid, Mi
     let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("a good answer");
     rtc.sdp_api().accept_answer(pending, answer).expect("an answer to this offer");
 
-    let mut out = Outbox { slot: [0; 1536], copies: 0, kept: Some(Vec::new()) };
+    let mut browser = Browser { rtc, own, microphone, camera, said: 0 };
+    let mut out = Outbox::new();
     for _ in 0..300 {
         *now += Duration::from_millis(10);
-        for mut datagram in poll(&mut rtc, *now) {
+        for mut datagram in browser.poll(*now) {
             engine.handle_datagram(*now, own, &mut datagram, &mut out);
         }
         engine.handle_timeout(*now, &mut out);
-        for (_, datagram) in out.kept.as_mut().expect("kept during the handshake").drain(..) {
-            let receive = Receive::new(Protocol::Udp, engine.address(), own, &datagram).expect("a datagram str0m knows");
-            rtc.handle_input(Input::Receive(*now, receive)).expect("the client stays well");
+        for (_, datagram) in out.kept.drain(..) {
+            browser.receive(*now, engine.address(), &datagram);
         }
-        if rtc.is_connected() && engine.take_events().any(|(peer, _)| peer == id) {
-            return (rtc, mid, camera);
+        if browser.rtc.is_connected() && engine.take_events().any(|(peer, _)| peer == id) {
+            return browser;
         }
     }
     panic!("the handshake did not end");
 }
 
-fn poll(rtc: &mut Rtc, now: Instant) -> Vec<Vec<u8>> {
-    rtc.handle_input(Input::Timeout(now)).expect("time alone breaks nothing");
-    let mut sent = Vec::new();
-    loop {
-        match rtc.poll_output().expect("the client stays well") {
-            Output::Timeout(_) => return sent,
-            Output::Transmit(transmit) => sent.push(transmit.contents.to_vec()),
-            Output::Event(_) => {}
+impl Browser {
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let receive = Receive::new(Protocol::Udp, from, self.own, datagram).expect("a datagram str0m knows");
+        self.rtc.handle_input(Input::Receive(now, receive)).expect("the client stays well");
+    }
+
+    fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        self.rtc.handle_input(Input::Timeout(now)).expect("time alone breaks nothing");
+        let mut sent = Vec::new();
+        loop {
+            match self.rtc.poll_output().expect("the client stays well") {
+                Output::Timeout(_) => return sent,
+                Output::Transmit(transmit) => sent.push(transmit.contents.to_vec()),
+                Output::Event(_) => {}
+            }
         }
+    }
+
+    /// Twenty milliseconds of voice and a picture, and whatever else there is to be said.
+    fn live(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        for (mid, codec, clock, payload) in
+            [(self.microphone, Codec::Opus, 960, vec![1; 120]), (self.camera, Codec::Vp8, 1800, picture(self.said))]
+        {
+            let payload_type = self.rtc.codec_config().find(|params| params.spec().codec == codec).expect("it is offered").pt();
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(mid, None).expect("the answer took our upstream");
+            stream.write_rtp(RtpWrite::new(payload_type, (self.said + 1).into(), clock * self.said as u32, now, payload));
+        }
+        self.said += 1;
+        self.poll(now)
     }
 }
 
 /// A picture of VP8: a key frame of 640x360, or one that needs others.
 fn picture(index: u64) -> Vec<u8> {
     let mut payload = vec![0x90, 0xE0, 0x80 | (index >> 8) as u8 & 0x7F, index as u8, index as u8, 0];
-    match index {
+    match index % 100 {
         0 => payload.extend([0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01]),
         _ => payload.push(0x11),
     }
-    payload.resize(1100, 7);
+    payload.resize(700, 7);
     payload
-}
-
-/// Packets of a browser's own SRTP, made beforehand; its other datagrams are left out.
-fn browser_packets(rtc: &mut Rtc, mid: Mid, codec: Codec, mut now: Instant) -> Vec<Vec<u8>> {
-    let payload_type = rtc.codec_config().find(|params| params.spec().codec == codec).expect("it is offered").pt();
-    let mut packets = Vec::new();
-    for index in 0..2 * ROUNDS as u64 {
-        now += Duration::from_millis(20);
-        let mut api = rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None).expect("the answer took our upstream");
-        let (clock, payload) = if codec == Codec::Vp8 { (1800, picture(index)) } else { (960, vec![1; 120]) };
-        stream.write_rtp(RtpWrite::new(payload_type, (index + 1).into(), clock * index as u32, now, payload));
-        packets
-            .extend(poll(rtc, now).into_iter().filter(|datagram| datagram[0] >> 6 == 2 && datagram[1] & 0x7F == *payload_type));
-    }
-    packets
 }
 
 #[test]
 fn nothing_is_allocated_per_packet_in_the_steady_state() {
     let identity = Identity::generate().expect("randomness");
     let mut engine = Engine::new(SocketAddr::from(([10, 0, 0, 254], 50_000)), identity);
-    let mut out = Outbox { slot: [0; 1536], copies: 0, kept: None };
+    let mut out = Outbox::new();
     let mut now = Instant::now();
     let (gcm, xchacha) = (NativeSuite::Aes256GcmRtpsize, NativeSuite::XChaCha20Poly1305Rtpsize);
     for n in 1..=10 {
         join_native(&mut engine, &mut out, now, n, if n % 2 == 0 { gcm } else { xchacha });
     }
-    let browsers: Vec<_> = (11..=13).map(|n| (n, join_browser(&mut engine, &mut now, n))).collect();
-
-    let mut streams: Vec<(SocketAddr, Vec<Vec<u8>>)> =
-        vec![(address(1), native_packets(1, xchacha)), (address(2), native_packets(2, gcm))];
-    for (n, (mut rtc, mid, camera)) in browsers {
-        streams.push((address(n), browser_packets(&mut rtc, mid, Codec::Opus, now)));
-        streams.push((address(n), browser_packets(&mut rtc, camera, Codec::Vp8, now)));
+    let mut browsers: Vec<Browser> = (11..=13).map(|n| join_browser(&mut engine, &mut now, n)).collect();
+    let natives: [(SocketAddr, Vec<Vec<u8>>); 2] =
+        [(address(1), native_packets(1, xchacha)), (address(2), native_packets(2, gcm))];
+    for n in 11..=13 {
+        let want =
+            |(other, slot)| Want { slot, publisher: PeerId(other), source: Source::Camera, pixels: 640 * 360, is_focus: false };
         let others = (11..=13).filter(|other| *other != n).zip(0..);
-        let want = |(other, slot)| Want {
-            slot,
-            publisher: PeerId(u64::from(other)),
-            source: Source::Camera,
-            pixels: 640 * 360,
-            is_focus: false,
-        };
-        engine.watch(now, PeerId(u64::from(n)), &others.map(want).collect::<Vec<_>>()).expect("it has a place");
+        engine.watch(now, PeerId(n), &others.map(want).collect::<Vec<_>>()).expect("it has a place");
     }
-    assert!(streams.iter().all(|(_, packets)| packets.len() == 2 * ROUNDS));
 
     // Keep-alives, noise and forgeries are part of the steady state too.
     let mut noise = [0xFF; 40];
     let mut keep_alive = [9; 8];
     let mut speak = |engine: &mut Engine, out: &mut Outbox, rounds: std::ops::Range<usize>| {
+        let mut arriving = Vec::new();
         for round in rounds {
-            now += Duration::from_millis(20);
-            for (from, packets) in &mut streams {
-                engine.handle_datagram(now, *from, &mut packets[round], out);
+            let end = now + Duration::from_millis(20);
+            // Pacers, layers, requests; str0m's own timers have nothing to say once it is connected.
+            while let Some(due) = engine.next_timeout().filter(|due| *due <= end) {
+                now = now.max(due);
+                engine.handle_timeout(now, out);
+            }
+            now = end;
+            uncounted(|| {
+                arriving.clear();
+                for browser in &mut browsers {
+                    let own = browser.own;
+                    for (_, datagram) in out.kept.iter().filter(|(to, _)| *to == own) {
+                        browser.receive(now, engine.address(), datagram);
+                    }
+                    arriving.extend(browser.live(now).into_iter().map(|datagram| (browser.own, datagram)));
+                }
+                out.kept.clear();
+                arriving.extend(natives.iter().map(|(from, packets)| (*from, packets[round].clone())));
+                // What is for str0m alone may allocate there.
+                let (media, others) = arriving.drain(..).partition::<Vec<_>, _>(|(_, datagram)| datagram[0] >> 6 == 2);
+                others.into_iter().for_each(|(from, mut datagram)| engine.handle_datagram(now, from, &mut datagram, out));
+                arriving = media;
+            });
+            for (from, datagram) in &mut arriving {
+                engine.handle_datagram(now, *from, datagram, out);
                 // The same again is a replay, and opened in place it is broken as well.
-                engine.handle_datagram(now, *from, &mut packets[round], out);
+                engine.handle_datagram(now, *from, datagram, out);
             }
             engine.handle_datagram(now, address(1), &mut keep_alive, out);
             engine.handle_datagram(now, address(999), &mut noise, out);
             drop(engine.take_events());
-            // str0m's share of the timers may allocate.
-            uncounted(|| engine.handle_timeout(now, out));
         }
+        uncounted(|| drop(arriving));
     };
     speak(&mut engine, &mut out, 0..ROUNDS);
-    let (before, shown) = (out.copies, engine.traffic().video_out);
+    let (before, traffic) = (out.copies, *engine.traffic());
     let allocated = allocations(|| speak(&mut engine, &mut out, ROUNDS..2 * ROUNDS));
     let copies = out.copies - before;
     // Five speakers, thirteen peers: twelve copies each, less what a browser with four slots cannot take; and the keep-alives.
     assert!(copies as usize >= ROUNDS * 5 * 12 - ROUNDS * 2 * 3, "{copies} copies were made");
     assert_eq!(allocated, 0, "allocations in {copies} copies");
-    assert_eq!(engine.traffic().video_out - shown, ROUNDS as u64 * 3 * 2, "each camera is shown to two");
+    let shown = engine.traffic().video_out - traffic.video_out;
+    assert!(shown.abs_diff(ROUNDS as u64 * 3 * 2) <= 12, "each camera is shown to two: {shown} copies");
 
     // The counter counts: a join allocates.
     assert!(allocations(|| join_native(&mut engine, &mut out, Instant::now(), 50, gcm)) > 0);

@@ -94,6 +94,7 @@ impl Life {
                 let layers = [None, Some(u32::from(low))].into_iter().map(layer).collect();
                 self.give(Input::Layers { source: VideoSource::Screen, layers });
             }
+            b'n' => self.give(Input::Narrowed { less: u16::from(low), paused: u16::from(low) & number as u16 }),
             b's' => self.give(Input::Room(RoomEvent::Spoke(occupant))),
             b'l' => self.give(Input::Room(RoomEvent::Left(occupant.user_id))),
             b'o' => self.give(Input::Slot { ssrc: u32::from(low), speaker: (number >= 0).then_some(occupant.user_id) }),

@@ -79,6 +79,11 @@ pub enum Input<'a> {
         source: VideoSource,
         layers: Layers,
     },
+    /// Which video slots of this WebRTC listener get less than they could show, and which of them nothing: one bit each.
+    Narrowed {
+        less: u16,
+        paused: u16,
+    },
     /// How well this WebRTC client was connected in the last seconds.
     Quality(Quality),
     PeerLost,
@@ -338,7 +343,9 @@ impl Session {
             (Stage::Connected, Input::Quality(quality)) if self.transport == Some(Transport::WebRtc) => self.tell(quality, out),
             (Stage::Connected, Input::Filled { slot, showing }) => self.filled(slot, showing, out),
             (Stage::Connected, Input::Layers { source, layers }) => self.layers(source, layers, out),
-            (_, Input::Room(_) | Input::Slot { .. } | Input::Filled { .. } | Input::Layers { .. } | Input::Quality(_)) => {}
+            (Stage::Connected, Input::Narrowed { less, paused }) => self.narrowed(less, paused, out),
+            (_, Input::Room(_) | Input::Slot { .. } | Input::Filled { .. } | Input::Layers { .. }) => {}
+            (_, Input::Narrowed { .. } | Input::Quality(_)) => {}
             (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
             (_, Input::Policy(policy)) => {
                 if policy != self.policy {

@@ -129,6 +129,7 @@ impl Task {
                 self.feed(Input::Filled { slot, showing }).await
             }
             Wake::Media(Some(PeerEvent::Layers { source, layers })) => self.feed(Input::Layers { source, layers }).await,
+            Wake::Media(Some(PeerEvent::Narrowed { less, paused })) => self.feed(Input::Narrowed { less, paused }).await,
             Wake::Media(Some(PeerEvent::Quality(quality))) => self.feed(Input::Quality(quality)).await,
             Wake::Media(Some(PeerEvent::Lost) | None) => self.feed(Input::PeerLost).await,
             Wake::Timeout => self.feed(Input::Timeout).await,

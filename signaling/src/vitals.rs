@@ -67,6 +67,7 @@ mod tests {
             idle: Duration::ZERO,
             delays,
             opinions: Default::default(),
+            audience: Default::default(),
         }
     }
 

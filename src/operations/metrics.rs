@@ -6,7 +6,7 @@ use guildhall_control_plane::histogram::{BOUNDS_MS, Durations};
 use guildhall_control_plane::hub::Census;
 use guildhall_control_plane::requests::{ClassStats, STATUSES};
 use guildhall_control_plane::store::WriterStats;
-use guildhall_sfu::{Delays, Stats, WorkerStats};
+use guildhall_sfu::{Audience, Delays, Stats, WorkerStats};
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
@@ -134,6 +134,38 @@ impl Page {
         self.per_worker(media, |worker| worker.traffic.audio_in);
         self.counter("guildhall_media_sent_audio_packets_total", "Copies of audio packets sealed for listeners.");
         self.per_worker(media, |worker| worker.traffic.audio_out);
+        self.counter(
+            "guildhall_media_received_video_packets_total",
+            "Authentic video packets that were let through to their room.",
+        );
+        self.per_worker(media, |worker| worker.traffic.video_in);
+        self.counter("guildhall_media_sent_video_packets_total", "Copies of video packets sealed for listeners.");
+        self.per_worker(media, |worker| worker.traffic.video_out);
+        self.counter(
+            "guildhall_media_repeated_video_packets_total",
+            "Copies of video packets sent again for listeners that missed them.",
+        );
+        self.per_worker(media, |worker| worker.traffic.video_repeated);
+        self.counter(
+            "guildhall_media_padding_packets_total",
+            "Packets that only ask a listener's network whether it carries more.",
+        );
+        self.per_worker(media, |worker| worker.traffic.padding_out);
+        self.gauge("guildhall_media_viewers", "Listeners that are shown video.");
+        self.per_worker(media, |worker| worker.audience.listeners);
+        self.gauge(
+            "guildhall_media_viewer_estimate_bits_per_second",
+            "What the viewers' networks carry, as estimated, all together.",
+        );
+        self.per_worker(media, |worker| worker.audience.estimate_bps);
+        self.gauge("guildhall_media_viewer_slots", "Videos shown to viewers, by what their networks make of them.");
+        for worker in &media.workers {
+            let Audience { slots, narrowed, paused, .. } = worker.audience;
+            for (state, count) in [("full", slots.saturating_sub(narrowed + paused)), ("narrowed", narrowed), ("paused", paused)]
+            {
+                self.sample(&format!("{},state=\"{state}\"", label(worker)), count);
+            }
+        }
         self.counter("guildhall_media_dropped_packets_total", "Datagrams, or one listener's copies, that were dropped.");
         for worker in &media.workers {
             for (reason, count) in worker.drops.iter() {
@@ -307,6 +339,7 @@ mod tests {
             idle: Duration::from_secs(10),
             delays: Delays::default(),
             opinions: guildhall_sfu::Opinions { count: 4, sum: 1_650, poor: 1 },
+            audience: Audience { listeners: 3, estimate_bps: 4_500_000, slots: 6, narrowed: 2, paused: 1 },
         };
         let mut workers = vec![worker(50_000), worker(50_001)];
         workers[1].traffic.bytes_out = u64::MAX;
@@ -340,6 +373,11 @@ mod tests {
             "guildhall_media_workers 2",
             "guildhall_media_peers{worker=\"50000\"} 2",
             "guildhall_media_sent_bytes_total{worker=\"50001\"} 18446744073709551615",
+            "guildhall_media_viewers{worker=\"50000\"} 3",
+            "guildhall_media_viewer_estimate_bits_per_second{worker=\"50000\"} 4500000",
+            "guildhall_media_viewer_slots{worker=\"50000\",state=\"full\"} 3",
+            "guildhall_media_viewer_slots{worker=\"50000\",state=\"narrowed\"} 2",
+            "guildhall_media_viewer_slots{worker=\"50000\",state=\"paused\"} 1",
             "guildhall_media_dropped_packets_total{worker=\"50001\",reason=\"wrong_tag\"} 7",
             "guildhall_media_dropped_packets_total{worker=\"50000\",reason=\"wrong_tag\"} 0",
             "guildhall_media_busy_seconds_total{worker=\"50000\"} 1.5",

@@ -56,6 +56,22 @@ pub struct Wish<'a> {
     pub layers: &'a [Layer],
 }
 
+impl Wish<'_> {
+    /// Whether there is anything to be shown.
+    pub fn is_shown(&self) -> bool {
+        self.pixels > 0 && !self.layers.is_empty()
+    }
+
+    /// The fastest layer of the first resolution that is enough for the size wanted.
+    pub fn best_of_use(&self) -> usize {
+        let layers = layers_of(self);
+        let last = layers.len().saturating_sub(1);
+        let enough = layers.iter().find(|layer| f64::from(layer.pixels) >= ENOUGH * f64::from(self.pixels));
+        let Some(enough) = enough else { return last };
+        layers.iter().rposition(|layer| layer.pixels == enough.pixels).unwrap_or(last)
+    }
+}
+
 /// What a slot gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -143,7 +159,7 @@ impl Allocator {
         for (index, wish) in wishes.iter().enumerate() {
             let Some(is_taken) = is_taken.get_mut(usize::from(wish.slot)).filter(|is_taken| !**is_taken) else { continue };
             *is_taken = true;
-            choices[count] = Choice { wish: index, best: best_of_use(wish), ..Choice::default() };
+            choices[count] = Choice { wish: index, best: wish.best_of_use(), ..Choice::default() };
             count += 1;
         }
         let choices = &mut choices[..count];
@@ -172,11 +188,11 @@ impl Allocator {
             let wish = &wishes[choice.wish];
             match self.remember(now, wish, choice.layer) {
                 Ordering::Greater => is_raised = true,
-                Ordering::Less => is_lowered |= is_shown(wish),
+                Ordering::Less => is_lowered |= wish.is_shown(),
                 Ordering::Equal => {}
             }
             grants.push(Grant { slot: wish.slot, layer: choice.layer });
-            if is_shown(wish) {
+            if wish.is_shown() {
                 let layers = layers_of(wish);
                 sum.wanted_bps += layers[choice.best].bitrate_bps;
                 // A whole resolution further at once: frame rates on the way are not worth a probe each.
@@ -247,21 +263,8 @@ fn layers_of<'a>(wish: &Wish<'a>) -> &'a [Layer] {
     &wish.layers[..wish.layers.len().min(MOST_LAYERS)]
 }
 
-fn is_shown(wish: &Wish) -> bool {
-    wish.pixels > 0 && !wish.layers.is_empty()
-}
-
 fn bitrate(wish: &Wish, layer: Option<usize>) -> u64 {
     layer.map_or(0, |layer| layers_of(wish)[layer].bitrate_bps)
-}
-
-/// The fastest layer of the first resolution that is enough for the size wanted.
-fn best_of_use(wish: &Wish) -> usize {
-    let layers = layers_of(wish);
-    let last = layers.len().saturating_sub(1);
-    let enough = layers.iter().find(|layer| f64::from(layer.pixels) >= ENOUGH * f64::from(wish.pixels));
-    let Some(enough) = enough else { return last };
-    layers.iter().rposition(|layer| layer.pixels == enough.pixels).unwrap_or(last)
 }
 
 /// One resolution further, with all its frame rates.
@@ -294,7 +297,7 @@ fn fill(choices: &mut [Choice], wishes: &[Wish], budget: f64, current: impl Fn(&
     // Somebody in every slot. What a later one has, an earlier one may have.
     for index in 0..choices.len() {
         let is_owed = choices[index + 1..].iter().any(|later| current(later).is_some());
-        if is_shown(&wishes[choices[index].wish]) {
+        if wishes[choices[index].wish].is_shown() {
             raise(&mut choices[index], 0, is_owed);
         }
     }

@@ -125,7 +125,7 @@ impl<T> Pacer<T> {
     /// Takes the next packet that leaves now; to be asked until there is none. All that it gives for one `now` may leave
     /// together: at most [`MOST_IN_RUN`] packets.
     pub fn pop(&mut self, now: Instant) -> Option<Departure<T>> {
-        if self.run(now) == 0 {
+        if !self.is_open(now) || self.next_timeout().is_none() {
             return None;
         }
         let cluster = self.active_probe().map(|probe| probe.cluster);
@@ -162,11 +162,10 @@ impl<T> Pacer<T> {
     /// How many packets may leave together now: as many as [`Pacer::pop`] gives for this `now` before it gives none, less
     /// padding.
     pub fn run(&self, now: Instant) -> usize {
-        let (began, taken) = self.run;
-        let until = if began == now { now + RUN } else { now };
-        if self.due > until || (began == now && taken >= MOST_IN_RUN) {
+        if !self.is_open(now) {
             return 0;
         }
+        let (began, taken) = self.run;
         let left = if began == now { MOST_IN_RUN - taken } else { MOST_IN_RUN };
         let mut due = self.due.max(now);
         let mut count = 0;
@@ -178,6 +177,12 @@ impl<T> Pacer<T> {
             count += 1;
         }
         if count == 0 { usize::from(self.active_probe().is_some()) } else { count }
+    }
+
+    /// Whether anything may leave now.
+    fn is_open(&self, now: Instant) -> bool {
+        let (began, taken) = self.run;
+        if began == now { self.due <= now + RUN && taken < MOST_IN_RUN } else { self.due <= now }
     }
 
     /// How long what waits needs to leave.

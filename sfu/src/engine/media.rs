@@ -5,6 +5,7 @@ use super::room::{Frame, Ledger};
 use super::slots::FREE_AFTER;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
+use crate::bandwidth::feedback::find_remb;
 use crate::cipher::OpenError;
 use crate::red;
 use crate::rtcp::{self, Feedback, Reception};
@@ -216,7 +217,11 @@ impl Engine {
                     reception.on_sender_report(now, ntp_middle);
                 }
                 let ntp = rtcp::ntp(now.saturating_duration_since(webrtc.answered));
+                let mut video_lost = None;
                 rtcp::for_each_block(&datagram[..len], |block| {
+                    if webrtc.video_ssrcs.iter().any(|(media, _)| *media == block.about) {
+                        video_lost = video_lost.max(Some(block.fraction_lost));
+                    }
                     if webrtc.slot_ssrcs.contains(&block.about) {
                         media.quality.on_report(block.fraction_lost, block.jitter, block.round_trip(ntp));
                     }
@@ -226,20 +231,20 @@ impl Engine {
                     self.follow(key, from);
                 }
                 match listener {
-                    Some(listener) => self.handle_feedback(now, room, listener, &datagram[..len], egress),
+                    Some(listener) => self.handle_feedback(now, (room, listener), &datagram[..len], video_lost, egress),
                     None => Ok(()),
                 }
             }
         }
     }
 
-    /// What a listener says of the video that it is sent.
+    /// What a listener says of the video that it is sent; `video_lost` is the worst that its reports say of a slot.
     fn handle_feedback(
         &mut self,
         now: Instant,
-        room_index: usize,
-        listener: usize,
+        (room_index, listener): (usize, usize),
         compound: &[u8],
+        video_lost: Option<u8>,
         egress: &mut impl Egress,
     ) -> Result<(), Reason> {
         let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
@@ -251,9 +256,10 @@ impl Engine {
                 }
             }
             Feedback::KeyFrame { about } => room.want_key_frame(listener, about),
-            Feedback::Transport(_) => {}
+            Feedback::Transport(packet) => room.hear_arrivals(now, listener, packet, egress),
         });
-        self.answer_calls(now, room_index);
+        room.hear_reports(now, listener, find_remb(compound), video_lost);
+        self.run_errands(now, room_index);
         outcome
     }
 

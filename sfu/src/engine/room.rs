@@ -3,6 +3,7 @@
 //! This is the hot path: the packet was decrypted and parsed once, and its speaker's place decided once; for each listener a
 //! header is written and the payload sealed straight into the send batch. No lock, no allocation, no log line.
 
+pub mod downlink;
 pub mod video;
 
 use super::Egress;
@@ -208,14 +209,46 @@ pub struct Room {
     stages: Vec<Option<Stage>>,
     /// Stages there were.
     generations: u32,
+    pub errands: Errands,
+}
+
+/// What a room leaves to the engine to do, to tell or to count after a step.
+#[derive(Default)]
+pub struct Errands {
     /// Publishers that something is to be asked of, by index in the engine's table.
     pub calls: Vec<u32>,
+    /// Listeners of video that are to be looked at, when, and whether exactly then: a probe that leaves late tells nothing.
+    pub alarms: Vec<(Instant, bool, PeerId, u32)>,
+    pub events: Vec<(PeerId, PeerEvent)>,
+    /// Copies of video that left: new ones, those sent again, and those that only probe.
+    pub sent: u64,
+    pub repeated: u64,
+    pub padding: u64,
+    /// Copies that did not, by reason.
+    pub before_tenure: u64,
+    pub superseded: u64,
+    pub overdue: u64,
+    pub queue_full: u64,
+}
+
+impl Errands {
+    /// Moves the counts to where they are kept.
+    #[inline]
+    pub fn count(&mut self, traffic: &mut Traffic, drops: &mut Drops) {
+        traffic.video_out += std::mem::take(&mut self.sent);
+        traffic.video_repeated += std::mem::take(&mut self.repeated);
+        traffic.padding_out += std::mem::take(&mut self.padding);
+        drops.add(Reason::BeforeTenure, std::mem::take(&mut self.before_tenure));
+        drops.add(Reason::Superseded, std::mem::take(&mut self.superseded));
+        drops.add(Reason::Overdue, std::mem::take(&mut self.overdue));
+        drops.add(Reason::QueueFull, std::mem::take(&mut self.queue_full));
+    }
 }
 
 impl Room {
     pub fn new(id: RoomId) -> Room {
-        let (listeners, stages, calls) = (Vec::new(), Vec::new(), Vec::new());
-        Room { id, members: 0, listeners, speakers: Speakers::new(), stages, generations: 0, calls }
+        let (listeners, stages) = (Vec::new(), Vec::new());
+        Room { id, members: 0, listeners, speakers: Speakers::new(), stages, generations: 0, errands: Errands::default() }
     }
 
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
@@ -242,7 +275,8 @@ impl Room {
     /// Removes every trace of a peer that cannot be asked where it is; places change.
     pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
         self.silence(peer, events);
-        self.close_stages(peer, events);
+        self.close_stages(peer);
+        events.append(&mut self.errands.events);
         while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
             self.remove(place);
         }

@@ -1,6 +1,7 @@
 //! The video side of one listener: its fixed slots, what it wants in each, and each slot's stream.
 
 use super::budget::Allowance;
+use super::paced::Paced;
 use crate::PeerId;
 use crate::rtcp::SentStream;
 use crate::sdp::video::{MAX_VIDEO_SLOTS, Video};
@@ -42,8 +43,8 @@ impl Formats {
 
 pub struct Sink {
     pub formats: Formats,
-    /// The next transport-wide number.
-    pub next_transport: u16,
+    /// Its bandwidth, from the first wish on: most people in a voice channel only talk.
+    pub paced: Option<Box<Paced>>,
     pub slots: Vec<Slot>,
     /// What it may still ask for again.
     pub repeats: Allowance,
@@ -51,8 +52,8 @@ pub struct Sink {
 
 pub struct Slot {
     pub ssrc: u32,
-    pub rtx_ssrc: u32,
-    pub rtx_index: u64,
+    rtx_ssrc: u32,
+    rtx_index: u64,
     pub want: Option<Want>,
     /// Where it is shown from: index and generation.
     pub stage: Option<(usize, u32)>,
@@ -85,21 +86,28 @@ impl Sink {
             is_told: false,
         };
         let slots = ssrcs.iter().take(MAX_VIDEO_SLOTS).map(slot).collect();
-        Sink { formats, next_transport: 0, slots, repeats: Allowance::default() }
+        Sink { formats, paced: None, slots, repeats: Allowance::default() }
+    }
+
+    /// Begins to find out what the network carries.
+    pub fn open(&mut self, now: Instant) {
+        let (slots, tells_arrivals) = (self.slots.len(), self.formats.transport.is_some());
+        self.paced.get_or_insert_with(|| Box::new(Paced::new(now, slots, tells_arrivals)));
+    }
+
+    /// A slot shows nothing any more. Returns how many packets were dropped that waited for it.
+    pub fn empty(&mut self, number: usize) -> u64 {
+        if let Some(slot) = self.slots.get_mut(number) {
+            (slot.stage, slot.layer, slot.target) = (None, None, None);
+        }
+        let Some(paced) = &mut self.paced else { return 0 };
+        paced.allocator.reset(number as u8);
+        paced.abandon(number)
     }
 
     /// Which slot's stream this is.
     pub fn slot_of(&self, ssrc: u32) -> Option<usize> {
         self.slots.iter().position(|slot| slot.ssrc == ssrc)
-    }
-
-    /// The extension of the next packet.
-    #[inline]
-    pub fn number(&mut self) -> Option<(u8, u16)> {
-        let id = self.formats.transport?;
-        let number = self.next_transport;
-        self.next_transport = number.wrapping_add(1);
-        Some((id, number))
     }
 
     /// What was sent in the slots that were filled since `since`.
@@ -122,8 +130,16 @@ impl Slot {
         self.last_sent = Some(now);
     }
 
-    /// Shows nothing any more.
-    pub fn clear(&mut self) {
-        (self.stage, self.layer, self.target) = (None, None, None);
+    /// The SSRC and the number of the next retransmission.
+    #[inline]
+    pub fn next_repeat(&mut self) -> (u32, u64) {
+        let index = self.rtx_index;
+        self.rtx_index += 1;
+        (self.rtx_ssrc, index)
+    }
+
+    /// Whether it shows something, or would if it could.
+    pub fn is_shown(&self) -> bool {
+        self.stage.is_some() && self.want.is_some_and(|want| want.pixels > 0)
     }
 }

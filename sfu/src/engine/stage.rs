@@ -1,8 +1,9 @@
 //! One published video in its room: its layers, what of them is known, and who is shown it.
 
 use crate::PeerId;
+use crate::bandwidth::allocator;
 use crate::video::history::History;
-use crate::video::{MAX_LAYERS, Source};
+use crate::video::{Codec, MAX_LAYERS, Source};
 use std::time::{Duration, Instant};
 
 /// A layer of which nothing came for this long is not sent: screens that stand still are sent once a second.
@@ -12,14 +13,21 @@ const ALIVE: Duration = Duration::from_millis(2_500);
 const COMING: Duration = Duration::from_secs(3);
 
 /// A layer that nobody wants is switched off after this long: whoever only changes the size of a window comes back.
-const UNWANTED: Duration = Duration::from_millis(1_500);
+const UNWANTED: Duration = Duration::from_millis(1_000);
 
 /// Between two requests for a key frame of one layer, however many listeners ask: a key frame costs a publisher as much as
 /// half a second of video, and one on its way must have the time to come.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Over how long bitrates are measured.
+/// Over how long bitrates are measured, and how long the memory of what a layer costs in the long run is.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
+const RATE_MEMORY: Duration = Duration::from_millis(3_500);
+
+/// What a layer costs before anybody measured it: bits a second for each pixel.
+const BITS_PER_PIXEL: u64 = 2;
+
+/// What the only layer of a video costs at most before anybody measured it: a screen that stands still costs next to nothing.
+const UNKNOWN_ONLY_BPS: u64 = 300_000;
 
 /// What a layer is taken for before its size is known: a small picture, four times it, sixteen times it.
 const UNKNOWN_PIXELS: u32 = 160 * 90;
@@ -46,6 +54,7 @@ pub struct Stage {
 pub struct Layer {
     /// From the first packet on.
     pub history: Option<History>,
+    codec: Option<Codec>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
     rate: Rate,
@@ -58,20 +67,34 @@ pub struct Layer {
     was_sent: bool,
 }
 
+/// bit/s of the last moments, and in the long run.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     since: Instant,
     bytes: u64,
     bps: u64,
+    slow_bps: u64,
+}
+
+/// The layers of a video that can be had, from the smallest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    pub count: usize,
+    /// Which they are.
+    pub places: [u8; MAX_LAYERS],
+    pub layers: [allocator::Layer; MAX_LAYERS],
+    /// How much more than they cost they have now, bit/s.
+    pub bursts: [u64; MAX_LAYERS],
 }
 
 impl Layer {
     pub fn new(now: Instant) -> Layer {
         Layer {
             history: None,
+            codec: None,
             size: None,
             last_packet: None,
-            rate: Rate { since: now, bytes: 0, bps: 0 },
+            rate: Rate { since: now, bytes: 0, bps: 0, slow_bps: 0 },
             needs_key_frame: false,
             key_frame_asked: None,
             is_on: true,
@@ -81,25 +104,46 @@ impl Layer {
         }
     }
 
-    /// Counts a packet; `size` is what a key frame says. Whether that changes what may be chosen.
+    /// Counts a packet of so many bytes on the wire; `size` is what a key frame says. Whether that changes what may be chosen.
     #[inline]
-    pub fn on_packet(&mut self, now: Instant, len: usize, size: Option<(u16, u16)>) -> bool {
-        let is_change = !self.was_sent || size.is_some_and(|size| self.size != Some(size));
+    pub fn on_packet(&mut self, now: Instant, codec: Codec, len: usize, size: Option<(u16, u16)>) -> bool {
+        let is_change = !self.was_sent || self.codec != Some(codec) || size.is_some_and(|size| self.size != Some(size));
+        self.codec = Some(codec);
+        if self.last_packet.is_none() {
+            self.rate.since = now;
+        }
         (self.last_packet, self.was_sent) = (Some(now), true);
         self.size = size.or(self.size);
         self.rate.bytes += len as u64;
         let passed = now.saturating_duration_since(self.rate.since);
         if passed >= RATE_WINDOW {
-            let bps = 8_000_000 * self.rate.bytes / passed.as_micros() as u64;
+            let Rate { bytes, bps: before, slow_bps, .. } = self.rate;
+            let micros = passed.as_micros() as u64;
+            let news = 8_000_000 * bytes / micros;
             // Half of the news, so that a single key frame does not look like a new rate.
-            self.rate = Rate { since: now, bytes: 0, bps: if self.rate.bps == 0 { bps } else { (self.rate.bps + bps) / 2 } };
+            let bps = if before == 0 { news } else { (before + news) / 2 };
+            let memory = micros + RATE_MEMORY.as_micros() as u64;
+            let slow_bps = (slow_bps * RATE_MEMORY.as_micros() as u64 + news * micros) / memory;
+            self.rate = Rate { since: now, bytes: 0, bps, slow_bps };
         }
         is_change
     }
 
-    /// Somebody cannot go on without a key frame.
-    pub fn need_key_frame(&mut self) {
-        self.needs_key_frame = true;
+    /// What it costs (bit/s), and how much more than that it has now. `is_only`: nothing smaller could be sent instead, and a
+    /// pause for each burst of a screen would be worse than a moment's delay.
+    fn cost(&self, pixels: u32, is_only: bool) -> (u64, u64) {
+        let guess = BITS_PER_PIXEL * u64::from(pixels);
+        match (self.rate.bps, is_only) {
+            (0, false) => (guess, 0),
+            (0, true) => (guess.min(UNKNOWN_ONLY_BPS), 0),
+            (bps, false) => (bps, 0),
+            (bps, true) => (bps.min(self.rate.slow_bps), bps.saturating_sub(self.rate.slow_bps)),
+        }
+    }
+
+    /// Somebody cannot go on without a key frame. Whether nobody had said so since the last one.
+    pub fn need_key_frame(&mut self) -> bool {
+        !std::mem::replace(&mut self.needs_key_frame, true)
     }
 
     pub fn on_key_frame(&mut self) {
@@ -118,11 +162,6 @@ impl Layer {
 
     pub fn waits_for_key_frame(&self) -> bool {
         self.needs_key_frame && self.is_on
-    }
-
-    /// What it costs, measured while it was last sent.
-    pub fn bitrate_bps(&self) -> u64 {
-        self.rate.bps
     }
 
     fn is_sent(&self, now: Instant) -> bool {
@@ -147,16 +186,32 @@ impl Stage {
         Stage { publisher: publisher.0, publisher_id: publisher.1, source, generation, layers, audience: Vec::new() }
     }
 
-    /// The layer for a slot that shows this with so many pixels, within so many bits per second: the smallest that need not
-    /// be stretched by more than 15 % each way, else the largest. Of the layers within the budget; when none is, the cheapest,
-    /// because pausing is another's decision. `None` while nothing is sent.
-    pub fn layer_for(&self, now: Instant, pixels: u32, budget_bps: u64) -> Option<u8> {
-        let to_be_had = || self.layers.iter().enumerate().filter(|(_, layer)| layer.is_to_be_had(now));
-        let size = |(place, layer): &(usize, &Layer)| layer.pixels(*place);
-        let affordable = || to_be_had().filter(|(_, layer)| layer.bitrate_bps() <= budget_bps);
-        let fits = |each: &(usize, &Layer)| 4 * u64::from(size(each)) >= 3 * u64::from(pixels);
-        let chosen = affordable().filter(fits).min_by_key(size).or_else(|| affordable().max_by_key(size));
-        chosen.or_else(|| to_be_had().min_by_key(|(_, layer)| layer.bitrate_bps())).map(|(place, _)| place as u8)
+    /// The layers that can be had.
+    pub fn choices(&self, now: Instant) -> Choices {
+        let mut choices = Choices::default();
+        for (place, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_to_be_had(now)) {
+            let pixels = layer.pixels(place);
+            let (bitrate_bps, burst) = layer.cost(pixels, self.layers.len() == 1);
+            let at = choices.layers[..choices.count].partition_point(|other| other.pixels <= pixels);
+            choices.places.copy_within(at..choices.count, at + 1);
+            choices.layers.copy_within(at..choices.count, at + 1);
+            choices.bursts.copy_within(at..choices.count, at + 1);
+            (choices.places[at], choices.bursts[at]) = (place as u8, burst);
+            choices.layers[at] = allocator::Layer { bitrate_bps, pixels };
+            choices.count += 1;
+        }
+        choices
+    }
+
+    /// What it is coded with, once a packet told.
+    pub fn codec(&self) -> Option<Codec> {
+        self.layers.iter().find_map(|layer| layer.codec)
+    }
+
+    /// Whether one layer is of fewer pixels than another.
+    pub fn is_smaller(&self, layer: u8, than: u8) -> bool {
+        let pixels = |layer: u8| self.layers.get(usize::from(layer)).map_or(0, |state| state.pixels(usize::from(layer)));
+        pixels(layer) < pixels(than)
     }
 
     /// Which layers the publisher is to send, by what of them is wanted; `Some` when that changed. With it comes whether a
@@ -171,6 +226,8 @@ impl Stage {
                 layer.wanted_at = now;
                 if !layer.is_on {
                     (layer.is_on, layer.on_since, has_changed) = (true, now, true);
+                    // The time in which it was off says nothing of what it costs.
+                    (layer.rate.since, layer.rate.bytes) = (now, 0);
                 }
                 came_or_went |= !layer.is_to_be_had(now);
             } else if layer.is_on && is_sent && now.saturating_duration_since(layer.wanted_at) >= UNWANTED {
@@ -198,38 +255,52 @@ mod tests {
 
     fn send(stage: &mut Stage, now: Instant, layers: u8) {
         for (place, layer) in stage.layers.iter_mut().enumerate().filter(|(place, _)| layers >> place & 1 == 1) {
-            layer.on_packet(now, 1000 << (2 * place), Some(SIZES[place]));
+            layer.on_packet(now, Codec::Vp8, 1000 << (2 * place), Some(SIZES[place]));
         }
     }
 
     #[test]
-    fn the_smallest_layer_that_fills_the_slot_is_chosen() {
+    fn choices_go_from_the_smallest_up_with_what_they_cost() {
         let start = Instant::now();
         let mut stage = stage(start);
-        assert_eq!(stage.layer_for(start, 1, u64::MAX), None, "nothing is sent yet");
+        assert_eq!(stage.choices(start).count, 0, "nothing is sent yet");
         send(&mut stage, start, 0b111);
-        let chosen = |pixels: u32| stage.layer_for(start, pixels, u64::MAX);
-        assert_eq!(chosen(0), Some(0));
-        assert_eq!(chosen(160 * 90), Some(0));
-        assert_eq!(chosen(184 * 104), Some(0), "stretched a little");
-        assert_eq!(chosen(200 * 112), Some(1));
-        assert_eq!(chosen(640 * 360), Some(2));
-        assert_eq!(chosen(u32::MAX), Some(2), "there is nothing larger");
-    }
-
-    #[test]
-    fn a_budget_lowers_the_choice_but_never_to_nothing() {
-        let start = Instant::now();
-        let mut stage = stage(start);
+        let guessed = stage.choices(start);
+        assert_eq!(
+            guessed.layers.map(|layer| layer.bitrate_bps),
+            SIZES.map(|(width, height)| 2 * u64::from(width) * u64::from(height))
+        );
         for n in 0..100 {
             send(&mut stage, start + n * Duration::from_millis(20), 0b111);
         }
-        let now = start + Duration::from_secs(2);
-        let rates: Vec<u64> = stage.layers.iter().map(Layer::bitrate_bps).collect();
+        let choices = stage.choices(start + Duration::from_secs(2));
+        assert_eq!((choices.count, choices.places), (3, [0, 1, 2]));
+        assert_eq!(choices.layers.map(|layer| layer.pixels), [160 * 90, 320 * 180, 640 * 360]);
+        let rates = choices.layers.map(|layer| layer.bitrate_bps);
         assert!(rates[0].abs_diff(400_000) < 20_000 && rates[2].abs_diff(6_400_000) < 300_000, "{rates:?}");
-        assert_eq!(stage.layer_for(now, u32::MAX, 2_000_000), Some(1));
-        assert_eq!(stage.layer_for(now, u32::MAX, 500_000), Some(0));
-        assert_eq!(stage.layer_for(now, u32::MAX, 1), Some(0));
+        assert_eq!(choices.bursts, [0; 3], "a smaller layer is there for those who cannot take a burst");
+        assert!(stage.is_smaller(0, 1) && !stage.is_smaller(2, 1));
+    }
+
+    #[test]
+    fn a_burst_of_the_only_layer_is_no_new_cost_and_a_lasting_rate_is() {
+        let start = Instant::now();
+        let mut stage = Stage::new(start, (1, PeerId(1)), Source::Screen, 1, 1);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut feed = |range: std::ops::Range<u64>, bytes: usize| {
+            let end = at(range.end);
+            for ms in range.step_by(20) {
+                stage.layers[0].on_packet(at(ms), Codec::Vp8, bytes, Some((1920, 1080)));
+            }
+            let choices = stage.choices(end);
+            (choices.layers[0].bitrate_bps, choices.bursts[0])
+        };
+        let still = feed(0..10_000, 50);
+        assert!(still.0 < 25_000, "{still:?}");
+        let turned = feed(10_000..10_600, 6_000);
+        assert!(turned.0 < 500_000 && turned.1 > 500_000, "{turned:?}");
+        let filmed = feed(10_600..25_000, 6_000);
+        assert!(filmed.0 > 2_200_000, "{filmed:?}");
     }
 
     #[test]
@@ -246,8 +317,8 @@ mod tests {
                 told.push((ms, on));
             }
         }
-        assert_eq!(told, [(1500, 0b010), (4000, 0b110)]);
-        assert_eq!(stage.layer_for(at(3000), 640 * 360, u64::MAX), Some(2), "what is switched off can be had");
+        assert_eq!(told, [(1000, 0b010), (4000, 0b110)]);
+        assert_eq!(stage.choices(at(3000)).count, 3, "what is switched off can be had");
     }
 
     #[test]
@@ -257,7 +328,7 @@ mod tests {
         send(&mut stage, start, 0b111);
         let later = start + Duration::from_secs(4);
         send(&mut stage, later, 0b001);
-        assert_eq!(stage.layer_for(later, u32::MAX, u64::MAX), Some(0));
+        assert_eq!(stage.choices(later).count, 1);
         let (_, came_or_went) = stage.review(later, 0b100);
         assert!(came_or_went, "others must be chosen");
     }

@@ -4,10 +4,10 @@
 //! A stream is found by its SSRC once an authentic packet showed it, before that by the names of its section and encoding.
 
 use super::peer::{Media, Transport};
-use super::room::Ledger;
 use super::room::video::{REPEATED_LEN, Shot};
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
+use crate::bandwidth::feedback::{Arrivals, FEEDBACK_LEN};
 use crate::cipher::{OpenError, Opened};
 use crate::replay::ReplayWindow;
 use crate::rtcp::{self, Reception};
@@ -15,16 +15,14 @@ use crate::rtp::{self, Header};
 use crate::sdp::Offer;
 use crate::sdp::video::{Extensions, Format};
 use crate::stats::Reason;
-use crate::video::arrivals::{Arrivals, MAX_FEEDBACK};
 use crate::video::gaps::Gaps;
 use crate::video::{CLOCK_HZ, Codec, Rid, Source};
 use crate::{Layer, PeerEvent, PeerId};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How often a publisher hears what came and what is missing while it sends. Browsers estimate best from 50 to 100 ms.
+/// How often a publisher is looked at while it sends: what is missing is asked for a moment later.
 const TICK: Duration = Duration::from_millis(25);
-const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A publisher that sends nothing is looked at this rarely: somebody may want a layer that does not come.
 const IDLE_TICK: Duration = Duration::from_millis(500);
@@ -46,7 +44,6 @@ pub struct Publisher {
     extensions: Extensions,
     tracks: Vec<Track>,
     arrivals: Arrivals,
-    fed_back: Instant,
     last_packet: Option<Instant>,
     /// When the timer is due that is armed.
     due: Option<Instant>,
@@ -87,7 +84,6 @@ impl Publisher {
             extensions: Extensions::default(),
             tracks: Vec::new(),
             arrivals: Arrivals::new(now),
-            fed_back: now,
             last_packet: None,
             due: None,
         };
@@ -233,7 +229,7 @@ impl Engine {
         webrtc.last_alive = now;
         publisher.last_packet = Some(now);
         if let Some(number) = number {
-            publisher.arrivals.on_packet(now, number);
+            publisher.arrivals.record(now, number, datagram.len());
         }
         let due = publisher.due;
         let mut payload = opened.payload;
@@ -275,20 +271,18 @@ impl Engine {
         if is_repeat && payload.is_empty() {
             return Ok(());
         }
-        let payload = &mut datagram[payload];
+        let payload = &datagram[payload];
         if payload.len() > MAX_PAYLOAD - REPEATED_LEN {
             return Err(Reason::Oversized);
         }
         self.traffic.video_in += 1;
-        let mut shot = Shot { codec, index, timestamp: header.timestamp, marker: header.marker, payload };
-        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
-        let room = self.rooms[room].as_mut().expect("a peer's room exists");
-        if !is_repaired && let Some(layer) = room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
+        let shot = Shot { codec, index, timestamp: header.timestamp, marker: header.marker, payload };
+        let in_room = self.rooms[room].as_mut().expect("a peer's room exists");
+        if !is_repaired && let Some(layer) = in_room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
             layer.need_key_frame();
         }
-        room.show(now, stage, layer, &mut shot, egress, &mut ledger);
-        // Whoever sends this is looked at within a tick anyway.
-        room.calls.clear();
+        in_room.show(now, stage, layer, &shot, egress);
+        self.run_errands(now, room);
         Ok(())
     }
 
@@ -301,9 +295,22 @@ impl Engine {
         }
     }
 
-    /// Looks at the publishers that something changed for.
-    pub(super) fn answer_calls(&mut self, now: Instant, room: usize) {
-        while let Some(key) = self.rooms[room].as_mut().and_then(|room| room.calls.pop()) {
+    /// Does what a room left to the engine: tells, counts, sets the clocks of listeners, and looks at publishers that something
+    /// changed for.
+    #[inline]
+    pub(super) fn run_errands(&mut self, now: Instant, room: usize) {
+        let Some(errands) = self.rooms[room].as_mut().map(|room| &mut room.errands) else { return };
+        errands.count(&mut self.traffic, &mut self.drops);
+        self.events.append(&mut errands.events);
+        let timers = &mut self.timers;
+        for (at, is_exact, id, key) in errands.alarms.drain(..) {
+            if is_exact {
+                timers.arm(at, id, key, Timer::Downlink);
+            } else {
+                timers.arm_common(at, id, key, Timer::Downlink);
+            }
+        }
+        while let Some(key) = self.rooms[room].as_mut().and_then(|room| room.errands.calls.pop()) {
             if let Some(id) = self.peers[key as usize].as_ref().map(|peer| peer.id) {
                 self.call(now, id, key);
             }
@@ -329,7 +336,8 @@ impl Engine {
             let (told, came_or_went) = stage.review(now, wanted);
             if came_or_went {
                 room.settle(now, track.stage);
-                room.calls.clear();
+                // It is being looked at, and not again because of that.
+                room.errands.calls.retain(|called| *called != key);
             }
             if let Some(on) = told {
                 let layer = |(place, stream): (usize, &Stream)| Layer {
@@ -362,20 +370,16 @@ impl Engine {
                 }
             }
         }
-        if let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address)
-            && now.saturating_duration_since(publisher.fed_back) >= FEEDBACK_INTERVAL
-            && publisher.arrivals.is_due()
-        {
-            publisher.fed_back = now;
+        if let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) {
             let about = publisher.tracks.iter().flat_map(|track| &track.streams).find_map(|stream| stream.ssrc).unwrap_or(0);
-            let mut packet = [0; MAX_FEEDBACK];
-            let len = publisher.arrivals.write(own, about, &mut packet);
-            if len > 0 {
+            let mut packet = [0; FEEDBACK_LEN];
+            while let Some(len) = publisher.arrivals.write(now, own, about, &mut packet) {
                 media.send_rtcp(&packet[..len], to, egress);
             }
         }
         let is_sending = publisher.last_packet.is_some_and(|at| now.saturating_duration_since(at) < 4 * IDLE_TICK);
         let next = if is_sending || is_waiting { TICK } else { IDLE_TICK };
         self.call(now + next, id, key);
+        self.run_errands(now, room_index);
     }
 }

@@ -92,6 +92,14 @@ fn video_is_answered_with_the_codecs_that_we_forward() {
 }
 
 #[test]
+fn clients_without_transport_wide_numbers_are_asked_for_the_older_estimate() {
+    let answer = |video: &str| Offer::parse(&offer(1, video)).expect("a good offer").answer(&local(), &[10], &[(20, 21)]);
+    let older = answer(&chrome_video().replace("transport-wide-cc-extensions", "no-such-extensions"));
+    assert_eq!((older.matches("goog-remb").count(), older.matches("transport").count()), (6, 0));
+    assert!(!answer(&chrome_video()).contains("goog-remb"));
+}
+
+#[test]
 fn video_beyond_the_limits_is_inactive() {
     let sections = chrome_video().repeat(2)
         + &chrome_video()

@@ -85,7 +85,9 @@ impl Video {
         for format in &self.formats {
             let (number, name) = (format.payload_type, name(format.codec));
             write!(out, "a=rtpmap:{number} {name}/90000\r\n")?;
-            for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
+            // The older kind of estimate is for clients that do not know the newer one.
+            let estimate = if transport.is_some() { "transport-cc" } else { "goog-remb" };
+            for feedback in [estimate, "ccm fir", "nack", "nack pli"] {
                 write!(out, "a=rtcp-fb:{number} {feedback}\r\n")?;
             }
             if !format.parameters.is_empty() {

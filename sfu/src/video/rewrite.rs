@@ -116,6 +116,12 @@ impl Rewriter {
         self.note(now, &tenure.translate(incoming), incoming.picture)
     }
 
+    /// Whether the tenure that goes on is of this.
+    #[inline]
+    pub fn goes_on_with(&self, origin: Origin) -> bool {
+        self.tenures[self.current].as_ref().is_some_and(|tenure| tenure.origin == origin)
+    }
+
     /// The place of a packet of the tenure that goes on.
     #[inline]
     pub fn place(&mut self, now: Instant, incoming: &Incoming) -> Result<Placed, Refused> {

@@ -453,6 +453,13 @@ fn a_client_of_ours_says_what_it_shows_and_hears_who_is_where() {
         sent.into_iter().map(|(op, d, _)| (op, d)).collect::<Vec<_>>(),
         [(202, told), (15, json!({ "any": 100, "7": 100 }))]
     );
+    // What its network does not carry.
+    let told = |rig: &mut Rig, less, paused| {
+        rig.give(Input::Narrowed { less, paused }).sent().into_iter().map(|(op, d, _)| (op, d)).collect::<Vec<_>>()
+    };
+    let slots = json!({ "slots": [{ "slot": 0, "paused": false }, { "slot": 3, "paused": true }] });
+    assert_eq!(told(&mut rig, 0b1001, 0b1000), [(203, slots)]);
+    assert_eq!(told(&mut rig, 0, 0), [(203, json!({ "slots": [] }))]);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::{Output, Session, Stage, Transport};
 use crate::rooms::Occupant;
 use guildhall_protocol::UserId;
 use guildhall_protocol::voice_gateway::{
-    FilledSlot, Published, SinkWants, Video, VideoSlots, VideoSource, VideoStream, WantedLayer, WantedLayers, opcode,
+    FilledSlot, NarrowedSlot, NarrowedSlots, Published, SinkWants, Video, VideoSlots, VideoSource, VideoStream, WantedLayer,
+    WantedLayers, opcode,
 };
 use guildhall_sfu::Layers;
 use serde_json::json;
@@ -214,6 +215,13 @@ impl Session {
                 self.name_video(user_id, ssrc, out);
             }
         }
+    }
+
+    /// Which slots (one bit each) get less than they could show for want of bandwidth, and which of them nothing.
+    pub(super) fn narrowed(&mut self, less: u16, paused: u16, out: &mut Vec<Output>) {
+        let is_in = |slots: u16, slot: u8| slots >> slot & 1 == 1;
+        let slots = (0..16).filter(|&slot| is_in(less, slot)).map(|slot| NarrowedSlot { slot, paused: is_in(paused, slot) });
+        self.send_replayable(opcode::NARROWED, &NarrowedSlots { slots: slots.collect() }, out);
     }
 
     /// What of this client's video is worth sending.

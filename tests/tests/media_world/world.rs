@@ -520,6 +520,7 @@ impl World {
                 PeerEvent::Quality(quality) => (3, quality.score.into(), quality.loss_down_permille.into()),
                 PeerEvent::Lost => (2, 0, 0),
                 PeerEvent::Shown { slot, showing } => (4, slot.into(), showing.map_or(0, |(publisher, _)| publisher.0)),
+                PeerEvent::Narrowed { less, paused } => (6, less.into(), paused.into()),
                 PeerEvent::Layers { source, layers } => {
                     (5, source as u32, layers.iter().filter(|layer| layer.is_wanted).count() as u64)
                 }

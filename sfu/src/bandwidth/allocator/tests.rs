@@ -192,9 +192,9 @@ fn the_budget_is_never_exceeded_and_the_focused_never_pays_for_others() {
             let all: u64 = world.grants.iter().map(|grant| grant.layer.map_or(0, |layer| THREE[layer].bitrate_bps)).sum();
             assert_eq!(all, sum.video_bps, "seed {first}");
             assert!(all as f64 <= GRACE * budget as f64, "seed {first}: {all} of {budget}");
-            assert!(wishes.iter().all(|wish| is_shown(wish) || world.layer(wish.slot).is_none()), "seed {first}: unseen");
+            assert!(wishes.iter().all(|wish| wish.is_shown() || world.layer(wish.slot).is_none()), "seed {first}: unseen");
             // Whoever is served while the focused one is paused waits for nothing but time.
-            if is_shown(&wishes[0]) && world.layer(0).is_none() && all > 0 {
+            if wishes[0].is_shown() && world.layer(0).is_none() && all > 0 {
                 let until = world.allocator.slots[0].until;
                 assert!(
                     until.is_some_and(|until| until > world.now)

@@ -1,21 +1,17 @@
 //! Video in a room: who is shown what in which slot, and the forwarding of a packet to those who are.
 //!
-//! The hot path is as for audio: a packet was decrypted and looked at once; for each copy its numbers are patched in place and
-//! it is sealed straight into the send batch. A packet costs only those who are sent its layer.
+//! The hot path is as for audio: a packet was decrypted and looked at once. It is remembered once, too; each listener who is sent
+//! its layer gets a place in its pacer's queue, and its copy from there ([`super::downlink`]). A packet costs only those.
 
 use super::super::Egress;
-use super::super::budget;
+use super::super::paced::{Queued, WIRE_OVERHEAD};
 use super::super::sink::{Sink, Slot, Want};
 use super::super::stage::{Seat, Stage};
-use super::{Ledger, Room};
-use crate::cipher::Outbound;
-use crate::rtp::Outgoing;
-use crate::stats::Reason;
+use super::{Errands, Room};
 use crate::video::history::{History, Remembered};
-use crate::video::rewrite::{Incoming, Origin, Placed, Refused};
-use crate::video::{self, Codec, Source, vp8};
+use crate::video::rewrite::Origin;
+use crate::video::{self, Codec, Source};
 use crate::{PeerEvent, PeerId};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// The sequence number that a retransmission repeats stands before its payload (RFC 4588 §4).
@@ -27,7 +23,7 @@ pub struct Shot<'a> {
     pub index: u64,
     pub timestamp: u32,
     pub marker: bool,
-    pub payload: &'a mut [u8],
+    pub payload: &'a [u8],
 }
 
 impl Room {
@@ -47,24 +43,18 @@ impl Room {
         };
         for listener in 0..self.listeners.len() {
             let slots = self.listeners[listener].sink.as_ref().map_or(0, |sink| sink.slots.len());
-            for slot in 0..slots {
-                self.seat(now, Seat { listener, slot });
-            }
+            (0..slots).for_each(|slot| self.seat(Seat { listener, slot }));
         }
+        self.settle(now, index);
         index
     }
 
     /// Everything that a publisher sends ends.
-    pub fn close_stages(&mut self, publisher: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+    pub fn close_stages(&mut self, publisher: u32) {
         for index in 0..self.stages.len() {
             let Some(stage) = self.stages[index].take_if(|stage| stage.publisher == publisher) else { continue };
             for seat in stage.audience {
-                let listener = &mut self.listeners[seat.listener];
-                let listener_id = listener.peer_id;
-                if let Some(slot) = listener.slot(seat.slot) {
-                    slot.clear();
-                    tell(listener_id, seat.slot, slot, None, events);
-                }
+                self.listeners[seat.listener].empty(seat.slot, &mut self.errands);
             }
         }
     }
@@ -74,31 +64,33 @@ impl Room {
     }
 
     /// What this listener wants to see now, in place of what it wanted before.
-    pub fn watch(&mut self, now: Instant, listener: usize, wants: &[Want], events: &mut Vec<(PeerId, PeerEvent)>) {
-        let slots = self.listeners[listener].sink.as_ref().map_or(0, |sink| sink.slots.len());
+    pub fn watch(&mut self, now: Instant, listener: usize, wants: &[Want]) {
+        let Some(sink) = &mut self.listeners[listener].sink else { return };
+        if !wants.is_empty() {
+            sink.open(now);
+        }
+        let slots = sink.slots.len();
         for number in 0..slots {
             let want = wants.iter().find(|want| usize::from(want.slot) == number).copied();
             let seat = Seat { listener, slot: number };
-            let listener_id = self.listeners[listener].peer_id;
             let Some(slot) = self.listeners[listener].slot(number) else { continue };
             let who = |want: Option<Want>| want.map(|want| (want.publisher, want.source));
-            let is_same = who(slot.want) == who(want);
-            slot.want = want;
-            if !is_same {
-                let stage = slot.stage;
-                slot.clear();
-                tell(listener_id, number, slot, None, events);
-                if let Some(stage) = stage.and_then(|(stage, _)| self.stages[stage].as_mut()) {
+            let before = std::mem::replace(&mut slot.want, want);
+            if who(before) != who(want) {
+                if let Some(stage) = slot.stage.and_then(|(stage, _)| self.stages[stage].as_mut()) {
                     stage.audience.retain(|other| *other != seat);
+                    // It may be wanted less than before.
+                    self.errands.calls.push(stage.publisher);
                 }
-                self.seat(now, seat);
+                self.listeners[listener].empty(number, &mut self.errands);
+                self.seat(seat);
             }
-            self.choose(now, seat);
         }
+        self.allocate(now, listener);
     }
 
     /// Puts a slot before the stage that it wants, if there is one.
-    fn seat(&mut self, now: Instant, seat: Seat) {
+    fn seat(&mut self, seat: Seat) {
         let Some(slot) = self.listeners[seat.listener].slot(seat.slot) else { return };
         let (Some(want), None) = (slot.want, slot.stage) else { return };
         let is_wanted = |stage: &Stage| (stage.publisher_id, stage.source) == (want.publisher, want.source);
@@ -108,27 +100,7 @@ impl Room {
         {
             slot.stage = Some((index, stage.generation));
             stage.audience.push(seat);
-            self.choose(now, seat);
         }
-    }
-
-    /// Decides again which layer a slot is to be sent.
-    fn choose(&mut self, now: Instant, seat: Seat) {
-        let Some(slot) = self.listeners[seat.listener].slot(seat.slot) else { return };
-        let (Some(want), Some((stage, _))) = (slot.want, slot.stage) else { return };
-        let Some(stage) = self.stages[stage].as_mut() else { return };
-        // No bandwidth is known yet.
-        let target = if want.pixels == 0 { None } else { stage.layer_for(now, want.pixels, u64::MAX) };
-        if want.pixels == 0 {
-            slot.layer = None;
-        }
-        slot.target = target;
-        if let Some(target) = target
-            && slot.layer != Some(target)
-        {
-            stage.layers[usize::from(target)].need_key_frame();
-        }
-        self.calls.push(stage.publisher);
     }
 
     /// Chooses again for everyone who is shown this.
@@ -136,7 +108,7 @@ impl Room {
         let audience = self.stages[stage].as_ref().map_or(0, |stage| stage.audience.len());
         for at in 0..audience {
             let seat = self.stages[stage].as_ref().map(|stage| stage.audience[at]);
-            seat.into_iter().for_each(|seat| self.choose(now, seat));
+            seat.into_iter().for_each(|seat| self.allocate(now, seat.listener));
         }
     }
 
@@ -150,108 +122,60 @@ impl Room {
         stage.audience.iter().fold(0, |bits, seat| bits | wanted(seat))
     }
 
-    /// Sends one packet to everyone who is shown its layer.
+    /// Gives one packet to everyone who is shown its layer.
     #[inline]
-    pub fn show(
-        &mut self,
-        now: Instant,
-        stage: usize,
-        layer: u8,
-        shot: &mut Shot,
-        egress: &mut impl Egress,
-        ledger: &mut Ledger,
-    ) {
+    pub fn show(&mut self, now: Instant, stage: usize, layer: u8, shot: &Shot, egress: &mut impl Egress) {
         let look = video::look(shot.codec, shot.payload);
         let Some(on_stage) = self.stages[stage].as_mut() else { return };
         let Some(state) = on_stage.layers.get_mut(usize::from(layer)) else { return };
-        let is_change = state.on_packet(now, shot.payload.len(), look.size);
+        let bytes = shot.payload.len() + WIRE_OVERHEAD;
+        let is_change = state.on_packet(now, shot.codec, bytes, look.size);
         let (codec, marker, timestamp, picture) = (shot.codec, shot.marker, shot.timestamp, look.picture);
         let remembered = Remembered { codec, marker, timestamp, picture, payload: shot.payload };
         state.history.get_or_insert_with(History::new).insert(shot.index, &remembered);
         if is_change {
             self.settle(now, stage);
         }
-        let Room { stages, listeners, .. } = self;
+        let Room { stages, listeners, errands, .. } = self;
         let Some(on_stage) = stages[stage].as_mut() else { return };
         if look.starts_key_frame {
             on_stage.layers[usize::from(layer)].on_key_frame();
         }
         let origin = Origin { stage: stage as u16, generation: on_stage.generation, layer };
-        let incoming = Incoming { index: shot.index, timestamp: shot.timestamp, picture: &look.picture };
-        let mut copies = 0;
-        for seat in &on_stage.audience {
+        for at in 0..on_stage.audience.len() {
+            let seat = on_stage.audience[at];
             let listener = &mut listeners[seat.listener];
             let Some(sink) = &mut listener.sink else { continue };
-            let Some((payload_type, _)) = sink.formats.codecs[shot.codec as usize] else { continue };
-            let slot = &mut sink.slots[seat.slot];
-            let is_turn = slot.target == Some(layer) && look.starts_key_frame;
-            let placed = if slot.layer == Some(layer) {
-                slot.rewriter.place(now, &incoming)
-            } else if is_turn {
+            let Sink { formats, slots, paced: Some(paced), .. } = &mut **sink else { continue };
+            if formats.codecs[shot.codec as usize].is_none() {
+                continue;
+            }
+            let slot = &mut slots[seat.slot];
+            let begins = slot.layer != Some(layer) && slot.target == Some(layer) && look.starts_key_frame;
+            if begins {
+                if slot.layer.is_some_and(|before| on_stage.is_smaller(layer, before)) {
+                    // The network does not carry the larger one, and what waits of it would only be in the way.
+                    errands.superseded += paced.abandon(seat.slot);
+                }
                 slot.layer = Some(layer);
                 let showing = Some((on_stage.publisher_id, on_stage.source));
-                tell(listener.peer_id, seat.slot, slot, showing, ledger.events);
-                Ok(slot.rewriter.begin(now, origin, &incoming))
-            } else {
+                tell(listener.peer_id, seat.slot, slot, showing, &mut errands.events);
+            } else if slot.layer != Some(layer) {
                 continue;
-            };
-            let placed = match placed {
-                Ok(placed) => placed,
-                Err(Refused::BeforeTenure) => {
-                    ledger.drops.count(Reason::BeforeTenure);
-                    continue;
-                }
-                Err(Refused::Jumped) => {
-                    slot.layer = None;
-                    on_stage.layers[usize::from(layer)].need_key_frame();
-                    continue;
-                }
-            };
-            slot.count_sent(now, shot.payload.len());
-            vp8::patch(shot.payload, &look.picture, placed.picture_id, placed.base);
-            let head = Head { payload_type, ssrc: slot.ssrc, index: placed.index, marker: shot.marker, placed: &placed };
-            head.send(sink.number(), shot.payload, &mut listener.outbound, listener.address, egress);
-            copies += 1;
+            }
+            let queued = Queued { slot: seat.slot as u8, origin, index: shot.index, begins };
+            if paced.pacer.push_video(now, queued, bytes).is_err() {
+                errands.queue_full += 1;
+                errands.superseded += paced.abandon(seat.slot);
+                // A gap that only a key frame closes.
+                slot.layer = None;
+                on_stage.layers[usize::from(layer)].need_key_frame();
+            }
         }
-        ledger.traffic.video_out += copies;
-    }
-
-    /// A listener lost the packet that it was sent with this number: it gets it again, if it is still known.
-    pub fn repeat(
-        &mut self,
-        now: Instant,
-        listener: usize,
-        ssrc: u32,
-        sequence: u16,
-        egress: &mut impl Egress,
-    ) -> Result<(), Reason> {
-        let Room { stages, listeners, .. } = self;
-        let listener = &mut listeners[listener];
-        let Some(sink) = &mut listener.sink else { return Ok(()) };
-        let Some(number) = sink.slot_of(ssrc) else { return Ok(()) };
-        let Some((origin, index)) = sink.slots[number].rewriter.origin(sequence) else { return Ok(()) };
-        let stage = stages.get(usize::from(origin.stage)).and_then(Option::as_ref);
-        let Some(stage) = stage.filter(|stage| stage.generation == origin.generation) else { return Ok(()) };
-        let history = stage.layers.get(usize::from(origin.layer)).and_then(|layer| layer.history.as_ref());
-        let Some(packet) = history.and_then(|history| history.get(index)) else { return Ok(()) };
-        let Some((_, Some(payload_type))) = sink.formats.codecs[packet.codec as usize] else { return Ok(()) };
-        let incoming = Incoming { index, timestamp: packet.timestamp, picture: &packet.picture };
-        let Some(placed) = sink.slots[number].rewriter.again(origin, &incoming) else { return Ok(()) };
-        if !sink.repeats.spend(now, budget::REPEATS) {
-            return Err(Reason::OverBudget);
+        for at in 0..self.stages[stage].as_ref().map_or(0, |stage| stage.audience.len()) {
+            let seat = self.stages[stage].as_ref().map(|stage| stage.audience[at]);
+            seat.into_iter().for_each(|seat| self.release(now, seat.listener, egress));
         }
-        let mut payload = [0; REPEATED_LEN + super::super::MAX_PAYLOAD];
-        let len = REPEATED_LEN + packet.payload.len();
-        let Some(again) = payload.get_mut(..len) else { return Ok(()) };
-        again[..REPEATED_LEN].copy_from_slice(&(placed.index as u16).to_be_bytes());
-        again[REPEATED_LEN..].copy_from_slice(packet.payload);
-        vp8::patch(&mut again[REPEATED_LEN..], &packet.picture, placed.picture_id, placed.base);
-        let slot = &mut sink.slots[number];
-        let (ssrc, index) = (slot.rtx_ssrc, slot.rtx_index);
-        slot.rtx_index += 1;
-        let head = Head { payload_type, ssrc, index, marker: packet.marker, placed: &placed };
-        head.send(sink.number(), again, &mut listener.outbound, listener.address, egress);
-        Ok(())
     }
 
     /// A listener cannot decode what it is sent in this slot without a key frame.
@@ -261,7 +185,7 @@ impl Room {
         let (Some((stage, _)), Some(layer)) = (slot.stage, slot.layer) else { return };
         if let Some(stage) = self.stages[stage].as_mut() {
             stage.layers[usize::from(layer)].need_key_frame();
-            self.calls.push(stage.publisher);
+            self.errands.calls.push(stage.publisher);
         }
     }
 
@@ -288,41 +212,6 @@ impl Room {
     }
 }
 
-/// What stands before a copy.
-struct Head<'a> {
-    payload_type: u8,
-    ssrc: u32,
-    index: u64,
-    marker: bool,
-    placed: &'a Placed,
-}
-
-impl Head<'_> {
-    #[inline]
-    fn send(
-        &self,
-        transport: Option<(u8, u16)>,
-        payload: &[u8],
-        outbound: &mut Outbound,
-        to: SocketAddr,
-        egress: &mut impl Egress,
-    ) {
-        let outgoing = Outgoing {
-            marker: self.marker,
-            payload_type: self.payload_type,
-            sequence: self.index as u16,
-            timestamp: self.placed.timestamp,
-            ssrc: self.ssrc,
-            audio_level: None,
-            transport,
-        };
-        let out = egress.slot();
-        let header_len = outgoing.write(out);
-        let len = outbound.seal(out, header_len, self.index, payload);
-        egress.commit(len, to);
-    }
-}
-
 /// Tells a listener who is in its slot, if it does not know.
 fn tell(
     listener: PeerId,
@@ -340,6 +229,15 @@ fn tell(
 impl super::Listener {
     fn slot(&mut self, number: usize) -> Option<&mut Slot> {
         self.sink.as_mut()?.slots.get_mut(number)
+    }
+
+    /// A slot shows nothing any more.
+    fn empty(&mut self, number: usize, errands: &mut Errands) {
+        let Some(sink) = &mut self.sink else { return };
+        errands.superseded += sink.empty(number);
+        if let Some(slot) = sink.slots.get_mut(number) {
+            tell(self.peer_id, number, slot, None, &mut errands.events);
+        }
     }
 
     /// Gives the listener its video slots.

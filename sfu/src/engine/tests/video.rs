@@ -1,6 +1,8 @@
 //! Video end to end through the engine: unmodified str0m clients publish simulcast and watch it, over a lossless or lossy path,
 //! on a simulated clock.
 
+mod bandwidth;
+
 use super::{OPEN, Outbox, address};
 use crate::engine::*;
 use crate::video::vp8::{self, tests::payload};
@@ -15,10 +17,13 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 const RIDS: [&str; 3] = ["q", "h", "f"];
 const SIZES: [(u16, u16); 3] = [(160, 90), (320, 180), (640, 360)];
-/// Packets of one frame, by layer; a key frame has three times as many.
+/// Packets of one frame and bytes of each, by layer; a key frame has three times as many. Some 160, 470 and 930 kbit/s.
 const PACKETS: [usize; 3] = [1, 2, 4];
+const BYTES: [usize; 3] = [600, 900, 900];
 const FRAME: Duration = Duration::from_millis(33);
 const STEP: Duration = Duration::from_millis(3);
+/// Opus at 24 kbit/s.
+const SPOKEN: (Duration, [u8; 60]) = (Duration::from_millis(20), [7; 60]);
 
 /// A packet of video as a client's own SRTP let it through.
 #[derive(Clone, Debug)]
@@ -29,11 +34,15 @@ struct Seen {
     picture: u16,
     size: Option<(u16, u16)>,
     is_key: bool,
+    len: usize,
 }
 
 struct Person {
     rtc: Rtc,
     id: PeerId,
+    microphone: Mid,
+    /// When each packet of the first person's voice came, by its number.
+    heard: BTreeMap<u64, Instant>,
     camera: Option<Mid>,
     screen: Option<Mid>,
     seen: BTreeMap<u32, Vec<Seen>>,
@@ -51,6 +60,21 @@ struct Encoder {
     is_on: bool,
 }
 
+/// Somebody's link down, with a queue.
+#[derive(Clone, Copy)]
+struct Narrow {
+    who: usize,
+    /// bit/s; zero loses everything, both ways.
+    bps: u64,
+    /// How much longer than others' its way is, in each direction.
+    distance: Duration,
+    /// When what is in the queue will have left.
+    busy_until: Instant,
+}
+
+/// What the narrow link's queue holds. What comes on top is lost.
+const QUEUE: Duration = Duration::from_millis(1_200);
+
 struct Theatre {
     engine: Engine,
     start: Instant,
@@ -62,6 +86,9 @@ struct Theatre {
     loss_down: (usize, u64),
     loss_up: u64,
     random: u64,
+    narrow: Option<Narrow>,
+    /// What the first person says next, and when.
+    spoken: (u64, Instant),
     /// How long everything is on its way, and what is.
     delay: Duration,
     under_way: VecDeque<(Instant, bool, usize, Vec<u8>)>,
@@ -87,6 +114,8 @@ impl Theatre {
             loss_down: (0, 0),
             loss_up: 0,
             random: 7,
+            narrow: None,
+            spoken: (1, now),
             delay: Duration::from_millis(10),
             under_way: VecDeque::new(),
         }
@@ -103,6 +132,10 @@ impl Theatre {
     }
 
     fn join_with(&mut self, publishes: bool, slots: usize, codec: Codec) -> usize {
+        self.join_by(publishes, slots, codec, |offer| offer)
+    }
+
+    fn join_by(&mut self, publishes: bool, slots: usize, codec: Codec, change: impl FnOnce(String) -> String) -> usize {
         let index = self.people.len();
         let (id, own) = (PeerId(index as u64 + 1), address(100 + index as u16));
         let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
@@ -110,7 +143,7 @@ impl Theatre {
         let mut rtc = config.build(self.now);
         rtc.add_local_candidate(Candidate::host(own, "udp").expect("a UDP address"));
         let mut api = rtc.sdp_api();
-        api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        let microphone = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
         api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         let (mut camera, mut screen) = (None, None);
         if publishes {
@@ -125,12 +158,13 @@ impl Theatre {
         let (offer, pending) = api.apply().expect("media was added");
         self.engine.join(RoomId(1), id, 1_000_000 * (index as u32 + 1), OPEN).expect("there is room");
         let secret = [index as u8 + 1; 32];
-        let answer = self.engine.connect_webrtc(self.now, id, &offer.to_sdp_string(), &secret).expect("a good offer");
+        let offer = change(offer.to_sdp_string());
+        let answer = self.engine.connect_webrtc(self.now, id, &offer, &secret).expect("a good offer");
         let video_slots = answer.video_slots.clone();
         let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("str0m reads our answer");
         rtc.sdp_api().accept_answer(pending, answer).expect("an answer to this offer");
-        let (seen, key_requests, events) = (BTreeMap::new(), Vec::new(), Vec::new());
-        self.people.push(Person { rtc, id, camera, screen, seen, key_requests, video_slots, events });
+        let (seen, heard, key_requests, events) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
+        self.people.push(Person { rtc, id, microphone, heard, camera, screen, seen, key_requests, video_slots, events });
         for _ in 0..2000 {
             self.step(false);
             if self.people[index].events.iter().any(|(_, event)| *event == PeerEvent::Connected) {
@@ -158,10 +192,21 @@ impl Theatre {
     }
 
     fn step(&mut self, films: bool) {
-        self.now += STEP;
+        let end = self.now + STEP;
+        // The engine is woken when it wants to be.
+        while let Some(due) = self.engine.next_timeout().filter(|due| *due < end) {
+            self.now = self.now.max(due);
+            let mut out = Outbox::default();
+            self.engine.handle_timeout(self.now, &mut out);
+            self.carry(out);
+        }
+        self.now = end;
         if films && self.next_frame <= self.now {
             self.next_frame = self.now + FRAME;
             self.film();
+        }
+        if films && self.spoken.1 <= self.now {
+            self.speak();
         }
         (0..self.people.len()).for_each(|index| self.work(index));
         let mut out = Outbox::default();
@@ -178,13 +223,25 @@ impl Theatre {
         if self.engine.next_timeout().is_some_and(|due| due <= self.now) {
             self.engine.handle_timeout(self.now, &mut out);
         }
+        self.carry(out);
+        self.tell();
+        self.engine.audit().expect("the tables agree");
+    }
+
+    /// Puts on its way what the engine sent.
+    fn carry(&mut self, out: Outbox) {
         for (to, datagram) in out.sent {
             let index = usize::from(to.port()) - 100;
             let is_media = matches!(datagram.first(), Some(128..=191));
+            let Some(leaves) = self.through_narrows(index, datagram.len()) else { continue };
             if !(is_media && index == self.loss_down.0 && self.draw(1000) < self.loss_down.1) {
-                self.under_way.push_back((self.now + self.delay, false, index, datagram));
+                self.post(leaves + self.delay_of(index), false, index, datagram);
             }
         }
+    }
+
+    /// Tells everyone what the engine says, and lets the publisher do as it is told.
+    fn tell(&mut self) {
         let events: Vec<_> = self.engine.take_events().collect();
         for (id, event) in events {
             let person = self.people.iter_mut().find(|person| person.id == id).expect("a person that joined");
@@ -197,17 +254,56 @@ impl Theatre {
             }
             person.events.push((self.now, event));
         }
-        self.engine.audit().expect("the tables agree");
+    }
+
+    /// Puts a datagram behind everything that arrives no later.
+    fn post(&mut self, due: Instant, is_up: bool, index: usize, datagram: Vec<u8>) {
+        let place = self.under_way.partition_point(|(other, ..)| *other <= due);
+        self.under_way.insert(place, (due, is_up, index, datagram));
+    }
+
+    /// When a datagram has left the narrow link, if it goes there; `None` when the queue is full.
+    fn through_narrows(&mut self, to: usize, len: usize) -> Option<Instant> {
+        let Some(narrow) = self.narrow.as_mut().filter(|narrow| narrow.who == to) else { return Some(self.now) };
+        let begins = self.now.max(narrow.busy_until);
+        if narrow.bps == 0 || begins - self.now > QUEUE {
+            return None;
+        }
+        narrow.busy_until = begins + Duration::from_micros(8_000_000 * (len + 28) as u64 / narrow.bps);
+        Some(narrow.busy_until)
+    }
+
+    fn delay_of(&self, index: usize) -> Duration {
+        self.delay + self.narrow.filter(|narrow| narrow.who == index).map_or(Duration::ZERO, |narrow| narrow.distance)
     }
 
     /// Lets a client work and puts what it sends on its way.
     fn work(&mut self, index: usize) {
+        let is_cut = self.narrow.is_some_and(|narrow| narrow.who == index && narrow.bps == 0);
         for datagram in self.poll(index) {
             let is_media = matches!(datagram.first(), Some(128..=191));
-            if !(is_media && self.draw(1000) < self.loss_up) {
-                self.under_way.push_back((self.now + self.delay, true, index, datagram));
+            if !(is_cut || is_media && self.draw(1000) < self.loss_up) {
+                self.post(self.now + self.delay_of(index), true, index, datagram);
             }
         }
+    }
+
+    /// Makes somebody's link narrow.
+    fn narrow(&mut self, who: usize, bps: u64, distance: Duration) {
+        self.narrow = Some(Narrow { who, bps, distance, busy_until: self.now });
+    }
+
+    /// Twenty milliseconds of the first person's voice.
+    fn speak(&mut self) {
+        let person = &mut self.people[0];
+        let opus = person.rtc.codec_config().find(|params| params.spec().codec == format::Codec::Opus).expect("Opus").pt();
+        let (number, at) = self.spoken;
+        let microphone = person.microphone;
+        let mut api = person.rtc.direct_api();
+        if let Some(stream) = api.stream_tx_by_mid(microphone, None) {
+            stream.write_rtp(RtpWrite::new(opus, SeqNo::from(number), 960 * number as u32, self.now, SPOKEN.1.to_vec()));
+        }
+        self.spoken = (number + 1, at + SPOKEN.0);
     }
 
     /// One frame of every layer that is on.
@@ -225,7 +321,7 @@ impl Theatre {
             let timestamp = (1 << (28 + place)) + (self.now - self.start).as_millis() as u32 * 90;
             for number in 0..count {
                 let size = is_key.then_some(SIZES[place]);
-                let bytes = payload(encoder.picture, encoder.base, 0, number == 0, size, &[place as u8; 900]);
+                let bytes = payload(encoder.picture, encoder.base, 0, number == 0, size, &vec![place as u8; BYTES[place]]);
                 let mut api = person.rtc.direct_api();
                 let stream = api.stream_tx_by_mid(camera, Some(Rid::from(RIDS[place]))).expect("the answer took every layer");
                 let write = RtpWrite::new(payload_type, SeqNo::from(encoder.sequence), timestamp, self.now, bytes);
@@ -243,6 +339,9 @@ impl Theatre {
             match person.rtc.poll_output().expect("the client stays well") {
                 Output::Timeout(_) => return sent,
                 Output::Transmit(transmit) => sent.push(transmit.contents.to_vec()),
+                Output::Event(Event::RtpPacket(packet)) if packet.payload[..] == SPOKEN.1[..] => {
+                    person.heard.entry(*packet.seq_no).or_insert(now);
+                }
                 Output::Event(Event::RtpPacket(packet)) => {
                     let look = vp8::look(&packet.payload).unwrap_or_default();
                     person.seen.entry(*packet.header.ssrc).or_default().push(Seen {
@@ -252,6 +351,7 @@ impl Theatre {
                         picture: look.picture.id.map_or(0, |(_, _, id)| id),
                         size: look.size,
                         is_key: look.starts_key_frame,
+                        len: packet.payload.len(),
                     });
                 }
                 Output::Event(Event::KeyframeRequest(request)) => {
@@ -272,6 +372,40 @@ impl Theatre {
         seen.retain(|seen| seen.at >= since);
         seen.sort_by_key(|seen| seen.sequence);
         seen
+    }
+
+    /// How long the picture in a slot stood still since a moment: what browsers count as freezes, with frames of 33 ms.
+    fn frozen(&self, who: usize, slot: usize, since: Instant) -> Duration {
+        let mut frames: Vec<(u32, Instant)> = Vec::new();
+        let mut shown = since;
+        for packet in self.seen(who, slot, since) {
+            // In the order of the stream: nothing is shown before what stands before it came.
+            shown = shown.max(packet.at);
+            match frames.last_mut().filter(|(timestamp, _)| *timestamp == packet.timestamp) {
+                Some((_, at)) => *at = shown,
+                None => frames.push((packet.timestamp, shown)),
+            }
+        }
+        let times = std::iter::once(since).chain(frames.iter().map(|(_, at)| *at)).chain([self.now]);
+        let times: Vec<Instant> = times.collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.filter(|gap| *gap > FRAME + Duration::from_millis(150)).sum()
+    }
+
+    /// Of the voice since a moment: how many packets did not come, and the longest time between two.
+    fn voice(&self, who: usize, since: Instant) -> (u64, Duration) {
+        let heard: Vec<(u64, Instant)> =
+            self.people[who].heard.iter().filter(|(_, at)| **at >= since).map(|(number, at)| (*number, *at)).collect();
+        let (first, last) = (heard.first().expect("some came"), heard.last().expect("some came"));
+        let lost = last.0 - first.0 + 1 - heard.len() as u64;
+        let pause = heard.windows(2).map(|pair| pair[1].1.saturating_duration_since(pair[0].1)).max().unwrap_or_default();
+        (lost, pause.max(self.now - last.1))
+    }
+
+    /// bit/s of the video that came in a slot since a moment.
+    fn bitrate(&self, who: usize, slot: usize, since: Instant) -> u64 {
+        let bytes: usize = self.seen(who, slot, since).iter().map(|seen| seen.len).sum();
+        (8 * bytes as u128 * 1_000_000 / (self.now - since).as_micros()) as u64
     }
 
     /// The size of the last key frame in a slot.
@@ -306,7 +440,8 @@ fn everyone_gets_the_layer_that_fits_and_the_others_stop_at_their_sender() {
     let (small, large) = (theatre.join(false, 2), theatre.join(false, 2));
     theatre.watch(small, &[(0, Source::Camera, 0, TINY)]);
     theatre.watch(large, &[(0, Source::Camera, 1, LARGE)]);
-    theatre.run(Duration::from_secs(3));
+    // A few seconds are for finding out what the networks carry.
+    theatre.run(Duration::from_secs(6));
     assert_eq!((theatre.size(small, 0), theatre.size(large, 1)), (Some(SIZES[0]), Some(SIZES[2])));
     assert_eq!(theatre.encoders.map(|encoder| encoder.is_on), [true, false, true], "nobody wants the one between");
     let shown = |who: usize, slot| {
@@ -315,13 +450,20 @@ fn everyone_gets_the_layer_that_fits_and_the_others_stop_at_their_sender() {
     };
     assert_eq!((shown(small, 0), shown(large, 1), shown(large, 0)), (1, 1, 0));
 
-    // Somebody wants the one between: it is there within a moment, without a word of SDP.
-    let asked = theatre.now;
-    theatre.watch(small, &[(0, Source::Camera, 0, SMALL)]);
-    theatre.run(Duration::from_millis(500));
-    assert_eq!(theatre.size(small, 0), Some(SIZES[1]));
-    let first = theatre.seen(small, 0, asked).into_iter().find(|seen| seen.size == Some(SIZES[1])).expect("a key frame");
-    assert!(first.at - asked < Duration::from_millis(150), "{:?}", first.at - asked);
+    // Somebody wants the one between: it is there without a word of SDP, as soon as the network was asked whether it carries that;
+    // and at once when it was asked before.
+    let first_of = |theatre: &Theatre, since: Instant| {
+        theatre.seen(small, 0, since).into_iter().find(|seen| seen.size == Some(SIZES[1])).expect("a key frame").at - since
+    };
+    for most in [Duration::from_millis(2_000), Duration::from_millis(150)] {
+        let asked = theatre.now;
+        theatre.watch(small, &[(0, Source::Camera, 0, SMALL)]);
+        theatre.run(Duration::from_secs(2));
+        assert!(first_of(&theatre, asked) < most, "{:?}", first_of(&theatre, asked));
+        theatre.watch(small, &[(0, Source::Camera, 0, TINY)]);
+        theatre.run(Duration::from_secs(2));
+        assert_eq!(theatre.size(small, 0), Some(SIZES[0]));
+    }
 
     // Nobody watches any more: nothing is sent any more, and all of it comes back.
     theatre.watch(small, &[]);
@@ -361,7 +503,7 @@ fn requests_of_many_for_a_key_frame_become_one() {
     for &who in &crowd {
         theatre.watch(who, &[(0, Source::Camera, 0, LARGE)]);
     }
-    theatre.run(Duration::from_secs(2));
+    theatre.run(Duration::from_secs(6));
     let before = theatre.people[0].key_requests.len();
     for &who in &crowd {
         let ssrc = theatre.people[who].video_slots[0].0;
