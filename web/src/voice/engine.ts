@@ -10,7 +10,7 @@ import { Call, type CallInput, type CallOutput, type CallStatus, type Mutes, typ
 import { openCamera, openScreen } from "./camera";
 import { type InboundStats, type InboundVideo, type OutboundVideo, type PathState, Peer } from "./peer";
 import type { Credentials, VideoSource } from "./protocol";
-import type { Limit, Quality } from "./quality";
+import type { Grade, Limit, Quality } from "./quality";
 import type { Regions } from "./regions";
 import { opusPayloadType } from "./sdp";
 import { SlotTable } from "./slots";
@@ -21,8 +21,8 @@ import { type Shown, type VideoKey, VideoTable, videoKey } from "./videos";
 const METER_INTERVAL_MS = 60;
 /** How long tiles may move before the server hears of it: a window that is being resized says nothing worth hearing. */
 const SHOW_DELAY_MS = 120;
-/** How often the browser is asked what holds its encoders back. */
-const LIMIT_INTERVAL_MS = 2_000;
+/** How often the browser is asked what holds its encoders back, and how large what it decodes is. */
+const STATS_INTERVAL_MS = 2_000;
 /** A path that was interrupted may come back by itself (a roaming phone); after this it is made anew. */
 const INTERRUPTED_MS = 6_000;
 
@@ -51,9 +51,11 @@ export interface VoiceView {
   quality: Quality | null;
   /** What holds this page's own video back. */
   limit: Limit;
+  /** What each shown video is, and why it is no better. */
+  grades: Readonly<Record<VideoKey, Grade>>;
 }
 
-const NO_VIDEO = { videos: {}, videoSlots: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
+const NO_VIDEO = { videos: {}, videoSlots: {}, grades: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
 
 export interface SlotView {
   mid: string;
@@ -102,7 +104,7 @@ export class VoiceEngine {
   #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
   #meterTimer: ReturnType<typeof setInterval> | undefined;
   #showTimer: ReturnType<typeof setTimeout> | undefined;
-  #limitTimer: ReturnType<typeof setInterval> | undefined;
+  #statsTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(gateway: Gateway, regions: Regions) {
     this.#gateway = gateway;
@@ -282,6 +284,10 @@ export class VoiceEngine {
       case "layers":
         this.#peer?.setLayers(event.layers);
         return;
+      case "narrowed":
+        this.#videos.narrow(event.slots);
+        void this.#askStats();
+        return;
       case "quality":
         this.store.setState({ quality: event.quality });
         return;
@@ -340,8 +346,8 @@ export class VoiceEngine {
     this.#slots.clear();
     this.#videos.clear();
     clearTimeout(this.#showTimer);
-    clearInterval(this.#limitTimer);
-    this.#limitTimer = undefined;
+    clearInterval(this.#statsTimer);
+    this.#statsTimer = undefined;
     for (const stream of Object.values(this.store.getState().own)) for (const track of stream?.getTracks() ?? []) track.stop();
     const wasFilming = this.store.getState().own.camera !== null;
     this.store.setState(NO_VIDEO);
@@ -368,21 +374,38 @@ export class VoiceEngine {
     const { own } = this.store.getState();
     this.#socket.feed({ kind: "publish", published: { camera: own.camera !== null, screen: own.screen !== null } });
     this.#feed({ kind: "film", isFilming: own.camera !== null });
-    clearInterval(this.#limitTimer);
-    this.#limitTimer = undefined;
     this.store.setState({ limit: null });
-    if (own.camera !== null || own.screen !== null) this.#limitTimer = setInterval(() => void this.#askLimit(), LIMIT_INTERVAL_MS);
+    this.#statsWhileNeeded();
   }
 
-  async #askLimit(): Promise<void> {
+  /** Statistics cost the browser some work, so they are asked for only while there is video. */
+  #statsWhileNeeded(): void {
+    const { own, videos } = this.store.getState();
+    const isNeeded = own.camera !== null || own.screen !== null || Object.keys(videos).length > 0;
+    if (isNeeded) this.#statsTimer ??= setInterval(() => void this.#askStats(), STATS_INTERVAL_MS);
+    else {
+      clearInterval(this.#statsTimer);
+      this.#statsTimer = undefined;
+    }
+  }
+
+  async #askStats(): Promise<void> {
     const peer = this.#peer;
-    const videos = (await peer?.outboundVideos()) ?? [];
-    if (this.#peer !== peer || this.#limitTimer === undefined) return;
-    this.store.setState({ limit: videos.find((video) => video.isActive && video.limit !== null)?.limit ?? null });
+    if (peer === null) return;
+    const { own } = this.store.getState();
+    const isSending = own.camera !== null || own.screen !== null;
+    const [sent, received] = await Promise.all([isSending ? peer.outboundVideos() : [], peer.inboundVideos()]);
+    if (this.#peer !== peer) return;
+    const limit = sent.find((video) => video.isActive && video.limit !== null)?.limit ?? null;
+    const grades = this.#videos.grades(received);
+    const before = this.store.getState();
+    const isNews = limit !== before.limit || JSON.stringify(grades) !== JSON.stringify(before.grades);
+    if (isNews) this.store.setState({ limit, grades });
   }
 
   #videosChanged(): void {
     this.store.setState({ videos: this.#videos.published(), videoSlots: this.#videos.filled() });
+    this.#statsWhileNeeded();
     this.#showSoon();
   }
 

@@ -23,6 +23,8 @@ export const VoiceOp = {
   videoSlots: 201,
   /** Ours: which encodings of this page's own video anybody looks at. */
   layers: 202,
+  /** Ours: which of this page's video slots get less than they show, because its network carries no more. */
+  narrowed: 203,
 } as const;
 
 export interface VoiceFrame {
@@ -75,6 +77,13 @@ export interface FilledSlot {
 export interface LayersPayload {
   source: VideoSource;
   layers: { rid: string; active: boolean }[];
+}
+
+/** One slot in op 203. */
+export interface NarrowedSlot {
+  slot: number;
+  /** It gets nothing until there is room again. */
+  paused: boolean;
 }
 
 /** What this page publishes. */

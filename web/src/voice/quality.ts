@@ -11,6 +11,21 @@ export interface Quality {
 /** Why the browser sends less than it could. */
 export type Limit = "cpu" | "bandwidth" | null;
 
+/** What a tile shows, and what keeps it from being better. */
+export interface Grade {
+  /** Lines of the picture that arrives; zero before the first one. */
+  height: number;
+  /** `size`: it is as large as the tile needs. `sender`: the other side sends no larger one. */
+  reason: "size" | "network" | "paused" | "sender";
+}
+
+export function gradeText({ height, reason }: Grade): string {
+  if (reason === "paused") return "Paused: your network carries no more";
+  const text = `${height}p`;
+  if (reason === "network") return `${text} · your network`;
+  return reason === "sender" ? `${text} · not sent larger` : text;
+}
+
 interface QualityPayload {
   score: number;
   loss_up: number;
@@ -30,6 +45,12 @@ export function qualityText({ score, roundTripMs, loss }: Quality): string {
   if (roundTripMs !== null) parts.push(`${Math.round(roundTripMs)} ms`);
   if (loss >= 0.01) parts.push(`${Math.round(loss * 100)} % lost`);
   return parts.join(" · ");
+}
+
+/** The same in a corner of the own picture. */
+export function ownGradeText(limit: Limit): string | null {
+  if (limit === "cpu") return "Smaller · busy computer";
+  return limit === "bandwidth" ? "Smaller · your network" : null;
 }
 
 export function limitText(limit: Limit): string | null {

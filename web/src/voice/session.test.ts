@@ -87,6 +87,8 @@ describe("VoiceSession", () => {
     expect(heard(201, { slots })).toEqual([{ kind: "filled", slots }]);
     const layers = { source: "camera", layers: [{ rid: "q", active: false }] };
     expect(heard(202, layers)).toEqual([{ kind: "layers", layers }]);
+    const narrowed = [{ slot: 0, paused: true }];
+    expect(heard(203, { slots: narrowed })).toEqual([{ kind: "narrowed", slots: narrowed }]);
     const quality = { score: 4.2, loss_up: 0, loss_down: 0.1, jitter_ms: 3, round_trip_ms: null };
     expect(heard(200, quality)).toEqual([{ kind: "quality", quality: { score: 4.2, roundTripMs: null, loss: 0.1 } }]);
   });

@@ -10,6 +10,7 @@ import {
   type FilledSlot,
   isDismissal,
   type LayersPayload,
+  type NarrowedSlot,
   type Published,
   type ReadyPayload,
   SPEAKING_MICROPHONE,
@@ -64,6 +65,7 @@ export type VoiceOutput =
   | { kind: "video"; userId: Id; sources: VideoSource[] }
   | { kind: "filled"; slots: FilledSlot[] }
   | { kind: "layers"; layers: LayersPayload }
+  | { kind: "narrowed"; slots: NarrowedSlot[] }
   | { kind: "quality"; quality: Quality }
   | { kind: "ended"; end: End };
 
@@ -184,6 +186,9 @@ export class VoiceSession {
         return;
       case VoiceOp.layers:
         out.push({ kind: "layers", layers: frame.d as LayersPayload });
+        return;
+      case VoiceOp.narrowed:
+        out.push({ kind: "narrowed", slots: (frame.d as { slots: NarrowedSlot[] }).slots });
         return;
       case VoiceOp.quality:
         out.push({ kind: "quality", quality: readQuality(frame.d) });

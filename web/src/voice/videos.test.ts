@@ -39,6 +39,30 @@ it("leaves out the smallest when there are more than slots, never the focused on
   expect(users).not.toContain("2");
 });
 
+it("grades what is shown by what arrives and what the server says of the network", () => {
+  const table = new VideoTable();
+  for (const user of ["1", "2", "3", "4"]) {
+    table.publishes(user, ["camera"]);
+    table.show(videoKey(user, "camera"), tile(user, 640 + 10 * (4 - Number(user))));
+  }
+  table.wanted();
+  expect(table.grades([])).toEqual({});
+  table.place(["1", "2", "3", "4"].map((user_id, slot) => ({ slot, ssrc: slot, user_id, source: "camera" as const })));
+  table.narrow([
+    { slot: 1, paused: false },
+    { slot: 3, paused: true },
+  ]);
+  const received = [0, 1, 2].map((slot) => ({ slot, frameWidth: slot === 0 ? 640 : 320, frameHeight: slot === 0 ? 360 : 180 }));
+  expect(table.grades(received)).toEqual({
+    "1:camera": { height: 360, reason: "size" },
+    "2:camera": { height: 180, reason: "network" },
+    "3:camera": { height: 180, reason: "sender" },
+    "4:camera": { height: 0, reason: "paused" },
+  });
+  table.narrow([]);
+  expect(table.grades(received)["2:camera"]?.reason).toBe("sender");
+});
+
 it("knows where each video arrives as long as it is published", () => {
   const table = new VideoTable();
   table.publishes("1", ["camera"]);

@@ -2,10 +2,14 @@
 // is said to the server as a whole; the server says who is in which slot.
 
 import type { Id } from "../api/types";
-import type { FilledSlot, VideoSource } from "./protocol";
+import type { FilledSlot, NarrowedSlot, VideoSource } from "./protocol";
+import type { Grade } from "./quality";
 
 /** Videos that are received at a time; whoever is beyond is shown as a picture. */
 export const VIDEO_SLOTS = 9;
+
+/** A picture with this part of a tile's pixels fills it well: the server does not send a larger one for less. */
+const ENOUGH = 0.75;
 
 /** One video of one person. */
 export type VideoKey = `${Id}:${VideoSource}`;
@@ -43,10 +47,12 @@ export class VideoTable {
   /** What is wanted in each slot. */
   #wanted: (VideoKey | null)[] = Array.from({ length: VIDEO_SLOTS }, () => null);
   #filled = new Map<VideoKey, number>();
+  #narrowed = new Map<number, NarrowedSlot>();
 
   clear(): void {
     this.#published.clear();
     this.#filled.clear();
+    this.#narrowed.clear();
     this.#wanted = this.#wanted.map(() => null);
   }
 
@@ -98,6 +104,27 @@ export class VideoTable {
     for (const { slot, user_id, source } of slots) {
       if (user_id !== null && source !== null) this.#filled.set(videoKey(user_id, source), slot);
     }
+  }
+
+  /** The server's word on what this page's network does not carry. */
+  narrow(slots: readonly NarrowedSlot[]): void {
+    this.#narrowed = new Map(slots.map((each) => [each.slot, each]));
+  }
+
+  /** What each shown video is, with what the browser says of its slots. */
+  grades(received: readonly { slot: number; frameWidth: number; frameHeight: number }[]): Record<VideoKey, Grade> {
+    const grades: Record<VideoKey, Grade> = {};
+    this.#wanted.forEach((key, slot) => {
+      const shown = key === null ? undefined : this.#shown.get(key);
+      if (key === null || shown === undefined || !this.#isPublished(key)) return;
+      const narrowed = this.#narrowed.get(slot);
+      const { frameWidth = 0, frameHeight = 0 } = (this.#filled.has(key) ? received.find((each) => each.slot === slot) : undefined) ?? {};
+      if (frameHeight === 0 && narrowed?.paused !== true) return;
+      const isEnough = frameWidth * frameHeight >= ENOUGH * shown.width * shown.height;
+      const reason = narrowed?.paused === true ? "paused" : narrowed !== undefined ? "network" : isEnough ? "size" : "sender";
+      grades[key] = { height: frameHeight, reason };
+    });
+    return grades;
   }
 
   /** In which slot each video arrives. */

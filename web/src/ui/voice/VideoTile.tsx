@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import type { Id } from "../../api/types";
 import type { VideoSource } from "../../voice/protocol";
+import { gradeText, ownGradeText } from "../../voice/quality";
 import { videoKey } from "../../voice/videos";
 import { useApp, useVoice } from "../context";
 import styles from "./VoiceRoom.module.css";
@@ -18,6 +19,11 @@ export function OthersVideo({ userId, source, isFocused, children }: Props) {
   const app = useApp();
   const frame = useRef<HTMLDivElement>(null);
   const slot = useVoice((voice) => voice.videoSlots[videoKey(userId, source)] ?? null);
+  const reason = useVoice((voice) => voice.grades[videoKey(userId, source)]?.reason ?? null);
+  const grade = useVoice((voice) => {
+    const known = voice.grades[videoKey(userId, source)];
+    return known === undefined ? null : gradeText(known);
+  });
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
@@ -38,6 +44,11 @@ export function OthersVideo({ userId, source, isFocused, children }: Props) {
     <div ref={frame} className={styles.picture}>
       {children}
       {slot !== null && <Picture stream={app.voice.videoStream(slot)} testId={`video-${source}-${userId}`} isWhole={source === "screen"} />}
+      {grade !== null && (
+        <span className={styles.grade} data-limited={reason === "network" || reason === "paused"} data-testid={`grade-${source}-${userId}`}>
+          {grade}
+        </span>
+      )}
     </div>
   );
 }
@@ -45,10 +56,16 @@ export function OthersVideo({ userId, source, isFocused, children }: Props) {
 /** What this page itself films or shares. */
 export function OwnVideo({ source, children }: { source: VideoSource; children: ReactNode }) {
   const stream = useVoice((voice) => voice.own[source]);
+  const grade = useVoice((voice) => (voice.own[source] === null ? null : ownGradeText(voice.limit)));
   return (
     <div className={styles.picture}>
       {children}
       {stream !== null && <Picture stream={stream} testId={`preview-${source}`} isMirrored={source === "camera"} isWhole={source === "screen"} />}
+      {grade !== null && (
+        <span className={styles.grade} data-limited={true} data-testid={`grade-${source}-own`}>
+          {grade}
+        </span>
+      )}
     </div>
   );
 }
