@@ -93,7 +93,7 @@ web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
 	cd $* && $(NPM_CI)
 	@touch $@
 
-# discord.py, hikari and what they need, in a virtual environment of its own.
+# discord.py, hikari, aiortc and what they need, in a virtual environment of its own.
 .venv/.installed: $(TEST_PYTHON)/requirements.txt
 	@.ci/setup.sh python
 	$(if $(wildcard .venv/bin/python),,python3 -m venv .venv)

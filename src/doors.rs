@@ -26,6 +26,7 @@ struct Doors {
 
 /// Of a control plane, with a voice node in the same process or without.
 pub fn router(control_plane: &ControlPlane, signaling: Option<Signaling>, page: web::Page) -> Router {
+    let streams = signaling.as_ref().map(Signaling::streams).unwrap_or_default();
     let doors = Doors { hub: control_plane.hub().clone(), signaling, page: page.clone() };
     let elsewhere = async move |method: Method, uri: Uri, headers: HeaderMap| page.show(&method, &uri, &headers);
     let own = Router::new()
@@ -35,7 +36,7 @@ pub fn router(control_plane: &ControlPlane, signaling: Option<Signaling>, page: 
         .route("/gateway/", get(main_gateway))
         .route("/probe", get(probe))
         .with_state(doors);
-    own.merge(control_plane.router()).fallback(elsewhere)
+    own.merge(streams).merge(control_plane.router()).fallback(elsewhere)
 }
 
 /// Of a voice node alone.
@@ -46,7 +47,8 @@ pub fn voice_router(signaling: Signaling) -> Router {
                          upgrade: WebSocketUpgrade| {
         signaling.upgrade(upgrade, VoiceQuery { v: query.v }, lodging.map(|Extension(lodging)| lodging))
     };
-    Router::new().route("/", get(upgrade)).route("/probe", get(probe)).with_state(signaling)
+    let streams = signaling.streams();
+    Router::new().route("/", get(upgrade)).route("/probe", get(probe)).with_state(signaling).merge(streams)
 }
 
 /// Answers at once, to whoever measures the distance from a page of another origin.

@@ -48,6 +48,7 @@ mod routes;
 mod search;
 mod sessions;
 mod settings;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -101,6 +102,7 @@ fn routes() -> Routes {
         .merge(search::routes())
         .merge(sessions::routes())
         .merge(settings::routes())
+        .merge(streams::routes())
         .merge(threads::routes())
         .merge(typing::routes())
         .merge(users::routes())

@@ -44,8 +44,9 @@ use crate::ids::unix_ms;
 use crate::siblings::words::{Deed, StageChange, Wish};
 use crate::store::{self, Store};
 use crate::tally::Tally;
-use crate::voice::Door;
+use crate::voice::{Door, Entrance, Refused};
 use core::{Attached, Core, Missing, Moment, SessionKey};
+use guildhall_protocol::fleet::Way;
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
@@ -413,6 +414,14 @@ impl Hub {
     /// connected to voice in this guild.
     pub async fn change_voice_state(&self, guild: GuildId, user: UserId, change: StageChange) -> bool {
         self.fulfil(Wish { guild_id: guild, user_id: user, deed: Deed::Stage(change) }).await
+    }
+
+    /// Lets a program in that has somebody's stream key; `host` is where it reached us.
+    pub async fn open_stream(&self, key: &store::StoredStreamKey, way: Way, host: &str) -> Result<Entrance, Refused> {
+        if !self.load(key.guild_id).await {
+            return Err(Refused::Hidden);
+        }
+        self.change(|core, at| core.open_stream(key, way, host, &random(), &self.door(), at))
     }
 
     fn door(&self) -> Door<'_> {

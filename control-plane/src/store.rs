@@ -33,6 +33,7 @@ mod search;
 mod secrets;
 mod sessions;
 mod settings;
+mod stream_keys;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender,
 pub use search::{bare, link_hosts};
 pub use secrets::HeldIssuer;
 pub use sessions::{Device, Issued, LogIn};
+pub use stream_keys::StoredStreamKey;
 pub use threads::{Archive, FoundThread, NewThread, Start, ThreadPage};
 pub use tokens::{Caller, TokenHash};
 pub use users::{Credentials, Secrets};

@@ -6,12 +6,16 @@
 //! has headroom for is joined nevertheless: the client is told to wait (an `endpoint` of null) and is called when there is one.
 //!
 //! Here is what people do; `rooms.rs` has where their rooms live, and what the nodes say, `mirrors.rs` who is connected by sessions
-//! at other control planes.
+//! at other control planes; `streams.rs` is for programs that come by WHIP or WHEP, without a gateway session.
 
 mod mirrors;
 mod rooms;
+mod streams;
 #[cfg(test)]
 mod tests;
+
+pub use rooms::Unclaimed;
+pub use streams::{Entrance, Refused};
 
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{self, Viewers};
@@ -19,7 +23,7 @@ use crate::hub::core::{Core, Moment, SessionKey};
 use crate::hub::seats::Seat;
 use crate::siblings::words::Word;
 use guildhall_fleet::Reach;
-use guildhall_protocol::fleet::{Epoch, Participant, Policy, ToNode};
+use guildhall_protocol::fleet::{Epoch, Participant, Policy, ToNode, Way};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
 use guildhall_protocol::model::{ChannelType, Member, VoiceState};
 use guildhall_protocol::voice_token::{LIFETIME_MS, VoiceClaims, VoiceKey};
@@ -106,13 +110,20 @@ impl Core {
             request_to_speak_timestamp: None,
         };
         if !is_bot {
-            // A person speaks in one place at a time; a bot in one per guild.
-            let elsewhere = self.accounts.get(&user).map(|account| account.guilds.clone()).unwrap_or_default();
-            elsewhere.into_iter().filter(|other| *other != guild).for_each(|other| self.leave_voice(other, user, at));
+            self.leave_voice_elsewhere(guild, user, at);
         }
         self.set_voice(next, at);
         self.open_door(key, guild, door, at);
         self.sweep(at);
+    }
+
+    /// A person speaks in one place at a time; a bot in one per guild.
+    fn leave_voice_elsewhere(&mut self, guild: GuildId, user: UserId, at: Moment) {
+        let elsewhere: Vec<GuildId> = match self.accounts.get(&user) {
+            Some(account) => account.guilds.iter().copied().collect(),
+            None => self.rooms.iter().filter(|(_, room)| room.state.voice_state(user).is_some()).map(|(id, _)| *id).collect(),
+        };
+        elsewhere.into_iter().filter(|other| *other != guild).for_each(|other| self.leave_voice(other, user, at));
     }
 
     /// Moves a connected member, or disconnects it (`None`). `false`: not connected here, or the target is no voice channel.
@@ -123,10 +134,13 @@ impl Core {
             None => self.leave_voice(guild, user, at),
             Some(channel) if current.channel_id == Some(channel) => {}
             Some(channel) if state.channel(channel).is_some_and(|channel| channel.kind.is_voice()) => {
-                let key = self.session_key(&current.session_id);
-                self.set_voice(VoiceState { channel_id: Some(channel), ..current }, at);
-                if let Some(key) = key {
-                    self.open_door(key, guild, door, at);
+                match self.session_key(&current.session_id) {
+                    Some(key) => {
+                        self.set_voice(VoiceState { channel_id: Some(channel), ..current }, at);
+                        self.open_door(key, guild, door, at);
+                    }
+                    // Nobody could be told where to go: a stream, or someone whose gateway session an earlier process had.
+                    None => self.leave_voice(guild, user, at),
                 }
             }
             Some(_) => return false,
@@ -201,6 +215,10 @@ impl Core {
         let Some(room) = self.rooms.get_mut(&guild) else { return };
         let Some(channel) = next.channel_id.and_then(|id| room.state.channel(id)) else { return };
         let held = room.state.channel_permissions(next.user_id, channel.id, at.unix_ms);
+        if Way::of(&next.session_id).is_some_and(|way| !held.contains(streams::needed(way))) {
+            // A key is no more than the right to use it.
+            return self.leave_voice(guild, next.user_id, at);
+        }
         let before = room.state.voice_state(next.user_id).cloned();
         let has_come = before.as_ref().and_then(|before| before.channel_id) != next.channel_id;
         if has_come {
@@ -347,13 +365,14 @@ fn is_exempt(state: &guild::State, user: UserId, at: Moment) -> bool {
 }
 
 fn policy(state: &VoiceState, held: Permissions, bitrate_bps: Option<u32>) -> Policy {
+    let is_viewer = Way::of(&state.session_id) == Some(Way::Whep);
     Policy {
-        can_speak: held.contains(Permissions::SPEAK) && !state.suppress && !state.mute,
+        can_speak: held.contains(Permissions::SPEAK) && !state.suppress && !state.mute && !is_viewer,
         self_mute: state.self_mute,
         is_deafened: state.deaf || state.self_deaf,
         is_priority: held.contains(Permissions::PRIORITY_SPEAKER),
         bitrate_bps,
-        can_stream: held.contains(Permissions::STREAM) && !state.suppress,
+        can_stream: held.contains(Permissions::STREAM) && !state.suppress && !is_viewer,
     }
 }
 

@@ -38,6 +38,9 @@ codes! {
     /// The writer's queue is full or the disk refuses a commit: nothing was stored, a retry is safe.
     Unavailable = 0, 503, "503: Service Unavailable";
 
+    UnknownStreamKey = 0, 404, "Unknown Stream Key";
+    TooManyStreamKeys = 0, 400, "Maximum number of stream keys reached (25)";
+
     UnknownApplication = 10002, 404, "Unknown Application";
     UnknownChannel = 10003, 404, "Unknown Channel";
     UnknownGuild = 10004, 404, "Unknown Guild";

@@ -9,8 +9,10 @@
 //! that broke has lost is therefore made good by the next one.
 
 mod node;
+mod way;
 
 pub use node::{BadNode, BadRegion, CONTRACT_VERSION, Epoch, Hello, Load, NodeId, RegionId};
+pub use way::Way;
 
 use crate::{ChannelId, GuildId, UserId};
 use serde::{Deserialize, Serialize};
@@ -46,13 +48,13 @@ impl Policy {
     }
 }
 
-/// One participant of one room: which gateway session of which user.
+/// One participant of one room: which session of which user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Participant {
     pub guild_id: GuildId,
     pub channel_id: ChannelId,
     pub user_id: UserId,
-    /// The gateway session that joined (`VOICE_STATE_UPDATE.session_id`).
+    /// The gateway session that joined (`VOICE_STATE_UPDATE.session_id`), or how they came without one ([`Way`]).
     pub session_id: String,
 }
 

@@ -126,6 +126,7 @@ ids! {
     WebhookId
     AttachmentId
     EmojiId
+    StreamKeyId
 }
 
 impl GuildId {

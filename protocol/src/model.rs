@@ -15,6 +15,7 @@ mod message;
 mod private_channel;
 mod reaction;
 mod relationship;
+mod stream_key;
 mod thread;
 mod timestamp;
 mod user;
@@ -33,6 +34,7 @@ pub use message::{HAS_THREAD, Message, MessageReference, Nonce, Pin, partial_mem
 pub use private_channel::{Group, PrivateChannel};
 pub use reaction::{Reaction, ReactionCounts, ReactionEmoji};
 pub use relationship::{Relationship, RelationshipKind};
+pub use stream_key::StreamKey;
 pub use thread::{COUNTED_MEMBERS, Thread, ThreadMember, ThreadMetadata};
 pub use timestamp::{parse_timestamp, timestamp};
 pub use user::{CurrentUser, User};

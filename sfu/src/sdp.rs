@@ -146,8 +146,8 @@ impl Offer {
             }
             sections.push(builder.finish(sections.len()));
         }
-        if !sections.iter().any(|section| section.opus.is_some()) {
-            return Err("no section offers Opus audio");
+        if !sections.iter().any(|section| section.opus.is_some() || section.video.is_some()) {
+            return Err("no section offers Opus, VP8 or H.264");
         }
         if transport.setup_is_passive {
             return Err("the client must be able to start DTLS (a=setup:actpass or active)");

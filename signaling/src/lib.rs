@@ -2,7 +2,7 @@
 //! through [`guildhall_sfu::Sfu`] and knows no packet; it knows rights only from signed tokens and from what the control
 //! planes say over [`guildhall_protocol::fleet`].
 //!
-//! `session.rs` decides, `rooms.rs` and `tokens.rs` remember, `task.rs` waits and carries out, `socket.rs` writes, `lines.rs`
+//! Programs come by HTTP instead (`streams.rs`). `session.rs` decides, `rooms.rs` and `tokens.rs` remember, `task.rs` waits and carries out, `socket.rs` writes, `lines.rs`
 //! leads to the control planes.
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -14,6 +14,7 @@ mod replay;
 mod rooms;
 mod session;
 mod socket;
+mod streams;
 mod task;
 mod tokens;
 pub mod turn;
@@ -126,6 +127,11 @@ impl Signaling {
             .max_message_size(limits::FRAME_BYTES)
             .max_frame_size(limits::FRAME_BYTES)
             .on_upgrade(move |socket| task::run(node, Socket::new(socket, permit, lodging), version))
+    }
+
+    /// The paths of WHIP and WHEP, to be served beside the voice WebSocket.
+    pub fn streams(&self) -> axum::Router {
+        streams::router(Arc::clone(&self.0))
     }
 
     /// Closes every socket with 1001, takes every peer out of the media engine and returns when all sessions have ended.

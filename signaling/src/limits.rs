@@ -28,6 +28,15 @@ pub const SLOTS: usize = 64;
 /// The largest client frame: a browser's full SDP offer with many sections is some 20 KiB. Beyond: the socket closes.
 pub const FRAME_BYTES: usize = 64 * 1024;
 
+/// The longest offer of a program: as much as a browser's on a voice socket. Beyond: 413.
+pub const OFFER_BYTES: usize = 64 * 1024;
+
+/// The longest fragment of a PATCH: credentials and a few dozen candidates. Beyond: 413.
+pub const FRAGMENT_BYTES: usize = 16 * 1024;
+
+/// Requests that wait for one program's session, which answers them one after another. Beyond: they wait for a place.
+pub const STREAM_ERRANDS: usize = 4;
+
 /// Read and write buffers of a socket. The WebSocket library's default of 128 KiB each would be most of a peer's memory.
 pub const SOCKET_BUFFER_BYTES: usize = 2 * 1024;
 
@@ -40,7 +49,7 @@ pub const MAILBOX_NOTES: usize = 256;
 /// Events from the media engine waiting for a session's task; the engine gives a peer up when it is full.
 pub const PEER_EVENTS: usize = 64;
 
-/// Voice sockets of this node, identified or not. Beyond: the upgrade is answered 503.
+/// Voice sockets of this node, identified or not, and programs. Beyond: the upgrade, or the offer, is answered 503.
 pub const SOCKETS: usize = 20_000;
 
 /// Used tokens remembered until they expire (a minute): a thousand joins per second. Beyond: 4021.

@@ -11,11 +11,12 @@ use crate::lines::Lines;
 use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
 use crate::session::{RoomEvent, Wanted};
 use crate::socket::Socket;
+use crate::streams::Streams;
 use crate::tokens::Ledger;
 use crate::turn::Turn;
 use aws_lc_rs::digest;
 use guildhall_fleet::lease::Ownership;
-use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode};
+use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, IceServer, Identify, Published, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, UserId};
@@ -53,6 +54,7 @@ pub struct Node {
     pub stop: watch::Sender<bool>,
     pub sockets: Arc<Semaphore>,
     turn: Option<Turn>,
+    pub streams: Streams,
     desk: Mutex<Desk>,
 }
 
@@ -78,6 +80,7 @@ impl Node {
             stop: watch::Sender::new(false),
             sockets: Arc::new(Semaphore::new(limits::SOCKETS)),
             turn,
+            streams: Streams::default(),
             desk: Mutex::default(),
         }
     }
@@ -85,21 +88,18 @@ impl Node {
     /// Checks the token, uses it up and seats its participant; an older session of the same user in that room is told to go.
     pub fn admit(&self, identify: &Identify, mailbox: Mailbox) -> Result<(Place, VoiceClaims), CloseCode> {
         let mut desk = self.desk();
-        let Desk { ledger, keys, owned, vacant, .. } = &mut *desk;
+        let Desk { ledger, keys, .. } = &mut *desk;
         let claims = ledger.admit(keys, &self.hello.id, identify, unix_ms())?;
-        let room = claims.participant.channel_id;
-        if !owned.accept(room, claims.epoch) {
-            return Err(CloseCode::SessionInvalid);
-        }
-        vacant.remove(&room);
-        let (place, replaced) = desk.rooms.seat(claims.participant.clone(), token_digest(&identify.token), mailbox);
-        if let Some(replaced) = replaced {
-            let is_same_participant = replaced.participant == claims.participant;
-            // A full mailbox does as well: its last sender goes with `replaced`, and the session ends by that.
-            let _ = replaced.handle.try_send(Note::Replaced { is_same_participant });
-            tell(&mut desk, replaced.listeners, RoomEvent::Left(place.user_id));
-        }
-        Ok((place, claims))
+        desk.seat(claims, &identify.token, mailbox)
+    }
+
+    /// The same for a program that has nothing but the token.
+    pub fn admit_stream(&self, token: &str, mailbox: Mailbox) -> Result<(Place, VoiceClaims, Way), CloseCode> {
+        let mut desk = self.desk();
+        let Desk { ledger, keys, .. } = &mut *desk;
+        let (claims, way) = ledger.admit_stream(keys, &self.hello.id, token, unix_ms())?;
+        let (place, claims) = desk.seat(claims, token, mailbox)?;
+        Ok((place, claims, way))
     }
 
     /// Gives a resuming socket to the session that its token once opened; back it comes if there is none.
@@ -258,6 +258,23 @@ impl Node {
 }
 
 impl Desk {
+    /// Gives whom a used token names their seat; an older session of theirs in that room is told to go.
+    fn seat(&mut self, claims: VoiceClaims, token: &str, mailbox: Mailbox) -> Result<(Place, VoiceClaims), CloseCode> {
+        let room = claims.participant.channel_id;
+        if !self.owned.accept(room, claims.epoch) {
+            return Err(CloseCode::SessionInvalid);
+        }
+        self.vacant.remove(&room);
+        let (place, replaced) = self.rooms.seat(claims.participant.clone(), token_digest(token), mailbox);
+        if let Some(replaced) = replaced {
+            let is_same_participant = replaced.participant == claims.participant;
+            // A full mailbox does as well: its last sender goes with `replaced`, and the session ends by that.
+            let _ = replaced.handle.try_send(Note::Replaced { is_same_participant });
+            tell(self, replaced.listeners, RoomEvent::Left(place.user_id));
+        }
+        Ok((place, claims))
+    }
+
     /// A control plane's key. Which one signed a token is found by trying: there are few.
     fn learn(&mut self, secret: [u8; 32]) {
         self.keys.retain(|known| known.secret().0 != secret);

@@ -1,5 +1,7 @@
 //! The whole of signaling over real sockets, with a real media engine: what one client does and another hears.
 
+mod streams;
+
 use crate::{Config, Signaling, VoiceQuery};
 use axum::Router;
 use axum::extract::{Query, WebSocketUpgrade};

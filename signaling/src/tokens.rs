@@ -3,7 +3,7 @@
 //! Pure: the caller passes the wall clock. The node verifies alone, so voice works while the control plane is away.
 
 use crate::limits;
-use guildhall_protocol::fleet::{NodeId, Participant};
+use guildhall_protocol::fleet::{NodeId, Participant, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, Identify};
 use guildhall_protocol::voice_token::{LIFETIME_MS, TokenError, VoiceClaims, VoiceKey};
 use std::collections::HashMap;
@@ -28,21 +28,35 @@ impl Ledger {
         identify: &Identify,
         now_unix_ms: u64,
     ) -> Result<VoiceClaims, CloseCode> {
-        let verified = keys.iter().rev().map(|key| key.verify(&identify.token, now_unix_ms));
-        let verified = verified.reduce(|found, next| if found == Err(TokenError::BadSignature) { next } else { found });
-        let claims = verified.unwrap_or(Err(TokenError::BadSignature)).map_err(|error| match error {
-            TokenError::Malformed | TokenError::BadSignature => CloseCode::AuthenticationFailed,
-            TokenError::Expired => CloseCode::SessionInvalid,
-        })?;
-        if claims.node != *node {
-            return Err(CloseCode::SessionInvalid);
-        }
+        let claims = verify(keys, node, &identify.token, now_unix_ms)?;
         let participant = &claims.participant;
         if identify.user_id != participant.user_id.into() || identify.server_id != participant.guild_id.into() {
             return Err(CloseCode::AuthenticationFailed);
         }
         let is_other_channel = identify.channel_id.is_some_and(|channel| channel != participant.channel_id.into());
-        if identify.session_id != participant.session_id || is_other_channel || self.used.contains_key(&claims.token_id) {
+        if identify.session_id != participant.session_id || is_other_channel || Way::of(&participant.session_id).is_some() {
+            return Err(CloseCode::SessionInvalid);
+        }
+        self.use_up(claims, now_unix_ms)
+    }
+
+    /// The same for a program that comes without a gateway session, and has nothing but the token.
+    pub fn admit_stream(
+        &mut self,
+        keys: &[VoiceKey],
+        node: &NodeId,
+        token: &str,
+        now_unix_ms: u64,
+    ) -> Result<(VoiceClaims, Way), CloseCode> {
+        let claims = verify(keys, node, token, now_unix_ms)?;
+        let way = Way::of(&claims.participant.session_id).ok_or(CloseCode::SessionInvalid)?;
+        Ok((self.use_up(claims, now_unix_ms)?, way))
+    }
+
+    /// A good token is worth one connection, unless it was taken back.
+    fn use_up(&mut self, claims: VoiceClaims, now_unix_ms: u64) -> Result<VoiceClaims, CloseCode> {
+        let participant = &claims.participant;
+        if self.used.contains_key(&claims.token_id) {
             return Err(CloseCode::SessionInvalid);
         }
         if self.voided.get(participant).is_some_and(|&voided_at| claims.signed_at_ms() < voided_at) {
@@ -68,6 +82,17 @@ impl Ledger {
         }
         self.voided.insert(participant, now_unix_ms);
     }
+}
+
+/// What a token says, if one of our control planes signed it for this node.
+fn verify(keys: &[VoiceKey], node: &NodeId, token: &str, now_unix_ms: u64) -> Result<VoiceClaims, CloseCode> {
+    let verified = keys.iter().rev().map(|key| key.verify(token, now_unix_ms));
+    let verified = verified.reduce(|found, next| if found == Err(TokenError::BadSignature) { next } else { found });
+    let claims = verified.unwrap_or(Err(TokenError::BadSignature)).map_err(|error| match error {
+        TokenError::Malformed | TokenError::BadSignature => CloseCode::AuthenticationFailed,
+        TokenError::Expired => CloseCode::SessionInvalid,
+    })?;
+    if claims.node == *node { Ok(claims) } else { Err(CloseCode::SessionInvalid) }
 }
 
 #[cfg(test)]
@@ -151,6 +176,22 @@ mod tests {
             assert_eq!(ledger.try_admit(&identify, now), Err(expected), "{what}");
         }
         assert_eq!(ledger.try_admit(&good, NOW), Ok(claims(9)));
+    }
+
+    #[test]
+    fn a_programs_token_opens_a_stream_once_and_no_voice_socket_and_the_other_way_round() {
+        let participant = Participant { session_id: Way::Whep.session_id(&[1; 32], &[2; 16]), ..claims(1).participant };
+        let program = VoiceClaims { participant, ..claims(1) };
+        let token = key().sign(&program);
+        let mut ledger = Ledger::default();
+        let mut stream = |token: &str| ledger.admit_stream(&[key()], &NodeId::from("node"), token, NOW);
+        assert_eq!(stream(&key().sign(&claims(2))), Err(CloseCode::SessionInvalid), "a person's");
+        assert_eq!(stream("noise"), Err(CloseCode::AuthenticationFailed));
+        let identify = Identify { session_id: program.participant.session_id.clone(), ..identify(token.clone()) };
+        assert_eq!(ledger.try_admit(&identify, NOW), Err(CloseCode::SessionInvalid));
+        let mut stream = |token: &str| ledger.admit_stream(&[key()], &NodeId::from("node"), token, NOW);
+        assert_eq!(stream(&token), Ok((program, Way::Whep)));
+        assert_eq!(stream(&token), Err(CloseCode::SessionInvalid));
     }
 
     #[test]

@@ -66,6 +66,9 @@ const TABLE: &[(&str, &str, &str, Limit)] = &[
     ("POST", "/guilds", "guilds-create", limit(10, 10)),
     ("POST", "/applications", "applications-create", limit(10, 10)),
     ("POST", "/invites/{code}", "invites-use", limit(20, 10)),
+    // A program that loses its node comes back a few times; each time is a place in a call.
+    ("POST", "/channels/{channel_id}/whip", "streams-open", limit(20, 10)),
+    ("POST", "/channels/{channel_id}/whep", "streams-open", limit(20, 10)),
     // Somebody who presses a button as fast as they can.
     ("POST", "/interactions", "interactions-create", limit(25, 5)),
 ];

@@ -22,6 +22,7 @@ mod reference;
 mod search;
 mod settings;
 mod shapes;
+mod streams;
 mod threads;
 mod transport;
 mod voice_states;

@@ -15,6 +15,7 @@ use crate::gateway::starts::Starts;
 use crate::guild::{self, Snapshot};
 use crate::presence::Shown;
 use crate::siblings::Siblings;
+use crate::voice::Unclaimed;
 use guildhall_fleet::Reach;
 use guildhall_protocol::gateway::{CloseCode, Intents, PresenceUpdate, Shard};
 use guildhall_protocol::model::User;
@@ -191,8 +192,8 @@ pub struct Core {
     /// Sessions whose mailbox overflowed during this call.
     pub(crate) lost: Vec<SessionKey>,
     pub(crate) fleet: Fleet,
-    /// Voice states that were taken over and that no node has confirmed yet, and until when they wait for it.
-    pub(crate) unclaimed: VecDeque<(GuildId, UserId, Instant)>,
+    /// Voice states that no node has confirmed yet, by their sessions, and until when they wait for it.
+    pub(crate) unclaimed: VecDeque<Unclaimed>,
     /// The other control planes.
     pub(crate) siblings: Siblings,
     /// The names of dispatches that other processes made.

@@ -10,6 +10,7 @@ use crate::event::{Committed, Ended, Event, Topic};
 use crate::gateway::mailbox::Dispatch;
 use crate::guild::{Viewers, Views};
 use crate::siblings::words::Word;
+use guildhall_protocol::fleet::Way;
 use guildhall_protocol::gateway::Intents;
 use guildhall_protocol::model::{AuditEntry, Channel, Invite, Member, Message, Role, User, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, RoleId, UserId};
@@ -194,8 +195,14 @@ impl Core {
             }
             Event::Access { user_id, ended } => match ended {
                 Ended::Nothing => {}
-                Ended::These(hashes) => hashes.iter().for_each(|hash| self.invalidate_token(hash, at)),
-                Ended::All => self.close_user_sessions(user_id, at),
+                Ended::These(hashes) => {
+                    hashes.iter().for_each(|hash| self.invalidate_token(hash, at));
+                    self.end_streams(user_id, at, |session| hashes.iter().any(|hash| Way::is_of_key(session, hash)));
+                }
+                Ended::All => {
+                    self.close_user_sessions(user_id, at);
+                    self.end_streams(user_id, at, |_| true);
+                }
             },
             Event::MessageCreate { guild_id, .. }
             | Event::MessageUpdate { guild_id, .. }

@@ -227,9 +227,10 @@ pub(super) async fn insert_token(tx: &mut super::Tx<'_>, user_id: UserId, token:
     Ok(())
 }
 
-/// Makes every token of the account worthless; its sessions end.
+/// Makes every token and stream key of the account worthless; its sessions end.
 pub(super) async fn delete_tokens(tx: &mut super::Tx<'_>, user_id: UserId) -> Result<()> {
     sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id.to_sql()).execute(tx.sql()).await?;
+    sqlx::query("DELETE FROM stream_keys WHERE user_id = $1").bind(user_id.to_sql()).execute(tx.sql()).await?;
     tx.emit(Event::Access { user_id, ended: Ended::All }).await?;
     Ok(())
 }

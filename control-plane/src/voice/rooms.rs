@@ -21,12 +21,20 @@ use guildhall_protocol::model::{ChannelType, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How long voice states that this process took over from the one before wait for a node to confirm them. Nodes dial again
-/// within seconds.
+/// How long voice states wait for a node to confirm them that no gateway session answers for: those that this process took over
+/// from the one before (nodes dial again within seconds), and those of streams, whose programs are on their way to their node.
 pub const UNCLAIMED: Duration = Duration::from_secs(20);
+
+/// A voice state that waits for its node's word.
+pub struct Unclaimed {
+    guild: GuildId,
+    user: UserId,
+    session_id: String,
+    until: Instant,
+}
 
 impl Core {
     /// A node is on the line: what it says of itself, and who sits there. Their guilds are loaded, if they exist.
@@ -151,12 +159,12 @@ impl Core {
         for room in self.fleet.moving() {
             self.end_move(room, at);
         }
-        while let Some(&(guild, user, _)) = self.unclaimed.front().filter(|(_, _, until)| *until <= at.now) {
-            self.unclaimed.pop_front();
+        while self.unclaimed.front().is_some_and(|waiting| waiting.until <= at.now) {
+            let Some(Unclaimed { guild, user, session_id, .. }) = self.unclaimed.pop_front() else { break };
             let is_there =
                 self.rooms.get(&guild).and_then(|room| room.seated.get(&user)).is_some_and(|it| it.connection.is_some());
             if !is_there {
-                self.leave_voice(guild, user, at);
+                self.leave_voice_of_session(guild, user, &session_id, at);
             }
         }
         self.sweep(at);
@@ -388,8 +396,15 @@ impl Core {
             if !state.suppress {
                 self.set_voice(state, at);
             }
-            self.unclaimed.push_back((guild, user, at.now + UNCLAIMED));
+            self.await_node(guild, user, at);
         }
+    }
+
+    /// Whoever is where they are now leaves unless a node says soon that they are there.
+    pub(super) fn await_node(&mut self, guild: GuildId, user: UserId, at: Moment) {
+        let Some(state) = self.guild(guild).and_then(|state| state.voice_state(user)) else { return };
+        let session_id = state.session_id.clone();
+        self.unclaimed.push_back(Unclaimed { guild, user, session_id, until: at.now + UNCLAIMED });
     }
 
     /// Voice states whose rooms outlive this process.

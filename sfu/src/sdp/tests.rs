@@ -151,10 +151,10 @@ fn a_listener_that_sends_nothing_has_no_upstream() {
 fn offers_that_cannot_be_answered_say_why() {
     let good = offer(1, "");
     let table = [
-        (String::new(), "no section offers Opus audio"),
+        (String::new(), "no section offers Opus, VP8 or H.264"),
         ("x".repeat(MAX_OFFER + 1), "the offer is too long"),
         ("m=audio 9\r\n".to_owned(), "a media section is cut short"),
-        (good.replace("opus", "opera"), "no section offers Opus audio"),
+        (good.replace("opus", "opera"), "no section offers Opus, VP8 or H.264"),
         (good.replace("a=ice-ufrag:abcd", "a=x:y"), "a=ice-ufrag is missing"),
         (good.replace("a=ice-ufrag:abcd", "a=ice-ufrag:abc"), "a=ice-ufrag has an impossible length"),
         (good.replace("a=ice-pwd:", "a=x:"), "a=ice-pwd is missing"),
@@ -174,7 +174,7 @@ fn hostile_ids_are_not_taken() {
     let upstream = Offer::parse(&text).expect("still an offer").upstream().expect("still a sender");
     assert_eq!((upstream.opus.audio_level, upstream.ssrc), (None, None));
     let text = offer(1, "").replace("a=rtpmap:111 opus", "a=rtpmap:300 opus");
-    assert_eq!(Offer::parse(&text).err(), Some("no section offers Opus audio"));
+    assert_eq!(Offer::parse(&text).err(), Some("no section offers Opus, VP8 or H.264"));
 }
 
 #[test]

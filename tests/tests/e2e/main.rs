@@ -18,3 +18,4 @@ mod resume;
 mod room;
 mod twilight;
 mod voice;
+mod whip;

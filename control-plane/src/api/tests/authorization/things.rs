@@ -117,6 +117,11 @@ impl Trial<'_> {
                 store.create_emoji(by, id::<GuildId>(&stage.guild), emoji.clone()).await.expect("there is room");
                 emoji.id.to_string()
             }
+            "stream_key_id" => {
+                let owner = id(&self.maker(row, caller).id);
+                let key = store.create_stream_key(owner, id(things.get("channel_id")), "made".to_owned()).await;
+                key.expect("there is room").0.id.to_string()
+            }
             "name" => cast.name(),
             "username" => "target".to_owned(),
             "picture" => PICTURE.to_owned(),

@@ -1,0 +1,143 @@
+"""aiortc, a WebRTC implementation of its own, as a program that publishes by WHIP (RFC 9725) and as one that watches by WHEP.
+
+Given: {}. See script.py for how it is driven.
+"""
+
+import array
+import asyncio
+import fractions
+import logging
+import math
+import sys
+
+import aiohttp
+import av
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from script import given, report, serve
+
+logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+
+RATE = 48_000
+FRAME = RATE // 50
+WIDTH, HEIGHT = 320, 240
+
+
+class Tone(MediaStreamTrack):
+    """440 Hz at half of full scale."""
+
+    kind = "audio"
+
+    def __init__(self):
+        super().__init__()
+        self.sample, self.started = 0, None
+
+    async def recv(self):
+        loop = asyncio.get_running_loop()
+        self.started = self.started or loop.time()
+        await asyncio.sleep(max(0, self.started + self.sample / RATE - loop.time()))
+        wave = (int(16_000 * math.sin(2 * math.pi * 440 * (self.sample + i) / RATE)) for i in range(FRAME))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME)
+        frame.planes[0].update(array.array("h", wave).tobytes())
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self.sample, fractions.Fraction(1, RATE)
+        self.sample += FRAME
+        return frame
+
+
+class Picture(VideoStreamTrack):
+    """A grey picture that becomes a little lighter with every frame, and dark again."""
+
+    async def recv(self):
+        pts, time_base = await self.next_timestamp()
+        frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+        for plane, value in zip(frame.planes, (96 + pts // 3000 % 64, 128, 128)):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+
+class Session:
+    """One peer connection and the HTTP resource that stands for it."""
+
+    def __init__(self):
+        self.peer = RTCPeerConnection()
+        self.http = aiohttp.ClientSession()
+        self.resource = None
+        self.seen = {"video": 0, "width": 0, "light": 0, "audio": 0, "loudest": 0}
+        self.readers = set()
+        self.peer.on("track", self.on_track)
+        self.peer.on("connectionstatechange", lambda: report("state", state=self.peer.connectionState))
+
+    def on_track(self, track):
+        reader = asyncio.create_task(self.read(track))
+        self.readers.add(reader)
+        reader.add_done_callback(self.readers.discard)
+
+    async def read(self, track):
+        try:
+            while True:
+                frame = await track.recv()
+                self.seen[track.kind] += 1
+                if track.kind == "video":
+                    self.seen["width"], self.seen["light"] = frame.width, bytes(frame.planes[0])[0]
+                else:
+                    heard = array.array("h", bytes(frame.planes[0]))
+                    self.seen["loudest"] = max(abs(sample) for sample in heard)
+        except MediaStreamError:
+            pass
+
+    async def offer(self, url, key):
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {key}"}
+        async with self.http.post(url, data=self.peer.localDescription.sdp, headers=headers) as answer:
+            body = await answer.text()
+            if answer.status != 201:
+                return {"status": answer.status, "body": body}
+            self.resource = str(answer.url.join(type(answer.url)(answer.headers["Location"])))
+            redirects = [each.status for each in answer.history]
+        await self.peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
+        return {"status": 201, "redirects": redirects}
+
+    async def delete(self):
+        async with self.http.delete(self.resource) as answer:
+            return answer.status
+
+    async def close(self):
+        await self.peer.close()
+        await self.http.close()
+
+
+sessions = {}
+
+
+async def publish(command):
+    session = sessions[command["as"]] = Session()
+    session.peer.addTrack(Tone())
+    session.peer.addTrack(Picture())
+    return await session.offer(command["url"], command["key"])
+
+
+async def play(command):
+    session = sessions[command["as"]] = Session()
+    for kind in ("audio", "video"):
+        session.peer.addTransceiver(kind, direction="recvonly")
+    return await session.offer(command["url"], command["key"])
+
+
+async def seen(command):
+    return sessions[command["as"]].seen
+
+
+async def delete(command):
+    return await sessions[command["as"]].delete()
+
+
+async def main():
+    await serve({"publish": publish, "play": play, "seen": seen, "delete": delete})
+    for session in sessions.values():
+        await session.close()
+
+
+report("ready", given=given)
+asyncio.run(main())

@@ -1,0 +1,143 @@
+//! Programs in a voice channel: aiortc publishes by WHIP and plays by WHEP with stream keys, and a Chromium with our page watches.
+
+use guildhall_loadtest::rest::Account;
+use guildhall_protocol::Permissions;
+use guildhall_tests::{
+    api::{delete, post, put},
+    eventually,
+    script::Script,
+    world::{PASSWORD, World, id},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Of 32,768: the tone has half of that, Opus takes and adds a little, silence has nothing.
+const AUDIBLE: i64 = 4_000;
+
+/// The picture is 320 points wide.
+const WIDTH: i64 = 320;
+
+/// Pictures and packets of sound that show that a stream flows.
+const FLOWS: i64 = 25;
+
+fn program(world: &World) -> Script {
+    Script::python("stream.py", &json!({}), &world.server.ca())
+}
+
+/// A key for the voice channel: its secret, its id and its addresses are in it.
+async fn key(world: &World, account: &Account) -> Value {
+    let path = format!("/channels/{}/stream-keys", world.voice);
+    post(&account.rest, &path, json!({"name": "OBS"})).await
+}
+
+async fn publishes(script: &Script, name: &str, key: &Value) -> Value {
+    script.ask("publish", json!({"as": name, "url": key["whip_url"], "key": key["key"]})).await
+}
+
+async fn plays(script: &Script, name: &str, key: &Value) -> Value {
+    script.ask("play", json!({"as": name, "url": key["whep_url"], "key": key["key"]})).await
+}
+
+/// Waits until a player gets pictures and the tone, more than it had.
+async fn flows(script: &Script, name: &str) {
+    let before = script.ask("seen", json!({"as": name})).await;
+    eventually(&format!("{name} to get pictures and sound"), async || {
+        let seen = script.ask("seen", json!({"as": name})).await;
+        let more = |kind: &str| seen[kind].as_i64().zip(before[kind].as_i64()).is_some_and(|(now, then)| now >= then + FLOWS);
+        let is_right = seen["width"] == WIDTH && seen["loudest"].as_i64()? > AUDIBLE;
+        (more("video") && more("audio") && is_right).then_some(())
+    })
+    .await;
+}
+
+/// Where a member is, as the API says.
+async fn place(world: &World, account: &Account) -> Option<Value> {
+    let path = format!("/guilds/{}/voice-states/{}", world.guild, account.user.id);
+    let reply = world.owner.rest.call(Method::GET, &path, None).await.expect("an answer");
+    reply.is_success().then_some(reply.body)
+}
+
+async fn is_out(world: &World, account: &Account) {
+    eventually("the program to be out of the call", async || place(world, account).await.is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_program_publishes_by_whip_a_player_and_a_browser_see_it_and_the_key_ends_it() {
+    let world = World::start().await;
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    world.member("carl").await;
+    let script = program(&world);
+    let key_of_anna = key(&world, &anna).await;
+    assert_eq!(publishes(&script, "obs", &key_of_anna).await, json!({"status": 201, "redirects": [307]}));
+    let state = place(&world, &anna).await.expect("she is in the call");
+    assert_eq!((&state["channel_id"], &state["self_deaf"]), (&json!(world.voice), &json!(true)));
+    assert_eq!(plays(&script, "player", &key(&world, &bea).await).await["status"], 201);
+    flows(&script, "player").await;
+
+    let browser = Script::browser().await;
+    let act = async |what: &str, id: &str, mut fields: Value| {
+        fields["page"] = json!("carl");
+        fields["id_of"] = json!(id);
+        browser.ask(what, fields).await
+    };
+    let room = format!("{}/channels/{}/{}", world.server.base(), world.guild, world.voice);
+    browser.ask("open", json!({"page": "carl", "url": room})).await;
+    act("fill", "login-name", json!({"value": "carl"})).await;
+    act("fill", "login-password", json!({"value": PASSWORD})).await;
+    act("click", "login-submit", json!({})).await;
+    act("click", "room-join", json!({})).await;
+    let tile = format!("video-camera-{}", anna.user.id);
+    act("see", &tile, json!({})).await;
+    let js = format!(
+        "(() => {{
+            const video = document.querySelector('[data-testid={tile}]');
+            return video ? [video.videoWidth, video.getVideoPlaybackQuality().totalVideoFrames] : [0, 0];
+        }})()"
+    );
+    eventually("Chromium to show what aiortc films", async || {
+        let shown = act("evaluate", "", json!({"js": js})).await;
+        (shown[0] == WIDTH && shown[1].as_i64()? >= FLOWS).then_some(())
+    })
+    .await;
+    flows(&script, "player").await;
+
+    delete(&anna.rest, &format!("/channels/{}/stream-keys/{}", world.voice, id(&key_of_anna))).await;
+    is_out(&world, &anna).await;
+    act("miss", &tile, json!({})).await;
+    eventually("the ended session to be unknown", async || {
+        (script.ask("delete", json!({"as": "obs"})).await == 404).then_some(())
+    })
+    .await;
+    assert_eq!(publishes(&script, "again", &key_of_anna).await["status"], 401);
+    assert_eq!(script.ask("delete", json!({"as": "player"})).await, 200);
+    is_out(&world, &bea).await;
+    assert_eq!(script.ask("delete", json!({"as": "player"})).await, 404);
+}
+
+#[tokio::test]
+async fn a_program_that_loses_its_right_is_out_and_comes_back_with_it() {
+    let world = World::start().await;
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    let script = program(&world);
+    let (key_of_anna, key_of_bea) = (key(&world, &anna).await, key(&world, &bea).await);
+    let overwrite = async |deny: Permissions| {
+        let path = format!("/channels/{}/permissions/{}", world.voice, world.guild);
+        put(&world.owner.rest, &path, json!({"type": 0, "deny": deny.0.to_string()})).await;
+    };
+    assert_eq!(publishes(&script, "first", &key_of_anna).await["status"], 201);
+    assert_eq!(plays(&script, "player", &key_of_bea).await["status"], 201);
+    flows(&script, "player").await;
+    overwrite(Permissions::STREAM).await;
+    is_out(&world, &anna).await;
+    assert_eq!(publishes(&script, "refused", &key_of_anna).await["status"], 403);
+    assert!(place(&world, &bea).await.is_some(), "who watches stays");
+    overwrite(Permissions::NONE).await;
+    assert_eq!(publishes(&script, "second", &key_of_anna).await["status"], 201);
+    flows(&script, "player").await;
+    // The same key again, as after a crash: the newer one takes the place.
+    assert_eq!(publishes(&script, "third", &key_of_anna).await["status"], 201);
+    flows(&script, "player").await;
+    assert_eq!(script.ask("delete", json!({"as": "second"})).await, 404, "it made room");
+    assert_eq!(script.ask("delete", json!({"as": "third"})).await, 200);
+    is_out(&world, &anna).await;
+}
