@@ -354,6 +354,8 @@ fn payload_type(text: &str) -> Option<u8> {
 struct SectionBuilder {
     section: Section,
     is_offered: bool,
+    /// A port of zero is a section that the client itself stopped, or one that has no transport but the first one's.
+    is_stopped: bool,
     payload_type: Option<u8>,
     /// The first redundant audio.
     red: Option<u8>,
@@ -382,12 +384,12 @@ impl SectionBuilder {
             ssrc: None,
             video: None,
         };
-        // A port of zero is a section that the client itself stopped.
-        let is_usable = port != "0" && protocol.ends_with("RTP/SAVPF");
+        let is_usable = protocol.ends_with("RTP/SAVPF");
         let formats = std::iter::once(format).chain(words).take(MAX_FORMATS).filter_map(payload_type).collect();
         Ok(SectionBuilder {
             section,
             is_offered: is_usable && kind == "audio",
+            is_stopped: port == "0",
             payload_type: None,
             red: None,
             fmtp: Vec::new(),
@@ -405,6 +407,7 @@ impl SectionBuilder {
         }
         match name {
             "mid" => self.section.mid = value.to_owned(),
+            "bundle-only" => self.is_stopped = false,
             "sendrecv" => self.section.direction = Direction::SendRecv,
             "sendonly" => self.section.direction = Direction::SendOnly,
             "recvonly" => self.section.direction = Direction::RecvOnly,
@@ -449,6 +452,9 @@ impl SectionBuilder {
     fn finish(mut self, index: usize) -> Section {
         if self.section.mid.is_empty() {
             self.section.mid = index.to_string();
+        }
+        if self.is_stopped {
+            return self.section;
         }
         self.section.video = self.video.take().and_then(|video| video.finish(&self.formats));
         if self.is_offered {

@@ -6,17 +6,19 @@
 use crate::limits;
 use crate::rooms::Occupant;
 use crate::session::{Input, Output, RoomEvent, Session};
+use crate::streams::offer::{Fragment, facing, fragment_of};
 use guildhall_protocol::UserId;
-use guildhall_protocol::fleet::Policy;
+use guildhall_protocol::fleet::{Policy, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, Published, VERSION_MAX, VERSION_MIN, VideoSource};
 use guildhall_sfu::Answer;
+use guildhall_sfu::sdp::Offer;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: &[Target] = &[("voice_session", voice_session)];
+pub const TARGETS: &[Target] = &[("voice_session", voice_session), ("stream_sdp", stream_sdp)];
 
 /// A session's life, driven as its shell drives it. The first byte is the version, the second says what is refused; then
 /// each line is a text frame or, behind a `!`, something that happens (see [`Life::event`]).
@@ -41,6 +43,28 @@ pub fn voice_session(data: &[u8]) {
         life.wait(limits::HEARTBEAT_TIMEOUT.max(limits::RESUME_WINDOW));
     }
     assert!(life.is_over, "a silent session keeps its seat");
+}
+
+/// A program's offer, and behind an empty line what it sends to restart ICE.
+pub fn stream_sdp(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (offer, patch) = text.split_once("\n\n").unwrap_or((text, text));
+    for way in Way::ALL {
+        let faced = facing(offer, way);
+        assert_eq!(facing(&faced, way), faced, "what faces one way does so already");
+        let Ok(before) = Offer::parse(offer) else { continue };
+        let after = Offer::parse(&faced).expect("a direction spoils no offer");
+        assert_eq!((after.ufrag, after.password, after.fingerprint), (before.ufrag, before.password, before.fingerprint));
+        let after = Offer::parse(&faced).expect("as before");
+        match way {
+            Way::Whip => assert_eq!((after.slots().count(), after.video_slots().count()), (0, 0), "it would be sent something"),
+            Way::Whep => assert_eq!((after.upstream(), after.video_tracks().count()), (None, 0), "it would send something"),
+        }
+        let Some(fragment) = Fragment::parse(patch) else { continue };
+        let restarted = fragment.put_into(&faced);
+        assert!(fragment.is_of(&restarted), "its credentials are the offer's now");
+        assert!(fragment_of(&restarted).len() <= restarted.len() + 16);
+    }
 }
 
 struct Life {

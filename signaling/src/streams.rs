@@ -4,7 +4,7 @@
 //!
 //! Here is HTTP; `offer.rs` reads and writes SDP, `program.rs` decides what a session says and shows, `task.rs` carries it out.
 
-mod offer;
+pub mod offer;
 mod program;
 mod table;
 mod task;

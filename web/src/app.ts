@@ -4,7 +4,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType, type Thread } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType, type StreamKey, type Thread } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import { type Dispatch, Op } from "./gateway/protocol";
 import { Interactions } from "./interactions";
@@ -120,6 +120,18 @@ export class App {
 
   async logoutSessions(hashes: readonly string[], password: string): Promise<void> {
     await this.#api.logoutSessions(hashes, password);
+  }
+
+  streamKeys(channel: Id): Promise<readonly StreamKey[]> {
+    return this.#api.streamKeys(channel);
+  }
+
+  createStreamKey(channel: Id): Promise<StreamKey> {
+    return this.#api.createStreamKey(channel);
+  }
+
+  async deleteStreamKey(channel: Id, key: Id): Promise<void> {
+    await this.#api.deleteStreamKey(channel, key);
   }
 
   // Places.

@@ -148,6 +148,18 @@ fn a_listener_that_sends_nothing_has_no_upstream() {
 }
 
 #[test]
+fn a_section_without_a_port_is_stopped_unless_it_has_the_first_ones_transport() {
+    // As GStreamer writes what is bundled (RFC 8843 §6).
+    let (first, second) = ("m=audio 9", "m=audio 0");
+    let text = offer(1, "").replacen(first, "m=first 9", 1).replacen(first, second, 1).replacen("m=first 9", first, 1);
+    assert_eq!(Offer::parse(&text).expect("one section is left").slots().count(), 0);
+    let bundled = text + "a=bundle-only\r\n";
+    let offer = Offer::parse(&bundled).expect("both are good");
+    assert_eq!((offer.upstream().is_some(), offer.slots().count()), (true, 1));
+    assert!(offer.answer(&local(), &[10], &[]).contains("a=group:BUNDLE 0 1\r\n"));
+}
+
+#[test]
 fn offers_that_cannot_be_answered_say_why() {
     let good = offer(1, "");
     let table = [

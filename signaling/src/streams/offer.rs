@@ -5,6 +5,11 @@ use guildhall_protocol::fleet::Way;
 
 const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
 
+/// The direction that a line gives its section, with or without a value behind it, which means nothing.
+fn direction(line: &str) -> Option<&str> {
+    line.split(':').next().filter(|name| DIRECTIONS.contains(name))
+}
+
 /// The offer with its media in the one direction that this way is for. Programs may offer both (RFC 9725 §4.2), which means no
 /// more than that they do not care.
 pub fn facing(offer: &str, way: Way) -> String {
@@ -25,14 +30,12 @@ pub fn facing(offer: &str, way: Way) -> String {
                 push(own);
             }
             push(line);
-        } else if DIRECTIONS.contains(&line) {
+        } else if let Some(direction) = direction(line) {
             is_open = false;
-            push(if line == "a=sendrecv" || line == own {
-                own
-            } else if line == other {
-                "a=inactive"
-            } else {
-                line
+            push(match direction {
+                "a=sendrecv" => own,
+                _ if direction == other => "a=inactive",
+                _ => direction,
             });
         } else {
             push(line);

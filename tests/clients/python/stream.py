@@ -12,7 +12,7 @@ import sys
 
 import aiohttp
 import av
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from script import given, report, serve
@@ -115,6 +115,9 @@ async def publish(command):
     session = sessions[command["as"]] = Session()
     session.peer.addTrack(Tone())
     session.peer.addTrack(Picture())
+    video = session.peer.getTransceivers()[1]
+    codecs = RTCRtpSender.getCapabilities("video").codecs
+    video.setCodecPreferences([codec for codec in codecs if codec.name == command["codec"]])
     return await session.offer(command["url"], command["key"])
 
 

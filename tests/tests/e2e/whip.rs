@@ -3,10 +3,10 @@
 use guildhall_loadtest::rest::Account;
 use guildhall_protocol::Permissions;
 use guildhall_tests::{
-    api::{delete, post, put},
+    api::{post, put},
     eventually,
     script::Script,
-    world::{PASSWORD, World, id},
+    world::{PASSWORD, World},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,14 +24,14 @@ fn program(world: &World) -> Script {
     Script::python("stream.py", &json!({}), &world.server.ca())
 }
 
-/// A key for the voice channel: its secret, its id and its addresses are in it.
+/// A key for the voice channel: its secret and its addresses are in it.
 async fn key(world: &World, account: &Account) -> Value {
     let path = format!("/channels/{}/stream-keys", world.voice);
     post(&account.rest, &path, json!({"name": "OBS"})).await
 }
 
-async fn publishes(script: &Script, name: &str, key: &Value) -> Value {
-    script.ask("publish", json!({"as": name, "url": key["whip_url"], "key": key["key"]})).await
+async fn publishes(script: &Script, name: &str, key: &Value, codec: &str) -> Value {
+    script.ask("publish", json!({"as": name, "url": key["whip_url"], "key": key["key"], "codec": codec})).await
 }
 
 async fn plays(script: &Script, name: &str, key: &Value) -> Value {
@@ -61,33 +61,58 @@ async fn is_out(world: &World, account: &Account) {
     eventually("the program to be out of the call", async || place(world, account).await.is_none().then_some(())).await;
 }
 
+/// Somebody's page in the voice channel.
+struct Page<'a> {
+    browser: &'a Script,
+    name: &'static str,
+}
+
+impl<'a> Page<'a> {
+    async fn open(world: &World, browser: &'a Script, name: &'static str) -> Self {
+        let page = Self { browser, name };
+        let url = format!("{}/channels/{}/{}", world.server.base(), world.guild, world.voice);
+        browser.ask("open", json!({"page": name, "url": url})).await;
+        page.act("fill", "login-name", json!({"value": name})).await;
+        page.act("fill", "login-password", json!({"value": PASSWORD})).await;
+        page.act("click", "login-submit", json!({})).await;
+        page
+    }
+
+    async fn act(&self, what: &str, id: &str, mut fields: Value) -> Value {
+        fields["page"] = json!(self.name);
+        fields["id_of"] = json!(id);
+        self.browser.ask(what, fields).await
+    }
+
+    /// What a field holds.
+    async fn value(&self, id: &str) -> Value {
+        self.act("see", id, json!({})).await;
+        self.act("evaluate", "", json!({"js": format!("document.querySelector('[data-testid={id}]').value")})).await
+    }
+}
+
 #[tokio::test]
 async fn a_program_publishes_by_whip_a_player_and_a_browser_see_it_and_the_key_ends_it() {
     let world = World::start().await;
     let (anna, bea) = (world.member("anna").await, world.member("bea").await);
     world.member("carl").await;
-    let script = program(&world);
-    let key_of_anna = key(&world, &anna).await;
-    assert_eq!(publishes(&script, "obs", &key_of_anna).await, json!({"status": 201, "redirects": [307]}));
+    let (script, browser) = (program(&world), Script::browser().await);
+
+    // The key is made in the page, and copied from there.
+    let page = Page::open(&world, &browser, "anna").await;
+    page.act("click", "stream-keys", json!({})).await;
+    page.act("click", "stream-key-create", json!({})).await;
+    let key_of_anna = json!({"key": page.value("stream-key-secret").await, "whip_url": page.value("stream-key-whip").await});
+    assert_eq!(publishes(&script, "obs", &key_of_anna, "VP8").await, json!({"status": 201, "redirects": [307]}));
     let state = place(&world, &anna).await.expect("she is in the call");
     assert_eq!((&state["channel_id"], &state["self_deaf"]), (&json!(world.voice), &json!(true)));
     assert_eq!(plays(&script, "player", &key(&world, &bea).await).await["status"], 201);
     flows(&script, "player").await;
 
-    let browser = Script::browser().await;
-    let act = async |what: &str, id: &str, mut fields: Value| {
-        fields["page"] = json!("carl");
-        fields["id_of"] = json!(id);
-        browser.ask(what, fields).await
-    };
-    let room = format!("{}/channels/{}/{}", world.server.base(), world.guild, world.voice);
-    browser.ask("open", json!({"page": "carl", "url": room})).await;
-    act("fill", "login-name", json!({"value": "carl"})).await;
-    act("fill", "login-password", json!({"value": PASSWORD})).await;
-    act("click", "login-submit", json!({})).await;
-    act("click", "room-join", json!({})).await;
+    let watcher = Page::open(&world, &browser, "carl").await;
+    watcher.act("click", "room-join", json!({})).await;
     let tile = format!("video-camera-{}", anna.user.id);
-    act("see", &tile, json!({})).await;
+    watcher.act("see", &tile, json!({})).await;
     let js = format!(
         "(() => {{
             const video = document.querySelector('[data-testid={tile}]');
@@ -95,20 +120,21 @@ async fn a_program_publishes_by_whip_a_player_and_a_browser_see_it_and_the_key_e
         }})()"
     );
     eventually("Chromium to show what aiortc films", async || {
-        let shown = act("evaluate", "", json!({"js": js})).await;
+        let shown = watcher.act("evaluate", "", json!({"js": js})).await;
         (shown[0] == WIDTH && shown[1].as_i64()? >= FLOWS).then_some(())
     })
     .await;
     flows(&script, "player").await;
 
-    delete(&anna.rest, &format!("/channels/{}/stream-keys/{}", world.voice, id(&key_of_anna))).await;
+    page.act("click", "stream-key-delete", json!({})).await;
     is_out(&world, &anna).await;
-    act("miss", &tile, json!({})).await;
+    watcher.act("miss", &tile, json!({})).await;
+    page.act("miss", "stream-key", json!({})).await;
     eventually("the ended session to be unknown", async || {
         (script.ask("delete", json!({"as": "obs"})).await == 404).then_some(())
     })
     .await;
-    assert_eq!(publishes(&script, "again", &key_of_anna).await["status"], 401);
+    assert_eq!(publishes(&script, "again", &key_of_anna, "VP8").await["status"], 401);
     assert_eq!(script.ask("delete", json!({"as": "player"})).await, 200);
     is_out(&world, &bea).await;
     assert_eq!(script.ask("delete", json!({"as": "player"})).await, 404);
@@ -124,18 +150,18 @@ async fn a_program_that_loses_its_right_is_out_and_comes_back_with_it() {
         let path = format!("/channels/{}/permissions/{}", world.voice, world.guild);
         put(&world.owner.rest, &path, json!({"type": 0, "deny": deny.0.to_string()})).await;
     };
-    assert_eq!(publishes(&script, "first", &key_of_anna).await["status"], 201);
+    assert_eq!(publishes(&script, "first", &key_of_anna, "H264").await["status"], 201);
     assert_eq!(plays(&script, "player", &key_of_bea).await["status"], 201);
     flows(&script, "player").await;
     overwrite(Permissions::STREAM).await;
     is_out(&world, &anna).await;
-    assert_eq!(publishes(&script, "refused", &key_of_anna).await["status"], 403);
+    assert_eq!(publishes(&script, "refused", &key_of_anna, "H264").await["status"], 403);
     assert!(place(&world, &bea).await.is_some(), "who watches stays");
     overwrite(Permissions::NONE).await;
-    assert_eq!(publishes(&script, "second", &key_of_anna).await["status"], 201);
+    assert_eq!(publishes(&script, "second", &key_of_anna, "H264").await["status"], 201);
     flows(&script, "player").await;
     // The same key again, as after a crash: the newer one takes the place.
-    assert_eq!(publishes(&script, "third", &key_of_anna).await["status"], 201);
+    assert_eq!(publishes(&script, "third", &key_of_anna, "H264").await["status"], 201);
     flows(&script, "player").await;
     assert_eq!(script.ask("delete", json!({"as": "second"})).await, 404, "it made room");
     assert_eq!(script.ask("delete", json!({"as": "third"})).await, 200);

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, Overwrite, PrivateChannel, Role, Thread, ThreadMember } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, Overwrite, PrivateChannel, Role, StreamKey, Thread, ThreadMember } from "./types";
 import type { Region } from "../voice/regions";
 
 const BASE = "/api/v10";
@@ -50,6 +50,16 @@ export class ApiClient {
   }
   logoutSessions(hashes: readonly string[], password: string) {
     return this.#send<void>("POST", "/auth/sessions/logout", { session_id_hashes: hashes, password });
+  }
+
+  streamKeys(channel: Id) {
+    return this.#send<StreamKey[]>("GET", `/channels/${channel}/stream-keys`);
+  }
+  createStreamKey(channel: Id) {
+    return this.#send<StreamKey>("POST", `/channels/${channel}/stream-keys`, {});
+  }
+  deleteStreamKey(channel: Id, key: Id) {
+    return this.#send<void>("DELETE", `/channels/${channel}/stream-keys/${key}`);
   }
 
   voiceRegions() {

@@ -394,6 +394,16 @@ export interface LoginSession {
   client_info: { os: string | null; platform: string | null; location?: string | null };
 }
 
+/** `key` is there only when it was just made. */
+export interface StreamKey {
+  id: Id;
+  name: string;
+  created_at: string;
+  key?: string;
+  whip_url: string;
+  whep_url: string;
+}
+
 export interface Ban {
   reason: string | null;
   user: User;
