@@ -102,13 +102,13 @@ async fn open(State(node): State<Arc<Node>>, Query(Ticket { token }): Query<Tick
     if !is_of_kind(&headers, SDP) {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "An offer is application/sdp.");
     }
+    if token.is_empty() {
+        return refuse(StatusCode::UNAUTHORIZED, "Offer at the address that your server shows with the stream key.");
+    }
     let offer = match read(body, limits::OFFER_BYTES).await {
         Ok(offer) => offer,
         Err(response) => return response,
     };
-    if token.is_empty() {
-        return refuse(StatusCode::UNAUTHORIZED, "Offer at the address that your server shows with the stream key.");
-    }
     match task::open(&node, &token, &offer).await {
         Ok(opened) => {
             let headers = [
