@@ -2,7 +2,7 @@
 
 use crate::server::{Server, binary, bound_to_this_thread, free_port, launch_at};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ pub struct VoiceNode {
     process: Option<Child>,
     name: String,
     address: SocketAddr,
-    _data: TempDir,
+    data: TempDir,
     _log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -34,7 +34,7 @@ impl VoiceNode {
         let extra: Vec<String> = extra.into_iter().chain(files).map(str::to_owned).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (process, address) = launch_at(data.path(), "127.0.0.1:0", &extra, &log);
-        VoiceNode { process: Some(process), name: name.to_owned(), address, _data: data, _log: log }
+        VoiceNode { process: Some(process), name: name.to_owned(), address, data, _log: log }
     }
 
     pub fn name(&self) -> &str {
@@ -44,6 +44,11 @@ impl VoiceNode {
     /// Host and port of its voice WebSocket, as clients are told.
     pub fn endpoint(&self) -> String {
         self.address.to_string()
+    }
+
+    /// What it made its own certificate with.
+    pub fn ca(&self) -> PathBuf {
+        self.data.path().join("tls/ca.pem")
     }
 
     /// Ends the process between two instructions.

@@ -97,7 +97,7 @@ class Session:
             self.resource = str(answer.url.join(type(answer.url)(answer.headers["Location"])))
             redirects = [each.status for each in answer.history]
         await self.peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
-        return {"status": 201, "redirects": redirects}
+        return {"status": 201, "redirects": redirects, "at": answer.url.authority}
 
     async def delete(self):
         async with self.http.delete(self.resource) as answer:

@@ -5,6 +5,7 @@ use guildhall_protocol::Permissions;
 use guildhall_tests::{
     api::{post, put},
     eventually,
+    node::{VoiceNode, control_plane, operated},
     script::Script,
     world::{PASSWORD, World},
 };
@@ -103,7 +104,9 @@ async fn a_program_publishes_by_whip_a_player_and_a_browser_see_it_and_the_key_e
     page.act("click", "stream-keys", json!({})).await;
     page.act("click", "stream-key-create", json!({})).await;
     let key_of_anna = json!({"key": page.value("stream-key-secret").await, "whip_url": page.value("stream-key-whip").await});
-    assert_eq!(publishes(&script, "obs", &key_of_anna, "VP8").await, json!({"status": 201, "redirects": [307]}));
+    let here = world.server.address().to_string();
+    let expected = json!({"status": 201, "redirects": [307], "at": here});
+    assert_eq!(publishes(&script, "obs", &key_of_anna, "VP8").await, expected);
     let state = place(&world, &anna).await.expect("she is in the call");
     assert_eq!((&state["channel_id"], &state["self_deaf"]), (&json!(world.voice), &json!(true)));
     assert_eq!(plays(&script, "player", &key(&world, &bea).await).await["status"], 201);
@@ -166,4 +169,32 @@ async fn a_program_that_loses_its_right_is_out_and_comes_back_with_it() {
     assert_eq!(script.ask("delete", json!({"as": "second"})).await, 404, "it made room");
     assert_eq!(script.ask("delete", json!({"as": "third"})).await, 200);
     is_out(&world, &anna).await;
+}
+
+#[tokio::test]
+async fn programs_are_sent_to_the_rooms_node_and_find_the_next_one_when_it_is_drained() {
+    let (server, nodes) = control_plane();
+    let world = World::on(server).await;
+    let [eu, us] = ["eu", "us"].map(|region| VoiceNode::start(&world.server, &nodes, &format!("{region}-1"), region));
+    eventually("both nodes to be heard", async || {
+        let list = operated(&world.server, &["node", "list"]);
+        (list.contains("eu-1") && list.contains("us-1")).then_some(())
+    })
+    .await;
+    let trusted = world.server.data().join("nodes.pem");
+    let authorities = [eu.ca(), us.ca()].map(|ca| std::fs::read_to_string(ca).expect("a node makes its certificate"));
+    std::fs::write(&trusted, authorities.concat()).expect("there is room");
+    let script = Script::python("stream.py", &json!({}), &trusted);
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    let (key_of_anna, key_of_bea) = (key(&world, &anna).await, key(&world, &bea).await);
+
+    assert_eq!(publishes(&script, "first", &key_of_anna, "VP8").await["at"], eu.endpoint());
+    assert_eq!(plays(&script, "one", &key_of_bea).await["at"], eu.endpoint());
+    flows(&script, "one").await;
+    operated(&world.server, &["node", "drain", "eu-1", "--deadline", "20"]);
+    is_out(&world, &anna).await;
+    is_out(&world, &bea).await;
+    assert_eq!(publishes(&script, "second", &key_of_anna, "VP8").await["at"], us.endpoint());
+    assert_eq!(plays(&script, "two", &key_of_bea).await["at"], us.endpoint());
+    flows(&script, "two").await;
 }
