@@ -3,6 +3,9 @@
 # runs until standard input ends (also because whoever started it was killed), and leaves nothing behind. What it stores need
 # not survive a power cut, so it does not wait for the disk unless it is told to (`fsync`).
 #
+# Meanwhile it obeys lines on standard input: `stop` ends the server as a crash does, `start` starts it on what that left. Each is
+# answered by the same word when it is done.
+#
 #   tests/postgres.sh [fsync]
 set -eu
 
@@ -22,16 +25,27 @@ durability="-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 folder=$(mktemp -d)
 cd "$folder"
-finish() {
+stop() {
     pg_ctl --pgdata=data --mode=immediate stop >/dev/null 2>&1 || true
+}
+start() {
+    pg_ctl --pgdata=data --log=log --wait --silent \
+        --options="-k $folder -c listen_addresses= -c max_connections=300 -c autovacuum_naptime=5s $durability" start >/dev/null ||
+        { cat log >&2; exit 1; }
+}
+finish() {
+    stop
     cd /
     rm -rf "$folder"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
 initdb --pgdata=data --username=guildhall --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >log 2>&1 || { cat log >&2; exit 1; }
-pg_ctl --pgdata=data --log=log --wait --silent \
-    --options="-k $folder -c listen_addresses= -c max_connections=300 -c autovacuum_naptime=5s $durability" start >/dev/null ||
-    { cat log >&2; exit 1; }
+start
 echo "$folder"
-cat >/dev/null
+while read -r order; do
+    case $order in
+    stop | start) "$order" && echo "$order" ;;
+    *) echo "unknown: $order" >&2 && exit 1 ;;
+    esac
+done

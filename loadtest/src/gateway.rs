@@ -309,11 +309,16 @@ impl Gateway {
 
     /// The same from a place that is so many milliseconds from each of these regions.
     pub async fn join_voice_from(&mut self, guild: GuildId, channel: ChannelId, rtts: &[(&str, u16)]) -> Result<VoiceGrant> {
+        self.ask_for_voice(guild, channel, rtts).await?;
+        self.voice_grant(guild, channel).await
+    }
+
+    /// The same without waiting for the answer.
+    pub async fn ask_for_voice(&self, guild: GuildId, channel: ChannelId, rtts: &[(&str, u16)]) -> Result<()> {
         let rtts: serde_json::Map<String, Value> = rtts.iter().map(|(region, ms)| ((*region).to_owned(), json!(ms))).collect();
         let flags =
             json!({ "guild_id": guild, "channel_id": channel, "self_mute": false, "self_deaf": false, "region_rtts": rtts });
-        self.send(4, flags).await?;
-        self.voice_grant(guild, channel).await
+        self.send(4, flags).await
     }
 
     /// Waits until the room of this grant lives elsewhere, and tells where. A moment without any node is passed over.

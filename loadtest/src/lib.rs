@@ -14,6 +14,7 @@ pub mod bench;
 pub mod callers;
 pub mod capacity;
 pub mod check;
+pub mod fleet;
 pub mod gateway;
 pub mod measure;
 pub mod net;

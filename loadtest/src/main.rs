@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use guildhall_loadtest::measure::figures::FIGURES;
 use guildhall_loadtest::net::presets::PRESETS;
 use guildhall_loadtest::scenario::{Scenario, shipped};
-use guildhall_loadtest::{bench, capacity, check, run, tables};
+use guildhall_loadtest::{bench, capacity, check, fleet, run, tables};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -28,6 +28,17 @@ enum Command {
     Bench(bench::Options),
     /// Whether text and voice work from this machine: every transport hears every other, bit for bit
     Check(check::Options),
+    /// A whole fleet on this machine
+    #[command(subcommand)]
+    Fleet(Fleet),
+}
+
+#[derive(Subcommand)]
+enum Fleet {
+    /// Shows a fleet over three emulated regions: placement, a node killed, one emptied, a region cut off. Needs root
+    Demo(fleet::demo::Options),
+    /// Measures what failures and works of a fleet cost its people, on loopback
+    Figures(fleet::figures::Options),
 }
 
 #[derive(Args)]
@@ -71,6 +82,8 @@ fn main() -> ExitCode {
         Command::Tables(options) => tables::run(&options),
         Command::Bench(options) => done(bench::run(&options)),
         Command::Check(options) => done(check::run(&options)),
+        Command::Fleet(Fleet::Demo(options)) => fleet::demo::run(&options),
+        Command::Fleet(Fleet::Figures(options)) => fleet::figures::run(&options),
     };
     match outcome {
         Ok(code) => code,

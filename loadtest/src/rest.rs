@@ -132,6 +132,13 @@ impl Rest {
         Ok(self.http.get(url).send().await?.error_for_status()?.bytes().await?.to_vec())
     }
 
+    /// The text at a path that is not the API's: a status page or metrics, with the operator's key if it wants one.
+    pub async fn page(&self, path: &str, key: Option<&str>) -> Result<String> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = key.iter().fold(request, |request, key| request.bearer_auth(key));
+        Ok(request.send().await?.error_for_status()?.text().await?)
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let prefix = if path.starts_with("/api") { "" } else { "/api/v10" };
         let request = self.http.request(method, format!("{}{prefix}{path}", self.base));

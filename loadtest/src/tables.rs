@@ -117,7 +117,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         writeln!(text, "| {meaning} | {}{} | `{name}` |", show(&report.figures), remark(&report))?;
     }
     match &options.write {
-        Some(path) => put(path, &text)?,
+        Some(path) => put(path, (BEGIN, END), &text)?,
         None => print!("{text}"),
     }
     Ok(ExitCode::SUCCESS)
@@ -167,16 +167,16 @@ fn percent(figures: &Figures, name: &str) -> String {
 }
 
 /// Between the marks; the rest of the file stays.
-fn put(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn put(path: &Path, marks: (&str, &str), text: &str) -> Result<()> {
     let file = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let replaced = replace(&file, text).with_context(|| format!("{} has no place for the tables", path.display()))?;
+    let replaced = replace(&file, marks, text).with_context(|| format!("{} has no place for the tables", path.display()))?;
     std::fs::write(path, replaced).with_context(|| format!("writing {}", path.display()))
 }
 
-fn replace(file: &str, text: &str) -> Option<String> {
-    let (before, rest) = file.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some([before, BEGIN, text, END, after].concat())
+fn replace(file: &str, (begin, end): (&str, &str), text: &str) -> Option<String> {
+    let (before, rest) = file.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some([before, begin, text, end, after].concat())
 }
 
 #[cfg(test)]
@@ -213,9 +213,9 @@ mod tests {
     #[test]
     fn the_readme_has_its_place_and_only_that_changes() {
         let readme = include_str!("../../README.md");
-        let changed = replace(readme, "new\n").expect("the README has the marks");
+        let changed = replace(readme, (BEGIN, END), "new\n").expect("the README has the marks");
         assert!(changed.contains(&[BEGIN, "new\n", END].concat()));
-        assert_eq!(replace(&changed, "newer\n").map(|text| text.len()), Some(changed.len() + 2));
-        assert_eq!(replace("no marks", "new"), None);
+        assert_eq!(replace(&changed, (BEGIN, END), "newer\n").map(|text| text.len()), Some(changed.len() + 2));
+        assert_eq!(replace("no marks", (BEGIN, END), "new"), None);
     }
 }

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod compatibility;
 pub mod frames;
+pub mod jepsen;
 pub mod node;
 pub mod proxy;
 pub mod room;

@@ -114,6 +114,15 @@ impl Server {
         wait_for_exit(&mut process, STOP_DEADLINE)
     }
 
+    /// Stops the process where it is, until [`Server::go_on`].
+    pub fn pause(&self) {
+        send_signal(self.process.as_ref().expect("the server runs"), "STOP");
+    }
+
+    pub fn go_on(&self) {
+        send_signal(self.process.as_ref().expect("the server runs"), "CONT");
+    }
+
     /// Starts again on the same data and the same port. The server must not run.
     pub fn restart(&mut self) {
         self.relaunch(&self.address.to_string());

@@ -7,6 +7,7 @@ mod commands;
 mod community;
 mod crash;
 mod fleet;
+mod jepsen;
 mod libraries;
 mod limits;
 mod load;
