@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test compatibility lint audit fuzz bench figures deploy-check setup clean
+.PHONY: help run build web test compatibility lint audit fuzz bench figures jepsen fleet fleet-figures deploy-check setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -17,6 +17,12 @@ ARGS ?=
 TESTFLAGS ?=
 # More flags for the benchmark.
 BENCHFLAGS ?=
+
+# Rounds of `make jepsen`, and the first round's seed: any, without one.
+ROUNDS ?= 200
+SEED ?=
+# More flags for the fleet's demo, and for its figures.
+FLEETFLAGS ?=
 
 # How long each fuzz target runs, and which ones: all of fuzz/fuzz_targets without a name.
 FUZZ_SECONDS ?= 60
@@ -72,6 +78,19 @@ bench: setup web ## measure: CPU per packet and per delivery, durable sends, ses
 figures: setup web ## measure voice with the load harness (12 scenarios, 15 minutes) and write the README's table of it
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest tables --write README.md
+
+jepsen: setup web ## look for lost, doubled and moved messages while two control planes and their engines fail (ROUNDS=200 SEED=1)
+	cargo build --locked --workspace --all-targets
+	GUILDHALL_JEPSEN_ROUNDS=$(ROUNDS) GUILDHALL_JEPSEN_SEED=$(SEED) cargo test --locked --package guildhall-tests --test e2e jepsen -- --nocapture
+
+fleet: setup web ## show a fleet over three emulated regions: placement, a node killed, one emptied, a region cut off (as root)
+	@.ci/setup.sh fleet
+	cargo build --locked --release --workspace --bins
+	target/release/guildhall-loadtest fleet demo $(FLEETFLAGS)
+
+fleet-figures: setup web ## measure what a fleet's failures and works cost its people, and write the README's table of it
+	cargo build --locked --release --workspace --bins
+	target/release/guildhall-loadtest fleet figures --write README.md $(FLEETFLAGS)
 
 deploy-check: ## lint, render and test what is in deploy/ with promtool, helm and systemd-analyze, which must be there
 	@deploy/check.sh

@@ -6,6 +6,7 @@
 #   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
+#   .ci/setup.sh fleet    ip and ethtool          (make fleet)
 #   .ci/setup.sh tests    all of it, and a browser, Opus, PostgreSQL and Redis (make test)
 set -eu
 
@@ -77,6 +78,15 @@ need_test_tools() {
     fi
 }
 
+need_regions() {
+    if ! command -v ip >/dev/null; then
+        want iproute2 "the regions of the demo are network namespaces"
+    fi
+    if ! command -v ethtool >/dev/null; then
+        want ethtool "their network cards must not leave checksums to hardware that is not there"
+    fi
+}
+
 install_packages() {
     [ -n "$packages" ] || return 0
     command -v apt-get >/dev/null || die "this is no Debian machine: install these packages, or what they are called here:$packages"
@@ -115,6 +125,7 @@ fuzz)
     need_c_compiler
     need_cpp_compiler
     ;;
+fleet) need_regions ;;
 tests)
     need_rust
     need_c_compiler
@@ -122,6 +133,6 @@ tests)
     need_python
     need_test_tools
     ;;
-*) die "usage: .ci/setup.sh server | node | python | fuzz | tests" ;;
+*) die "usage: .ci/setup.sh server | node | python | fuzz | fleet | tests" ;;
 esac
 install_packages

@@ -17,7 +17,17 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Column, ColumnIndex, ConnectOptions, Either, Error, Execute, Executor, SqlStr, Statement, Transaction};
 use sqlx_core::transaction::TransactionManager;
 use std::future::Future;
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
 use values::{Arguments, Held, Kind, Value, ValueRef};
+
+/// How long a PostgreSQL server may say nothing while it is asked something. A statement that takes longer is ended by the server itself
+/// (`lock_timeout`, `statement_timeout`), so after this long the server is gone, or the network to it, without a word: no error of
+/// the connection would come for a quarter of an hour.
+const ANSWER: Duration = Duration::from_secs(12);
+/// The same for a question that takes no work.
+const PING: Duration = Duration::from_secs(1);
 
 pub type Pool = sqlx::Pool<Db>;
 
@@ -68,7 +78,7 @@ impl Connection {
             // Prepared once, which a plain text would be every time.
             Self::Sqlite(connection) => sqlx::query(statements).execute(connection).await.map(drop),
             // PostgreSQL prepares no more than one statement at a time; a plain text may have several.
-            Self::Postgres(connection) => sqlx::raw_sql(statements).execute(connection).await.map(drop),
+            Self::Postgres(connection) => answered(ANSWER, sqlx::raw_sql(statements).execute(connection)).await.map(drop),
         }
     }
 }
@@ -96,7 +106,10 @@ impl sqlx::Connection for Connection {
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
-        either!(self, each => each.ping().await)
+        match self {
+            Self::Sqlite(each) => each.ping().await,
+            Self::Postgres(each) => answered(PING, each.ping()).await,
+        }
     }
 
     fn begin(&mut self) -> impl Future<Output = Result<Transaction<'_, Db>, Error>> + Send + '_ {
@@ -114,6 +127,27 @@ impl sqlx::Connection for Connection {
     fn should_flush(&self) -> bool {
         either!(self, each => each.should_flush())
     }
+}
+
+/// What a server answers, or that it does not. The connection is of no use then: whatever comes later is an answer to something else.
+async fn answered<T>(within: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(within, answer).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// The same for each step of a longer answer.
+fn each_answered<'e, T: Send + 'e>(steps: BoxStream<'e, Result<T, Error>>) -> BoxStream<'e, Result<T, Error>> {
+    let next = async |steps: Option<BoxStream<'e, Result<T, Error>>>| {
+        let mut steps = steps?;
+        match timeout(ANSWER, steps.next()).await {
+            Ok(step) => Some((step?, Some(steps))),
+            Err(_) => Some((Err(silent()), None)),
+        }
+    };
+    stream::unfold(Some(steps), next).boxed()
+}
+
+fn silent() -> Error {
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
 }
 
 /// How a connection is made.
@@ -177,7 +211,7 @@ impl TransactionManager for Transactions {
                 // Without this every statement would see what was committed before it, not before the first.
                 let one_snapshot = || sqlx::SqlSafeStr::into_sql_str("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
                 let statement = statement.unwrap_or_else(one_snapshot);
-                <Postgres as Database>::TransactionManager::begin(each, Some(statement)).await
+                answered(ANSWER, <Postgres as Database>::TransactionManager::begin(each, Some(statement))).await
             }
         }
     }
@@ -185,7 +219,7 @@ impl TransactionManager for Transactions {
     async fn commit(connection: &mut Connection) -> Result<(), Error> {
         match connection {
             Connection::Sqlite(each) => <Sqlite as Database>::TransactionManager::commit(each).await,
-            Connection::Postgres(each) => <Postgres as Database>::TransactionManager::commit(each).await,
+            Connection::Postgres(each) => answered(ANSWER, <Postgres as Database>::TransactionManager::commit(each)).await,
         }
     }
 
@@ -300,8 +334,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
                 Err(error) => stream::iter([Err(Error::Encode(error))]).boxed(),
             },
             Connection::Postgres(connection) => match arguments.map(Arguments::for_postgres).transpose() {
-                Ok(arguments) => connection
-                    .fetch_many((query.sql(), arguments))
+                Ok(arguments) => each_answered(connection.fetch_many((query.sql(), arguments)))
                     .map(|step| match step? {
                         Either::Left(done) => Ok(Either::Left(Outcome { rows_affected: done.rows_affected() })),
                         Either::Right(row) => Ok(Either::Right(Row::Postgres(row))),
@@ -326,7 +359,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
                 }
                 Connection::Postgres(connection) => {
                     let arguments = arguments.map(Arguments::for_postgres).transpose().map_err(Error::Encode)?;
-                    Ok(connection.fetch_optional((query.sql(), arguments)).await?.map(Row::Postgres))
+                    Ok(answered(ANSWER, connection.fetch_optional((query.sql(), arguments))).await?.map(Row::Postgres))
                 }
             }
         })

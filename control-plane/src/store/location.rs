@@ -16,10 +16,10 @@ const STATEMENTS: usize = 512;
 /// A writer whose process was stopped or cut off between two statements holds up every other control plane. The server ends its
 /// transaction after this long.
 const IDLE_IN_TRANSACTION: &str = "5s";
-/// A turn comes within milliseconds; after this long the jobs are refused.
-const LOCK_TIMEOUT: &str = "15s";
+/// A turn comes within milliseconds, or when a writer that stands still has lost its own; after this long the jobs are refused.
+const LOCK_TIMEOUT: &str = "10s";
 /// No read takes this long unless something is wrong.
-const STATEMENT_TIMEOUT: &str = "30s";
+const STATEMENT_TIMEOUT: &str = "10s";
 
 /// How long a server that is only looked at may take to answer.
 const INSPECTION: Duration = Duration::from_secs(10);

@@ -80,12 +80,13 @@ impl Link {
     /// After a failed transaction: ends it, and gives up a connection that no longer works.
     pub async fn roll_back(&mut self) {
         let Some(connection) = &mut self.connection else { return };
-        // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.
-        let _ = connection.run("ROLLBACK").await;
         if connection.engine() == Engine::Postgres && connection.ping().await.is_err() {
             tracing::warn!("the writer has lost the database");
             self.connection = None;
+            return;
         }
+        // Whether a transaction is still open depends on what failed; a rollback without one is a harmless error.
+        let _ = connection.run("ROLLBACK").await;
     }
 
     pub async fn close(self) {

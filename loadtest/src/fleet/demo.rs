@@ -34,6 +34,8 @@ const ROOMS: [(&str, &[&str]); 4] =
 const PLANES: usize = 2;
 /// Long enough that everybody sees that the region is gone.
 const CUT_OFF: Duration = Duration::from_secs(10);
+/// Lines of `room why` that are shown: two decisions.
+const WHY: usize = 18;
 /// The goals of the two journeys, with room for the distances above.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 const DRAIN_GAP: Duration = Duration::from_millis(200);
@@ -183,7 +185,7 @@ impl Stage<'_> {
         self.fleet.kill_node(&lost)?;
         for name in &moved {
             let room = self.room(name)?;
-            until("the room to be heard elsewhere", async || Ok(room.is_whole() && self.node_of(room)? != lost)).await?;
+            until("the room to be heard elsewhere", async || Ok(self.has_left(room, &lost))).await?;
         }
         let gap = moved.iter().map(|name| Ok(self.room(name)?.longest_gap())).collect::<Result<Vec<_>>>()?.into_iter().max();
         let gap = gap.unwrap_or_default();
@@ -220,7 +222,7 @@ impl Stage<'_> {
         quote(&tokio::task::spawn_blocking(drain).await??);
         for name in &moved {
             let room = self.room(name)?;
-            until("the room to be heard elsewhere", async || Ok(room.is_whole() && self.node_of(room)? != node)).await?;
+            until("the room to be heard elsewhere", async || Ok(self.has_left(room, &node))).await?;
         }
         let gap = moved.iter().map(|name| Ok(self.room(name)?.longest_gap())).collect::<Result<Vec<_>>>()?.into_iter().max();
         let gap = gap.unwrap_or_default();
@@ -254,13 +256,12 @@ impl Stage<'_> {
         self.look("a region is cut off").await?;
         self.regions.connect("asia", true)?;
         let healed = Instant::now();
-        for room in &self.rooms {
-            until("everybody to hear each other again", async || Ok(room.is_whole())).await?;
-        }
-        println!("    it is back: everybody hears each other {:.1?} later", healed.elapsed());
         for name in ["asia", "world"] {
-            println!("    room {name} is on {}; the last decision on it:", self.node_of(self.room(name)?)?);
-            quote(&self.why(name)?.lines().take(4).map(|line| format!("{line}\n")).collect::<String>());
+            let room = self.room(name)?;
+            let is_where_it_belongs = async || Ok(room.is_whole() && self.node_of(room)? == self.belongs(name)?);
+            until("everybody to be where the room is now", is_where_it_belongs).await?;
+            println!("    it is back: room {name} is whole on {} {:.1?} later", self.node_of(room)?, healed.elapsed());
+            quote(&self.why(name)?);
         }
         until("the node there to serve again", async || {
             Ok(state_of(&self.fleet.operate(0, &["node", "list"])?, "asia-1") == "serving")
@@ -284,8 +285,17 @@ impl Stage<'_> {
         self.rooms.iter().find(|room| room.name == name).with_context(|| format!("there is no room {name}"))
     }
 
+    /// The room's line of what `room why` says, and the newest decisions.
     fn why(&self, room: &str) -> Result<String> {
-        self.fleet.operate(0, &["room", "why", &self.room(room)?.channel.to_string()])
+        let all = self.fleet.operate(0, &["room", "why", &self.room(room)?.channel.to_string()])?;
+        Ok(all.lines().take(WHY).map(|line| format!("{line}\n")).collect())
+    }
+
+    /// The node that the control plane has the room on.
+    fn belongs(&self, room: &str) -> Result<String> {
+        let why = self.why(room)?;
+        let line = why.lines().nth(1).context("there is a line of the room")?;
+        Ok(line.split_whitespace().nth(1).unwrap_or_default().to_owned())
     }
 
     /// Where all of a room are connected to.
@@ -293,6 +303,13 @@ impl Stage<'_> {
         // While they move they are at two.
         let Some(endpoint) = room.endpoint() else { return Ok("several nodes".to_owned()) };
         Ok(self.fleet.node_at(&endpoint).unwrap_or("no node that runs").to_owned())
+    }
+
+    /// Everybody hears each other, on another node than this.
+    fn has_left(&self, room: &Room, node: &str) -> bool {
+        let place = room.endpoint();
+        let place = place.as_deref().and_then(|endpoint| self.fleet.node_at(endpoint));
+        room.is_whole() && place.is_some_and(|place| place != node)
     }
 
     fn rooms_on(&self, node: &str) -> Result<Vec<String>> {

@@ -5,19 +5,16 @@ use super::process::{self, Host, Owner, Process};
 use crate::rest::Rest;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Data of a control plane that all of them must have.
 const SHARED_SECRETS: [&str; 2] = ["voice.key", "join.secret"];
-/// The first of the control planes' ports for clients, and for nodes.
-const PORT: u16 = 18_080;
-const NODES_PORT: u16 = 17_443;
 
 pub struct Fleet {
     pub owner: Owner,
-    /// Of each control plane; `None` while it is down.
-    planes: Vec<Option<Process>>,
+    planes: Vec<Plane>,
     nodes: BTreeMap<String, Node>,
     /// Everybody's data and logs.
     folder: TempDir,
@@ -26,6 +23,14 @@ pub struct Fleet {
     host: Host,
     pub redis: Redis,
     pub postgres: Postgres,
+}
+
+/// A control plane, running or not.
+struct Plane {
+    /// For clients, and for nodes: the same after a restart.
+    port: u16,
+    nodes_port: u16,
+    process: Option<Process>,
 }
 
 /// A voice node, running or not.
@@ -59,11 +64,11 @@ impl Fleet {
                 }
             }
             std::fs::write(data.join("guildhall.toml"), format!("region = \"{region}\"\n"))?;
-            fleet.planes.push(None);
+            fleet.planes.push(Plane { port: free_port(host)?, nodes_port: free_port(host)?, process: None });
             fleet.start_plane(number)?;
         }
-        let first = fleet.planes.first_mut().and_then(Option::as_mut);
-        fleet.owner = first.and_then(|plane| plane.owner.take()).context("the first start shows an owner")?;
+        let first = fleet.planes.first_mut().and_then(|plane| plane.process.as_mut());
+        fleet.owner = first.and_then(|process| process.owner.take()).context("the first start shows an owner")?;
         Ok(fleet)
     }
 
@@ -82,15 +87,15 @@ impl Fleet {
 
     /// `http://…` of a control plane, running or not.
     pub fn url(&self, plane: usize) -> String {
-        format!("http://{}:{}", self.host.ip, PORT + plane as u16)
+        format!("http://{}:{}", self.host.ip, self.planes[plane].port)
     }
 
     pub fn start_plane(&mut self, number: usize) -> Result<()> {
         let (ip, data) = (self.host.ip, self.data(number));
-        let at = |port: u16| format!("{ip}:{}", port + number as u16);
-        let (public, nodes, config) = (at(PORT), at(NODES_PORT), data.join("guildhall.toml"));
+        let Plane { port, nodes_port, .. } = self.planes[number];
+        let (public, nodes, config) = (format!("{ip}:{port}"), format!("{ip}:{nodes_port}"), data.join("guildhall.toml"));
         // By loopback too: metrics are told nowhere else.
-        let listen = format!("0.0.0.0:{}", PORT + number as u16);
+        let listen = format!("0.0.0.0:{port}");
         let (database, redis, data) = (self.postgres.url(), self.redis.url(), data.display().to_string());
         let arguments = [
             ["--role", "control-plane"],
@@ -106,16 +111,16 @@ impl Fleet {
         ];
         let arguments: Vec<String> = arguments.concat().into_iter().map(str::to_owned).collect();
         let log = self.log(&format!("control-{}", number + 1));
-        self.planes[number] = Some(Process::serve(&self.binary, &self.host, &arguments, &log)?);
+        self.planes[number].process = Some(Process::serve(&self.binary, &self.host, &arguments, &log)?);
         Ok(())
     }
 
     pub fn kill_plane(&mut self, number: usize) -> Result<()> {
-        self.planes[number].take().context("it runs")?.kill_9()
+        self.planes[number].process.take().context("it runs")?.kill_9()
     }
 
     pub fn plane_pid(&self, number: usize) -> Option<u32> {
-        self.planes[number].as_ref().map(Process::pid)
+        self.planes[number].process.as_ref().map(Process::pid)
     }
 
     /// A voice node that dials every control plane.
@@ -137,7 +142,7 @@ impl Fleet {
         ensure!(node.process.is_none(), "{name} runs");
         let ip = node.host.ip.to_string();
         let dial: Vec<String> =
-            (0..self.planes.len()).map(|plane| format!("https://{}:{}", self.host.ip, NODES_PORT + plane as u16)).collect();
+            self.planes.iter().map(|plane| format!("https://{}:{}", self.host.ip, plane.nodes_port)).collect();
         let (listen, dial, authorities) = (format!("{ip}:0"), dial.join(","), data.join("authorities.pem").display().to_string());
         let arguments = [
             ["--role", "voice"],
@@ -175,7 +180,7 @@ impl Fleet {
 
     /// The same, to be run elsewhere.
     pub fn command(&self, plane: usize, words: &[&str]) -> impl FnOnce() -> Result<String> + Send + 'static {
-        let (data, listen) = (self.data(plane).display().to_string(), format!("{}:{}", self.host.ip, PORT + plane as u16));
+        let (data, listen) = (self.data(plane).display().to_string(), format!("{}:{}", self.host.ip, self.planes[plane].port));
         let arguments: Vec<String> =
             words.iter().copied().chain(["--data", &data, "--listen", &listen]).map(str::to_owned).collect();
         let (binary, host) = (self.binary.clone(), self.host.clone());
@@ -198,7 +203,13 @@ impl Fleet {
     /// What Prometheus would read.
     pub async fn metrics(&self, plane: usize) -> Result<String> {
         // They are for this machine only, which asks by its own name.
-        let url = format!("http://127.0.0.1:{}", PORT + plane as u16);
+        let url = format!("http://127.0.0.1:{}", self.planes[plane].port);
         Ok(Rest::new(&url)?.page("/metrics", None).await?)
     }
+}
+
+/// One that nobody has, on an address of this thread's network namespace.
+fn free_port(host: &Host) -> Result<u16> {
+    let listener = TcpListener::bind((host.ip, 0)).context("a port for a control plane")?;
+    Ok(listener.local_addr()?.port())
 }

@@ -167,3 +167,42 @@ impl Switch {
 fn address(frame: &[u8], at: usize) -> Option<[u8; 6]> {
     frame.get(at..at + 6)?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From one address to another, with nothing in it.
+    fn frame(to: u8, from: u8) -> Vec<u8> {
+        [[to; 6], [from; 6]].concat()
+    }
+
+    fn flights(switch: &mut Switch) -> Vec<(usize, Duration)> {
+        let now = Instant::now();
+        let mut flights: Vec<_> = switch.under_way.drain().map(|Reverse(flight)| (flight.to, flight.at - now)).collect();
+        flights.sort_unstable();
+        flights
+    }
+
+    #[test]
+    fn frames_go_where_their_address_was_seen_after_the_length_of_both_cables_and_not_over_a_cut_one() {
+        let ports = [10, 40, 90].map(|ms| Port::new(format!("port{ms}"), Duration::from_millis(ms)));
+        let is_connected: Vec<_> = (0..3).map(|_| Arc::new(AtomicBool::new(true))).collect();
+        let mut switch = Switch::new(ports.into(), Vec::new(), is_connected.clone());
+        let about = |flights: Vec<(usize, Duration)>| -> Vec<(usize, u128)> {
+            flights.into_iter().map(|(to, left)| (to, (left.as_millis() + 5) / 10 * 10)).collect()
+        };
+        switch.carry(0, &frame(2, 1));
+        assert_eq!(about(flights(&mut switch)), [(1, 50), (2, 100)], "nobody knows where 2 is");
+        switch.carry(1, &frame(1, 2));
+        assert_eq!(about(flights(&mut switch)), [(0, 50)]);
+        switch.carry(2, &frame(2, 3));
+        assert_eq!(about(flights(&mut switch)), [(1, 130)]);
+        is_connected[1].store(false, Relaxed);
+        switch.carry(2, &frame(2, 3));
+        switch.carry(1, &frame(1, 2));
+        assert!(flights(&mut switch).is_empty(), "port 1 is cut");
+        switch.carry(0, &[1; 11]);
+        assert!(flights(&mut switch).is_empty(), "half a frame is none");
+    }
+}

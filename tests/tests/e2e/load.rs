@@ -32,3 +32,27 @@ fn a_scenario_runs_from_one_command_and_nothing_is_heard_where_it_may_not_be() {
     assert!(figure("text.acknowledged") > 0.0 && figure("text.lost") == 0.0, "text arrived: {told}");
     assert!(std::fs::read_to_string(&html).expect("the page is written").contains("<svg"), "the page has plots");
 }
+
+/// Small numbers: that a command measures everything is what counts here, and that nobody was lost on the way.
+#[test]
+fn what_a_fleets_failures_cost_is_measured_from_one_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("fleet.json");
+    let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
+        .args(["fleet", "figures", "--kills", "1", "--drains", "1", "--outage-seconds", "2", "--sessions", "20"])
+        .args(["--rate", "10", "--seconds", "2", "--listeners", "6", "--messages", "5", "--server"])
+        .arg(server::binary())
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .expect("the harness starts");
+    let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{:?}: {told}", output.status);
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("the JSON is written")).expect("it is JSON");
+    let voices = |gaps: &Value| gaps["voices"].as_u64().expect("a number");
+    assert!(voices(&report["kills"]) > 0, "{told}");
+    assert_eq!(report["outages"].as_array().map(Vec::len), Some(3), "{told}");
+    assert_eq!(report["storm"]["sessions"], 20, "{told}");
+    assert_eq!(report["delivery"]["messages"], 40, "{told}");
+    assert_eq!(report["growth"].as_array().map(Vec::len), Some(3), "{told}");
+}
