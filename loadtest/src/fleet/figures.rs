@@ -106,10 +106,11 @@ async fn measure(options: &Options, report: &mut Report) -> Result<()> {
         let mut hall = Hall::build(options, 2).await?;
         hall.call().await?;
         if wants(&Part::Kills) {
-            report.kills = calls::kills(&mut hall, options.kills).await?;
+            (report.kills, report.kills_elsewhere) = calls::kills(&mut hall, options.kills).await?;
         }
         if wants(&Part::Drains) {
-            (report.drains_seamless, report.drains_others) = calls::drains(&mut hall, options.drains).await?;
+            [report.drains_seamless, report.drains_others, report.drains_elsewhere] =
+                calls::drains(&mut hall, options.drains).await?;
         }
         if wants(&Part::Outages) {
             report.outages = calls::outages(&mut hall, options.outage_seconds).await?;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a session is listened to before it is asked whether it has ended.
 const LISTEN: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
+/// A reader's own network breaks after one of so many events.
+const CUT_ONE_IN: u32 = 60;
 /// Attempts to resume before a session is given up: a control plane that is started again has forgotten it anyway.
 const RESUMES: usize = 20;
 
@@ -75,7 +77,11 @@ impl Reader {
             if self.has_seen_the_end(session) {
                 return true;
             }
-            match gateway.next_event_within(LISTEN, |_| true).await {
+            let event = gateway.next_event_within(LISTEN, |_| true).await;
+            let is_cut = event.is_ok() && self.random.random_range(0..CUT_ONE_IN) == 0;
+            // Op 7 asks for the same; op 9 says that the session is no more, or that it may be resumed.
+            let mut is_over = is_cut;
+            match event {
                 Ok(event) if event.op == 0 => {
                     if event.seq != number + 1 {
                         session.jumps.push((number, event.seq));
@@ -83,17 +89,18 @@ impl Reader {
                     number = event.seq;
                     session.seen.extend(read(&event, &self.channels));
                 }
-                // The server wants this session elsewhere, or not at all.
                 Ok(event) if event.op == 9 && event.data != true => return false,
-                Ok(_) | Err(GatewayError::Ended(_)) => {
-                    let resume = gateway.cut().await;
-                    match self.resume(&resume).await {
-                        Some(resumed) => gateway = resumed,
-                        None => return false,
-                    }
-                    session.resumes += 1;
-                }
+                Ok(_) | Err(GatewayError::Ended(_)) => is_over = true,
                 Err(_) => {}
+            }
+            if is_over {
+                let resume = gateway.cut().await;
+                // What came before the cut and was not looked at yet comes again.
+                match self.resume(&Resume { seq: number, ..resume }).await {
+                    Some(resumed) => gateway = resumed,
+                    None => return false,
+                }
+                session.resumes += 1;
             }
         }
     }

@@ -10,6 +10,8 @@ use tokio::time::sleep;
 
 pub const ROOMS: usize = 8;
 pub const PEOPLE: usize = 3;
+/// For emptying a node: moves are spread over most of it.
+const DEADLINE_S: &str = "30";
 /// How long is listened after an outage: what comes back may do harm, too.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 
@@ -47,14 +49,14 @@ impl Hall {
         Ok(())
     }
 
-    fn gaps(&self, rooms: &[String], is_seamless: Option<bool>) -> Vec<Duration> {
-        let wanted = |room: &&Room| rooms.contains(&room.name) && is_seamless.is_none_or(|wanted| wanted == room.is_seamless);
-        self.rooms.iter().filter(wanted).flat_map(Room::gaps).collect()
+    fn gaps(&self, wanted: impl Fn(&Room) -> bool) -> Vec<Duration> {
+        self.rooms.iter().filter(|room| wanted(room)).flat_map(Room::gaps).collect()
     }
 }
 
-pub async fn kills(hall: &mut Hall, count: u32) -> Result<Option<Gaps>> {
-    let mut gaps = Vec::new();
+/// Of those in rooms of the node, and of those elsewhere.
+pub async fn kills(hall: &mut Hall, count: u32) -> Result<(Option<Gaps>, Option<Gaps>)> {
+    let (mut gaps, mut elsewhere) = (Vec::new(), Vec::new());
     for number in 1..=count {
         hall.settle().await?;
         let (node, rooms) = hall.fullest()?;
@@ -63,30 +65,32 @@ pub async fn kills(hall: &mut Hall, count: u32) -> Result<Option<Gaps>> {
         hall.reset();
         hall.fleet.kill_node(&node)?;
         hall.have_left(&rooms, &node).await?;
-        gaps.extend(hall.gaps(&rooms, None));
+        gaps.extend(hall.gaps(|room| rooms.contains(&room.name)));
+        elsewhere.extend(hall.gaps(|room| !rooms.contains(&room.name)));
         hall.fleet.start_node(&node)?;
         hall.serves(&node).await?;
     }
-    Ok(Gaps::of(count, gaps))
+    Ok((Gaps::of(count, gaps), Gaps::of(count, elsewhere)))
 }
 
-/// Of those who make before they break, and of those who cannot.
-pub async fn drains(hall: &mut Hall, count: u32) -> Result<(Option<Gaps>, Option<Gaps>)> {
-    let (mut seamless, mut others) = (Vec::new(), Vec::new());
+/// Of those who make before they break, of those who cannot, and of those in rooms elsewhere.
+pub async fn drains(hall: &mut Hall, count: u32) -> Result<[Option<Gaps>; 3]> {
+    let (mut seamless, mut others, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=count {
         hall.settle().await?;
         let (node, rooms) = hall.fullest()?;
         let rooms: Vec<String> = rooms.into_iter().map(|room| room.name.clone()).collect();
         progress(&format!("drain {number} of {count}: {node} with {} rooms", rooms.len()));
         hall.reset();
-        tokio::task::spawn_blocking(hall.fleet.command(0, &["node", "drain", &node, "--deadline", "60"])).await??;
+        tokio::task::spawn_blocking(hall.fleet.command(0, &["node", "drain", &node, "--deadline", DEADLINE_S])).await??;
         hall.have_left(&rooms, &node).await?;
-        seamless.extend(hall.gaps(&rooms, Some(true)));
-        others.extend(hall.gaps(&rooms, Some(false)));
+        seamless.extend(hall.gaps(|room| rooms.contains(&room.name) && room.is_seamless));
+        others.extend(hall.gaps(|room| rooms.contains(&room.name) && !room.is_seamless));
+        elsewhere.extend(hall.gaps(|room| !rooms.contains(&room.name)));
         hall.fleet.operate(0, &["node", "undrain", &node])?;
         hall.serves(&node).await?;
     }
-    Ok((Gaps::of(count, seamless), Gaps::of(count, others)))
+    Ok([seamless, others, elsewhere].map(|gaps| Gaps::of(count, gaps)))
 }
 
 /// Redis, the database and all control planes, one after the other.

@@ -9,9 +9,12 @@ use std::time::Duration;
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub kills: Option<Gaps>,
+    /// What the machine, or anything else that has nothing to do with it, does meanwhile: of voices in rooms of other nodes.
+    pub kills_elsewhere: Option<Gaps>,
     /// Of clients that make before they break, and of those that cannot.
     pub drains_seamless: Option<Gaps>,
     pub drains_others: Option<Gaps>,
+    pub drains_elsewhere: Option<Gaps>,
     pub outages: Vec<Outage>,
     pub storm: Option<Storm>,
     pub delivery: Option<Delivery>,
@@ -113,7 +116,10 @@ impl Report {
         };
         if let Some(gaps) = &self.kills {
             let what = format!("`kill -9` of a voice node, {} times; {} voices in rooms of it", gaps.events, gaps.voices);
-            row(what, format!("silence until audio is back, p50 / p99 / longest: {}", gaps.cells()));
+            row(
+                what,
+                format!("silence until audio is back, p50 / p99 / longest: {}{}", gaps.cells(), beside(&self.kills_elsewhere)),
+            );
         }
         let drained = [
             (&self.drains_seamless, "clients that connect to the new node before they leave the old one"),
@@ -122,7 +128,8 @@ impl Report {
         for (gaps, who) in drained {
             if let Some(gaps) = gaps {
                 let what = format!("`node drain`, {} times; {} voices, {who}", gaps.events, gaps.voices);
-                row(what, format!("a voice's longest silence, p50 / p99 / longest: {}", gaps.cells()));
+                let elsewhere = beside(&self.drains_elsewhere);
+                row(what, format!("a voice's longest silence, p50 / p99 / longest: {}{elsewhere}", gaps.cells()));
             }
         }
         for Outage { what, seconds, gap, gap_afterwards } in &self.outages {
@@ -154,6 +161,10 @@ impl Report {
         }
         table
     }
+}
+
+fn beside(elsewhere: &Option<Gaps>) -> String {
+    elsewhere.as_ref().map_or_else(String::new, |gaps| format!(" ({} in rooms of other nodes)", gaps.cells()))
 }
 
 #[cfg(test)]
