@@ -135,10 +135,10 @@ async fn answered<T>(within: Duration, answer: impl Future<Output = Result<T, Er
 }
 
 /// The same for each step of a longer answer.
-fn each_answered<'e, T: Send + 'e>(steps: BoxStream<'e, Result<T, Error>>) -> BoxStream<'e, Result<T, Error>> {
-    let next = async |steps: Option<BoxStream<'e, Result<T, Error>>>| {
+fn each_answered<'e, T: Send + 'e>(within: Duration, steps: BoxStream<'e, Result<T, Error>>) -> BoxStream<'e, Result<T, Error>> {
+    let next = move |steps: Option<BoxStream<'e, Result<T, Error>>>| async move {
         let mut steps = steps?;
-        match timeout(ANSWER, steps.next()).await {
+        match timeout(within, steps.next()).await {
             Ok(step) => Some((step?, Some(steps))),
             Err(_) => Some((Err(silent()), None)),
         }
@@ -334,7 +334,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
                 Err(error) => stream::iter([Err(Error::Encode(error))]).boxed(),
             },
             Connection::Postgres(connection) => match arguments.map(Arguments::for_postgres).transpose() {
-                Ok(arguments) => each_answered(connection.fetch_many((query.sql(), arguments)))
+                Ok(arguments) => each_answered(ANSWER, connection.fetch_many((query.sql(), arguments)))
                     .map(|step| match step? {
                         Either::Left(done) => Ok(Either::Left(Outcome { rows_affected: done.rows_affected() })),
                         Either::Right(row) => Ok(Either::Right(Row::Postgres(row))),
@@ -461,5 +461,29 @@ impl Statement for NoStatement {
         A: sqlx::IntoArguments<Db>,
     {
         match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_silence<T>(answer: &Result<T, Error>) -> bool {
+        matches!(answer, Err(Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Nobody answers in these tests, ever: only how long is waited for it depends on this.
+    const SOON: Duration = Duration::from_millis(5);
+
+    #[tokio::test]
+    async fn a_server_that_falls_silent_is_given_up_also_in_the_middle_of_an_answer() {
+        assert!(is_silence(&answered(SOON, std::future::pending::<Result<(), Error>>()).await));
+        assert_eq!(answered(PING, async { Ok(7) }).await.ok(), Some(7));
+
+        let steps = stream::iter([Ok(1), Ok(2)]).chain(stream::pending()).boxed();
+        let steps: Vec<Result<u8, Error>> = each_answered(SOON, steps).collect().await;
+        assert!(matches!(&steps[..], [Ok(1), Ok(2), last] if is_silence(last)), "{steps:?}");
+        let whole: Vec<Result<u8, Error>> = each_answered(ANSWER, stream::iter([Ok(1)]).boxed()).collect().await;
+        assert!(matches!(&whole[..], [Ok(1)]), "{whole:?}");
     }
 }
