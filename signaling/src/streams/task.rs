@@ -248,8 +248,10 @@ impl Task {
                 let speaker = speaker.and_then(|peer| self.seat.node.user_of(self.seat.place, peer));
                 self.feed(Input::Heard(speaker)).await
             }
-            // What nobody wants to see cannot be switched off: the protocol has no word for it.
+            // What nobody wants to see cannot be switched off, and nobody is told why a picture is small: the protocol has no word
+            // for either.
             Some(PeerEvent::Connected | PeerEvent::Quality(_) | PeerEvent::Shown { .. } | PeerEvent::Layers { .. }) => Ok(()),
+            Some(PeerEvent::Narrowed { .. }) => Ok(()),
             Some(PeerEvent::Lost) | None => Err(TOLD),
         }
     }
