@@ -8,7 +8,7 @@ use super::body::{Body, Caller, Ids};
 use super::error::{ApiError, Refine, Result};
 use super::form::{Form, Shape};
 use super::intake;
-use super::routes::{Describe, Routes, delete, get, post};
+use super::routes::{Answer, Describe, Given, Routes, delete, get, post};
 use crate::app::App;
 use crate::gateway::Origin;
 use crate::store::{Conflict, StoredStreamKey};
@@ -150,13 +150,29 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Bearer {
     }
 }
 
+/// An empty 307, or a refusal with more in its head than others.
+struct SentOn(Response);
+
+impl Answer for SentOn {
+    const STATUS: u16 = 307;
+    fn given() -> Given {
+        Given::Nothing
+    }
+}
+
+impl IntoResponse for SentOn {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
 async fn whip(
     State(app): State<App>,
     bearer: Bearer,
     origin: Origin,
     Ids(channel): Ids<ChannelId>,
     offer: Offer,
-) -> Result<Response> {
+) -> Result<SentOn> {
     open(&app, Way::Whip, bearer, &origin, channel, &offer).await
 }
 
@@ -166,25 +182,18 @@ async fn whep(
     origin: Origin,
     Ids(channel): Ids<ChannelId>,
     offer: Offer,
-) -> Result<Response> {
+) -> Result<SentOn> {
     open(&app, Way::Whep, bearer, &origin, channel, &offer).await
 }
 
-async fn open(
-    app: &App,
-    way: Way,
-    Bearer(token): Bearer,
-    origin: &Origin,
-    channel: ChannelId,
-    offer: &Offer,
-) -> Result<Response> {
+async fn open(app: &App, way: Way, Bearer(token): Bearer, origin: &Origin, channel: ChannelId, offer: &Offer) -> Result<SentOn> {
     let key = match token {
         Some(token) => app.store().find_stream_key(&token).await?,
         None => None,
     };
     let Some(key) = key else {
         let answer = (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], ApiError::from(ErrorCode::Unauthorized));
-        return Ok(answer.into_response());
+        return Ok(SentOn(answer.into_response()));
     };
     if !offer.is_sdp {
         return Err(ApiError::Other(StatusCode::UNSUPPORTED_MEDIA_TYPE, "An offer is application/sdp"));
@@ -197,13 +206,14 @@ async fn open(
             let host = entrance.endpoint.map(|endpoint| format!("https://{endpoint}")).unwrap_or_default();
             let location = format!("{host}/streams?token={}", entrance.token);
             let location = HeaderValue::try_from(location).map_err(|_| ErrorCode::Internal)?;
-            Ok((StatusCode::TEMPORARY_REDIRECT, HeaderMap::from_iter([(LOCATION, location)])).into_response())
+            Ok(SentOn((StatusCode::TEMPORARY_REDIRECT, HeaderMap::from_iter([(LOCATION, location)])).into_response()))
         }
         Err(Refused::Hidden) => Err(ErrorCode::MissingAccess.into()),
         Err(Refused::MayNot) => Err(ErrorCode::MissingPermissions.into()),
         Err(Refused::Full) => Err(ApiError::Other(StatusCode::CONFLICT, "The voice channel is full")),
         Err(Refused::NoNode) => {
-            Ok((HeaderMap::from_iter([(RETRY_AFTER, LATER)]), ApiError::from(ErrorCode::Unavailable)).into_response())
+            let answer = (HeaderMap::from_iter([(RETRY_AFTER, LATER)]), ApiError::from(ErrorCode::Unavailable));
+            Ok(SentOn(answer.into_response()))
         }
     }
 }
