@@ -16,6 +16,7 @@ pub use engines::{Postgres, Redis};
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long anything may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +37,16 @@ fn binary(given: Option<&Path>) -> Result<PathBuf> {
 fn state_of(list: &str, node: &str) -> String {
     let line = list.lines().find(|line| line.split_whitespace().next() == Some(node));
     line.and_then(|line| line.split_whitespace().nth(2)).unwrap_or_default().trim_end_matches(':').to_owned()
+}
+
+/// Ctrl-C ends the work as a failure does: what it has made is removed.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        done = work => done,
+        _ = interrupted.recv() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    }
 }
 
 /// Waits until something holds. Answers how long that took.

@@ -5,18 +5,17 @@ use super::caller::{Call, Caller};
 use super::machines::Fleet;
 use super::regions::{self, Region, Regions};
 use super::room::Room;
-use super::{state_of, until};
+use super::{state_of, unless_interrupted, until};
 use crate::gateway::{Connect, Gateway};
 use crate::rest::{Account, Rest};
 use crate::world::MESSAGE_INTENTS;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use guildhall_protocol::model::ChannelType;
 use guildhall_protocol::{ChannelId, GuildId};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 /// Where the control planes are, and three regions.
@@ -62,14 +61,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // Requests come from where the control planes are. Processes are started by this thread, which outlives them.
     regions::enter(regions.host(HUB)?.namespace.as_deref().context("it has one")?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let told = runtime.block_on(async {
-        let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tokio::select! {
-            told = tell(options, &binary, &regions) => told,
-            _ = interrupted.recv() => bail!("interrupted"),
-            _ = terminated.recv() => bail!("terminated"),
-        }
-    });
+    let told = runtime.block_on(unless_interrupted(tell(options, &binary, &regions)));
     drop(regions);
     println!("\nProcesses, data and namespaces are removed.");
     told.map(|()| ExitCode::SUCCESS)

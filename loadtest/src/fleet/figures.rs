@@ -9,7 +9,7 @@ use super::caller::{Call, Caller};
 use super::machines::Fleet;
 use super::process::Host;
 use super::room::Room;
-use super::{binary, state_of, until};
+use super::{binary, state_of, unless_interrupted, until};
 use crate::rest::{Account, Rest};
 use crate::{progress, tables};
 use anyhow::{Context, Result};
@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // Processes are started by this thread, which outlives them; people are on others.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut report = Report::default();
-    let outcome = runtime.block_on(measure(options, &mut report));
+    let outcome = runtime.block_on(unless_interrupted(measure(options, &mut report)));
     // What was measured before a failure is still worth reading.
     let table = report.table();
     print!("{table}");
