@@ -50,7 +50,7 @@ serve(
         open: async ({ page, url, storage = {}, width = 1280, height = 800 }) => {
             const context = await browser.newContext({
                 viewport: { width, height },
-                permissions: ['microphone'],
+                permissions: ['microphone', 'camera'],
                 // The server's own authority is nobody's but its tests'.
                 ignoreHTTPSErrors: url.startsWith('https:'),
             });

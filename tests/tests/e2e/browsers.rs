@@ -29,79 +29,85 @@ const SILENT: f64 = 0.001;
 const SILENCE_MS: u64 = 2_500;
 
 /// One person's page.
-struct Page<'a> {
+pub struct Page<'a> {
     browser: &'a Script,
     name: &'static str,
 }
 
 impl<'a> Page<'a> {
-    async fn open(browser: &'a Script, name: &'static str, url: &str) -> Page<'a> {
+    pub async fn open(browser: &'a Script, name: &'static str, url: &str) -> Page<'a> {
+        Page::open_with(browser, name, url, json!({})).await
+    }
+
+    /// With more for the browser: `width` and `height` of the window.
+    pub async fn open_with(browser: &'a Script, name: &'static str, url: &str, mut fields: Value) -> Page<'a> {
         // Both pages play and record the same beep, which the echo filter would take for an echo.
         let storage = json!({"guildhall.microphone.processing": "off"});
-        browser.ask("open", json!({"page": name, "url": url, "storage": storage})).await;
+        (fields["page"], fields["url"], fields["storage"]) = (json!(name), json!(url), storage);
+        browser.ask("open", fields).await;
         Page { browser, name }
     }
 
-    async fn act(&self, what: &str, id: &str, mut fields: Value) -> Value {
+    pub async fn act(&self, what: &str, id: &str, mut fields: Value) -> Value {
         fields["page"] = json!(self.name);
         fields["id_of"] = json!(id);
         self.browser.ask(what, fields).await
     }
 
-    async fn click(&self, id: &str) {
+    pub async fn click(&self, id: &str) {
         self.act("click", id, json!({})).await;
     }
 
-    async fn fill(&self, id: &str, value: &str) {
+    pub async fn fill(&self, id: &str, value: &str) {
         self.act("fill", id, json!({"value": value})).await;
     }
 
-    async fn sees(&self, id: &str) {
+    pub async fn sees(&self, id: &str) {
         self.act("see", id, json!({})).await;
     }
 
-    async fn reads(&self, id: &str, text: &str) {
+    pub async fn reads(&self, id: &str, text: &str) {
         self.act("see", id, json!({"text": text})).await;
     }
 
-    async fn sees_no_more(&self, id: &str) {
+    pub async fn sees_no_more(&self, id: &str) {
         self.act("miss", id, json!({})).await;
     }
 
-    async fn attribute(&self, id: &str, name: &str) -> Value {
+    pub async fn attribute(&self, id: &str, name: &str) -> Value {
         self.act("attribute", id, json!({"name": name})).await
     }
 
-    async fn evaluate(&self, js: &str) -> Value {
+    pub async fn evaluate(&self, js: &str) -> Value {
         self.act("evaluate", "", json!({"js": js})).await
     }
 
-    async fn writes(&self, text: &str) {
+    pub async fn writes(&self, text: &str) {
         self.fill("composer", text).await;
         self.act("press", "composer", json!({"key": "Enter"})).await;
     }
 
-    async fn logs_in(&self, login: &str, password: &str) {
+    pub async fn logs_in(&self, login: &str, password: &str) {
         self.fill("login-name", login).await;
         self.fill("login-password", password).await;
         self.click("login-submit").await;
         self.sees("user-panel").await;
     }
 
-    async fn shoot(&self, name: &str) {
+    pub async fn shoot(&self, name: &str) {
         let path = artifacts().join(format!("{name}.png"));
         self.browser.ask("screenshot", json!({"page": self.name, "path": path})).await;
     }
 
     /// What the page's voice hook says of another person in the room; null while that person is not there.
-    async fn participant(&self, username: &str) -> Value {
+    pub async fn participant(&self, username: &str) -> Value {
         let js = format!("window.guildhall.voice().participants.find((each) => each.username === '{username}') ?? null");
         self.evaluate(&js).await
     }
 
     /// Waits until both measures say that a person is audible: the Web Audio meter and the browser's own statistics of the
     /// receiving stream.
-    async fn hears(&self, username: &str) {
+    pub async fn hears(&self, username: &str) {
         eventually(&format!("{} to measure {username} by the Web Audio meter", self.name), async || {
             (self.participant(username).await["level"].as_f64()? > AUDIBLE).then_some(())
         })
@@ -126,7 +132,7 @@ impl<'a> Page<'a> {
     }
 
     /// Waits until nothing of a person is measured over a time in which the fake microphone would have beeped.
-    async fn hears_silence_of(&self, username: &str) {
+    pub async fn hears_silence_of(&self, username: &str) {
         let js = format!(
             "(async () => {{
                 const until = performance.now() + {SILENCE_MS};
@@ -145,12 +151,12 @@ impl<'a> Page<'a> {
         .await;
     }
 
-    async fn joins_voice(&self, channel: &str) {
+    pub async fn joins_voice(&self, channel: &str) {
         self.click(&format!("voice-join-{channel}")).await;
         self.is_connected().await;
     }
 
-    async fn is_connected(&self) {
+    pub async fn is_connected(&self) {
         eventually(&format!("{} to be connected by voice", self.name), async || {
             (self.evaluate("window.guildhall.voice().state").await == "connected").then_some(())
         })
@@ -159,7 +165,7 @@ impl<'a> Page<'a> {
 }
 
 /// No page threw anything, nor wrote an error to its console (a refusal by the content security policy is one).
-fn assert_no_page_failed(browser: &Script) {
+pub fn assert_no_page_failed(browser: &Script) {
     let mut errors = browser.events("page_error");
     errors.extend(browser.events("console").into_iter().filter(|line| line["type"] == "error"));
     assert!(errors.is_empty(), "{errors:?}");

@@ -18,5 +18,6 @@ mod process;
 mod resume;
 mod room;
 mod twilight;
+mod video;
 mod voice;
 mod whip;
