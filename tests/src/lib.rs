@@ -9,6 +9,7 @@ pub mod compatibility;
 pub mod frames;
 pub mod jepsen;
 pub mod node;
+pub mod page;
 pub mod proxy;
 pub mod room;
 pub mod script;

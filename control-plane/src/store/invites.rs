@@ -114,8 +114,7 @@ pub(super) async fn join(tx: &mut Tx<'_>, guild_id: GuildId, member: Member) -> 
 async fn is_shown(tx: &mut Tx<'_>, guild: &Guild, channel: ChannelId, user_id: UserId) -> Result<bool> {
     let Some(channel) = find_channel(tx.sql(), channel).await? else { return Ok(false) };
     let roles = roles_of(tx.sql(), guild.id).await?;
-    let standing =
-        Standing { guild_id: guild.id, owner_id: guild.owner_id, user_id, member_roles: &[], is_timed_out: false };
+    let standing = Standing { guild_id: guild.id, owner_id: guild.owner_id, user_id, member_roles: &[], is_timed_out: false };
     let permissions_of = |id| roles.iter().find(|role| role.id == id).map(|role| role.permissions);
     let permissions = channel_permissions(&standing, permissions_of, channel.kind, &channel.permission_overwrites);
     Ok(permissions.contains(Permissions::VIEW_CHANNEL))

@@ -293,7 +293,8 @@ impl Heads {
             for draft in drafts.by_ref().take(*rows) {
                 let (kind, topic_id) = draft.committed.topic.to_sql();
                 id += 1;
-                insert = insert.bind(id).bind(kind).bind(topic_id).bind(draft.committed.seq as i64).bind(&draft.text).bind(draft.at);
+                insert =
+                    insert.bind(id).bind(kind).bind(topic_id).bind(draft.committed.seq as i64).bind(&draft.text).bind(draft.at);
             }
             insert.execute(&mut *connection).await?;
         }

@@ -18,6 +18,5 @@ mod process;
 mod resume;
 mod room;
 mod twilight;
-mod video;
 mod voice;
 mod whip;

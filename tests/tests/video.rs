@@ -1,8 +1,9 @@
-//! A camera in one real browser, watched in three others at different sizes: what getStats says of each.
+//! A camera in one real browser, watched in three others at different sizes: what getStats says of each. Four browsers that
+//! encode and decode are all that a small machine bears, so this runs beside no other test.
 
-use super::browsers::{Page, assert_no_page_failed};
 use guildhall_tests::{
     eventually,
+    page::{Page, assert_no_page_failed},
     script::Script,
     world::{PASSWORD, World},
 };
