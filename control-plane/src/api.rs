@@ -19,6 +19,7 @@ mod emojis;
 mod error;
 pub(crate) mod first_start;
 mod form;
+mod forums;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod gate;

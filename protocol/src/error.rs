@@ -53,6 +53,7 @@ codes! {
     UnknownEmoji = 10014, 404, "Unknown Emoji";
     UnknownWebhook = 10015, 404, "Unknown Webhook";
     UnknownBan = 10026, 404, "Unknown Ban";
+    UnknownTag = 10087, 404, "Unknown tag";
     UnknownVoiceState = 10065, 404, "Unknown Voice State";
     /// Also: it was not answered in time, or its token has expired.
     UnknownInteraction = 10062, 404, "Unknown interaction";
@@ -85,6 +86,10 @@ codes! {
     UserIsBanned = 40007, 403, "The user is banned from this guild";
     OwnsGuilds = 40011, 400, "You must transfer ownership of any owned guilds before deleting your account";
     NotConnectedToVoice = 40032, 400, "Target user is not connected to voice.";
+    TagNamesNotUnique = 40061, 400, "Tag names must be unique";
+    /// A forum whose posts need a tag needs one that everyone may use.
+    NoTagForEveryone = 40066, 400, "There are no tags available that can be set by non-moderators";
+    TagRequired = 40067, 400, "A tag is required to create a forum post in this channel";
     InteractionAnswered = 40060, 400, "Interaction has already been acknowledged.";
 
     MissingAccess = 50001, 403, "Missing Access";

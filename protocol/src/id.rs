@@ -127,6 +127,8 @@ ids! {
     AttachmentId
     EmojiId
     StreamKeyId
+    /// A tag of a forum.
+    TagId
 }
 
 impl GuildId {

@@ -17,6 +17,6 @@ pub mod voice_token;
 pub use error::ErrorCode;
 pub use id::{
     ApplicationId, AttachmentId, ChannelId, CommandId, EmojiId, GuildId, InteractionId, MessageId, RoleId, Snowflake,
-    StreamKeyId, UserId, WebhookId,
+    StreamKeyId, TagId, UserId, WebhookId,
 };
 pub use permissions::Permissions;

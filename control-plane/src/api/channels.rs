@@ -4,6 +4,7 @@ use super::access::Access;
 use super::body::{Body, Caller, Ids, Json as AnyJson, Query};
 use super::error::{Refine, Result};
 use super::form::{Errors, Form, Patch, Shape, read_with};
+use super::forums;
 use super::overwrites::{check_changes, read_overwrites};
 use super::private_channels;
 use super::routes::{Routes, get};
@@ -50,6 +51,7 @@ struct Settings {
     user_limit: Option<u32>,
     rtc_region: Patch<String>,
     overwrites: Option<Vec<Overwrite>>,
+    forum: forums::Settings,
 }
 
 impl Shape for Settings {
@@ -67,6 +69,7 @@ impl Shape for Settings {
             user_limit: number("user_limit", 0..=99),
             rtc_region: form.text("rtc_region", 0..=64),
             overwrites: read_overwrites(form, "permission_overwrites"),
+            forum: forums::Settings::read(form),
         }
     }
 }
@@ -136,10 +139,11 @@ async fn create(
     let kind = new.kind.unwrap_or(ChannelType::Text);
     let parent_id = new.parent_id.value();
     let overwrites = new.overwrites;
-    let (last, permission_overwrites) = app
+    let (last, permission_overwrites, forum) = app
         .in_guild(&caller, guild_id, |access| {
             access.require(Permissions::MANAGE_CHANNELS)?;
             check_parent(&access, kind, parent_id)?;
+            let forum = if kind == ChannelType::Forum { Some(new.forum.check(app.store(), &access, None)?) } else { None };
             // A new channel is synced with its category unless it says otherwise.
             let inherited = parent_id.and_then(|parent| access.state.channel(parent)).map(|parent| &parent.permission_overwrites);
             let overwrites = match overwrites {
@@ -152,10 +156,10 @@ async fn create(
             let siblings =
                 access.state.channels().filter(|other| other.parent_id == parent_id && other.kind.is_voice() == kind.is_voice());
             let last = siblings.map(|other| other.position + 1).max().unwrap_or(0);
-            Ok((last, overwrites))
+            Ok((last, overwrites, forum))
         })
         .await?;
-    let channel = Channel {
+    let mut channel = Channel {
         id: app.store().make_id(),
         kind,
         guild_id,
@@ -172,7 +176,11 @@ async fn create(
         bitrate: kind.is_voice().then(|| new.bitrate.unwrap_or(BITRATE)),
         user_limit: kind.is_voice().then(|| new.user_limit.unwrap_or(0)),
         rtc_region: new.rtc_region.value().filter(|region| !region.is_empty()),
+        forum: None,
     };
+    if let Some(forum) = forum {
+        forum.apply(&mut channel);
+    }
     let channel = app.store().create_channel(by, channel).await.refine(&[(Conflict::Full, ErrorCode::TooManyChannels)])?;
     Ok((StatusCode::CREATED, Json(channel)))
 }
@@ -264,23 +272,28 @@ async fn edit(
     if app.is_thread(id).await {
         return Ok(Json(Shown::Thread(threads::edit(&app, &caller, by, id, thread).await?)));
     }
-    app.in_channel(&caller, id, |access| {
-        access.require(Permissions::MANAGE_CHANNELS)?;
-        if let Patch::Set(parent) = &edit.parent_id {
-            check_parent(&access.guild, access.channel.kind, Some(*parent))?;
-        }
-        if let Some(overwrites) = &edit.overwrites {
-            check_changes(&access.guild, access.permissions, &access.channel.permission_overwrites, overwrites)?;
-        }
-        // Text and announcement channels turn into each other; everything else stays what it is.
-        let is_text = |kind| matches!(kind, ChannelType::Text | ChannelType::Announcement);
-        let own = access.channel.kind;
-        match edit.kind {
-            Some(kind) if kind != own && !(is_text(kind) && is_text(own)) => Err(ErrorCode::WrongChannelType.into()),
-            _ => Ok(()),
-        }
-    })
-    .await?;
+    let edited_forum = app
+        .in_channel(&caller, id, |access| {
+            access.require(Permissions::MANAGE_CHANNELS)?;
+            if let Patch::Set(parent) = &edit.parent_id {
+                check_parent(&access.guild, access.channel.kind, Some(*parent))?;
+            }
+            if let Some(overwrites) = &edit.overwrites {
+                check_changes(&access.guild, access.permissions, &access.channel.permission_overwrites, overwrites)?;
+            }
+            // Text and announcement channels turn into each other; everything else stays what it is.
+            let is_text = |kind| matches!(kind, ChannelType::Text | ChannelType::Announcement);
+            let own = access.channel.kind;
+            match edit.kind {
+                Some(kind) if kind != own && !(is_text(kind) && is_text(own)) => return Err(ErrorCode::WrongChannelType.into()),
+                _ => {}
+            }
+            if own != ChannelType::Forum {
+                return Ok(None);
+            }
+            edit.forum.check(app.store(), &access.guild, Some(access.channel)).map(Some)
+        })
+        .await?;
     let change = move |channel: &mut Channel| {
         channel.kind = edit.kind.unwrap_or(channel.kind);
         if let Some(name) = edit.name.value() {
@@ -302,6 +315,9 @@ async fn edit(
         }
         if let Some(overwrites) = edit.overwrites {
             channel.permission_overwrites = overwrites;
+        }
+        if let Some(forum) = edited_forum {
+            forum.apply(channel);
         }
     };
     let meanings = [(Conflict::Missing, ErrorCode::UnknownChannel), (Conflict::Full, ErrorCode::TooManyOverwrites)];

@@ -8,6 +8,7 @@ use super::body::{Body, Caller, Ids};
 use super::channels::{NAME, SLOWMODE};
 use super::error::{ApiError, Refine, Result};
 use super::form::{self, Form, Patch, Shape};
+use super::forums;
 use super::messages::create::{Posting, check_slowmode, post as send};
 use super::messages::draft::Draft;
 use super::routes::{Routes, get, post, put};
@@ -20,7 +21,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use guildhall_protocol::model::{ChannelType, Message, Thread, ThreadMetadata, partial_member, timestamp};
-use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions, UserId};
+use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions, TagId, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -119,6 +120,7 @@ impl Settings {
             message_count: 0,
             member_count: 0,
             total_message_sent: 0,
+            applied_tags: Vec::new(),
             member: None,
         }
     }
@@ -159,19 +161,18 @@ struct New {
     settings: Settings,
     kind: Option<ChannelType>,
     invitable: bool,
+    applied_tags: Vec<TagId>,
     /// The first message, in a forum. Without files: the body is JSON.
     post: Option<Draft>,
 }
 
 impl Shape for New {
     fn read(form: &Form) -> Self {
-        if form.has_content("applied_tags") {
-            form.refuse("applied_tags", "UNSUPPORTED", "This server does not know tags yet.");
-        }
         Self {
             settings: Settings::read(form),
             kind: form.choice("type", &[10, 11, 12]).value().and_then(|number| ChannelType::from_number(number as u8)),
             invitable: form.flag("invitable").value().unwrap_or(true),
+            applied_tags: form.ids("applied_tags", forums::APPLIED).value().unwrap_or_default(),
             post: form.object("message", Draft::read).value(),
         }
     }
@@ -193,13 +194,13 @@ async fn start(
     Ids(channel): Ids<ChannelId>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Started>)> {
-    let New { settings, kind, invitable, post } = new;
+    let New { settings, kind, invitable, applied_tags, post } = new;
     if post.as_ref().is_some_and(|draft| !draft.components.is_empty()) && !caller.is_bot() {
         return Err(form::Errors::of("message", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
     }
     // Documented so: what does not say its type is private.
     let kind = kind.unwrap_or(ChannelType::PrivateThread);
-    let (guild, parent_kind, member, posting) = app
+    let (guild, parent_kind, member, applied_tags, posting) = app
         .in_channel(&caller, channel, |access| {
             let needed = match (access.channel.kind, kind) {
                 (ChannelType::Forum, _) => Permissions::SEND_MESSAGES,
@@ -212,6 +213,7 @@ async fn start(
             access.require(needed)?;
             let member = partial_member(access.guild.member);
             let (guild, kind) = (access.guild_id(), access.channel.kind);
+            let applied_tags = forums::check_applied(access.channel, access.permissions, &[], applied_tags)?;
             let posting = match (&post, kind) {
                 (Some(draft), ChannelType::Forum) => Some(authorize_post(draft, access)?),
                 (None, ChannelType::Forum) => {
@@ -219,11 +221,12 @@ async fn start(
                 }
                 _ => None,
             };
-            Ok((guild, kind, member, posting))
+            Ok((guild, kind, member, applied_tags, posting))
         })
         .await?;
     let kind = if parent_kind == ChannelType::Forum { ChannelType::PublicThread } else { kind };
     let mut thread = settings.into_thread(guild, channel, kind, caller.id());
+    thread.applied_tags = applied_tags;
     thread.thread_metadata.invitable = thread.is_private().then_some(invitable);
     let Some((draft, mut posting)) = post.zip(posting) else {
         let new = NewThread { thread, start: Start::Empty, author: caller.user.clone(), member: Some(member) };
@@ -272,13 +275,11 @@ pub struct Edit {
     invitable: Option<bool>,
     auto_archive_duration: Option<u32>,
     rate_limit_per_user: Option<u32>,
+    applied_tags: Option<Vec<TagId>>,
 }
 
 impl Shape for Edit {
     fn read(form: &Form) -> Self {
-        if form.has_content("applied_tags") {
-            form.refuse("applied_tags", "UNSUPPORTED", "This server does not know tags yet.");
-        }
         Self {
             name: match form.text("name", NAME) {
                 Patch::Set(name) => Some(name),
@@ -289,6 +290,7 @@ impl Shape for Edit {
             invitable: form.flag("invitable").value(),
             auto_archive_duration: auto_archive_duration(form),
             rate_limit_per_user: rate_limit_per_user(form),
+            applied_tags: form.ids("applied_tags", forums::APPLIED).value(),
         }
     }
 }
@@ -296,10 +298,13 @@ impl Shape for Edit {
 /// `PATCH /channels/{id}` of a thread. Its owner may change it, whoever manages threads may also lock it and slow it down, and
 /// whoever may write in it may wake it, unless it is locked.
 pub async fn edit(app: &App, caller: &Caller, by: By, id: ChannelId, edit: Edit) -> Result<Box<Thread>> {
-    let own = app
+    let (own, applied_tags) = app
         .in_thread(caller, id, |access| {
             let metadata = &access.thread.thread_metadata;
-            let changes_it = edit.name.is_some() || edit.invitable.is_some() || edit.auto_archive_duration.is_some();
+            let changes_it = edit.name.is_some()
+                || edit.invitable.is_some()
+                || edit.auto_archive_duration.is_some()
+                || edit.applied_tags.is_some();
             if edit.locked.is_some() || edit.rate_limit_per_user.is_some() {
                 access.require(Permissions::MANAGE_THREADS)?;
             }
@@ -318,12 +323,14 @@ pub async fn edit(app: &App, caller: &Caller, by: By, id: ChannelId, edit: Edit)
             if edit.invitable.is_some() && !access.thread.is_private() {
                 return Err(ApiError::from(ErrorCode::WrongChannelType));
             }
-            Ok(access.own.cloned())
+            let check = |tags| forums::check_applied(access.parent, access.permissions, &access.thread.applied_tags, tags);
+            Ok((access.own.cloned(), edit.applied_tags.map(check).transpose()?))
         })
         .await?;
     let change = move |thread: &mut Thread| {
         thread.name = edit.name.unwrap_or(std::mem::take(&mut thread.name));
         thread.rate_limit_per_user = edit.rate_limit_per_user.unwrap_or(thread.rate_limit_per_user);
+        thread.applied_tags = applied_tags.unwrap_or(std::mem::take(&mut thread.applied_tags));
         let metadata = &mut thread.thread_metadata;
         metadata.archived = edit.archived.unwrap_or(metadata.archived);
         metadata.locked = edit.locked.unwrap_or(metadata.locked);

@@ -7,7 +7,7 @@ use super::threads::delete_threads_of;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
 use crate::event::Event;
-use guildhall_protocol::model::{AuditAction, Channel, ChannelType, Overwrite, OverwriteKind, timestamp};
+use guildhall_protocol::model::{AuditAction, Channel, ChannelType, Forum, Overwrite, OverwriteKind, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -19,9 +19,10 @@ pub const CHANNELS: usize = 500;
 pub const OVERWRITES: usize = 1000;
 
 fn channel_of(row: &Row) -> Result<Channel> {
+    let kind = ChannelType::from_number(row.try_get("kind")?).unwrap_or(ChannelType::Text);
     Ok(Channel {
         id: ChannelId::from_sql(row.try_get("id")?),
-        kind: ChannelType::from_number(row.try_get("kind")?).unwrap_or(ChannelType::Text),
+        kind,
         guild_id: GuildId::from_sql(row.try_get("guild_id")?),
         name: row.try_get("name")?,
         position: row.try_get("position")?,
@@ -36,7 +37,18 @@ fn channel_of(row: &Row) -> Result<Channel> {
         bitrate: row.try_get("bitrate")?,
         user_limit: row.try_get("user_limit")?,
         rtc_region: row.try_get("rtc_region")?,
+        forum: if kind == ChannelType::Forum { Some(Box::new(forum_of(row)?)) } else { None },
     })
+}
+
+/// Forums from before there were tags have everything as it comes.
+fn forum_of(row: &Row) -> Result<Forum> {
+    let stored: Option<String> = row.try_get("forum")?;
+    stored.map_or_else(|| Ok(Forum::default()), |stored| Ok(serde_json::from_str(&stored)?))
+}
+
+fn forum_to_sql(channel: &Channel) -> Result<Option<String>> {
+    Ok(channel.forum.as_ref().map(serde_json::to_string).transpose()?)
 }
 
 fn overwrite_of(row: &Row) -> Result<Overwrite> {
@@ -94,7 +106,7 @@ pub(super) async fn find_channel(connection: &mut Connection, id: ChannelId) -> 
 pub(super) async fn insert_channel(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     sqlx::query(
         "INSERT INTO channels (id, guild_id, kind, name, position, parent_id, topic, nsfw, rate_limit_per_user, bitrate, user_limit, \
-         rtc_region, flags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         rtc_region, flags, forum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(channel.id.to_sql())
     .bind(channel.guild_id.to_sql())
@@ -109,6 +121,7 @@ pub(super) async fn insert_channel(tx: &mut Tx<'_>, channel: &Channel) -> Result
     .bind(channel.user_limit)
     .bind(&channel.rtc_region)
     .bind(channel.flags)
+    .bind(forum_to_sql(channel)?)
     .execute(tx.sql())
     .await?;
     replace_overwrites(tx, channel.id, &channel.permission_overwrites).await
@@ -153,7 +166,7 @@ async fn take_along(tx: &mut Tx<'_>, by: &By, before: &Channel, after: &Channel)
 async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> Result<()> {
     sqlx::query(
         "UPDATE channels SET kind = $2, name = $3, position = $4, parent_id = $5, topic = $6, nsfw = $7, rate_limit_per_user = $8, \
-         bitrate = $9, user_limit = $10, rtc_region = $11, flags = $12 WHERE id = $1",
+         bitrate = $9, user_limit = $10, rtc_region = $11, flags = $12, forum = $13 WHERE id = $1",
     )
     .bind(after.id.to_sql())
     .bind(after.kind.number())
@@ -167,6 +180,7 @@ async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> R
     .bind(after.user_limit)
     .bind(&after.rtc_region)
     .bind(after.flags)
+    .bind(forum_to_sql(after)?)
     .execute(tx.sql())
     .await?;
     if before.permission_overwrites != after.permission_overwrites {
@@ -178,7 +192,7 @@ async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> R
 
 /// What the audit log shows of a channel. Without its position: a drag in a client changes dozens.
 fn facts(channel: &Channel) -> Value {
-    json!({
+    let mut facts = json!({
         "name": channel.name,
         "type": channel.kind,
         "topic": channel.topic,
@@ -189,7 +203,14 @@ fn facts(channel: &Channel) -> Value {
         "user_limit": channel.user_limit,
         "rtc_region": channel.rtc_region,
         "flags": channel.flags,
-    })
+    });
+    if let Some(forum) = &channel.forum {
+        facts["available_tags"] = json!(forum.available_tags);
+        facts["default_reaction_emoji"] = json!(forum.default_reaction_emoji);
+        facts["default_sort_order"] = json!(forum.default_sort_order);
+        facts["default_forum_layout"] = json!(forum.default_forum_layout);
+    }
+    facts
 }
 
 /// The facts of a channel that comes or goes as a whole.

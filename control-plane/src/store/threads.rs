@@ -117,6 +117,7 @@ fn thread_of(row: &Row) -> Result<Thread> {
         message_count: row.try_get("message_count")?,
         member_count: row.try_get("member_count")?,
         total_message_sent: row.try_get("total_sent")?,
+        applied_tags: serde_json::from_str(row.try_get("applied_tags")?)?,
         member: None,
     })
 }
@@ -153,6 +154,7 @@ fn facts(thread: &Thread) -> Value {
         "auto_archive_duration": metadata.auto_archive_duration,
         "rate_limit_per_user": thread.rate_limit_per_user,
         "flags": thread.flags,
+        "applied_tags": thread.applied_tags,
     })
 }
 
@@ -180,8 +182,8 @@ async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
     let metadata = &thread.thread_metadata;
     let now = tx.now_ms as i64;
     sqlx::query(
-        "INSERT INTO threads (id, guild_id, parent_id, owner_id, created_at, is_invitable, archived_at, auto_archive_minutes, idle_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8)",
+        "INSERT INTO threads (id, guild_id, parent_id, owner_id, created_at, is_invitable, archived_at, auto_archive_minutes, idle_at, \
+         applied_tags) VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9)",
     )
     .bind(thread.id.to_sql())
     .bind(thread.guild_id.to_sql())
@@ -191,6 +193,7 @@ async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
     .bind(metadata.invitable.unwrap_or(true))
     .bind(metadata.auto_archive_duration)
     .bind(now + i64::from(metadata.auto_archive_duration) * 60_000)
+    .bind(serde_json::to_string(&thread.applied_tags)?)
     .execute(tx.sql())
     .await?;
     Ok(())
@@ -374,7 +377,7 @@ impl Store {
         .await
     }
 
-    /// `change` sees the stored thread; name, slowmode and metadata but the moments are written back.
+    /// `change` sees the stored thread; name, slowmode, tags and metadata but the moments are written back.
     pub async fn change_thread(
         &self,
         by: By,
@@ -397,14 +400,15 @@ impl Store {
                     .execute(tx.sql())
                     .await?;
                 sqlx::query(
-                    "UPDATE threads SET is_locked = $2, is_invitable = $3, auto_archive_minutes = $4, idle_at = $5 + $4 * 60000 \
-                     WHERE id = $1",
+                    "UPDATE threads SET is_locked = $2, is_invitable = $3, auto_archive_minutes = $4, idle_at = $5 + $4 * 60000, \
+                     applied_tags = $6 WHERE id = $1",
                 )
                 .bind(id.to_sql())
                 .bind(metadata.locked)
                 .bind(metadata.invitable.unwrap_or(true))
                 .bind(metadata.auto_archive_duration)
                 .bind(tx.now_ms as i64)
+                .bind(serde_json::to_string(&after.applied_tags)?)
                 .execute(tx.sql())
                 .await?;
                 let was_archived = before.thread_metadata.archived;

@@ -1,5 +1,6 @@
 //! Channels and their permission overwrites.
 
+use super::Forum;
 use crate::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -107,6 +108,9 @@ pub struct Channel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_limit: Option<u32>,
     pub rtc_region: Option<String>,
+    /// Forums only.
+    #[serde(flatten)]
+    pub forum: Option<Box<Forum>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]

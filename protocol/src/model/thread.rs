@@ -1,7 +1,7 @@
 //! Threads: channels within a channel, which are archived when nobody writes in them.
 
 use super::{ChannelType, Member};
-use crate::{ChannelId, GuildId, MessageId, UserId};
+use crate::{ChannelId, GuildId, MessageId, TagId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct Thread {
     pub member_count: u32,
     /// Messages ever sent to it, without the first one.
     pub total_message_sent: u32,
+    /// In a forum, at most five. One that the forum has no more is still told, and means nothing.
+    #[serde(default)]
+    pub applied_tags: Vec<TagId>,
     /// The reader's own membership, where it is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<ThreadMember>,

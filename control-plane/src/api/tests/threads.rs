@@ -394,3 +394,106 @@ async fn pins_and_slowmode_work_in_threads() {
     assert!(left.as_array().unwrap().iter().all(|message| message["author"]["id"] != json!(anna.id)));
     world.same_after_restart().await;
 }
+
+impl World {
+    async fn forum(&self, body: Value) -> Value {
+        let mut whole = json!({ "name": "questions", "type": 15 });
+        whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        self.post(&self.owner, &format!("/guilds/{}/channels", self.guild), whole).await.ok()
+    }
+}
+
+#[tokio::test]
+async fn a_forum_offers_tags() {
+    let world = World::new().await;
+    let plain = world.forum(json!({})).await;
+    assert_eq!((&plain["available_tags"], &plain["default_forum_layout"], &plain["flags"]), (&json!([]), &json!(0), &json!(0)));
+    assert_eq!(plain["default_reaction_emoji"].as_null(), Some(()));
+    let tags = json!([{ "name": "bug", "emoji_name": "🐛" }, { "name": "solved", "moderated": true, "emoji_id": null }]);
+    let body = json!({
+        "available_tags": tags, "default_reaction_emoji": { "emoji_name": "👍" },
+        "default_sort_order": 1, "default_forum_layout": 2, "flags": 16,
+    });
+    let path = path(&world.forum(body).await);
+    let forum = world.get(&world.owner, &path).await.ok();
+    let tags = &forum["available_tags"];
+    assert_eq!((&tags[0]["name"], &tags[0]["emoji_name"], &tags[0]["moderated"]), (&json!("bug"), &json!("🐛"), &json!(false)));
+    assert_eq!((&tags[1]["moderated"], &tags[1]["emoji_id"], &tags[1]["emoji_name"]), (&json!(true), &json!(null), &json!(null)));
+    assert_eq!(forum["default_reaction_emoji"], json!({ "emoji_id": null, "emoji_name": "👍" }));
+    assert_eq!((&forum["default_sort_order"], &forum["default_forum_layout"]), (&json!(1), &json!(2)));
+    assert_eq!(forum["flags"], 16);
+
+    // One is renamed and keeps its id, one is new, and what is not said stays.
+    let kept = json!({ "id": tags[0]["id"], "name": "defect" });
+    let edited = world.patch(&world.owner, &path, json!({ "available_tags": [kept, { "name": "idea" }] })).await.ok();
+    let after = &edited["available_tags"];
+    assert_eq!((&after[0]["id"], &after[0]["name"], &after[1]["name"]), (&tags[0]["id"], &json!("defect"), &json!("idea")));
+    assert_ne!(after[1]["id"], tags[1]["id"]);
+    assert_eq!((&edited["default_sort_order"], &edited["flags"]), (&json!(1), &json!(16)));
+    let cleared = json!({ "default_reaction_emoji": null, "default_sort_order": null, "flags": 0 });
+    let cleared = world.patch(&world.owner, &path, cleared).await.ok();
+    assert_eq!((&cleared["default_reaction_emoji"], &cleared["default_sort_order"]), (&json!(null), &json!(null)));
+    assert_eq!((&cleared["flags"], &cleared["available_tags"]), (&json!(0), after));
+
+    let edit = |body: Value| world.patch(&world.owner, &path, body);
+    let twice = json!([{ "name": "one" }, { "name": "ONE" }]);
+    edit(json!({ "available_tags": twice })).await.refused(400, 40061);
+    edit(json!({ "available_tags": [{ "id": "1", "name": "one" }] })).await.refused(404, 10087);
+    edit(json!({ "available_tags": [{ "name": "one", "emoji_id": "1" }] })).await.refused(404, 10014);
+    edit(json!({ "default_reaction_emoji": { "emoji_id": "1" } })).await.refused(404, 10014);
+    let many: Vec<Value> = (0..21).map(|number| json!({ "name": number.to_string() })).collect();
+    edit(json!({ "available_tags": many })).await.form_error("/available_tags", "BASE_TYPE_MAX_LENGTH");
+    let long = json!([{ "name": "a".repeat(21) }]);
+    edit(json!({ "available_tags": long })).await.form_error("/available_tags/0/name", "BASE_TYPE_BAD_LENGTH");
+    let no_emoji = json!([{ "name": "one", "emoji_name": "party" }]);
+    edit(json!({ "available_tags": no_emoji })).await.form_error("/available_tags/0/emoji_name", "INVALID_EMOJI");
+    edit(json!({ "default_forum_layout": 3 })).await.form_error("/default_forum_layout", "BASE_TYPE_CHOICES");
+    let moderated = json!([{ "name": "one", "moderated": true }]);
+    edit(json!({ "available_tags": moderated, "flags": 16 })).await.refused(400, 40066);
+    // A text channel has nothing of the sort, whatever is said.
+    let text =
+        world.patch(&world.owner, &format!("/channels/{}", world.text), json!({ "available_tags": [{ "name": "x" }] })).await;
+    assert_eq!(text.ok().get("available_tags"), None);
+}
+
+#[tokio::test]
+async fn posts_bear_tags_of_their_forum() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let bea = world.member("bea").await;
+    let tags = json!([{ "name": "bug" }, { "name": "idea" }, { "name": "solved", "moderated": true }]);
+    let forum = world.forum(json!({ "available_tags": tags, "flags": 16 })).await;
+    let [bug, idea, solved] = [0, 1, 2].map(|index| text(&forum["available_tags"][index]["id"]));
+    let url = format!("{}/threads", path(&forum));
+    let post = |tags: Value| json!({ "name": "how?", "message": { "content": "tell me" }, "applied_tags": tags });
+    world.post(&anna, &url, post(json!([]))).await.refused(400, 40067);
+    world.post(&anna, &url, post(json!([bug, solved]))).await.refused(403, 50013);
+    world.post(&anna, &url, post(json!(["1"]))).await.refused(404, 10087);
+    world.post(&anna, &url, post(json!([1, 2, 3, 4, 5, 6]))).await.form_error("/applied_tags", "BASE_TYPE_MAX_LENGTH");
+    let thread = world.post(&anna, &url, post(json!([bug, bug]))).await.ok();
+    assert_eq!(thread["applied_tags"], json!([bug]));
+    world.same_after_restart().await;
+
+    let at = path(&thread);
+    let edit = |who, tags: Value| world.patch(who, &at, json!({ "applied_tags": tags }));
+    edit(&bea, json!([idea])).await.refused(403, 50013);
+    edit(&anna, json!([])).await.refused(400, 40067);
+    edit(&anna, json!([bug, solved])).await.refused(403, 50013);
+    assert_eq!(edit(&world.owner, json!([solved, bug])).await.ok()["applied_tags"], json!([solved, bug]));
+    // Its author changes the others, and the moderated one stays.
+    edit(&anna, json!([idea])).await.refused(403, 50013);
+    assert_eq!(edit(&anna, json!([idea, solved])).await.ok()["applied_tags"], json!([idea, solved]));
+    world.same_after_restart().await;
+
+    // A tag that the forum gives up means nothing on a post, and goes with the next change.
+    let fewer = json!({ "available_tags": [{ "id": bug, "name": "bug" }, { "id": idea, "name": "idea" }] });
+    world.patch(&world.owner, &path(&forum), fewer).await.ok();
+    assert_eq!(world.get(&anna, &path(&thread)).await.ok()["applied_tags"], json!([idea, solved]));
+    assert_eq!(edit(&anna, json!([bug, solved])).await.ok()["applied_tags"], json!([bug]));
+    world.same_after_restart().await;
+
+    // Outside of forums there is none.
+    let outside = world.thread(&anna, "plans").await;
+    assert_eq!(outside["applied_tags"], json!([]));
+    world.patch(&anna, &path(&outside), json!({ "applied_tags": [bug] })).await.refused(404, 10087);
+}
