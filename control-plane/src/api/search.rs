@@ -5,13 +5,15 @@ use super::error::Result;
 use super::form::{Form, Shape};
 use super::routes::{Routes, get};
 use crate::app::App;
-use crate::store::{Facet, Order, Question, Search, SearchOutcome, Sender, Thing};
+use crate::store::{Facet, FoundThread, Order, PrivateThread, Question, Search, SearchOutcome, Sender, Thing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use guildhall_protocol::model::ChannelType;
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Permissions};
 use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
 
 /// The documented bounds of a query.
 const CONTENT: usize = 1024;
@@ -140,22 +142,25 @@ async fn in_guild(
 ) -> Result<Response> {
     let readable = app
         .in_guild(&caller, guild, |access| {
-            let may_read = |id| {
-                let held = access.state.channel_permissions(access.user, id, access.now_ms);
-                held.contains(Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY)
-            };
-            let readable = access
-                .state
-                .channels()
-                .filter(|channel| channel.kind.holds_messages() && (include_nsfw || !channel.nsfw) && may_read(channel.id));
-            Ok(readable.map(|channel| Facet::SeenWith(channel.id)).collect::<Vec<_>>())
+            let held = |id| access.state.channel_permissions(access.user, id, access.now_ms);
+            let may_read = |held: Permissions| held.contains(Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY);
+            // Forums hold no messages, but posts that do.
+            let holds = |kind: ChannelType| kind.holds_messages() || kind == ChannelType::Forum;
+            let channels = access.state.channels().filter(|channel| holds(channel.kind) && (include_nsfw || !channel.nsfw));
+            let readable = channels.map(|channel| (channel.id, held(channel.id))).filter(|(_, held)| may_read(*held));
+            Ok(readable.map(|(id, held)| (id, held.contains(Permissions::MANAGE_THREADS))).collect::<HashMap<_, _>>())
         })
         .await?;
-    search.question.groups.push(readable);
+    // Public threads are seen with their parents; private ones by who is in them, or manages the parent's threads.
+    let is_manager = readable.values().any(|manages| *manages);
+    let private = app.store().private_threads(guild, caller.id(), is_manager).await?;
+    let may_read = |thread: &&PrivateThread| readable.get(&thread.parent_id).is_some_and(|manages| *manages || thread.is_joined);
+    let private = private.iter().filter(may_read).map(|thread| thread.id);
+    search.question.groups.push(readable.keys().copied().chain(private).map(Facet::SeenWith).collect());
     if !channels.is_empty() {
         search.question.groups.push(channels.into_iter().map(Facet::Channel).collect());
     }
-    answer(app.store().search(search).await?)
+    answer(&app, &caller, search).await
 }
 
 async fn in_channel(
@@ -166,11 +171,11 @@ async fn in_channel(
 ) -> Result<Response> {
     app.in_text_channel(&caller, channel, |access| access.require(Permissions::READ_MESSAGE_HISTORY)).await?;
     search.question.groups.push(vec![Facet::Channel(channel)]);
-    answer(app.store().search(search).await?)
+    answer(&app, &caller, search).await
 }
 
-fn answer(outcome: SearchOutcome) -> Result<Response> {
-    let (total, messages) = match outcome {
+async fn answer(app: &App, caller: &Caller, search: Search) -> Result<Response> {
+    let (total, messages) = match app.store().search(search).await? {
         SearchOutcome::Found { total, messages } => (total, messages),
         SearchOutcome::NotReady(indexed) => {
             let body = json!({
@@ -182,6 +187,15 @@ fn answer(outcome: SearchOutcome) -> Result<Response> {
             return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
         }
     };
+    // The threads that they are in, and the reader's memberships of these.
+    let places: BTreeSet<ChannelId> = messages.iter().map(|message| message.channel_id).collect();
+    let (mut threads, mut members) = (Vec::new(), Vec::new());
+    for id in places {
+        if let Some(FoundThread { thread, own }) = app.store().find_thread(id, caller.id()).await? {
+            threads.push(thread);
+            members.extend(own);
+        }
+    }
     // Each in a list of its own, which once held what was said around it.
     let hits: Vec<[Value; 1]> = messages
         .into_iter()
@@ -195,8 +209,8 @@ fn answer(outcome: SearchOutcome) -> Result<Response> {
         "total_results": total,
         "messages": hits,
         "doing_deep_historical_index": false,
-        "threads": [],
-        "members": [],
+        "threads": threads,
+        "members": members,
         "documents_indexed": null,
     });
     Ok(Json(body).into_response())

@@ -22,6 +22,8 @@ use sqlx::Row as _;
 
 /// Threads of one guild that are not archived (COMPAT §10.5): all of them are in memory.
 const ACTIVE: i64 = 1000;
+/// Private threads that one search looks into: the newest. A question names each of them.
+const SEARCHED: u32 = 1000;
 /// Idle threads that one transaction archives.
 const IDLE_AT_ONCE: i64 = 100;
 /// The message type of "someone started a thread".
@@ -53,6 +55,14 @@ pub struct FoundThread {
     pub thread: Thread,
     /// The reader's membership of it.
     pub own: Option<ThreadMember>,
+}
+
+/// A private thread, archived or not, as search asks for it.
+pub struct PrivateThread {
+    pub id: ChannelId,
+    pub parent_id: ChannelId,
+    /// Whether the reader is in it.
+    pub is_joined: bool,
 }
 
 /// A page of archived threads.
@@ -491,6 +501,30 @@ impl Store {
         let Some(thread) = find_thread(&mut connection, id).await? else { return Ok(None) };
         let own = members::find_thread_member(&mut connection, id, reader).await?;
         Ok(Some(FoundThread { thread, own }))
+    }
+
+    /// Private threads of the guild, the newest first: all of them, or those that the reader is in. At most [`SEARCHED`].
+    pub async fn private_threads(&self, guild: GuildId, reader: UserId, all: bool) -> Result<Vec<PrivateThread>> {
+        const ALL: &str = "SELECT t.id, t.parent_id, m.user_id IS NOT NULL AS is_joined FROM channels c JOIN threads t ON t.id = c.id \
+             LEFT JOIN thread_members m ON m.thread_id = t.id AND m.user_id = $2 \
+             WHERE c.guild_id = $1 AND c.kind = 12 ORDER BY t.id DESC LIMIT $3";
+        const JOINED: &str = "SELECT t.id, t.parent_id, m.user_id IS NOT NULL AS is_joined FROM thread_members m \
+             JOIN threads t ON t.id = m.thread_id JOIN channels c ON c.id = t.id \
+             WHERE m.guild_id = $1 AND m.user_id = $2 AND c.kind = 12 ORDER BY t.id DESC LIMIT $3";
+        let rows = sqlx::query(if all { ALL } else { JOINED })
+            .bind(guild.to_sql())
+            .bind(reader.to_sql())
+            .bind(SEARCHED)
+            .fetch_all(self.readers())
+            .await?;
+        let thread = |row: &Row| {
+            Ok(PrivateThread {
+                id: ChannelId::from_sql(row.try_get("id")?),
+                parent_id: ChannelId::from_sql(row.try_get("parent_id")?),
+                is_joined: row.try_get("is_joined")?,
+            })
+        };
+        rows.iter().map(thread).collect()
     }
 
     /// A page of the archived threads of a channel, the last archived first.

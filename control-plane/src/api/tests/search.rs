@@ -1,5 +1,6 @@
 //! Search: what is found, by whom, and what a bad query is told.
 
+use super::shapes::SCHEMAS;
 use super::{Session, World, text};
 use guildhall_protocol::Permissions;
 use serde_json::{Value, json};
@@ -127,4 +128,64 @@ async fn a_bad_query_is_told_what_is_wrong() {
         assert_eq!(found(&world, &world.owner, &format!("content={content}&slop=1")).await, Vec::<String>::new(), "{content}");
         assert_eq!(found(&world, &world.owner, &format!("content={content}")).await, Vec::<String>::new(), "{content}");
     }
+}
+
+#[tokio::test]
+async fn threads_are_searched_by_who_may_see_them() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let bea = world.member("bea").await;
+    let start = format!("/channels/{}/threads", world.text);
+    let say = async |who: &Session, place: &Value, content: &str| {
+        let path = format!("/channels/{}/messages", text(&place["id"]));
+        world.post(who, &path, json!({ "content": content })).await.ok();
+    };
+    let public = world.post(&world.owner, &start, json!({ "name": "open", "type": 11 })).await.ok();
+    say(&world.owner, &public, "treasure in the open").await;
+    let private = world.post(&anna, &start, json!({ "name": "closed", "type": 12 })).await.ok();
+    say(&anna, &private, "treasure behind a door").await;
+    let forum = json!({ "name": "questions", "type": 15 });
+    let forum = world.post(&world.owner, &format!("/guilds/{}/channels", world.guild), forum).await.ok();
+    let post = json!({ "name": "where?", "message": { "content": "treasure in a forum" } });
+    world.post(&bea, &format!("/channels/{}/threads", text(&forum["id"])), post).await.ok();
+
+    let everything = ["treasure in a forum", "treasure behind a door", "treasure in the open"];
+    for is_archived in [false, true] {
+        let archive = json!({ "archived": is_archived });
+        world.patch(&world.owner, &format!("/channels/{}", text(&private["id"])), archive).await.ok();
+        assert_eq!(found(&world, &anna, "content=treasure").await, everything, "who is in it");
+        assert_eq!(found(&world, &world.owner, "content=treasure").await, everything, "who manages threads");
+        assert_eq!(found(&world, &bea, "content=treasure").await, [everything[0], everything[2]], "everyone else");
+        let within = format!("content=treasure&channel_id={}", text(&private["id"]));
+        assert_eq!(found(&world, &bea, &within).await, Vec::<String>::new());
+        assert_eq!(found(&world, &anna, &within).await, [everything[1]]);
+    }
+    // The threads come along, with the reader's memberships.
+    let path = format!("/guilds/{}/messages/search?content=door", world.guild);
+    let answer = SCHEMAS.check("GET /guilds/{guild_id}/messages/search", world.get(&anna, &path).await);
+    assert_eq!((&answer["threads"][0]["id"], &answer["members"][0]["user_id"]), (&private["id"], &json!(anna.id)));
+    let answer = world.get(&world.owner, &path).await.ok();
+    assert_eq!((&answer["threads"][0]["name"], &answer["members"]), (&json!("closed"), &json!([])));
+    // Whoever sees the channel no more, or may not read back, finds nothing of its threads.
+    for bits in [Permissions::VIEW_CHANNEL, Permissions::READ_MESSAGE_HISTORY] {
+        let deny = json!({ "type": 0, "deny": bits });
+        world.put(&world.owner, &format!("/channels/{}/permissions/{}", world.text, world.guild), deny).await.no_content();
+        assert_eq!(found(&world, &anna, "content=treasure").await, [everything[0]]);
+    }
+}
+
+#[tokio::test]
+async fn private_channels_are_searched_by_who_is_in_them() {
+    let world = World::new().await;
+    let (anna, bea, cleo) = (world.register("anna").await, world.register("bea").await, world.register("cleo").await);
+    world.befriend(&anna, &bea).await;
+    let dm = world.dm(&anna, &bea).await;
+    world.post(&anna, &format!("{dm}/messages"), json!({ "content": "between us" })).await.ok();
+    let path = format!("{dm}/messages/search?content=between");
+    for one in [&anna, &bea] {
+        let answer = world.get(one, &path).await.ok();
+        assert_eq!((&answer["total_results"], &answer["messages"][0][0]["content"]), (&json!(1), &json!("between us")));
+        assert_eq!(answer["threads"], json!([]));
+    }
+    world.get(&cleo, &path).await.refused(403, 50001);
 }
