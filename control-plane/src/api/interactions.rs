@@ -56,12 +56,19 @@ impl Interaction {
 impl App {
     /// Whom a text of the application mentions: unless it says otherwise users only.
     async fn application_mentions(&self, interaction: &Interaction, text: &str, allowed: Option<&Allowed>) -> Mentions {
-        let Context { guild_id, app_permissions, .. } = &interaction.context;
-        let found = mentions::find(text);
+        let Context { guild_id, channel_id, parent_id, app_permissions, .. } = &interaction.context;
         let allowed = allowed.cloned().unwrap_or(Allowed::USERS);
-        let Some(guild) = guild_id else { return Mentions::default() };
-        let resolve = |state: &_| mentions::resolve(found, &allowed, *app_permissions, &Mentionable::Guild(state));
-        self.hub().with_guild(*guild, resolve).await.unwrap_or_default()
+        let resolve = |place: &Mentionable| mentions::resolve(mentions::find(text), &allowed, *app_permissions, place);
+        let mentions = match (guild_id, parent_id) {
+            (Some(guild), None) => self.hub().with_guild(*guild, |state| resolve(&Mentionable::Guild(state))).await,
+            (Some(guild), Some(parent)) => {
+                self.hub().with_guild(*guild, |state| resolve(&Mentionable::Thread(state, *parent))).await
+            }
+            (None, _) => {
+                self.hub().with_private(*channel_id, |channel| resolve(&Mentionable::Private(&channel.recipients))).await
+            }
+        };
+        mentions.unwrap_or_default()
     }
 
     /// Shows the user, and nobody else, a message.
@@ -86,6 +93,10 @@ impl App {
             ..message
         };
         self.store().keep_ephemeral(interaction.user_id, message.clone()).await?;
+        // No stored message has its files: they go when the time is over that one would have to come.
+        if let Some(uploads) = &mut draft.uploads {
+            uploads.keep();
+        }
         self.tell_ephemeral(interaction, "MESSAGE_CREATE", &message);
         Ok(message)
     }

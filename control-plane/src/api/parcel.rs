@@ -4,9 +4,9 @@
 //! go to the store as they come in. Files whose message is not sent in the end are cleaned up.
 
 use super::access::TextAccess;
-use super::body::{BODY_BYTES, parse};
+use super::body::{BODY_BYTES, Caller, parse};
 use super::error::{ApiError, Result};
-use super::form::{Shape, read, schema};
+use super::form::{Errors, Shape, read, read_with, schema};
 use super::intake::{self, Share};
 use super::messages::attachments::Uploads;
 use super::routes::{Content, Describe, Facts};
@@ -96,10 +96,30 @@ impl<T> Parcel<T> {
     }
 }
 
+/// What is known of the destination when reading begins.
+enum Address<'a> {
+    Known(Destination),
+    /// The body's `channel_id`, which comes before the files, if this account may attach files there.
+    Named(&'a Caller),
+}
+
 impl<T: Shape> Parcel<T> {
     /// Reads the body, and stores the files that are in it.
     pub async fn open(self, app: &App, to: Destination) -> Result<(T, Uploads)> {
-        let mut uploads = Uploads::new(app, to.channel_id, app.files().links(&self.origin));
+        self.unpack(app, Address::Known(to)).await
+    }
+
+    /// The same where the body itself says in which channel it is to happen. Only files are held against the caller's rights.
+    pub async fn open_in_named_channel(self, app: &App, caller: &Caller) -> Result<(T, Uploads)> {
+        self.unpack(app, Address::Named(caller)).await
+    }
+
+    async fn unpack(self, app: &App, to: Address<'_>) -> Result<(T, Uploads)> {
+        let channel = match &to {
+            Address::Known(to) => to.channel_id,
+            Address::Named(_) => ChannelId::default(),
+        };
+        let mut uploads = Uploads::new(app, channel, app.files().links(&self.origin));
         let headers = self.request.headers();
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
@@ -143,7 +163,7 @@ impl<T: Shape> Parcel<T> {
 /// A form that is being read.
 struct Unpacking<'a> {
     app: &'a App,
-    to: Destination,
+    to: Address<'a>,
     uploads: &'a mut Uploads,
     /// Held while there are files.
     place: Option<UploadPlace>,
@@ -193,7 +213,8 @@ impl Unpacking<'_> {
             self.open = Some(Part::Field { name: head.name, text: Vec::new() });
             return Ok(());
         };
-        if !self.to.may_attach {
+        let to = self.destination().await?;
+        if !to.may_attach {
             return Err(ErrorCode::MissingPermissions.into());
         }
         let count = self.uploads.len();
@@ -201,23 +222,38 @@ impl Unpacking<'_> {
             return Err(ErrorCode::TooManyAttachments.into());
         }
         if self.place.is_none() {
-            self.place = Some(self.app.files().upload_place(self.to.user_id).ok_or(ErrorCode::Unavailable)?);
+            self.place = Some(self.app.files().upload_place(to.user_id).ok_or(ErrorCode::Unavailable)?);
         }
         let id = self.app.store().make_id();
         let new = NewAttachment {
             id,
-            channel_id: self.to.channel_id,
-            guild_id: self.to.guild_id,
-            user_id: self.to.user_id,
+            channel_id: to.channel_id,
+            guild_id: to.guild_id,
+            user_id: to.user_id,
             patience_ms: PATIENCE_MS,
             quotas: self.app.files().quotas(),
         };
         self.app.store().reserve_attachment(new).await?;
         self.uploads.reserve(id);
-        let incoming = Box::new(self.app.files().receive(self.to.channel_id, id));
+        let incoming = Box::new(self.app.files().receive(to.channel_id, id));
         let index = index_of(&head.name).unwrap_or(count as u64);
         self.open = Some(Part::File { id, index, filename: clean_name(&filename), incoming });
         Ok(())
+    }
+
+    /// Where files go: known, or looked up once.
+    async fn destination(&mut self) -> Result<Destination> {
+        let caller = match self.to {
+            Address::Known(to) => return Ok(to),
+            Address::Named(caller) => caller,
+        };
+        let missing = || Errors::of("channel_id", "BASE_TYPE_REQUIRED", "This field is required, before any file");
+        let payload = self.payload.as_ref().ok_or_else(missing)?;
+        let channel: ChannelId = read_with(payload, |form| form.required("channel_id", form.id("channel_id")))?;
+        let to = self.app.in_text_channel(caller, channel, |access| Ok(Destination::of(&access))).await?;
+        self.uploads.go_to(channel);
+        self.to = Address::Known(to);
+        Ok(to)
     }
 
     async fn push(&mut self, data: &[u8]) -> Result<()> {

@@ -53,6 +53,9 @@ pub struct Context {
     pub user: User,
     pub guild_id: Option<GuildId>,
     pub channel_id: ChannelId,
+    /// The channel that it is in, if it is a thread.
+    #[serde(default)]
+    pub parent_id: Option<ChannelId>,
     /// The application's own account, and what it may do in the channel.
     pub bot: User,
     pub app_permissions: Permissions,

@@ -1,13 +1,15 @@
 //! `POST /interactions`: what a user's client sends when its user uses something of an application.
 
 use super::resolved::{Resolved, Wanted};
-use super::values::Ids as WantedIds;
+use super::values::Picked;
 use super::{EPHEMERAL, choices, modal, values};
-use crate::api::access::TextAccess;
-use crate::api::body::{Body, Caller, Person};
+use crate::api::access::{Access, TextAccess, Venue};
+use crate::api::body::{Caller, Person};
 use crate::api::components;
 use crate::api::error::{ApiError, Result};
 use crate::api::form::{Errors, Form, Shape, read_with};
+use crate::api::messages::attachments::{Listed, Uploads};
+use crate::api::parcel::Parcel;
 use crate::app::App;
 use crate::store::{ANSWER_MS, Context, Interaction, InteractionKind};
 use axum::extract::State;
@@ -69,13 +71,24 @@ impl Shape for Begin {
     }
 }
 
+/// The context of an interaction, in Discord's numbers: in a guild, or in the application's own DM with the user.
+const IN_GUILD: u8 = 0;
+const IN_BOT_DM: u8 = 1;
+
 /// What the bot is told of where it happens.
 struct Place {
-    guild_id: GuildId,
-    guild: Value,
+    /// `None`: the application's DM.
+    guild: Option<InGuild>,
     channel: Value,
-    member: Value,
+    /// The channel that a thread is in.
+    parent_id: Option<ChannelId>,
     app_permissions: Permissions,
+}
+
+struct InGuild {
+    id: GuildId,
+    guild: Value,
+    member: Value,
 }
 
 /// What the user did, checked as far as it can be without the guild.
@@ -100,7 +113,8 @@ fn read_data<T>(data: &Value, read: impl FnOnce(&Form) -> T) -> Result<T> {
     read.ok_or_else(|| Errors::of("data", "BASE_TYPE_REQUIRED", "This field is required").into())
 }
 
-pub async fn begin(State(app): State<App>, Person(caller): Person, Body(begin): Body<Begin>) -> Result<StatusCode> {
+pub async fn begin(State(app): State<App>, Person(caller): Person, parcel: Parcel<Begin>) -> Result<StatusCode> {
+    let (begin, mut uploads) = parcel.open_in_named_channel(&app, &caller).await?;
     // Whoever may not see the channel is told so before anything else.
     let guild_id = app.in_text_channel(&caller, begin.channel_id, |access| Ok(access.guild_id())).await?;
     if begin.guild_id.is_some() && begin.guild_id != guild_id {
@@ -108,13 +122,17 @@ pub async fn begin(State(app): State<App>, Person(caller): Person, Body(begin): 
     }
     let application = app.store().find_application(begin.application_id).await?.ok_or(ErrorCode::UnknownApplication)?;
     let bot = application.bot.clone().ok_or(ErrorCode::UnknownApplication)?;
+    let picked = Picked::among(uploads.files().iter().map(|file| (file.index, file.id.0)));
     let deed = match begin.kind {
-        InteractionKind::Command | InteractionKind::Autocomplete => use_command(&app, &caller, &begin, guild_id).await?,
+        InteractionKind::Command | InteractionKind::Autocomplete => use_command(&app, &caller, &begin, guild_id, picked).await?,
         InteractionKind::Component => use_component(&app, &caller, &begin, &bot).await?,
-        InteractionKind::Modal => submit_modal(&app, &caller, &begin).await?,
+        InteractionKind::Modal => submit_modal(&app, &caller, &begin, picked).await?,
     };
-    let authorized = app.in_text_channel(&caller, begin.channel_id, |access| authorize(&access, &begin, &deed, &bot)).await?;
+    let authorized = app.in_text_channel(&caller, begin.channel_id, |access| authorize(&access, &deed, &bot)).await?;
     let (place, mut resolved) = authorized;
+    if place.guild.is_none() {
+        app.require_reach(&caller, &bot).await?;
+    }
     resolved.complete(&app).await?;
     if let Some(id) = resolved.unknown {
         return Err(wrong("resolved", "UNKNOWN_OBJECT", &format!("Nothing that you may see has the id {id}.")));
@@ -124,53 +142,115 @@ pub async fn begin(State(app): State<App>, Person(caller): Person, Body(begin): 
     {
         resolved.put("messages", message.id, json!(message));
     }
+    resolve_files(&begin, &deed, &mut uploads, &mut resolved)?;
     let permit = WAITING.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
     send(&app, &caller, begin, application, bot, place, deed, resolved, permit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The files that were picked, with what is said of them. They stay for as long as one waits for a message.
+fn resolve_files(begin: &Begin, deed: &Deed, uploads: &mut Uploads, resolved: &mut Resolved) -> Result<()> {
+    if uploads.is_empty() {
+        return Ok(());
+    }
+    let listed = read_data(&begin.data, |form| Listed::read(form).value().unwrap_or_default())?;
+    for attachment in uploads.attachments(&listed) {
+        if deed.wanted.contains(&(Wanted::File, attachment.id.0)) {
+            resolved.put("attachments", attachment.id, json!(attachment));
+        }
+    }
+    uploads.keep();
+    Ok(())
+}
+
 /// The caller's right to do it here, what the bot is told of the place, and what it is told of whatever the user picked.
-fn authorize(access: &TextAccess, begin: &Begin, deed: &Deed, bot: &User) -> Result<(Place, Resolved)> {
-    let guild = access.guild().ok_or(ErrorCode::WrongChannelType)?;
-    let channel = guild.state.channel(access.channel_id).ok_or(ErrorCode::UnknownChannel)?;
-    if !guild.state.is_member(bot.id) {
+fn authorize(access: &TextAccess, deed: &Deed, bot: &User) -> Result<(Place, Resolved)> {
+    let is_here = match &access.venue {
+        Venue::Guild { guild, .. } | Venue::Thread { guild, .. } => guild.state.is_member(bot.id),
+        Venue::Private { channel } => channel.partner_of(access.user).is_some_and(|partner| partner.id == bot.id),
+    };
+    if !is_here {
         return Err(ErrorCode::UnknownApplication.into());
     }
     if access.is_timed_out() {
         return Err(ErrorCode::MissingPermissions.into());
     }
+    access.require_unlocked()?;
     if let Some(command) = &deed.command {
         access.require(Permissions::USE_APPLICATION_COMMANDS)?;
+        let is_nsfw = match &access.venue {
+            Venue::Guild { channel, .. } => channel.nsfw,
+            Venue::Thread { guild, thread } => guild.state.channel(thread.parent_id).is_some_and(|parent| parent.nsfw),
+            // Nobody has said here that they are old enough.
+            Venue::Private { .. } => false,
+        };
+        if command.nsfw && !is_nsfw {
+            return Err(ErrorCode::MissingPermissions.into());
+        }
+    }
+    if let (Some(command), Some(_)) = (&deed.command, access.guild()) {
         let needed = command.default_member_permissions.map(|needed| match needed {
             // Nothing in particular means: administrators only.
             Permissions::NONE => Permissions::ADMINISTRATOR,
             needed => needed,
         });
         access.require(needed.unwrap_or(Permissions::NONE))?;
-        if command.nsfw && !channel.nsfw {
-            return Err(ErrorCode::MissingPermissions.into());
-        }
     }
-    let mut member = json!(guild.member);
-    member["permissions"] = json!(access.permissions);
-    let mut channel = json!(channel);
-    channel["permissions"] = json!(access.permissions);
-    if let Some(channel) = channel.as_object_mut() {
-        channel.remove("permission_overwrites");
-    }
-    let held = guild.state.guild();
-    let place = Place {
-        guild_id: held.id,
-        guild: json!({ "id": held.id, "locale": held.preferred_locale, "features": held.features }),
-        channel,
-        member,
-        app_permissions: guild.state.channel_permissions(bot.id, begin.channel_id, guild.now_ms),
+    let resolved = match access.guild() {
+        Some(guild) => Resolved::find(&deed.wanted, guild, access.channel_id),
+        None => Resolved::find_people(&deed.wanted),
     };
-    Ok((place, Resolved::find(&deed.wanted, guild, access.channel_id)))
+    Ok((Place::of(access, bot), resolved))
+}
+
+impl Place {
+    fn of(access: &TextAccess, bot: &User) -> Self {
+        let in_guild = |guild: &Access| {
+            let held = guild.state.guild();
+            let mut member = json!(guild.member);
+            member["permissions"] = json!(access.permissions);
+            let features = json!({ "id": held.id, "locale": held.preferred_locale, "features": held.features });
+            InGuild { id: held.id, guild: features, member }
+        };
+        let mut place = match &access.venue {
+            Venue::Guild { guild, channel } => Self {
+                guild: Some(in_guild(guild)),
+                channel: json!(channel),
+                parent_id: None,
+                app_permissions: guild.state.channel_permissions(bot.id, channel.id, guild.now_ms),
+            },
+            Venue::Thread { guild, thread } => {
+                let is_in_it = guild.state.thread(thread.id).is_some_and(|active| active.members.contains_key(&bot.id));
+                Self {
+                    guild: Some(in_guild(guild)),
+                    channel: json!(thread),
+                    parent_id: Some(thread.parent_id),
+                    app_permissions: guild.state.thread_permissions(bot.id, thread, is_in_it, guild.now_ms),
+                }
+            }
+            Venue::Private { channel } => Self {
+                guild: None,
+                channel: json!(channel.seen_by(bot.id)),
+                parent_id: None,
+                app_permissions: access.permissions,
+            },
+        };
+        if place.guild.is_some()
+            && let Some(channel) = place.channel.as_object_mut()
+        {
+            channel.insert("permissions".to_owned(), json!(access.permissions));
+            channel.remove("permission_overwrites");
+        }
+        place
+    }
+
+    fn guild_id(&self) -> Option<GuildId> {
+        self.guild.as_ref().map(|guild| guild.id)
+    }
 }
 
 /// A command, or what its user has typed of it.
-async fn use_command(app: &App, caller: &Caller, begin: &Begin, guild_id: Option<GuildId>) -> Result<Deed> {
+async fn use_command(app: &App, caller: &Caller, begin: &Begin, guild_id: Option<GuildId>, picked: Picked) -> Result<Deed> {
     let is_complete = begin.kind == InteractionKind::Command;
     let (id, version) = read_data(&begin.data, |form| {
         (form.required("id", form.id::<CommandId>("id")), form.id::<Snowflake>("version").value())
@@ -180,7 +260,7 @@ async fn use_command(app: &App, caller: &Caller, begin: &Begin, guild_id: Option
         command.application_id == begin.application_id && (command.guild_id.is_none() || command.guild_id == guild_id)
     };
     let command = found.filter(is_here).ok_or(ErrorCode::UnknownCommand)?;
-    if !command.is_for(if guild_id.is_some() { 0 } else { 1 }) {
+    if !command.is_for(if guild_id.is_some() { IN_GUILD } else { IN_BOT_DM }) {
         return Err(ErrorCode::UnknownCommand.into());
     }
     if version.is_some_and(|version| version != command.version) {
@@ -202,12 +282,11 @@ async fn use_command(app: &App, caller: &Caller, begin: &Begin, guild_id: Option
     };
     match command.kind {
         CommandKind::ChatInput => {
-            let ids = WantedIds::default();
-            let options = read_data(&begin.data, |form| values::read(form, &command.options, is_complete, &ids))?;
+            let options = read_data(&begin.data, |form| values::read(form, &command.options, is_complete, &picked))?;
             if !options.is_empty() {
                 deed.data["options"] = options.into();
             }
-            deed.wanted = ids.into_inner();
+            deed.wanted = picked.into_ids();
             deed.message_kind = CHAT_INPUT_MESSAGE;
         }
         CommandKind::User => {
@@ -248,7 +327,7 @@ async fn use_component(app: &App, caller: &Caller, begin: &Begin, bot: &User) ->
         is_written || message.application_id == Some(begin.application_id)
     };
     let message = found.filter(is_own).ok_or(ErrorCode::UnknownMessage)?;
-    let ids = WantedIds::default();
+    let picked = Picked::default();
     let data = read_data(&begin.data, |form| {
         let custom_id = form.required("custom_id", form.secret("custom_id", 1..=100));
         let kind = form.required("component_type", form.integer("component_type", 1..=100));
@@ -259,7 +338,7 @@ async fn use_component(app: &App, caller: &Caller, begin: &Begin, bot: &User) ->
         };
         let mut data = json!({ "custom_id": custom_id, "component_type": kind, "id": component["id"] });
         if choices::is_menu(kind) {
-            data["values"] = json!(choices::read(form, component, &ids));
+            data["values"] = json!(choices::read(form, component, &picked));
         }
         data
     })?;
@@ -270,12 +349,12 @@ async fn use_component(app: &App, caller: &Caller, begin: &Begin, bot: &User) ->
         metadata: json!({ "interacted_message_id": message.id }),
         source: Some((message.id, begin.is_ephemeral)),
         message: Some(message),
-        wanted: ids.into_inner(),
+        wanted: picked.into_ids(),
     })
 }
 
 /// A modal that an answer of the application opened for this user.
-async fn submit_modal(app: &App, caller: &Caller, begin: &Begin) -> Result<Deed> {
+async fn submit_modal(app: &App, caller: &Caller, begin: &Begin, picked: Picked) -> Result<Deed> {
     let id: InteractionId = read_data(&begin.data, |form| form.required("id", form.id("id")))?;
     let opened = app.store().find_interaction_by_id(id).await?;
     let is_own = |opened: &Interaction| {
@@ -285,13 +364,12 @@ async fn submit_modal(app: &App, caller: &Caller, begin: &Begin) -> Result<Deed>
     };
     let opened = opened.filter(is_own).ok_or(ErrorCode::UnknownInteraction)?;
     let shown = opened.context.modal.ok_or(ErrorCode::UnknownInteraction)?;
-    let ids = WantedIds::default();
     let data = read_data(&begin.data, |form| {
         let custom_id = form.required("custom_id", form.secret("custom_id", 1..=100));
         if shown["custom_id"] != custom_id {
             form.refuse("custom_id", "MODAL_CUSTOM_ID_INVALID", "That is not the modal that was shown");
         }
-        json!({ "custom_id": custom_id, "components": modal::read(form, &shown, &ids) })
+        json!({ "custom_id": custom_id, "components": modal::read(form, &shown, &picked) })
     })?;
     let message = match opened.context.source {
         Some((id, true)) => app.store().find_ephemeral(caller.id(), id).await?,
@@ -310,7 +388,7 @@ async fn submit_modal(app: &App, caller: &Caller, begin: &Begin) -> Result<Deed>
         // If the message is gone meanwhile, there is nothing left to update.
         source: opened.context.source.filter(|_| message.is_some()),
         message,
-        wanted: ids.into_inner(),
+        wanted: picked.into_ids(),
     })
 }
 
@@ -327,7 +405,9 @@ async fn send(
     resolved: Resolved,
     permit: SemaphorePermit<'static>,
 ) -> Result<()> {
-    let owners = json!({ "0": place.guild_id });
+    // An application is installed in a guild; in its own DM nobody has installed it, and the documented owner is 0.
+    let guild_id = place.guild_id();
+    let owners = json!({ "0": guild_id.unwrap_or_default() });
     let mut metadata = deed.metadata;
     metadata["type"] = begin.kind.number().into();
     metadata["user"] = json!(caller.user);
@@ -336,8 +416,9 @@ async fn send(
     let context = Context {
         kind: begin.kind,
         user: caller.user.clone(),
-        guild_id: Some(place.guild_id),
+        guild_id,
         channel_id: begin.channel_id,
+        parent_id: place.parent_id,
         bot: bot.clone(),
         app_permissions: place.app_permissions,
         nonce: begin.nonce,
@@ -358,28 +439,33 @@ async fn send(
         "application_id": application.id,
         "type": begin.kind.number(),
         "data": data,
-        "guild": place.guild,
-        "guild_id": place.guild_id,
         "channel": place.channel,
         "channel_id": begin.channel_id,
-        "member": place.member,
         "token": token,
         "version": 1,
         "app_permissions": place.app_permissions,
         "locale": LOCALE,
-        "guild_locale": place.guild["locale"],
         "entitlements": [],
         "entitlement_sku_ids": [],
         "authorizing_integration_owners": owners,
-        "context": 0,
+        "context": if guild_id.is_some() { IN_GUILD } else { IN_BOT_DM },
         "attachment_size_limit": ATTACHMENT_BYTES,
     });
+    match place.guild {
+        Some(InGuild { id, guild, member }) => {
+            object["guild_id"] = json!(id);
+            object["guild_locale"] = guild["locale"].clone();
+            object["guild"] = guild;
+            object["member"] = member;
+        }
+        None => object["user"] = json!(caller.user),
+    }
     // A menu's target is among what is resolved; this is the message that a component is part of.
     if let Some(message) = deed.message.filter(|_| deed.command.is_none()) {
         object["message"] = json!(message);
     }
     app.tell_outcome(&interaction, "INTERACTION_CREATE");
-    let is_heard = app.hub().tell_account(bot.id, Some(place.guild_id), "INTERACTION_CREATE", &object);
+    let is_heard = app.hub().tell_account(bot.id, guild_id, "INTERACTION_CREATE", &object);
     let patience = if is_heard { Duration::from_millis(ANSWER_MS) + GRACE } else { Duration::ZERO };
     let app = app.clone();
     tokio::spawn(async move {

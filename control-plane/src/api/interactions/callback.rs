@@ -280,8 +280,11 @@ impl App {
         }
         let mut message = kept;
         let mut edit = edit;
-        let uploads = edit.uploads.take();
+        let mut uploads = edit.uploads.take();
         edit.apply(self.store(), uploads.as_ref(), &mut message)?;
+        if let Some(uploads) = &mut uploads {
+            uploads.keep();
+        }
         if let Some(mentions) = mentions {
             message.mentions = mentions.users;
             message.mention_roles = mentions.roles;

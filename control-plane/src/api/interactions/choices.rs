@@ -1,7 +1,7 @@
 //! What a user picked from a menu, held against the menu.
 
 use super::resolved::Wanted;
-use super::values::Ids;
+use super::values::Picked;
 use crate::api::components::{CHANNEL_SELECT, CHECKBOX_GROUP, MENTIONABLE_SELECT, ROLE_SELECT, STRING_SELECT, USER_SELECT};
 use crate::api::form::Form;
 use guildhall_protocol::Snowflake;
@@ -15,7 +15,7 @@ pub const fn is_menu(kind: i64) -> bool {
 }
 
 /// Reads `values` for a menu or a group of boxes; the ids among them are kept.
-pub fn read(form: &Form, component: &Value, ids: &Ids) -> Vec<String> {
+pub fn read(form: &Form, component: &Value, ids: &Picked) -> Vec<String> {
     let values = form.words("values", 25).value().unwrap_or_default();
     let bound = |key: &str, default: u64| component[key].as_u64().unwrap_or(default) as usize;
     let is_left_empty = values.is_empty() && component["required"] == false;
@@ -41,7 +41,7 @@ pub fn read(form: &Form, component: &Value, ids: &Ids) -> Vec<String> {
     };
     for value in &values {
         match value.parse::<u64>().ok().filter(|id| i64::try_from(*id).is_ok()) {
-            Some(id) => ids.borrow_mut().push((wanted, Snowflake(id))),
+            Some(id) => ids.push(wanted, Snowflake(id)),
             None => form.refuse("values", "NUMBER_TYPE_COERCE", "Value is not snowflake."),
         }
     }

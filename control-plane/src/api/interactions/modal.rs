@@ -1,7 +1,7 @@
 //! What a user filled into a modal, held against the modal.
 
 use super::choices;
-use super::values::Ids;
+use super::values::{NO_SUCH_FILE, Picked};
 use crate::api::components::{self, CHECKBOX, CHECKBOX_GROUP, FILE_UPLOAD, RADIO_GROUP, ROW, TEXT_INPUT};
 use crate::api::form::Form;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const COMPONENTS: usize = 40;
 
 /// Reads `components` of a submission, and answers with them in the form that the bot is sent: in the modal's order.
-pub fn read(form: &Form, modal: &Value, ids: &Ids) -> Vec<Value> {
+pub fn read(form: &Form, modal: &Value, ids: &Picked) -> Vec<Value> {
     let shown = modal["components"].as_array().map(Vec::as_slice).unwrap_or_default();
     let filled = RefCell::new(HashMap::new());
     let read_one = |field: &Form| read_field(field, shown, ids, &filled);
@@ -66,7 +66,7 @@ fn empty(component: &Value) -> Value {
     }
 }
 
-fn read_field(form: &Form, shown: &[Value], ids: &Ids, filled: &RefCell<HashMap<String, Value>>) {
+fn read_field(form: &Form, shown: &[Value], ids: &Picked, filled: &RefCell<HashMap<String, Value>>) {
     let custom_id = form.required("custom_id", form.secret("custom_id", 1..=100));
     let Some(component) = components::find(shown, &custom_id) else {
         form.refuse("custom_id", "MODAL_COMPONENT_UNKNOWN", "The modal has no such component");
@@ -83,10 +83,12 @@ fn read_field(form: &Form, shown: &[Value], ids: &Ids, filled: &RefCell<HashMap<
         }
         Some(CHECKBOX) => answer(component, "value", form.flag("value").value().unwrap_or(false).into()),
         Some(FILE_UPLOAD) => {
-            if form.has_content("values") {
-                form.refuse("values", "UNSUPPORTED", "This server does not take files in modals yet.");
+            let numbers = choices::read(form, component, ids);
+            let files: Vec<_> = numbers.iter().filter_map(|number| ids.file(number.parse().ok()?)).collect();
+            if files.len() < numbers.len() {
+                form.refuse("values", "COMPONENT_VALUES_INVALID", NO_SUCH_FILE);
             }
-            empty(component)
+            answer(component, "values", json!(files))
         }
         Some(kind) if choices::is_menu(kind) || kind == CHECKBOX_GROUP => {
             answer(component, "values", json!(choices::read(form, component, ids)))

@@ -3,6 +3,7 @@
 use crate::api::access::Access;
 use crate::api::error::Result;
 use crate::app::App;
+use crate::guild::Active;
 use guildhall_protocol::model::partial_member;
 use guildhall_protocol::{ChannelId, Permissions, RoleId, Snowflake, UserId};
 use serde_json::{Map, Value, json};
@@ -15,6 +16,8 @@ pub enum Wanted {
     Channel,
     /// A user or a role.
     Mentionable,
+    /// A file that came along; whoever received it puts it here.
+    File,
 }
 
 /// `resolved`, kind by kind and id by id.
@@ -42,9 +45,23 @@ impl Resolved {
                 Wanted::Role => resolved.find_role(RoleId(*id), guild),
                 Wanted::Channel => resolved.find_channel(ChannelId(*id), guild),
                 Wanted::Mentionable => resolved.find_role(RoleId(*id), guild) || resolved.find_user(UserId(*id), guild, channel),
+                Wanted::File => true,
             };
             if !is_found {
                 resolved.unknown = Some(*id);
+            }
+        }
+        resolved
+    }
+
+    /// The same where there is no guild: people and nothing else.
+    pub fn find_people(wanted: &[(Wanted, Snowflake)]) -> Self {
+        let mut resolved = Self::default();
+        for (kind, id) in wanted {
+            match kind {
+                Wanted::User | Wanted::Mentionable => resolved.strangers.push(UserId(*id)),
+                Wanted::Role | Wanted::Channel => resolved.unknown = Some(*id),
+                Wanted::File => {}
             }
         }
         resolved
@@ -73,9 +90,17 @@ impl Resolved {
     }
 
     fn find_channel(&mut self, id: ChannelId, guild: &Access) -> bool {
-        let held = guild.state.channel_permissions(guild.user, id, guild.now_ms);
-        let Some(channel) = guild.state.channel(id).filter(|_| held.contains(Permissions::VIEW_CHANNEL)) else { return false };
-        let mut object = json!(channel);
+        let (held, mut object) = match (guild.state.channel(id), guild.state.thread(id)) {
+            (Some(channel), _) => (guild.state.channel_permissions(guild.user, id, guild.now_ms), json!(channel)),
+            (None, Some(Active { thread, members })) => {
+                let is_in_it = members.contains_key(&guild.user);
+                (guild.state.thread_permissions(guild.user, thread, is_in_it, guild.now_ms), json!(thread))
+            }
+            (None, None) => return false,
+        };
+        if !held.contains(Permissions::VIEW_CHANNEL) {
+            return false;
+        }
         object["permissions"] = json!(held);
         if let Some(object) = object.as_object_mut() {
             object.remove("permission_overwrites");

@@ -8,17 +8,47 @@ use crate::api::form::Form;
 use guildhall_protocol::Snowflake;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// A command has as many.
 const OPTIONS: usize = 25;
 const INVALID: &str = "INTERACTION_APPLICATION_COMMAND_OPTION_INVALID";
 
 /// The ids among the values, in the order in which they came.
-pub type Ids = RefCell<Vec<(Wanted, Snowflake)>>;
+#[derive(Default)]
+pub struct Picked {
+    ids: RefCell<Vec<(Wanted, Snowflake)>>,
+    /// The files that came along, by their numbers in the form.
+    files: HashMap<u64, Snowflake>,
+}
+
+impl Picked {
+    pub fn among(files: impl Iterator<Item = (u64, Snowflake)>) -> Self {
+        Self { ids: RefCell::default(), files: files.collect() }
+    }
+
+    pub fn push(&self, wanted: Wanted, id: Snowflake) {
+        self.ids.borrow_mut().push((wanted, id));
+    }
+
+    /// Picks a file by its number; its id, if it came along.
+    pub fn file(&self, number: u64) -> Option<Snowflake> {
+        let id = self.files.get(&number).copied()?;
+        self.push(Wanted::File, id);
+        Some(id)
+    }
+
+    pub fn into_ids(self) -> Vec<(Wanted, Snowflake)> {
+        self.ids.into_inner()
+    }
+}
+
+/// What is said of a number that no file has.
+pub const NO_SUCH_FILE: &str = "No file came with this number.";
 
 /// Reads `options`. While the user is still typing (`is_complete` is false) one option has the `focused` mark, and values are
 /// passed on as far as they have been typed.
-pub fn read(form: &Form, defined: &[Value], is_complete: bool, ids: &Ids) -> Vec<Value> {
+pub fn read(form: &Form, defined: &[Value], is_complete: bool, ids: &Picked) -> Vec<Value> {
     let options =
         form.list("options", OPTIONS, |option| read_option(option, defined, is_complete, ids)).value().unwrap_or_default();
     let mut names = std::collections::HashSet::new();
@@ -36,7 +66,7 @@ pub fn read(form: &Form, defined: &[Value], is_complete: bool, ids: &Ids) -> Vec
     options
 }
 
-fn read_option(form: &Form, defined: &[Value], is_complete: bool, ids: &Ids) -> Value {
+fn read_option(form: &Form, defined: &[Value], is_complete: bool, ids: &Picked) -> Value {
     let name = form.required("name", form.text("name", 1..=32));
     let kind = form.required("type", form.integer("type", 1..=ATTACHMENT));
     let Some(defined) = defined.iter().find(|defined| defined["name"] == name && defined["type"] == kind) else {
@@ -65,10 +95,10 @@ fn read_draft(form: &Form) -> Value {
     }
 }
 
-fn read_value(form: &Form, kind: i64, defined: &Value, ids: &Ids) -> Value {
+fn read_value(form: &Form, kind: i64, defined: &Value, ids: &Picked) -> Value {
     let id = |wanted: Wanted| {
         let id: Snowflake = form.required("value", form.id("value"));
-        ids.borrow_mut().push((wanted, id));
+        ids.push(wanted, id);
         json!(id)
     };
     let value = match kind {
@@ -89,8 +119,12 @@ fn read_value(form: &Form, kind: i64, defined: &Value, ids: &Ids) -> Value {
         MENTIONABLE => return id(Wanted::Mentionable),
         CHANNEL => return id(Wanted::Channel),
         _ => {
-            form.refuse("value", "UNSUPPORTED", "This server does not take files as options yet.");
-            return Value::Null;
+            let number: Snowflake = form.required("value", form.id("value"));
+            let id = ids.file(number.0);
+            if id.is_none() {
+                form.refuse("value", INVALID, NO_SUCH_FILE);
+            }
+            return json!(id);
         }
     };
     let choices = defined["choices"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -103,6 +103,16 @@ impl Uploads {
         self.files.iter().map(|file| file.id).collect()
     }
 
+    /// The files stay although no message has them, until the time is over in which one could come.
+    pub fn keep(&mut self) {
+        self.reserved.clear();
+    }
+
+    /// Where they are stored; before the first of them is.
+    pub(in crate::api) fn go_to(&mut self, channel: ChannelId) {
+        self.channel = channel;
+    }
+
     pub(in crate::api) fn reserve(&mut self, id: AttachmentId) {
         self.reserved.push(id);
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// A name, and what is in it.
-type File<'a> = (&'a str, &'a [u8]);
+pub(super) type File<'a> = (&'a str, &'a [u8]);
 
 fn form(payload: &Value, files: &[File]) -> Vec<u8> {
     let mut form = format!("--b\r\nContent-Disposition: form-data; name=\"payload_json\"\r\n\r\n{payload}\r\n").into_bytes();
@@ -26,7 +26,7 @@ fn form(payload: &Value, files: &[File]) -> Vec<u8> {
 }
 
 impl World {
-    async fn upload(&self, who: &Session, method: Method, path: &str, payload: Value, files: &[File<'_>]) -> Reply {
+    pub(super) async fn upload(&self, who: &Session, method: Method, path: &str, payload: Value, files: &[File<'_>]) -> Reply {
         let request = self.request(who, method, path).header("content-type", "multipart/form-data; boundary=b");
         self.send(request.body(Body::from(form(&payload, files))).unwrap()).await
     }
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// A link that the server gave, as it is or with headers.
-    async fn fetch(&self, link: &str, headers: &[(&str, &str)]) -> (Reply, Bytes) {
+    pub(super) async fn fetch(&self, link: &str, headers: &[(&str, &str)]) -> (Reply, Bytes) {
         let path = link.strip_prefix("http://hall.example:8080").expect("links lead to where the client came");
         let mut request = Request::get(path);
         for (name, value) in headers {
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// Deletes what nobody shows, as the janitor would do at this time.
-    async fn sweep_at(&self, now_ms: u64) {
+    pub(super) async fn sweep_at(&self, now_ms: u64) {
         let app = self.control_plane.app();
         sweep(app.files(), app.store(), now_ms).await.unwrap();
     }
