@@ -2,7 +2,8 @@
 
 use super::body::{Body, Caller, Ids, Person, Query};
 use super::error::{Refine, Result};
-use super::form::{Form, Shape};
+use super::form::{Form, Patch, Shape};
+use super::pictures::{self, PICTURE_BODY_BYTES, PICTURE_BYTES, Picture};
 use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
@@ -129,12 +130,15 @@ async fn read(State(app): State<App>, caller: Caller, Ids(id): Ids<ApplicationId
 
 struct Edit {
     name: Option<String>,
+    icon: Patch<Picture>,
     description: Option<String>,
     flags: Option<u64>,
     bot_public: Option<bool>,
 }
 
 impl Shape for Edit {
+    const BODY_BYTES: usize = PICTURE_BODY_BYTES;
+
     fn read(form: &Form) -> Self {
         if form.has_content("interactions_endpoint_url") {
             let message = "Interactions are sent over the gateway only.";
@@ -142,6 +146,7 @@ impl Shape for Edit {
         }
         Self {
             name: form.text("name", 2..=32).value(),
+            icon: pictures::read(form, "icon", PICTURE_BYTES),
             description: read_description(form),
             flags: form.integer("flags", 0..=i64::MAX).value().map(|flags| flags as u64 & SETTABLE_FLAGS),
             bot_public: form.flag("bot_public").value(),
@@ -170,8 +175,14 @@ async fn edit(
     Body(edit): Body<Edit>,
 ) -> Result<Json<Application>> {
     owned(&app, &caller, id).await?;
+    let icon = match edit.icon {
+        Patch::Set(picture) => Patch::Set(app.keep_picture("app-icons", id, picture).await?),
+        Patch::Null => Patch::Null,
+        Patch::Absent => Patch::Absent,
+    };
     let change = move |application: &mut Application| {
         application.name = edit.name.unwrap_or(std::mem::take(&mut application.name));
+        application.icon = icon.change().unwrap_or(application.icon.take());
         application.description = edit.description.unwrap_or(std::mem::take(&mut application.description));
         application.flags = edit.flags.unwrap_or(application.flags);
         application.bot_public = edit.bot_public.unwrap_or(application.bot_public);

@@ -9,8 +9,9 @@ use crate::store::AuditQuery;
 use axum::Json;
 use axum::extract::State;
 use guildhall_protocol::model::{AuditAction, Webhook};
-use guildhall_protocol::{GuildId, Permissions};
+use guildhall_protocol::{ChannelId, GuildId, Permissions};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 pub fn routes() -> Routes {
     Routes::new().route("/guilds/{guild_id}/audit-logs", get(list, "A page of the audit log, newest first: VIEW_AUDIT_LOG."))
@@ -41,6 +42,14 @@ async fn list(
     let webhooks = app.store().webhooks(guild, None).await?.into_iter().filter(is_named);
     // Reading the log is not managing webhooks: what opens them is left out.
     let webhooks: Vec<Webhook> = webhooks.map(|webhook| Webhook { token: None, ..webhook }).collect();
+    // A thread that is gone is named by its entries only.
+    const THREADS: [AuditAction; 3] = [AuditAction::THREAD_CREATE, AuditAction::THREAD_UPDATE, AuditAction::THREAD_DELETE];
+    let of_threads = entries.iter().filter(|entry| THREADS.contains(&entry.action_type));
+    let ids: BTreeSet<ChannelId> = of_threads.filter_map(|entry| entry.target_id.map(ChannelId)).collect();
+    let mut threads = Vec::new();
+    for id in ids {
+        threads.extend(app.store().find_thread(id, caller.id()).await?.map(|found| found.thread));
+    }
     Ok(Json(json!({
         "audit_log_entries": entries,
         "users": users,
@@ -49,7 +58,7 @@ async fn list(
         "auto_moderation_rules": [],
         "guild_scheduled_events": [],
         "integrations": [],
-        "threads": [],
+        "threads": threads,
         "webhooks": webhooks,
     })))
 }

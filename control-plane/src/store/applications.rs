@@ -1,5 +1,6 @@
 //! Applications and their bots.
 
+use super::attachments::replace_picture;
 use super::engine::{Connection, Row};
 use super::invites::join;
 use super::roles::add_role;
@@ -46,7 +47,7 @@ async fn application_of(connection: &mut Connection, row: &Row) -> Result<Applic
     Ok(Application {
         id: ApplicationId::from_sql(row.try_get("id")?),
         name: row.try_get("name")?,
-        icon: None,
+        icon: row.try_get("icon")?,
         description,
         kind: None,
         bot,
@@ -132,7 +133,7 @@ impl Store {
         .await
     }
 
-    /// `change` sees the stored application; name, description, flags and `bot_public` are written back.
+    /// `change` sees the stored application; name, icon, description, flags and `bot_public` are written back.
     pub async fn change_application(
         &self,
         id: ApplicationId,
@@ -142,14 +143,17 @@ impl Store {
             .write(move |tx| {
                 Box::pin(async move {
                     let mut application = find(tx.sql(), id).await?.ok_or(Conflict::Missing)?;
+                    let old = application.icon.clone();
                     change(&mut application);
+                    replace_picture(tx, "app-icons", id.0, old.as_deref(), application.icon.as_deref()).await?;
                     application.flags_new = application.flags.to_string();
-                    sqlx::query("UPDATE applications SET name = $2, description = $3, flags = $4, bot_public = $5 WHERE id = $1")
+                    sqlx::query("UPDATE applications SET name = $2, description = $3, flags = $4, bot_public = $5, icon = $6 WHERE id = $1")
                         .bind(id.to_sql())
                         .bind(&application.name)
                         .bind(&application.description)
                         .bind(application.flags as i64)
                         .bind(application.bot_public)
+                        .bind(&application.icon)
                         .execute(tx.sql())
                         .await?;
                     if let Some(bot) = &application.bot {

@@ -1,5 +1,6 @@
 //! The audit log: what leaves a line, what the line says, who may read it.
 
+use super::shapes::SCHEMAS;
 use super::{Reply, Session, World, text};
 use axum::body::Body;
 use axum::http::Method;
@@ -207,4 +208,21 @@ async fn the_log_is_read_in_pages_by_user_and_by_action_and_only_by_who_may() {
     let refused = world.because(&world.owner, Method::POST, &role, &long, json!({})).await;
     refused.form_error("/reason", "BASE_TYPE_MAX_LENGTH");
     world.because(&world.owner, Method::POST, &role, &"%C3%BC".repeat(512), json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn the_log_comes_with_the_threads_that_it_names() {
+    let world = World::new().await;
+    let start = format!("/channels/{}/threads", world.text);
+    let mut threads = Vec::new();
+    for name in ["kept", "gone"] {
+        threads.push(world.post(&world.owner, &start, json!({ "name": name, "type": 11 })).await.ok());
+    }
+    world.delete(&world.owner, &format!("/channels/{}", text(&threads[1]["id"]))).await.ok();
+    let log = world.get(&world.owner, &format!("/guilds/{}/audit-logs", world.guild)).await;
+    let log = SCHEMAS.check("GET /guilds/{guild_id}/audit-logs", log);
+    let named: Vec<&Value> = log["threads"].as_array().unwrap().iter().map(|thread| &thread["name"]).collect();
+    assert_eq!(named, ["kept"], "what is gone is named by its entries only");
+    let log = world.get(&world.owner, &format!("/guilds/{}/audit-logs?action_type=1", world.guild)).await.ok();
+    assert_eq!(log["threads"], json!([]));
 }

@@ -1,5 +1,6 @@
 //! Files: sent with messages, stored, sent again, and gone with what showed them.
 
+use super::shapes::SCHEMAS;
 use super::{Reply, Session, World, text};
 use crate::files::janitor::sweep;
 use crate::files::pictures::default_avatar;
@@ -426,4 +427,21 @@ async fn a_deleted_guild_and_a_deleted_account_leave_no_pictures() {
     world.control_plane.app().store().delete_account(id).await.unwrap();
     world.sweep_at(later()).await;
     assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test]
+async fn applications_have_pictures() {
+    let world = World::new().await;
+    let (bot, application) = world.bot("helper", 0).await;
+    let path = format!("/applications/{application}");
+    let shown = world.patch(&bot, "/applications/@me", json!({ "icon": DOT })).await;
+    let shown = SCHEMAS.check("PATCH /applications/@me", shown);
+    let icon = format!("http://hall.example:8080/cdn/app-icons/{application}/{}.png", text(&shown["icon"]));
+    assert_eq!(world.fetch(&icon, &[]).await.0.status, 200);
+    assert_eq!(world.get(&world.owner, &path).await.ok()["icon"], shown["icon"]);
+    world.patch(&bot, &path, json!({ "icon": "data:" })).await.form_error("/icon", "IMAGE_INVALID");
+    assert_eq!(world.patch(&bot, &path, json!({ "description": "d" })).await.ok()["icon"], shown["icon"]);
+    assert_eq!(world.patch(&world.owner, &path, json!({ "icon": null })).await.ok()["icon"], Value::Null);
+    world.sweep_at(unix_ms() + 3_700_000).await;
+    assert_eq!(world.fetch(&icon, &[]).await.0.status, 404);
 }
