@@ -125,6 +125,8 @@ codes! {
     NoFriendOfOneself = 80003, 400, "Cannot send friend request to self";
     NobodyOfThatName = 80004, 400, "No users with that username exist";
     AlreadyFriends = 80007, 400, "You are already friends with that user";
+    /// By somebody whom the message's author has blocked.
+    ReactionBlocked = 90001, 403, "Reaction was blocked";
     ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
 
     FailedToBan = 500000, 400, "Failed to ban users";

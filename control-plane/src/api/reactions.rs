@@ -133,6 +133,7 @@ async fn add(
     let added = app.store().add_reaction(key, caller.id(), may_begin).await;
     match added.refine(&[(Conflict::Missing, ErrorCode::UnknownMessage), (Conflict::Full, ErrorCode::TooManyReactions)])? {
         Reacted::Done => Ok(StatusCode::NO_CONTENT),
+        Reacted::Blocked => Err(ErrorCode::ReactionBlocked.into()),
         Reacted::MayOnlyJoin => Err(ErrorCode::MissingPermissions.into()),
     }
 }

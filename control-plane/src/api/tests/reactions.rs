@@ -62,6 +62,22 @@ async fn reactions_are_counted_for_each_reader_in_the_order_of_their_first() {
 }
 
 #[tokio::test]
+async fn nobody_reacts_to_who_blocked_them() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let path = message(&world).await;
+    react(&world, &anna, &path, THUMB).await;
+    let block = format!("/users/@me/relationships/{}", anna.id);
+    world.put(&world.owner, &block, json!({ "type": 2 })).await.no_content();
+    world.put(&anna, &format!("{path}/reactions/{HEART}/@me"), json!({})).await.refused(403, 90001);
+    // What was there can still be taken back.
+    world.delete(&anna, &format!("{path}/reactions/{THUMB}/@me")).await.no_content();
+    assert_eq!(seen(&world, &anna, &path).await, []);
+    world.delete(&world.owner, &block).await.no_content();
+    react(&world, &anna, &path, HEART).await;
+}
+
+#[tokio::test]
 async fn who_reacted_is_told_in_pages() {
     let world = World::new().await;
     let people = [world.member("anna").await, world.member("bea").await, world.member("cleo").await];

@@ -47,6 +47,8 @@ pub enum Reacted {
     Done,
     /// Nobody had reacted with it, and the caller may only join in. Nothing was stored.
     MayOnlyJoin,
+    /// The message's author has blocked the caller. Nothing was stored.
+    Blocked,
 }
 
 /// The message's author; fails if there is no such message.
@@ -57,6 +59,16 @@ async fn author_of(tx: &mut Tx<'_>, channel: ChannelId, message: MessageId) -> R
         .fetch_optional(tx.sql())
         .await?;
     Ok(UserId::from_sql(author.ok_or(Conflict::Missing)?))
+}
+
+async fn has_blocked(tx: &mut Tx<'_>, user: UserId, target: UserId) -> Result<bool> {
+    let blocked: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM relationships WHERE user_id = $1 AND target_id = $2 AND kind = 2")
+            .bind(user.to_sql())
+            .bind(target.to_sql())
+            .fetch_optional(tx.sql())
+            .await?;
+    Ok(blocked.is_some())
 }
 
 /// What is below the message.
@@ -106,6 +118,9 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let author_id = author_of(tx, key.channel_id, key.message_id).await?;
+                if has_blocked(tx, author_id, user_id).await? {
+                    return Ok(Reacted::Blocked);
+                }
                 let Below { emojis, place, name, is_animated } = emojis_below(tx, &key).await?;
                 if place.is_none() && !may_begin {
                     return Ok(Reacted::MayOnlyJoin);
