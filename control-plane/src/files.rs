@@ -26,7 +26,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreScheme};
+use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -212,6 +212,13 @@ impl Files {
     pub fn abandon(&self, id: AttachmentId) {
         // If the queue is full, its age will tell.
         let _ = self.0.abandoned.try_send(id);
+    }
+}
+
+impl Files {
+    /// Copies an attachment's file without reading it.
+    pub async fn copy(&self, from: (ChannelId, AttachmentId), to: (ChannelId, AttachmentId)) -> Result<(), object_store::Error> {
+        self.store().copy(&attachment_key(from.0, from.1), &attachment_key(to.0, to.1)).await
     }
 }
 

@@ -129,6 +129,7 @@ codes! {
     ReactionBlocked = 90001, 403, "Reaction was blocked";
     ReplyNeedsHistory = 160002, 400, "Cannot reply without permission to read message history";
 
+    ForwardWithMore = 160011, 400, "Forward messages cannot have additional content";
     FailedToBan = 500000, 400, "Failed to ban users";
     WebhookThreadsInForums = 220003, 400, "Webhooks can only create threads in forum channels";
     ThreadExists = 160004, 400, "A thread has already been created for this message";

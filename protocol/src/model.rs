@@ -32,7 +32,9 @@ pub use emoji::Emoji;
 pub use forum::{Forum, ForumEmoji, ForumTag, REQUIRE_TAG};
 pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};
 pub use invite::{Invite, InviteChannel, InviteGuild};
-pub use message::{HAS_THREAD, Message, MessageReference, Nonce, Pin, partial_member};
+pub use message::{
+    HAS_SNAPSHOT, HAS_THREAD, Message, MessageReference, MessageSnapshot, Nonce, Pin, SnapshotMessage, partial_member,
+};
 pub use private_channel::{Group, PrivateChannel};
 pub use reaction::{Reaction, ReactionCounts, ReactionEmoji};
 pub use relationship::{Relationship, RelationshipKind};

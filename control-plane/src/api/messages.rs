@@ -5,6 +5,7 @@ pub mod create;
 pub mod draft;
 pub mod edit;
 pub mod embeds;
+mod forward;
 
 use super::body::{Body, Caller, Ids, Query};
 use super::components::IS_COMPONENTS_V2;

@@ -63,17 +63,27 @@ impl Links {
             for attachment in &mut message.attachments {
                 self.renew_attachment(channel, attachment);
             }
-            for embed in &mut message.embeds {
-                for place in EMBED_URLS.iter().copied().chain(["/image/proxy_url", "/thumbnail/proxy_url"]) {
-                    if let Some(Value::String(link)) = embed.pointer_mut(place)
-                        && let Some(path) = self.own_path(link)
-                    {
-                        *link = format!("{}{path}", self.base);
-                    }
+            self.renew_embeds(&mut message.embeds);
+            for snapshot in &mut message.message_snapshots {
+                for attachment in &mut snapshot.message.attachments {
+                    self.renew_attachment(channel, attachment);
                 }
+                self.renew_embeds(&mut snapshot.message.embeds);
             }
             if let Some(Some(original)) = &mut message.referenced_message {
                 self.renew(std::slice::from_mut(original));
+            }
+        }
+    }
+
+    fn renew_embeds(&self, embeds: &mut [Value]) {
+        for embed in embeds {
+            for place in EMBED_URLS.iter().copied().chain(["/image/proxy_url", "/thumbnail/proxy_url"]) {
+                if let Some(Value::String(link)) = embed.pointer_mut(place)
+                    && let Some(path) = self.own_path(link)
+                {
+                    *link = format!("{}{path}", self.base);
+                }
             }
         }
     }

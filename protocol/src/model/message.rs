@@ -15,6 +15,8 @@ pub enum Nonce {
 
 /// The flag of a message that a thread was started from.
 pub const HAS_THREAD: u32 = 1 << 5;
+/// The flag of a forward.
+pub const HAS_SNAPSHOT: u32 = 1 << 14;
 
 /// A message as REST and MESSAGE_CREATE / MESSAGE_UPDATE write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,7 +68,7 @@ pub struct Message {
     pub interaction: Option<serde_json::Value>,
     /// What a forward shows of its original, unchanged by later edits of that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub message_snapshots: Vec<serde_json::Value>,
+    pub message_snapshots: Vec<MessageSnapshot>,
     /// The thread that was started from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<Box<Thread>>,
@@ -87,6 +89,52 @@ pub struct MessageReference {
     pub channel_id: Option<ChannelId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guild_id: Option<GuildId>,
+}
+
+/// What a forward shows of its original: not who wrote it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageSnapshot {
+    pub message: SnapshotMessage,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotMessage {
+    #[serde(rename = "type")]
+    pub kind: u8,
+    pub content: String,
+    pub mentions: Vec<User>,
+    pub mention_roles: Vec<RoleId>,
+    /// Copies, which belong to the forward.
+    pub attachments: Vec<Attachment>,
+    pub embeds: Vec<serde_json::Value>,
+    pub timestamp: String,
+    pub edited_timestamp: Option<String>,
+    pub flags: u32,
+    pub components: Vec<serde_json::Value>,
+    #[serde(default)]
+    pub sticker_items: Empty,
+}
+
+impl SnapshotMessage {
+    /// The message as it is now; a forward's own original, if it is one.
+    pub fn of(message: &Message) -> Self {
+        if let Some(snapshot) = message.message_snapshots.first() {
+            return snapshot.message.clone();
+        }
+        Self {
+            kind: message.kind,
+            content: message.content.clone(),
+            mentions: message.mentions.clone(),
+            mention_roles: message.mention_roles.clone(),
+            attachments: message.attachments.clone(),
+            embeds: message.embeds.clone(),
+            timestamp: message.timestamp.clone(),
+            edited_timestamp: message.edited_timestamp.clone(),
+            flags: message.flags,
+            components: message.components.clone(),
+            sticker_items: [],
+        }
+    }
 }
 
 impl Message {

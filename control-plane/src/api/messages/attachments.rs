@@ -2,12 +2,14 @@
 
 use crate::api::error::Result;
 use crate::api::form::{Form, Patch};
+use crate::api::parcel::Destination;
 use crate::api::parcel::FILES;
 use crate::app::App;
 use crate::files::Files;
+use crate::files::PATIENCE_MS;
 use crate::files::incoming::Received;
 use crate::files::links::{Links, clean_name, place_in_embeds};
-use crate::store::FileChange;
+use crate::store::{FileChange, NewAttachment, StoredAttachment};
 use guildhall_protocol::model::Attachment;
 use guildhall_protocol::{AttachmentId, ChannelId, ErrorCode, Snowflake};
 use serde_json::Value;
@@ -16,6 +18,8 @@ use serde_json::Value;
 const SPOILER: &str = "SPOILER_";
 /// IS_SPOILER of attachments.
 const SPOILER_FLAG: u32 = 1 << 5;
+/// What nobody could tell the type of.
+const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// Base64 of 256 bytes and a little.
 const WAVEFORM: std::ops::RangeInclusive<usize> = 0..=400;
 
@@ -149,6 +153,40 @@ impl Uploads {
             listed.describe(&mut attachment);
         }
         attachment
+    }
+
+    /// Copies the files of attachments of another channel, so that they stay when the originals go. The copies have to be
+    /// claimed like files that came with the request.
+    pub async fn copy(&mut self, app: &App, to: Destination, from: ChannelId, attachments: &mut [Attachment]) -> Result<()> {
+        let quotas = app.files().quotas();
+        let mut stored = Vec::with_capacity(attachments.len());
+        for attachment in attachments {
+            let id: AttachmentId = app.store().make_id();
+            let new = NewAttachment {
+                id,
+                channel_id: to.channel_id,
+                guild_id: to.guild_id,
+                user_id: to.user_id,
+                patience_ms: PATIENCE_MS,
+                quotas,
+            };
+            app.store().reserve_attachment(new).await?;
+            self.reserve(id);
+            app.files().copy((from, attachment.id), (to.channel_id, id)).await.map_err(|error| {
+                // Between the reading of the message and this it was deleted.
+                tracing::debug!(%error, "a file could not be copied");
+                ErrorCode::UnknownMessage
+            })?;
+            attachment.id = id;
+            attachment.url = self.links.attachment(to.channel_id, id, &attachment.filename);
+            attachment.proxy_url.clone_from(&attachment.url);
+            let content_type = attachment.content_type.clone().unwrap_or_else(|| UNKNOWN_TYPE.to_owned());
+            stored.push(StoredAttachment { id, content_type, size: attachment.size });
+        }
+        if !stored.is_empty() {
+            app.store().complete_attachments(stored, quotas).await?;
+        }
+        Ok(())
     }
 
     /// For a new message: its attachments, and embeds that show them.

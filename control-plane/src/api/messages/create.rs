@@ -5,6 +5,7 @@
 
 use super::REPLY;
 use super::draft::{Draft, IS_VOICE_MESSAGE, Reply};
+use super::forward;
 use crate::api::access::TextAccess;
 use crate::api::body::{Caller, Ids};
 use crate::api::components;
@@ -73,10 +74,13 @@ pub async fn create(
     if !draft.components.is_empty() && !caller.is_bot() {
         return Err(Errors::of("components", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
     }
+    let message = Message::new(channel, caller.user.clone(), String::new());
+    if draft.forward.is_some() {
+        return Ok(Json(forward::send(&app, &caller, to, draft, message, posting).await?));
+    }
     if draft.is_empty() {
         return Err(ErrorCode::EmptyMessage.into());
     }
-    let message = Message::new(channel, caller.user.clone(), String::new());
     Ok(Json(post(&app, draft, message, posting).await?))
 }
 
@@ -126,7 +130,7 @@ pub async fn post(app: &App, mut draft: Draft, message: Message, mut posting: Po
         kind: if referenced.is_some() { REPLY } else { message.kind },
         flags: draft.flags | message.flags,
         nonce: draft.nonce,
-        message_reference,
+        message_reference: message_reference.or(message.message_reference),
         referenced_message: referenced.map(|original| Some(Box::new(original))),
         ..message
     };

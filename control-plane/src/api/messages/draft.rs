@@ -27,11 +27,15 @@ pub struct Draft {
     /// Checked, but for whether they fit the flags ([`Draft::check_components`]).
     pub components: Vec<Value>,
     pub reply: Option<Reply>,
+    /// The message that it passes on; accounts only.
+    pub forward: Option<Forward>,
     /// `None`: not given, which means everything for accounts and users only for the others.
     pub allowed: Option<Allowed>,
     pub flags: u32,
     /// What is said of the files.
     pub listed: Vec<Listed>,
+    /// Files that were copied for it.
+    pub copies: Vec<AttachmentId>,
     /// The files themselves, if the body was a form.
     pub uploads: Option<Uploads>,
 }
@@ -41,6 +45,19 @@ pub struct Reply {
     pub message_id: MessageId,
     pub channel_id: Option<ChannelId>,
     pub fail_if_not_exists: bool,
+}
+
+/// Which message is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    pub message_id: MessageId,
+    pub channel_id: ChannelId,
+}
+
+/// What `message_reference` says.
+enum Reference {
+    Reply(Reply),
+    Forward(Forward),
 }
 
 impl Draft {
@@ -66,7 +83,8 @@ impl Draft {
 
     /// What the message has to claim.
     pub fn files(&self) -> Vec<AttachmentId> {
-        self.uploads.as_ref().map(Uploads::ids).unwrap_or_default()
+        let uploaded = self.uploads.as_ref().map(Uploads::ids).unwrap_or_default();
+        uploaded.into_iter().chain(self.copies.iter().copied()).collect()
     }
 
     /// The message's attachments; embeds that name one show it from now on.
@@ -111,16 +129,23 @@ impl Shape for Draft {
                 form.refuse(field, "UNSUPPORTED", &format!("This server does not know {what} yet."));
             }
         }
-        let reply = form.object("message_reference", |form| {
-            if form.integer("type", 0..=1).value() == Some(1) {
-                form.refuse("type", "UNSUPPORTED", "This server does not forward messages yet.");
+        let reference = form.object("message_reference", |form| {
+            let message_id = form.required("message_id", form.id("message_id"));
+            if form.choice("type", &[0, 1]).value() == Some(1) {
+                let channel_id = form.required("channel_id", form.id("channel_id"));
+                return Reference::Forward(Forward { message_id, channel_id });
             }
-            Reply {
-                message_id: form.required("message_id", form.id("message_id")),
+            Reference::Reply(Reply {
+                message_id,
                 channel_id: form.id("channel_id").value(),
                 fail_if_not_exists: form.flag("fail_if_not_exists").value().unwrap_or(true),
-            }
+            })
         });
+        let (reply, forward) = match reference.value() {
+            Some(Reference::Reply(reply)) => (Some(reply), None),
+            Some(Reference::Forward(forward)) => (None, Some(forward)),
+            None => (None, None),
+        };
         Self {
             content: form.text("content", CONTENT).value().unwrap_or_default(),
             nonce: read_nonce(form),
@@ -128,13 +153,15 @@ impl Shape for Draft {
             tts: form.flag("tts").value().unwrap_or(false),
             embeds: embeds::read(form).value().unwrap_or_default(),
             components: components::read(form).value().unwrap_or_default(),
-            reply: reply.value(),
+            reply,
+            forward,
             allowed: form.object("allowed_mentions", Allowed::read).value(),
             flags: form
                 .integer("flags", 0..=i64::MAX)
                 .value()
                 .map_or(0, |flags| (flags & (SETTABLE_FLAGS | i64::from(IS_VOICE_MESSAGE))) as u32),
             listed: Listed::read(form).value().unwrap_or_default(),
+            copies: Vec::new(),
             uploads: None,
         }
     }

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::store::{Conflict, FileChange, Store};
 use axum::Json;
 use axum::extract::State;
-use guildhall_protocol::model::{Message, timestamp};
+use guildhall_protocol::model::{HAS_SNAPSHOT, Message, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions};
 use serde_json::Value;
 
@@ -188,6 +188,9 @@ pub async fn edit(
     if known.author.id == caller.id() {
         if !known.is_written() {
             return Err(ErrorCode::SystemMessage.into());
+        }
+        if known.flags & HAS_SNAPSHOT != 0 && edit.changes_text() {
+            return Err(ErrorCode::ForwardWithMore.into());
         }
         if known.flags & IS_VOICE_MESSAGE != 0 && edit.changes_text() {
             return Err(ErrorCode::CannotEditVoiceMessage.into());

@@ -12,6 +12,8 @@ import sys
 
 EXTRACT = pathlib.Path(__file__).with_name("discord_schemas.json")
 PREFIX = "#/components/schemas/"
+# Numbers that Discord's documentation and messages have and this description has not: 1 is a forward.
+FORGOTTEN = {"MessageReferenceType": [1]}
 
 
 def bare(node):
@@ -51,6 +53,8 @@ def main(source, snapshot):
     while todo:
         name = todo.pop()
         found[name] = bare(spec["components"]["schemas"][name])
+        for number in FORGOTTEN.get(name, ()):
+            found[name]["oneOf"].append({"const": number})
         todo |= references(found[name]) - found.keys()
     licence = (
         f"Extract of discord/discord-api-spec (openapi.json, snapshot of {snapshot}), MIT licence, see "

@@ -430,6 +430,37 @@ async fn a_deleted_guild_and_a_deleted_account_leave_no_pictures() {
 }
 
 #[tokio::test]
+async fn a_forward_keeps_copies_of_the_files() {
+    let world = World::new().await;
+    let original = world.attach(&world.owner, json!({ "content": "look" }), &[("a.txt", b"one"), ("b.txt", b"two")]).await.ok();
+    let elsewhere = json!({ "name": "elsewhere" });
+    let elsewhere = world.post(&world.owner, &format!("/guilds/{}/channels", world.guild), elsewhere).await.ok();
+    let path = format!("/channels/{}/messages", text(&elsewhere["id"]));
+    let forward = json!({ "message_reference": { "type": 1, "message_id": original["id"], "channel_id": world.text } });
+    let sent = world.post(&world.owner, &path, forward).await.ok();
+    let again = json!({ "message_reference": { "type": 1, "message_id": sent["id"], "channel_id": elsewhere["id"] } });
+    let again = world.post(&world.owner, &world.messages_path(), again).await.ok();
+    assert_eq!(sent["attachments"], json!([]));
+    let files = |message: &Value| message["message_snapshots"][0]["message"]["attachments"].clone();
+    assert_eq!((&files(&sent)[0]["filename"], &files(&sent)[1]["size"]), (&json!("a.txt"), &json!(3)));
+    assert_ne!(files(&sent)[0]["id"], original["attachments"][0]["id"]);
+    // The originals go, and then the first forward; what is left shows its own.
+    for (path, message) in [(world.messages_path(), &original), (path.clone(), &sent)] {
+        world.delete(&world.owner, &format!("{path}/{}", text(&message["id"]))).await.no_content();
+        world.sweep_at(unix_ms()).await;
+    }
+    assert_eq!(world.fetch(&text(&original["attachments"][0]["url"]), &[]).await.0.status, 404);
+    assert_eq!(world.fetch(&text(&files(&sent)[0]["url"]), &[]).await.0.status, 404);
+    let read = world.get(&world.owner, &format!("{}/{}", world.messages_path(), text(&again["id"]))).await.ok();
+    assert_eq!(files(&read), files(&again));
+    assert_eq!(world.fetch(&text(&files(&read)[1]["url"]), &[]).await.1, "two");
+    assert_eq!(world.stored(), 2);
+    world.delete(&world.owner, &format!("{}/{}", world.messages_path(), text(&again["id"]))).await.no_content();
+    world.sweep_at(unix_ms()).await;
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test]
 async fn applications_have_pictures() {
     let world = World::new().await;
     let (bot, application) = world.bot("helper", 0).await;

@@ -1,5 +1,6 @@
 //! Messages.
 
+use super::shapes::SCHEMAS;
 use super::{World, text};
 use guildhall_protocol::Permissions;
 use serde_json::{Value, json};
@@ -225,4 +226,74 @@ async fn bots_put_components_below_their_messages_and_people_do_not() {
     let change = json!({ "content": null, "components": [display], "flags": 32768 });
     let edited = world.patch(&bot, &format!("{path}/{old}"), change).await.ok();
     assert_eq!((&edited["content"], &edited["flags"]), (&json!(""), &json!(32768)));
+}
+
+#[tokio::test]
+async fn a_message_is_forwarded_as_it_was() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let bea = world.register("bea").await;
+    world.befriend(&anna, &bea).await;
+    let path = world.dm(&anna, &bea).await;
+    let (dm, to_dm) = (path.trim_start_matches("/channels/").to_owned(), format!("{path}/messages"));
+    let content = format!("hello <@{}>", anna.id);
+    let source = json!({ "content": content, "embeds": [{ "title": "E" }] });
+    let source = world.post(&world.owner, &world.messages_path(), source).await.ok();
+    let forward =
+        |id: &Value, channel: &str| json!({ "message_reference": { "type": 1, "message_id": id, "channel_id": channel } });
+    let sent = world.post(&anna, &to_dm, forward(&source["id"], &world.text)).await;
+    let sent = SCHEMAS.check("POST /channels/{channel_id}/messages", sent);
+    assert_eq!((&sent["type"], &sent["content"], &sent["flags"]), (&json!(0), &json!(""), &json!(1 << 14)));
+    assert_eq!((&sent["mentions"], sent.get("referenced_message")), (&json!([]), None));
+    let reference = &sent["message_reference"];
+    assert_eq!((&reference["type"], &reference["message_id"]), (&json!(1), &source["id"]));
+    assert_eq!((&reference["channel_id"], &reference["guild_id"]), (&json!(world.text), &json!(world.guild)));
+    let snapshot = sent["message_snapshots"][0]["message"].clone();
+    assert_eq!((&snapshot["content"], &snapshot["timestamp"]), (&json!(content), &source["timestamp"]));
+    assert_eq!((&snapshot["embeds"][0]["title"], &snapshot["mentions"][0]["id"]), (&json!("E"), &json!(anna.id)));
+    assert_eq!(snapshot.get("author"), None);
+
+    // What is done to the original later changes nothing, and a forward is forwarded for what it shows.
+    let at = format!("{}/{}", world.messages_path(), text(&source["id"]));
+    world.patch(&world.owner, &at, json!({ "content": "another" })).await.ok();
+    world.delete(&world.owner, &at).await.no_content();
+    let read = world.get(&bea, &format!("{to_dm}/{}", text(&sent["id"]))).await.ok();
+    assert_eq!(read["message_snapshots"][0]["message"], snapshot);
+    let back = world.post(&anna, &world.messages_path(), forward(&sent["id"], &dm)).await.ok();
+    assert_eq!(back["message_snapshots"][0]["message"], snapshot);
+    assert_eq!(back["message_reference"].get("guild_id"), None);
+    let at = format!("{}/{}", world.messages_path(), text(&back["id"]));
+    world.patch(&anna, &at, json!({ "content": "more" })).await.refused(400, 160011);
+    world.patch(&anna, &at, json!({ "flags": 4 })).await.ok();
+    let found = world.get(&anna, &format!("/guilds/{}/messages/search?has=snapshot", world.guild)).await.ok();
+    assert_eq!(found["messages"][0][0]["id"], back["id"]);
+
+    let mut more = forward(&back["id"], &world.text);
+    more["content"] = json!("and more");
+    world.post(&anna, &to_dm, more).await.refused(400, 160011);
+    world
+        .post(&anna, &to_dm, forward(&json!("1"), &world.text))
+        .await
+        .form_error("/message_reference", "REPLIES_UNKNOWN_MESSAGE");
+    let nowhere = json!({ "message_reference": { "type": 1, "message_id": back["id"] } });
+    world.post(&anna, &to_dm, nowhere).await.form_error("/message_reference/channel_id", "BASE_TYPE_REQUIRED");
+    let odd = json!({ "message_reference": { "type": 2, "message_id": back["id"] } });
+    world.post(&anna, &to_dm, odd).await.form_error("/message_reference/type", "BASE_TYPE_CHOICES");
+    // Nobody forwards what they cannot read, or into a place what they may not send there.
+    world.post(&bea, &to_dm, forward(&back["id"], &world.text)).await.refused(403, 50001);
+    let overwrite = format!("/channels/{}/permissions/{}", world.text, world.guild);
+    for (bits, path, from, id) in [
+        (Permissions::READ_MESSAGE_HISTORY, &to_dm, &world.text, &back["id"]),
+        (Permissions::EMBED_LINKS, &world.messages_path(), &dm, &sent["id"]),
+        (Permissions::SEND_MESSAGES, &world.messages_path(), &dm, &sent["id"]),
+    ] {
+        world.put(&world.owner, &overwrite, json!({ "type": 0, "deny": bits })).await.no_content();
+        world.post(&anna, path, forward(id, from)).await.refused(403, 50013);
+    }
+    // What the server says of itself is nobody's to pass on.
+    world.put(&world.owner, &overwrite, json!({ "type": 0 })).await.no_content();
+    world.put(&world.owner, &format!("{}/pins/{}", world.messages_path(), text(&back["id"])), json!({})).await.no_content();
+    let notice = world.get(&anna, &world.messages_path()).await.ok()[0].clone();
+    assert_eq!(notice["type"], 6);
+    world.post(&anna, &to_dm, forward(&notice["id"], &world.text)).await.refused(403, 50021);
 }

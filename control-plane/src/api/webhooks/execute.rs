@@ -56,7 +56,7 @@ pub struct Execute {
 impl Shape for Execute {
     fn read(form: &Form) -> Self {
         // Nobody answers through a webhook, and a retry of one sends again.
-        let draft = Draft { reply: None, nonce: None, ..Draft::read(form) };
+        let draft = Draft { reply: None, forward: None, nonce: None, ..Draft::read(form) };
         // Checked and left out: the page would have to show each reader's address to the picture's host.
         if let Some(url) = form.text("avatar_url", AVATAR_URL).value()
             && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
