@@ -56,7 +56,7 @@ need_node() {
 
 need_python() {
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-        want "python3 python3-venv" "the tests run discord.py, hikari and aiortc in a virtual environment"
+        want "python3 python3-venv" "the tests run discord.py, hikari, aiortc and a bucket in a virtual environment"
     fi
 }
 

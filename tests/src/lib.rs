@@ -5,6 +5,7 @@
 //! happen: every wait names the state it waits for and gives up after [`DEADLINE`].
 
 pub mod api;
+pub mod bucket;
 pub mod compatibility;
 pub mod frames;
 pub mod jepsen;

@@ -33,6 +33,8 @@ pub struct Server {
     process: Option<Child>,
     data: TempDir,
     extra: Vec<String>,
+    /// Variables beside those of the test run.
+    environment: Vec<(String, String)>,
     address: SocketAddr,
     owner: Owner,
     log: Arc<Mutex<Vec<String>>>,
@@ -52,21 +54,26 @@ impl Server {
 
     /// The same with further arguments to `serve`.
     pub fn start_with(extra: &[&str]) -> Server {
+        Self::start_among(extra, &[])
+    }
+
+    /// The same among environment variables.
+    pub fn start_among(extra: &[&str], environment: &[(String, String)]) -> Server {
         let data = tempfile::Builder::new().prefix("guildhall-test-").tempdir().expect("a temporary folder");
         let extra: Vec<String> = extra.iter().map(|argument| argument.to_string()).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, &log);
+        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, environment, &log);
         let owner = ready.owner.expect("the first start shows the owner's login and password");
-        Server { process: Some(process), data, extra, address: ready.address, owner, log }
+        Server { process: Some(process), data, extra, environment: environment.to_vec(), address: ready.address, owner, log }
     }
 
     /// Starts on a data folder that a backup was restored to; `owner` is the one of the server that the backup is of.
     pub fn start_restored(data: TempDir, owner: Owner, extra: &[&str]) -> Server {
         let extra: Vec<String> = extra.iter().map(|argument| argument.to_string()).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, &log);
+        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, &[], &log);
         assert!(ready.owner.is_none(), "the owner is in the backup");
-        Server { process: Some(process), data, extra, address: ready.address, owner, log }
+        Server { process: Some(process), data, extra, environment: Vec::new(), address: ready.address, owner, log }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -135,7 +142,7 @@ impl Server {
 
     fn relaunch(&mut self, listen: &str) {
         assert!(self.process.is_none(), "the server still runs");
-        let (process, ready) = launch(self.data.path(), listen, &self.extra, &self.log);
+        let (process, ready) = launch(self.data.path(), listen, &self.extra, &self.environment, &self.log);
         assert!(ready.owner.is_none(), "only the first start creates an owner");
         self.process = Some(process);
         self.address = ready.address;
@@ -164,12 +171,19 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<String>>>) -> (Child, Ready) {
+fn launch(
+    data: &Path,
+    listen: &str,
+    extra: &[String],
+    environment: &[(String, String)],
+    log: &Arc<Mutex<Vec<String>>>,
+) -> (Child, Ready) {
     let mut process = bound_to_this_thread(&binary())
         .arg("serve")
         .args(["--data".as_ref(), data.as_os_str()])
         .args(["--listen", listen, "--media-listen", "127.0.0.1", "--media-ip", "127.0.0.1", "--media-port", "0"])
         .args(extra)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -221,7 +235,7 @@ fn launch(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<Strin
 
 /// Starts a process that is no server of its own and has no owner: where it listens.
 pub(crate) fn launch_at(data: &Path, listen: &str, extra: &[String], log: &Arc<Mutex<Vec<String>>>) -> (Child, SocketAddr) {
-    let (process, ready) = launch(data, listen, extra, log);
+    let (process, ready) = launch(data, listen, extra, &[], log);
     assert!(ready.owner.is_none(), "only a control plane has an owner");
     (process, ready.address)
 }

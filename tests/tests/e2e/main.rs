@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_voice;
 mod browsers;
+mod bucket;
 mod commands;
 mod community;
 mod crash;
