@@ -9,8 +9,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Data of a control plane that all of them must have.
-const SHARED_SECRETS: [&str; 2] = ["voice.key", "join.secret"];
+/// What a control plane makes and all of them must have.
+const JOIN_SECRET: &str = "join.secret";
 
 pub struct Fleet {
     pub owner: Owner,
@@ -59,9 +59,7 @@ impl Fleet {
             let data = fleet.data(number);
             std::fs::create_dir(&data)?;
             if number > 0 {
-                for secret in SHARED_SECRETS {
-                    std::fs::copy(fleet.data(0).join(secret), data.join(secret)).with_context(|| format!("copying {secret}"))?;
-                }
+                std::fs::copy(fleet.data(0).join(JOIN_SECRET), data.join(JOIN_SECRET)).context("copying the join secret")?;
             }
             std::fs::write(data.join("guildhall.toml"), format!("region = \"{region}\"\n"))?;
             fleet.planes.push(Plane { port: free_port(host)?, nodes_port: free_port(host)?, process: None });

@@ -5,13 +5,9 @@ use super::wire::{Weather, Wire};
 use crate::server::Server;
 use guildhall_loadtest::Rest;
 use guildhall_loadtest::fleet::{Postgres, Redis};
-use std::path::Path;
 
 /// As many as matter: what two do to each other, any two of more do.
 pub const PLANES: usize = 2;
-
-/// Data of a control plane that the others must have, too.
-const SHARED_SECRET: &str = "voice.key";
 
 /// One control plane, with networks of its own.
 pub struct Plane {
@@ -74,7 +70,6 @@ impl Plane {
             None => Server::start_with(&arguments),
             Some(first) => {
                 let data = tempfile::Builder::new().prefix("guildhall-test-").tempdir().expect("a temporary folder");
-                copy(&first.data().join(SHARED_SECRET), &data.path().join(SHARED_SECRET));
                 Server::start_restored(data, first.owner().clone(), &arguments)
             }
         };
@@ -89,8 +84,4 @@ impl Plane {
             self.to_redis.set(weather);
         }
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::copy(from, to).expect("the first start made it");
 }
