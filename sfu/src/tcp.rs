@@ -199,6 +199,12 @@ impl Relay<'_> {
     }
 }
 
+/// Whether a frame that begins so may hold a binding request (RFC 8489 §5).
+fn can_be_check(read: &[u8]) -> bool {
+    const TYPE_AND_COOKIE: [(usize, u8); 6] = [(2, 0), (3, 1), (6, 0x21), (7, 0x12), (8, 0xA4), (9, 0x42)];
+    TYPE_AND_COOKIE.iter().all(|&(at, byte)| read.get(at).is_none_or(|&found| found == byte))
+}
+
 /// Cuts what was read into frames. An empty frame is skipped; one that no datagram of ours could be ends the connection.
 struct Frames {
     /// Two of the largest: while one is incomplete there is always room to read.
@@ -212,9 +218,12 @@ impl Frames {
         Frames { buffer: Box::new([0; 2 * (HEAD + RECV_CAPACITY)]), unread: 0..0 }
     }
 
-    /// Waits for one whole frame.
+    /// Waits for one whole frame; not for what cannot become a connectivity check.
     async fn first(&mut self, client: &mut TcpStream) -> io::Result<Range<usize>> {
         loop {
+            if !can_be_check(&self.buffer[self.unread.clone()]) {
+                return Err(ErrorKind::InvalidData.into());
+            }
             if let Some(frame) = self.next()? {
                 return Ok(frame);
             }
@@ -284,6 +293,17 @@ mod tests {
                 }
             }
             assert_eq!(found, datagrams, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_the_rest_of_what_is_no_check() {
+        let check = [0, 100, 0, 1, 0, 80, 0x21, 0x12, 0xA4, 0x42, 7];
+        assert!((0..=check.len()).all(|len| can_be_check(&check[..len])));
+        for at in [2, 3, 6, 7, 8, 9] {
+            let mut junk = check;
+            junk[at] ^= 1;
+            assert!(!can_be_check(&junk) && can_be_check(&junk[..at]), "byte {at}");
         }
     }
 
