@@ -217,7 +217,7 @@ pub enum Feedback<'a> {
     Lost { about: u32, sequence: u16 },
     /// It cannot decode without a key frame.
     KeyFrame { about: u32 },
-    /// What came when, in transport-wide numbers: the whole packet.
+    /// What came when, in transport-wide numbers: the whole packet, 8 bytes or more.
     Transport(&'a [u8]),
 }
 
@@ -237,7 +237,7 @@ pub fn for_each_feedback<'a>(mut compound: &'a [u8], mut each: impl FnMut(Feedba
                     following.for_each(|sequence| each(Feedback::Lost { about, sequence }));
                 }
             }
-            (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) => each(Feedback::Transport(packet)),
+            (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) if packet.len() >= head.len() => each(Feedback::Transport(packet)),
             (PAYLOAD_FEEDBACK, PICTURE_LOSS) => {
                 if let Some(about) = packet.get(8..).and_then(about) {
                     each(Feedback::KeyFrame { about });
