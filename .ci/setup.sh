@@ -7,6 +7,7 @@
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
 #   .ci/setup.sh fleet    ip and ethtool          (make fleet)
+#   .ci/setup.sh deploy   promtool and systemd    (make deploy-check)
 #   .ci/setup.sh tests    all of it, and a browser, Opus, PostgreSQL and Redis (make test)
 set -eu
 
@@ -87,6 +88,15 @@ need_regions() {
     fi
 }
 
+need_deploy_tools() {
+    if ! command -v promtool >/dev/null; then
+        want prometheus "its promtool tests the alerts"
+    fi
+    if ! command -v systemd-analyze >/dev/null; then
+        want systemd "it reads the units"
+    fi
+}
+
 install_packages() {
     [ -n "$packages" ] || return 0
     command -v apt-get >/dev/null || die "this is no Debian machine: install these packages, or what they are called here:$packages"
@@ -103,6 +113,13 @@ install_packages() {
     *postgresql*)
         $as_root sh -c 'cd /etc && mkdir -p postgresql-common && cd postgresql-common &&
             { [ -e createcluster.conf ] || echo "create_main_cluster = false" >createcluster.conf; }'
+        ;;
+    esac
+    # Nor does anybody want a Prometheus that runs from then on, for the sake of its promtool.
+    case "$packages" in
+    *prometheus*)
+        $as_root sh -c 'cd /etc/systemd/system 2>/dev/null || exit 0
+            [ -e prometheus.service ] || ln -s /dev/null prometheus.service'
         ;;
     esac
     # shellcheck disable=SC2086  # both are lists of words
@@ -126,6 +143,7 @@ fuzz)
     need_cpp_compiler
     ;;
 fleet) need_regions ;;
+deploy) need_deploy_tools ;;
 tests)
     need_rust
     need_c_compiler
@@ -133,6 +151,6 @@ tests)
     need_python
     need_test_tools
     ;;
-*) die "usage: .ci/setup.sh server | node | python | fuzz | fleet | tests" ;;
+*) die "usage: .ci/setup.sh server | node | python | fuzz | fleet | deploy | tests" ;;
 esac
 install_packages

@@ -1,19 +1,15 @@
 #!/bin/sh
-# Asks the tools themselves about what lies here: `make deploy-check`. `make test` needs none of them; its tests of this folder are
-# in src/deployment.rs.
+# Asks the tools themselves about what lies here: `make deploy-check`, which installs them. `make test` needs none of them; its tests
+# of this folder are in src/deployment.rs.
 set -eu
 cd "$(dirname "$0")"
 
-need() {
-    command -v "$1" >/dev/null || {
-        echo "guildhall: $1 is missing: $2" >&2
-        exit 1
-    }
+# Helm, Kubernetes' schemas and the linters are packages of this environment.
+tools=$PWD/../.venv-deploy/bin
+[ -x "$tools/yamllint" ] || {
+    echo "guildhall: .venv-deploy is missing: start this by make deploy-check" >&2
+    exit 1
 }
-need promtool "apt-get install prometheus"
-need helm "https://helm.sh/docs/intro/install/"
-need systemd-analyze "it comes with systemd"
-need python3 "apt-get install python3"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -42,19 +38,16 @@ for unit in *.service; do
     systemd-analyze verify "$work/$unit"
 done
 
+echo "== image"
+"$tools/hadolint" Containerfile
+
+echo "== compose files: as the specification of Compose wants them"
+"$tools/check-jsonschema" --builtin-schema vendor.compose-spec compose.*yaml
+
+echo "== YAML"
+# Templates are YAML only after they were rendered, which the next step does.
+"$tools/yamllint" --strict --config-data '{extends: relaxed, ignore: [templates/], rules: {line-length: disable}}' .
+
 echo "== chart"
-small="--set publicHost=chat.example.org,joinSecret.existingSecret=join,controlPlane.defaultRegion=eu,voice.domain=voice.example.org"
-small="$small,voice.tls.existingSecret=voice,voice.regions[0].name=eu"
-helm lint --strict --values helm/guildhall/ci-values.yaml helm/guildhall
-helm template demo helm/guildhall --values helm/guildhall/ci-values.yaml >"$work/full.yaml"
-# shellcheck disable=SC2086  # a list of words
-helm template guildhall helm/guildhall $small >"$work/small.yaml"
-if helm template demo helm/guildhall >/dev/null 2>&1; then
-    echo "guildhall: the chart must not be rendered without the values that have no default" >&2
-    exit 1
-fi
-# pip install kubernetes-validate; resources of other projects (KEDA, cert-manager, the Prometheus operator) it does not know.
-if command -v kubernetes-validate >/dev/null; then
-    kubernetes-validate --strict "$work/full.yaml" "$work/small.yaml"
-fi
+"$tools/python" chart.py
 echo "All is well."

@@ -149,7 +149,8 @@ fn every_variable_is_a_setting() {
 
 #[test]
 fn compose_starts_the_server_with_settings_that_it_takes() {
-    for name in ["compose.yaml", "compose.control-plane.yaml", "compose.voice.yaml"] {
+    let files = [("compose.yaml", 1), ("compose.control-plane.yaml", 1), ("compose.voice.yaml", 1), ("compose.fleet.yaml", 2)];
+    for (name, expected) in files {
         let compose = yaml(name);
         let mut servers = 0;
         for (service, body) in compose["services"].as_hash().unwrap() {
@@ -164,7 +165,7 @@ fn compose_starts_the_server_with_settings_that_it_takes() {
             assert!(body["healthcheck"]["test"].as_vec().unwrap().iter().any(|word| word.as_str().unwrap().contains("/readyz")));
             servers += 1;
         }
-        assert_eq!(servers, 1, "{name}");
+        assert_eq!(servers, expected, "{name}");
     }
 }
 

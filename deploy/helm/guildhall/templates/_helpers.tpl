@@ -15,6 +15,28 @@
 {{- printf "%s:%s" .Values.image.repository (coalesce .Values.voice.tag .Values.image.tag .Chart.AppVersion) -}}
 {{- end -}}
 
+{{/* The Services that voice nodes dial, one for each control plane: a node keeps a line to every one of them. */}}
+{{- define "guildhall.nodesServices" -}}
+{{- $name := include "guildhall.name" . -}}
+{{- if eq (int .Values.controlPlane.replicas) 1 -}}
+{{ $name }}-nodes
+{{- else -}}
+{{- $names := list -}}
+{{- range $number := until (int .Values.controlPlane.replicas) -}}
+{{- $names = append $names (printf "%s-nodes-%d" $name $number) -}}
+{{- end -}}
+{{ join "," $names }}
+{{- end -}}
+{{- end -}}
+
+{{- define "guildhall.controlPlaneUrls" -}}
+{{- $urls := list -}}
+{{- range $service := splitList "," (include "guildhall.nodesServices" .) -}}
+{{- $urls = append $urls (printf "https://%s.%s.svc:7443" $service $.Release.Namespace) -}}
+{{- end -}}
+{{ join "," $urls }}
+{{- end -}}
+
 {{- define "guildhall.selector" -}}
 app.kubernetes.io/name: guildhall
 app.kubernetes.io/instance: {{ .Release.Name }}
