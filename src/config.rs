@@ -155,6 +155,13 @@ const KEYS: &[Key] = &[
                themselves [default: the public ones]",
     },
     Key {
+        name: "control-plane-cert",
+        value: "FILE",
+        default: None,
+        help: "With --role voice: a PEM certificate for the node's name, which it shows to control planes instead of a join secret",
+    },
+    Key { name: "control-plane-key", value: "FILE", default: None, help: "The PEM private key of --control-plane-cert" },
+    Key {
         name: "nodes-listen",
         value: "ADDR",
         default: None,
@@ -164,8 +171,16 @@ const KEYS: &[Key] = &[
         name: "join-secret-file",
         value: "FILE",
         default: None,
-        help: "What voice nodes and control planes show each other [default: DIR/join.secret, made by a control plane that listens \
-               for nodes; a voice node needs a copy]",
+        help: "What voice nodes show to control planes, a secret in each line: a node dials with the first, a control plane takes \
+               any; read again when it changes [default: DIR/join.secret, made by a control plane that listens for nodes and has \
+               no --nodes-ca; a voice node needs a copy]",
+    },
+    Key {
+        name: "nodes-ca",
+        value: "FILE",
+        default: None,
+        help: "PEM authorities of voice nodes: a node with a certificate for its name below one of them may join; with a join secret \
+               only if --join-secret-file is given, too",
     },
     Key {
         name: "egress-mbit",
@@ -251,9 +266,13 @@ pub struct Config {
     /// Where to dial, with [`Role::Voice`]; at least one then.
     pub control_planes: Vec<ControlUrl>,
     pub control_plane_ca: Option<PathBuf>,
+    /// What it shows there, instead of a join secret or with it.
+    pub control_plane_cert: Option<TlsFiles>,
     /// Where nodes dial in; `None`: nowhere.
     pub nodes_listen: Option<SocketAddr>,
     pub join_secret: Option<PathBuf>,
+    /// Authorities below which nodes' certificates are.
+    pub nodes_ca: Option<PathBuf>,
     pub egress_mbit: u32,
     /// How long a voice node that is asked to stop gives its people to move to others.
     pub leave_within: Duration,
@@ -334,6 +353,8 @@ pub enum ConfigError {
     HalfTurn { given: String, missing: &'static str },
     #[error("A voice node needs --{0}.")]
     VoiceNeeds(&'static str),
+    #[error("--control-plane-cert is shown by https only, and {0} is not that: give the node a join secret, too.")]
+    Unshown(ControlUrl),
 }
 
 /// Where a value came from.
@@ -398,12 +419,8 @@ impl Config {
         let data = PathBuf::from(required::<String>(raw("data"))?);
         let place = raw("database").map(database).transpose()?.unwrap_or_else(|| Location::File(database_file(&data)));
         let listen: SocketAddr = required(raw("listen"))?;
-        let tls = match (raw("tls-cert"), raw("tls-key")) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() }),
-            (None, None) => None,
-            (Some(given), None) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-key" }),
-            (None, Some(given)) => return Err(ConfigError::HalfTls { given: given.name(), missing: "tls-cert" }),
-        };
+        let names = ["tls-cert", "tls-key"];
+        let tls = certificate(names.map(raw), names)?;
         let turn = match (raw("turn"), raw("turn-secret-file")) {
             (Some(urls), Some(secret)) => Some(TurnServers { urls: turn_urls(urls)?, secret: secret.value.into() }),
             (None, None) => None,
@@ -428,10 +445,18 @@ impl Config {
         let role = one_of(raw("role"), [("all", Role::All), ("control-plane", Role::ControlPlane), ("voice", Role::Voice)])?;
         let control_planes = raw("control-plane").map(control_planes).transpose()?.unwrap_or_default();
         let join_secret = raw("join-secret-file").map(|given| PathBuf::from(given.value));
-        match role {
-            Role::Voice if control_planes.is_empty() => return Err(ConfigError::VoiceNeeds("control-plane")),
-            Role::Voice if join_secret.is_none() => return Err(ConfigError::VoiceNeeds("join-secret-file")),
-            _ => {}
+        let names = ["control-plane-cert", "control-plane-key"];
+        let control_plane_cert = certificate(names.map(raw), names)?;
+        if role == Role::Voice && control_planes.is_empty() {
+            return Err(ConfigError::VoiceNeeds("control-plane"));
+        }
+        if role == Role::Voice && join_secret.is_none() {
+            if control_plane_cert.is_none() {
+                return Err(ConfigError::VoiceNeeds("join-secret-file or --control-plane-cert"));
+            }
+            if let Some(open) = control_planes.iter().find(|url| !url.is_tls()) {
+                return Err(ConfigError::Unshown(open.clone()));
+            }
         }
         Ok(Self {
             redis: raw("redis").map(|given| redis(given, &place)).transpose()?,
@@ -442,6 +467,8 @@ impl Config {
             node: optional(raw("node"))?,
             control_planes,
             control_plane_ca: raw("control-plane-ca").map(|given| PathBuf::from(given.value)),
+            control_plane_cert,
+            nodes_ca: raw("nodes-ca").map(|given| PathBuf::from(given.value)),
             nodes_listen: optional(raw("nodes-listen"))?.or((role == Role::ControlPlane).then_some(NODES_LISTEN)),
             join_secret,
             egress_mbit: required(raw("egress-mbit"))?,
@@ -519,6 +546,16 @@ fn required<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<T, ConfigE
 
 fn optional<T: FromStr<Err: Display>>(given: Option<Given>) -> Result<Option<T>, ConfigError> {
     given.map(|given| given.parse()).transpose()
+}
+
+/// A certificate and its key, of these names, or neither.
+fn certificate(given: [Option<Given>; 2], names: [&'static str; 2]) -> Result<Option<TlsFiles>, ConfigError> {
+    match given {
+        [Some(certificate), Some(key)] => Ok(Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() })),
+        [None, None] => Ok(None),
+        [Some(given), None] => Err(ConfigError::HalfTls { given: given.name(), missing: names[1] }),
+        [None, Some(given)] => Err(ConfigError::HalfTls { given: given.name(), missing: names[0] }),
+    }
 }
 
 /// Media goes where the API listens; but `[::]` also takes IPv4 connections, while a media socket speaks one family, and the

@@ -13,4 +13,5 @@ pub mod operations;
 pub mod operator;
 pub mod serve;
 pub mod tls;
+mod watched;
 pub mod web;

@@ -4,10 +4,10 @@
 use crate::config::{Config, Role, TurnServers};
 use crate::data::DataDir;
 use crate::serve::default_route;
+use crate::watched::watched;
 use anyhow::Context;
 use guildhall_control_plane::hub::Hub;
-use guildhall_dial::JoinSecret;
-use guildhall_dial::node::Trust;
+use guildhall_dial::{Badge, Gate, JoinSecrets};
 use guildhall_protocol::fleet::NodeId;
 use guildhall_signaling::turn::Turn;
 use guildhall_signaling::{LINE_QUEUE, Signaling};
@@ -96,47 +96,59 @@ pub async fn listen(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let Some(address) = config.nodes_listen else { return Ok(()) };
-    let secret = match &config.join_secret {
-        Some(path) => read_secret(path)?,
-        None => {
-            let (path, text) = data.shown_secret(JOIN_SECRET)?;
+    let secrets = match (&config.join_secret, &config.nodes_ca) {
+        (Some(path), _) => Some(path.clone()),
+        // Who has given nodes certificates wants no secret that opens as well.
+        (None, Some(_)) => None,
+        (None, None) => {
+            let (path, _) = data.shown_secret(JOIN_SECRET)?;
             tracing::info!("voice nodes join with the secret in {}", path.display());
-            JoinSecret::new(&text).with_context(|| format!("{} is damaged", path.display()))?
+            Some(path)
         }
     };
+    let authorities = config.nodes_ca.clone();
+    let gate = watched([&secrets, &authorities].into_iter().flatten().cloned().collect(), move || {
+        let secrets = secrets.as_deref().map(read_secrets).transpose()?;
+        let gate = Gate::new(&tls, secrets, authorities.as_deref()).map_err(anyhow::Error::msg);
+        gate.context("The authorities of voice nodes cannot be used")
+    })?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("Cannot listen on {address} for voice nodes"))?;
     tracing::info!(address = %listener.local_addr()?, "listening for voice nodes");
     let line = move |from_node, to_node| {
         let hub = hub.clone();
         async move { hub.serve_node(from_node, to_node).await }
     };
-    tokio::spawn(guildhall_dial::control::serve(listener, tls, secret, line, stop));
+    tokio::spawn(guildhall_dial::control::serve(listener, gate, line, stop));
     Ok(())
 }
 
 /// Dials every control plane that the settings name, for as long as the process runs.
 pub fn dial(config: &Config, signaling: &Signaling, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
-    let path = config.join_secret.as_deref().context("A voice node needs --join-secret-file")?;
-    let secret = read_secret(path)?;
-    let trust = Trust::new(config.control_plane_ca.as_deref()).map_err(anyhow::Error::msg).with_context(|| {
-        let file = config.control_plane_ca.as_deref().unwrap_or(Path::new("the public authorities"));
-        format!("{} cannot be used", file.display())
+    let (secrets, authorities, own) =
+        (config.join_secret.clone(), config.control_plane_ca.clone(), config.control_plane_cert.clone());
+    let own_files = own.iter().flat_map(|own| [own.certificate.clone(), own.key.clone()]);
+    let files = secrets.iter().chain(&authorities).cloned().chain(own_files).collect();
+    let badge = watched(files, move || {
+        let secrets = secrets.as_deref().map(read_secrets).transpose()?;
+        let own = own.as_ref().map(|own| (own.certificate.as_path(), own.key.as_path()));
+        let badge = Badge::new(secrets.as_ref(), authorities.as_deref(), own).map_err(anyhow::Error::msg);
+        badge.context("What this node shows to control planes, and believes of them, cannot be used")
     })?;
     for url in &config.control_planes {
         if url.is_in_the_open() {
-            tracing::warn!(%url, "the join secret and the key of voice tokens cross the network in the open: use https");
+            tracing::warn!(%url, "what the node joins with and the key of voice tokens cross the network in the open: use https");
         }
         let signaling = signaling.clone();
         let line = move |to_control, from_control| {
             let signaling = signaling.clone();
             async move { signaling.follow(to_control, from_control).await }
         };
-        tokio::spawn(guildhall_dial::node::keep_dialling(url.clone(), secret.clone(), trust.clone(), line, stop.clone()));
+        tokio::spawn(guildhall_dial::node::keep_dialling(url.clone(), badge.clone(), line, stop.clone()));
     }
     Ok(())
 }
 
-fn read_secret(path: &Path) -> anyhow::Result<JoinSecret> {
+fn read_secrets(path: &Path) -> anyhow::Result<JoinSecrets> {
     let text = std::fs::read_to_string(path).with_context(|| format!("The join secret {} cannot be read", path.display()))?;
-    JoinSecret::new(&text).with_context(|| format!("{} holds no join secret", path.display()))
+    JoinSecrets::read(&text).with_context(|| format!("{} holds no join secret", path.display()))
 }

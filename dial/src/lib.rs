@@ -10,6 +10,7 @@ mod convert;
 mod io;
 pub mod node;
 mod secret;
+mod trust;
 /// Generated from `protocol/proto/fleet.proto`; `protocol/tests/generated.rs` keeps it so.
 #[allow(clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
@@ -18,7 +19,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use secret::{BadSecret, JoinSecret};
+pub use secret::{BadSecret, JoinSecrets};
+pub use trust::{Badge, Gate};
 
 /// Messages to a node that wait on their way: the rest waits in its outbox, where newer ones replace older ones.
 const TO_NODE: usize = 64;

@@ -1,27 +1,25 @@
 //! The node's side: dials a control plane, again and again.
 
 use crate::io::Io;
-use crate::secret::JoinSecret;
+use crate::trust::{Badge, explain};
 use crate::wire::fleet_client::FleetClient;
-use crate::{MESSAGE_BYTES, TO_NODE, convert};
+use crate::{MESSAGE_BYTES, TO_NODE, convert, wire};
 use futures_util::stream::unfold;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use std::error::Error;
 use std::io;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
-use tonic::Request;
 use tonic::codegen::http::Uri;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
+use tonic::{Request, Status, Streaming};
 
 /// Between two tries, doubled each time, with jitter: a control plane that restarts is back within a second or two, and
 /// hundreds of nodes must not all come at once.
@@ -77,6 +75,11 @@ impl std::fmt::Display for ControlUrl {
 }
 
 impl ControlUrl {
+    /// Without it no certificate can be shown.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// Whether the secrets cross a network in the open.
     pub fn is_in_the_open(&self) -> bool {
         let is_here = self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -84,49 +87,20 @@ impl ControlUrl {
     }
 }
 
-/// Whom a node believes to be a control plane.
-#[derive(Clone)]
-pub struct Trust(Arc<ClientConfig>);
-
-impl Trust {
-    /// Whoever has a certificate below one of the authorities in the PEM file; without a file below a public one.
-    pub fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        match authorities {
-            Some(path) => {
-                let found = rustls::pki_types::CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-                for certificate in found {
-                    let certificate = certificate.map_err(|error| error.to_string())?;
-                    roots.add(certificate).map_err(|error| error.to_string())?;
-                }
-                if roots.is_empty() {
-                    return Err("there is no certificate in it".to_owned());
-                }
-            }
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut config = config.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self(Arc::new(config)))
-    }
-}
-
 /// Keeps a line to the control plane until `stop` turns true. `line` is run for each, with where to report and where orders
 /// come from; it returns when the orders end.
 pub async fn keep_dialling<Line: Future<Output = ()>>(
     url: ControlUrl,
-    secret: JoinSecret,
-    trust: Trust,
+    badge: watch::Receiver<Arc<Badge>>,
     line: impl Fn(mpsc::Sender<FromNode>, mpsc::Receiver<ToNode>) -> Line,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
+        let shown = Arc::clone(&badge.borrow());
         let ended = tokio::select! {
-            ended = dial(&url, &secret, &trust, &line) => ended,
+            ended = dial(&url, &shown, &line) => ended,
             _ = stop.wait_for(|is_stopping| *is_stopping) => return,
         };
         let lasted = began.elapsed();
@@ -153,10 +127,9 @@ fn jittered(pause: Duration) -> Duration {
     pause / 2 + pause * u32::from(bytes[0]) / 255
 }
 
-async fn dial<Line: Future<Output = ()>>(
+pub(crate) async fn dial<Line: Future<Output = ()>>(
     url: &ControlUrl,
-    secret: &JoinSecret,
-    trust: &Trust,
+    badge: &Badge,
     line: &impl Fn(mpsc::Sender<FromNode>, mpsc::Receiver<ToNode>) -> Line,
 ) -> Result<(), String> {
     let authority =
@@ -167,7 +140,7 @@ async fn dial<Line: Future<Output = ()>>(
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    let (target, tls) = (url.clone(), TlsConnector::from(Arc::clone(&trust.0)));
+    let (target, tls) = (url.clone(), TlsConnector::from(Arc::clone(&badge.tls)));
     // TLS is ours to do: with the same library, provider and trust as everywhere else.
     let connector = tower::service_fn(move |_: Uri| {
         let (target, tls) = (target.clone(), tls.clone());
@@ -181,29 +154,40 @@ async fn dial<Line: Future<Output = ()>>(
         Some((convert::from_node(report), reports))
     });
     let mut request = Request::new(stream);
-    let header: MetadataValue<_> = secret.header().parse().map_err(|_| "the join secret cannot be sent".to_owned())?;
-    request.metadata_mut().insert("authorization", header);
+    if let Some(secret) = &badge.secret {
+        let header: MetadataValue<_> = secret.header().parse().map_err(|_| "the join secret cannot be sent".to_owned())?;
+        request.metadata_mut().insert("authorization", header);
+    }
     let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
-    let mut answers = client.join(request).await.map_err(|status| status.message().to_owned())?.into_inner();
+    let answers = client.join(request).await.map_err(|status| reason(&status))?.into_inner();
     tracing::info!(%url, "on the line with the control plane");
-    let hearing = async {
-        while let Ok(Some(message)) = answers.message().await {
-            if let Some(message) = convert::read_to_node(message)
-                && orders_in.send(message).await.is_err()
-            {
-                return;
-            }
+    tokio::join!(pass_on(answers, orders_in), line(to_control, orders)).0
+}
+
+/// What the control plane orders, until either end of that is gone.
+async fn pass_on(mut answers: Streaming<wire::ToNode>, orders: mpsc::Sender<ToNode>) -> Result<(), String> {
+    while let Some(message) = answers.message().await.map_err(|status| reason(&status))? {
+        if let Some(message) = convert::read_to_node(message)
+            && orders.send(message).await.is_err()
+        {
+            break;
         }
-        drop(orders_in);
-    };
-    tokio::join!(hearing, line(to_control, orders));
+    }
     Ok(())
 }
 
+/// What the control plane says, or what happened to the connection.
+fn reason(status: &Status) -> String {
+    match status.source() {
+        Some(cause) => whole(cause),
+        None => status.message().to_owned(),
+    }
+}
+
 /// An error with what caused it.
-fn whole(error: tonic::transport::Error) -> String {
+fn whole(error: impl Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();
@@ -218,7 +202,7 @@ async fn connect(target: &ControlUrl, tls: TlsConnector) -> io::Result<TokioIo<I
         return Ok(TokioIo::new(Io::new(stream, None)));
     }
     let name = ServerName::try_from(target.host.clone()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    Ok(TokioIo::new(Io::new(tls.connect(name, stream).await?, None)))
+    Ok(TokioIo::new(Io::new(tls.connect(name, stream).await.map_err(explain)?, None)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The secret that a node joins with.
+//! The secrets that nodes join with.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -8,20 +8,38 @@ use std::fmt;
 const SHORTEST: usize = 16;
 const LONGEST: usize = 256;
 
+/// In one file. While one takes another's place there are two; each more is one more that can leak.
+const MOST: usize = 8;
+
 /// 16 to 256 printable ASCII characters without spaces.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinSecret(String);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a join secret has {SHORTEST} to {LONGEST} printable ASCII characters without spaces")]
-pub struct BadSecret;
+pub enum BadSecret {
+    #[error("there is none in it")]
+    None,
+    #[error("line {line} has {length} characters: fewer than {SHORTEST} can be guessed")]
+    Short { line: usize, length: usize },
+    #[error("line {line} has {length} characters: {LONGEST} are possible")]
+    Long { line: usize, length: usize },
+    #[error("line {line} has something else than printable ASCII characters without spaces")]
+    Strange { line: usize },
+    #[error("it has more than {MOST}: take out those that nobody joins with any more")]
+    Many,
+}
 
 impl JoinSecret {
-    /// What a file has, without the space around it.
-    pub fn new(text: &str) -> Result<Self, BadSecret> {
-        let text = text.trim();
-        let is_sound = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_sound { Ok(Self(text.to_owned())) } else { Err(BadSecret) }
+    fn new(text: &str, line: usize) -> Result<Self, BadSecret> {
+        let length = text.chars().count();
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BadSecret::Strange { line });
+        }
+        match length {
+            ..SHORTEST => Err(BadSecret::Short { line, length }),
+            SHORTEST..=LONGEST => Ok(Self(text.to_owned())),
+            _ => Err(BadSecret::Long { line, length }),
+        }
     }
 
     /// The `authorization` of a request.
@@ -30,7 +48,7 @@ impl JoinSecret {
     }
 
     /// Takes as long for a near miss as for any other: what is compared are digests, in constant time.
-    pub(crate) fn is_in(&self, header: &[u8]) -> bool {
+    fn is_in(&self, header: &[u8]) -> bool {
         let (ours, theirs) = (digest(&SHA256, self.header().as_bytes()), digest(&SHA256, header));
         verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok()
     }
@@ -42,20 +60,70 @@ impl fmt::Debug for JoinSecret {
     }
 }
 
+/// What a file has, a secret in each line: a node dials with the first, a control plane takes any. So one is replaced by another
+/// without a moment in which somebody is shut out. At least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinSecrets(Vec<JoinSecret>);
+
+impl JoinSecrets {
+    /// Empty lines, and the space around the others, do not count.
+    pub fn read(text: &str) -> Result<Self, BadSecret> {
+        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())).filter(|(_, line)| !line.is_empty());
+        let secrets: Vec<JoinSecret> = lines.map(|(at, line)| JoinSecret::new(line, at)).collect::<Result<_, _>>()?;
+        match secrets.len() {
+            0 => Err(BadSecret::None),
+            1..=MOST => Ok(Self(secrets)),
+            _ => Err(BadSecret::Many),
+        }
+    }
+
+    pub(crate) fn first(&self) -> &JoinSecret {
+        &self.0[0]
+    }
+
+    /// The one that a request's `authorization` has.
+    pub(crate) fn find(&self, header: &[u8]) -> Option<&JoinSecret> {
+        self.0.iter().find(|secret| secret.is_in(header))
+    }
+
+    pub(crate) fn has(&self, secret: &JoinSecret) -> bool {
+        self.find(secret.header().as_bytes()).is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_the_whole_secret_opens() {
-        let secret = JoinSecret::new(" 0123456789abcdef\n").unwrap();
-        assert!(secret.is_in(b"Bearer 0123456789abcdef"));
+    fn only_a_whole_secret_opens_whichever_of_them() {
+        let secrets = JoinSecrets::read(" 0123456789abcdef\r\n\n  another-of-them-all\n").unwrap();
+        assert_eq!(secrets.first().header(), "Bearer 0123456789abcdef");
+        for right in ["Bearer 0123456789abcdef", "Bearer another-of-them-all"] {
+            let found = secrets.find(right.as_bytes()).unwrap();
+            assert!(found.header() == right && secrets.has(found));
+        }
         for wrong in ["", "0123456789abcdef", "Bearer 0123456789abcde", "Bearer 0123456789abcdeF", "bearer 0123456789abcdef"] {
-            assert!(!secret.is_in(wrong.as_bytes()), "{wrong}");
+            assert_eq!(secrets.find(wrong.as_bytes()), None, "{wrong}");
         }
-        for bad in ["short", "with a space in the middle", &"x".repeat(257)] {
-            assert_eq!(JoinSecret::new(bad), Err(BadSecret));
+        assert!(!JoinSecrets::read("another-of-them-all").unwrap().has(secrets.first()));
+        assert_eq!(format!("{secrets:?}"), "JoinSecrets([JoinSecret, JoinSecret])");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_without_the_secret() {
+        let good = "0123456789abcdef\n";
+        let cases = [
+            ("\n \n".to_owned(), "there is none in it"),
+            (format!("{good}\nshort"), "line 3 has 5 characters: fewer than 16 can be guessed"),
+            ("x".repeat(257), "line 1 has 257 characters: 256 are possible"),
+            (format!("{good}with a space in the middle"), "line 2 has something else than printable ASCII"),
+            (good.repeat(9), "it has more than 8"),
+        ];
+        for (text, expected) in cases {
+            let said = JoinSecrets::read(&text).unwrap_err().to_string();
+            assert!(said.starts_with(expected), "{said}");
         }
-        assert_eq!(format!("{secret:?}"), "JoinSecret");
+        assert!(JoinSecrets::read(&good.repeat(8)).is_ok());
     }
 }

@@ -35,6 +35,10 @@ fn each_role_has_its_settings() {
     let dialled: Vec<String> = voice.control_planes.iter().map(ToString::to_string).collect();
     assert_eq!(dialled, ["https://a.example:7443", "http://127.0.0.1:1"]);
     assert_eq!((voice.node.unwrap().as_str(), voice.nodes_listen), ("v1", None));
+    let shown = [("role", "voice"), ("control-plane", "https://a:1"), ("control-plane-cert", "c"), ("control-plane-key", "k")];
+    let voice = resolve(&shown, &[], "").unwrap();
+    assert_eq!(voice.control_plane_cert, Some(TlsFiles { certificate: "c".into(), key: "k".into() }));
+    assert_eq!((voice.join_secret, voice.tls), (None, None));
 }
 
 #[test]
@@ -83,7 +87,10 @@ fn a_bad_value_is_named_with_its_source() {
         (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "--media-port = \"65535\" is not valid: 2 workers need a port each"),
         (&[("role", "both")], &[], "", "--role = \"both\" is not valid: it must be all, control-plane or voice."),
         (&[("role", "voice")], &[], "", "A voice node needs --control-plane."),
-        (&[("role", "voice"), ("control-plane", "https://a:1")], &[], "", "A voice node needs --join-secret-file."),
+        (&[("role", "voice"), ("control-plane", "https://a:1")], &[], "", "A voice node needs --join-secret-file or --control-plane-cert."),
+        (&[("role", "voice"), ("control-plane", "https://a:1,http://b:2"), ("control-plane-cert", "c"), ("control-plane-key", "k")], &[], "",
+            "--control-plane-cert is shown by https only, and http://b:2 is not that"),
+        (&[("control-plane-key", "k")], &[], "", "--control-plane-key is set but --control-plane-cert is not; a certificate needs both."),
         (&[("control-plane", "a:1")], &[], "", "--control-plane = \"a:1\" is not valid: a control plane is given as https://HOST:PORT."),
         (&[("region", "EU")], &[], "", "--region = \"EU\" is not valid: a region is named by"),
         (&[("registration", "maybe")], &[], "", "--registration = \"maybe\" is not valid: it must be open or closed."),

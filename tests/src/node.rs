@@ -13,28 +13,38 @@ pub struct VoiceNode {
     name: String,
     address: SocketAddr,
     data: TempDir,
-    _log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// A control plane without voice that nodes can dial, and where they do.
 pub fn control_plane() -> (Server, String) {
+    control_plane_with(&[])
+}
+
+/// The same with further arguments to `serve`.
+pub fn control_plane_with(extra: &[&str]) -> (Server, String) {
     let nodes = format!("127.0.0.1:{}", free_port());
-    let server = Server::start_with(&["--role", "control-plane", "--region", "eu", "--nodes-listen", &nodes]);
-    (server, nodes)
+    let arguments = ["--role", "control-plane", "--region", "eu", "--nodes-listen", &nodes];
+    (Server::start_with(&[&arguments, extra].concat()), nodes)
 }
 
 impl VoiceNode {
     /// `nodes` is where the control plane listens for nodes.
     pub fn start(control: &Server, nodes: &str, name: &str, region: &str) -> VoiceNode {
+        let secret = control.data().join("join.secret");
+        Self::start_with(control, nodes, name, region, &["--join-secret-file", path(&secret)])
+    }
+
+    /// The same with what it shows to the control plane in further arguments to `serve`.
+    pub fn start_with(control: &Server, nodes: &str, name: &str, region: &str, shown: &[&str]) -> VoiceNode {
         let data = tempfile::Builder::new().prefix("guildhall-node-").tempdir().expect("a temporary folder");
-        let (secret, ca) = (control.data().join("join.secret"), control.ca());
-        let url = format!("https://{nodes}");
+        let (url, ca) = (format!("https://{nodes}"), control.ca());
         let extra = ["--role", "voice", "--node", name, "--region", region, "--control-plane", &url, "--media-workers", "1"];
-        let files = ["--join-secret-file", path(&secret), "--control-plane-ca", path(&ca)];
-        let extra: Vec<String> = extra.into_iter().chain(files).map(str::to_owned).collect();
+        let extra: Vec<String> =
+            [&extra[..], &["--control-plane-ca", path(&ca)], shown].concat().into_iter().map(str::to_owned).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (process, address) = launch_at(data.path(), "127.0.0.1:0", &extra, &log);
-        VoiceNode { process: Some(process), name: name.to_owned(), address, data, _log: log }
+        VoiceNode { process: Some(process), name: name.to_owned(), address, data, log }
     }
 
     pub fn name(&self) -> &str {
@@ -49,6 +59,11 @@ impl VoiceNode {
     /// What it made its own certificate with.
     pub fn ca(&self) -> PathBuf {
         self.data.path().join("tls/ca.pem")
+    }
+
+    /// Everything that it wrote to its standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no reader panics").join("\n")
     }
 
     /// Ends the process between two instructions.
@@ -67,7 +82,8 @@ impl Drop for VoiceNode {
     }
 }
 
-fn path(path: &Path) -> &str {
+/// As an argument.
+pub fn path(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 

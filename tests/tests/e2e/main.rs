@@ -9,6 +9,7 @@ mod community;
 mod crash;
 mod fleet;
 mod jepsen;
+mod joining;
 mod libraries;
 mod limits;
 mod load;
