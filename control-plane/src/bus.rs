@@ -12,9 +12,11 @@ use crate::siblings::words::Name;
 use anyhow::Context;
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
-use serde::{Deserialize, Serialize};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +25,8 @@ use tokio::time::{sleep, timeout};
 
 /// Messages that wait to be said; those beyond are not said, and come from the outbox.
 const SPOKEN: usize = 1024;
+/// Messages that are said with one trip to Redis: what came up during the trip before. Events of several become one message.
+const AT_ONCE: usize = 64;
 /// Messages that wait to be applied; when the hub lags, the listener waits, and Redis closes a connection that is far behind.
 const HEARD: usize = 1024;
 /// How often something is said.
@@ -43,11 +47,9 @@ pub enum Heard {
     Again,
 }
 
-/// A message, as JSON.
-#[derive(Serialize, Deserialize)]
+/// A message, as JSON. It begins with who says it, so that one's own need not be read.
+#[derive(Deserialize)]
 struct Message<'a> {
-    /// Who says it.
-    from: u64,
     /// The number of the first event; those after it follow without a gap. 0: there are none.
     first: i64,
     #[serde(borrow)]
@@ -55,8 +57,60 @@ struct Message<'a> {
 }
 
 /// An event with the number in its topic.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Told<'a>(u64, #[serde(borrow)] &'a RawValue);
+
+/// Events with their numbers in their topics, as JSON, of which the first has this number.
+struct Telling {
+    first: i64,
+    events: Vec<(u64, String)>,
+}
+
+impl Telling {
+    const NOTHING: Self = Self { first: 0, events: Vec::new() };
+
+    fn encode(&self, from: u64) -> Vec<u8> {
+        let size = self.events.iter().map(|(_, text)| text.len() + 24).sum::<usize>();
+        let mut message = String::with_capacity(size + 80);
+        let _ = write!(message, "{}\"first\":{},\"events\":[", opening(from), self.first);
+        for (index, (seq, text)) in self.events.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(message, "{comma}[{seq},{text}]");
+        }
+        message.push_str("]}");
+        message.into_bytes()
+    }
+}
+
+/// What every message of a process begins with.
+fn opening(from: u64) -> String {
+    format!("{{\"from\":{from},")
+}
+
+enum Said {
+    Events(Telling),
+    /// See [`crate::siblings`].
+    People(Vec<u8>),
+}
+
+/// What is to be said, in order, with as few messages as it takes.
+fn gather(said: impl Iterator<Item = Said>) -> Vec<Said> {
+    let mut gathered: Vec<Said> = Vec::new();
+    for next in said {
+        match (gathered.last_mut(), next) {
+            (Some(Said::Events(before)), Said::Events(next)) if before.first + before.events.len() as i64 == next.first => {
+                before.events.extend(next.events);
+            }
+            (_, next) => gathered.push(next),
+        }
+    }
+    gathered
+}
+
+/// A client that sends what it is given at once: with Nagle's algorithm a small message waits until the one before is confirmed.
+pub fn client(url: &str) -> RedisResult<Client> {
+    Client::open(url.into_connection_info()?.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
 
 /// Whether it is a URL of Redis; nothing is connected.
 pub fn check_url(url: &str) -> Result<(), String> {
@@ -98,7 +152,7 @@ pub struct Bus(Arc<Inner>);
 struct Inner {
     /// A random name for this process.
     name: u64,
-    speak: mpsc::Sender<(Channel, Vec<u8>)>,
+    speak: mpsc::Sender<Said>,
     is_up: watch::Sender<bool>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -112,7 +166,7 @@ impl Drop for Inner {
 impl Bus {
     /// Starts both tasks; they connect when they can. `fleet` names the database, so that several may share one Redis.
     pub fn start(url: &str, fleet: &str) -> anyhow::Result<(Self, Listening)> {
-        let client = Client::open(url).context("the URL of Redis cannot be understood")?;
+        let client = client(url).context("the URL of Redis cannot be understood")?;
         let mut name = [0; 8];
         aws_lc_rs::rand::fill(&mut name).expect("the system has randomness");
         let name = u64::from_ne_bytes(name);
@@ -133,17 +187,13 @@ impl Bus {
 
     /// Says something that is not durable. It is lost if the bus is down.
     pub fn say(&self, message: Vec<u8>) {
-        let _ = self.0.speak.try_send((Channel::People, message));
+        let _ = self.0.speak.try_send(Said::People(message));
     }
 
-    /// Tells the others what was committed: events with their JSON, of which the first has this number.
-    pub fn tell(&self, first: i64, events: &[Committed], texts: &[String]) {
-        let raw = |text: &String| RawValue::from_string(text.clone()).expect("it is what serde made");
-        let texts: Vec<Box<RawValue>> = texts.iter().map(raw).collect();
-        let events = events.iter().zip(&texts).map(|(committed, text)| Told(committed.seq, text)).collect();
+    /// Tells the others what was committed: events with their numbers in their topics, as JSON, of which the first has this number.
+    pub fn tell(&self, first: i64, events: Vec<(u64, String)>) {
         // A full queue is a bus that is down: the outbox has the events.
-        let message = encode(&Message { from: self.0.name, first, events });
-        let _ = self.0.speak.try_send((Channel::Events, message));
+        let _ = self.0.speak.try_send(Said::Events(Telling { first, events }));
     }
 
     /// Whether messages are heard now.
@@ -158,14 +208,13 @@ impl Bus {
     }
 }
 
-fn encode(message: &Message<'_>) -> Vec<u8> {
-    serde_json::to_vec(message).expect("its keys are strings")
-}
-
-/// Others' messages; `None`: our own, a beat, or what no control plane of this version says.
-fn decode(payload: &[u8], name: u64) -> Option<Heard> {
+/// Others' messages; `None`: our own (they begin with `opening`), a beat, or what no control plane of this version says.
+fn decode(payload: &[u8], opening: &[u8]) -> Option<Heard> {
+    if payload.starts_with(opening) {
+        return None;
+    }
     let message: Message<'_> = serde_json::from_slice(payload).ok()?;
-    if message.from == name || message.events.is_empty() {
+    if message.events.is_empty() {
         return None;
     }
     let committed = |Told(seq, text): &Told<'_>| {
@@ -180,24 +229,34 @@ fn decode(payload: &[u8], name: u64) -> Option<Heard> {
     }
 }
 
-async fn speaker(client: Client, fleet: String, name: u64, mut spoken: mpsc::Receiver<(Channel, Vec<u8>)>) {
-    let beat = encode(&Message { from: name, first: 0, events: Vec::new() });
+async fn speaker(client: Client, fleet: String, name: u64, mut spoken: mpsc::Receiver<Said>) {
+    let (events, people) = (Channel::Events.of(&fleet), Channel::People.of(&fleet));
     let mut connection: Option<MultiplexedConnection> = None;
+    let mut said = Vec::with_capacity(AT_ONCE);
     loop {
-        let (channel, payload) = match timeout(BEAT, spoken.recv()).await {
-            Ok(Some(said)) => said,
-            Ok(None) => return,
-            Err(_) => (Channel::Events, beat.clone()),
-        };
+        match timeout(BEAT, spoken.recv_many(&mut said, AT_ONCE)).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_) => said.push(Said::Events(Telling::NOTHING)),
+        }
         if connection.is_none() {
             let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
             connection = client.get_multiplexed_async_connection_with_config(&config).await.ok();
         }
         let Some(open) = &mut connection else {
+            said.clear();
             sleep(PATIENCE).await;
             continue;
         };
-        if let Err(error) = redis::cmd("PUBLISH").arg(channel.of(&fleet)).arg(payload).exec_async(open).await {
+        let mut trip = redis::pipe();
+        for said in gather(said.drain(..)) {
+            let (channel, payload) = match said {
+                Said::Events(telling) => (&events, telling.encode(name)),
+                Said::People(payload) => (&people, payload),
+            };
+            trip.cmd("PUBLISH").arg(channel).arg(payload).ignore();
+        }
+        if let Err(error) = trip.exec_async(open).await {
             tracing::warn!(error = error.category(), "the bus was not told; others read the outbox");
             connection = None;
         }
@@ -218,7 +277,7 @@ async fn listener(client: Client, fleet: String, name: u64, ears: Ears, is_up: w
 }
 
 async fn listen(client: &Client, fleet: &str, name: u64, ears: &Ears, is_up: &watch::Sender<bool>) -> anyhow::Result<()> {
-    let people = Channel::People.of(fleet);
+    let (people, opening) = (Channel::People.of(fleet), opening(name));
     let connect = async {
         let mut pubsub = client.get_async_pubsub().await?;
         pubsub.subscribe(&[Channel::Events.of(fleet), people.clone()]).await?;
@@ -237,7 +296,7 @@ async fn listen(client: &Client, fleet: &str, name: u64, ears: &Ears, is_up: &wa
         if message.get_channel_name() == people {
             // Events do not wait for people: what does not fit is missed, and asked for again.
             let _ = ears.people.try_send(SiblingTold::Message(message.get_payload_bytes().to_vec()));
-        } else if let Some(heard) = decode(message.get_payload_bytes(), name)
+        } else if let Some(heard) = decode(message.get_payload_bytes(), opening.as_bytes())
             && ears.events.send(heard).await.is_err()
         {
             return Ok(());
@@ -247,11 +306,10 @@ async fn listen(client: &Client, fleet: &str, name: u64, ears: &Ears, is_up: &wa
 
 #[cfg(test)]
 mod tests {
-    use super::{Bus, Heard, Listening, Message, Told, decode, encode};
-    use crate::event::{Committed, Event, Topic};
+    use super::{Bus, Heard, Listening, Said, Telling, decode, gather, opening};
+    use crate::event::{Event, Topic};
     use crate::store::testing::Redis;
     use guildhall_protocol::GuildId;
-    use serde_json::value::RawValue;
     use std::time::Duration;
     use tokio::sync::mpsc;
 
@@ -277,10 +335,9 @@ mod tests {
         let (_other, Listening { events: mut heard, people: _people }) = Bus::start(&redis.url(), "x").unwrap();
         let (_elsewhere, Listening { events: mut nothing, people: _nobody }) = Bus::start(&redis.url(), "y").unwrap();
         let event = Event::GuildDelete { guild_id: GuildId::new(5) };
-        let text = serde_json::to_string(&event).unwrap();
-        let events = [Committed { topic: event.topic(), seq: 1, event }];
+        let events = vec![(1, serde_json::to_string(&event).unwrap())];
         again(&mut heard).await;
-        one.tell(7, &events, std::slice::from_ref(&text));
+        one.tell(7, events.clone());
         assert_eq!(events_first(&mut heard).await, 7);
         drop(redis);
         let redis = Redis::start(folder.path());
@@ -289,7 +346,7 @@ mod tests {
         let mut number = 8;
         let speaking = async {
             loop {
-                one.tell(number, &events, std::slice::from_ref(&text));
+                one.tell(number, events.clone());
                 number += 1;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -305,21 +362,40 @@ mod tests {
         drop(redis);
     }
 
+    fn told(first: i64, seqs: std::ops::Range<u64>, text: &str) -> Telling {
+        Telling { first, events: seqs.map(|seq| (seq, text.to_owned())).collect() }
+    }
+
     #[test]
     fn others_are_heard_and_oneself_is_not() {
         let event = Event::GuildDelete { guild_id: GuildId::new(5) };
-        let text = RawValue::from_string(serde_json::to_string(&event).unwrap()).unwrap();
-        let told = encode(&Message { from: 1, first: 7, events: vec![Told(3, &text), Told(4, &text)] });
-        assert!(decode(&told, 1).is_none());
-        let Some(Heard::Events { first: 7, events }) = decode(&told, 2) else { panic!("{}", String::from_utf8_lossy(&told)) };
+        let text = serde_json::to_string(&event).unwrap();
+        let message = told(7, 3..5, &text).encode(1);
+        let at = |payload: &[u8], name| decode(payload, opening(name).as_bytes());
+        assert!(at(&message, 1).is_none());
+        let Some(Heard::Events { first: 7, events }) = at(&message, 12) else { panic!("{}", String::from_utf8_lossy(&message)) };
         assert_eq!(events.iter().map(|committed| committed.seq).collect::<Vec<_>>(), [3, 4]);
         assert_eq!((events[1].topic, &events[1].event), (Topic::Guild(GuildId::new(5)), &event));
-        assert!(decode(&encode(&Message { from: 1, first: 0, events: vec![] }), 2).is_none(), "a beat");
-        let unknown = RawValue::from_string(r#"{"t":"FromTheFuture","d":{}}"#.to_owned()).unwrap();
-        assert!(matches!(
-            decode(&encode(&Message { from: 1, first: 9, events: vec![Told(1, &unknown)] }), 2),
-            Some(Heard::Again)
-        ));
-        assert!(decode(b"noise", 2).is_none());
+        assert!(at(&Telling::NOTHING.encode(1), 2).is_none(), "a beat");
+        let unknown = told(9, 1..2, r#"{"t":"FromTheFuture","d":{}}"#);
+        assert!(matches!(at(&unknown.encode(1), 2), Some(Heard::Again)));
+        assert!(at(b"noise", 2).is_none());
+    }
+
+    #[test]
+    fn events_that_follow_each_other_are_one_message() {
+        let said = [
+            Said::Events(told(1, 0..2, "{}")),
+            Said::Events(told(3, 0..1, "{}")),
+            Said::People(b"hello".to_vec()),
+            Said::Events(told(4, 0..1, "{}")),
+            Said::Events(told(9, 0..1, "{}")),
+            Said::Events(Telling::NOTHING),
+        ];
+        let messages = gather(said.into_iter()).into_iter().map(|said| match said {
+            Said::Events(telling) => (telling.first, telling.events.len()),
+            Said::People(message) => (-1, message.len()),
+        });
+        assert_eq!(messages.collect::<Vec<_>>(), [(1, 3), (-1, 5), (4, 1), (9, 1), (0, 0)]);
     }
 }

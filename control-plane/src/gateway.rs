@@ -13,6 +13,7 @@ mod socket;
 pub(crate) mod starts;
 #[cfg(test)]
 mod tests;
+pub(crate) mod turnstile;
 mod wire;
 #[cfg(test)]
 mod wire_tests;

@@ -38,6 +38,7 @@ use crate::gateway::cloakroom::Cloakroom;
 use crate::gateway::link::{Ending, Link};
 use crate::gateway::session::Refusal;
 use crate::gateway::starts::{self, Remaining};
+use crate::gateway::turnstile::{self, Turnstile};
 use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
 use crate::ids::unix_ms;
@@ -76,6 +77,9 @@ const SPREAD: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_secs(300);
 /// How long a session waits at its start for what other control planes committed. Usually it takes a millisecond.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// Sessions that are read from the database at the same time, of a file and of a server: two thirds of its connections for readers.
+const STARTS: usize = 3;
+const STARTS_SHARED: usize = 8;
 /// Gateway sockets, identified or not. Each costs some 6 KiB and an open file. Beyond: the upgrade is answered 503.
 const SOCKETS: usize = 50_000;
 /// How long shutdown waits for sockets to close; a client that does not read is cut off.
@@ -114,6 +118,10 @@ pub struct Census {
     pub slow: u64,
     /// Other control planes that are heard over the bus.
     pub siblings: usize,
+    /// How often the database was asked for events that nobody had told.
+    pub outbox_reads: u64,
+    /// Clients that wait for their turn to start a session.
+    pub starts_waiting: usize,
 }
 
 #[derive(Clone)]
@@ -140,6 +148,8 @@ struct Inner {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Rings when other control planes are to be told something.
     words: Notify,
+    /// Sessions start by turns.
+    turnstile: Turnstile,
     /// What is stored of nodes and what is known here change together.
     ordering: tokio::sync::Mutex<()>,
     /// What other control planes are asked to do, and whom their answers concern.
@@ -148,6 +158,7 @@ struct Inner {
     events: AtomicU64,
     dispatches: AtomicU64,
     slow: AtomicU64,
+    outbox_reads: AtomicU64,
 }
 
 /// What a socket task holds while it lives: it hears of the shutdown, and the shutdown waits for it.
@@ -170,6 +181,7 @@ impl Hub {
     /// Starts the hub's clocks. Nodes come by [`Hub::serve_node`].
     pub fn start(config: Config, store: Store) -> Self {
         let fleet = config.fleet.clone();
+        let starts = if store.is_shared() { STARTS_SHARED } else { STARTS };
         let hub = Self(Arc::new(Inner {
             config,
             store,
@@ -184,11 +196,13 @@ impl Hub {
             sockets: Mutex::new(Some(mpsc::channel(1))),
             tasks: Mutex::default(),
             words: Notify::new(),
+            turnstile: Turnstile::new(starts),
             ordering: tokio::sync::Mutex::default(),
             wishes: Mutex::default(),
             events: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             slow: AtomicU64::new(0),
+            outbox_reads: AtomicU64::new(0),
         }));
         hub.core_mut().fleet.configure(fleet, unix_ms());
         let tasks =
@@ -435,6 +449,7 @@ impl Hub {
         let caller = self.authenticate(&token).await?;
         let session_id: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         let user = caller.id();
+        let mut turn = Some(self.0.turnstile.pass(turnstile::PATIENCE).await.ok_or(Refusal::Invalid)?);
         if self.0.config.rate_limits && !self.may_start(user).await {
             return Err(Refusal::Invalid);
         }
@@ -452,6 +467,8 @@ impl Hub {
             let news = self.core().news_of(user);
             let belongings = if caller.is_bot() { Ok(Belongings::default()) } else { self.belongings_of(user).await };
             let is_known = guilds.is_ok() && belongings.is_ok();
+            // What remains is to wait for the others' events, which all can do at once.
+            drop(turn.take());
             self.catch_up().await;
             admission.belongings = belongings.unwrap_or_default();
             let attached = self.change(|core, at| {
@@ -473,6 +490,11 @@ impl Hub {
             return Err(code.into());
         }
         Ok(attached)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn turnstile(&self) -> &Turnstile {
+        &self.0.turnstile
     }
 
     /// Counts one more session of the account; `false` if it is too many.
@@ -587,6 +609,11 @@ impl Hub {
         self.0.slow.fetch_add(1, Relaxed);
     }
 
+    /// The database was asked for events that nobody had told.
+    pub fn count_outbox_read(&self) {
+        self.0.outbox_reads.fetch_add(1, Relaxed);
+    }
+
     pub fn census(&self) -> Census {
         let core = self.core();
         Census {
@@ -597,6 +624,8 @@ impl Hub {
             dispatches: self.0.dispatches.load(Relaxed),
             slow: self.0.slow.load(Relaxed),
             siblings: core.siblings.count(),
+            outbox_reads: self.0.outbox_reads.load(Relaxed),
+            starts_waiting: self.0.turnstile.waiting(),
         }
     }
 

@@ -59,7 +59,7 @@ struct Inner {
 impl Tally {
     /// Connects when it is first asked. `fleet` names the database.
     pub fn new(url: &str, fleet: &str) -> redis::RedisResult<Self> {
-        let (client, prefix) = (Client::open(url)?, format!("guildhall:{fleet}:limit"));
+        let (client, prefix) = (crate::bus::client(url)?, format!("guildhall:{fleet}:limit"));
         Ok(Self(Arc::new(Inner { client, prefix, connection: Mutex::default(), connecting: tokio::sync::Mutex::default() })))
     }
 

@@ -203,6 +203,8 @@ impl Page {
         self.sample("", census.sessions);
         self.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
         self.sample("", census.connections);
+        self.gauge("guildhall_gateway_starts_waiting", "Clients that wait for their turn to start a session.");
+        self.sample("", census.starts_waiting);
         self.counter("guildhall_gateway_events_total", "Committed events that were applied.");
         self.sample("", census.events);
         self.counter("guildhall_gateway_dispatches_total", "Dispatches that clients' sockets took.");
@@ -211,6 +213,11 @@ impl Page {
         self.sample("", census.slow);
         self.gauge("guildhall_control_planes_heard", "Other control planes that are heard over the bus.");
         self.sample("", census.siblings);
+        self.counter(
+            "guildhall_outbox_reads_total",
+            "Times that the database was asked for events that nobody had told: once a second, and more while the bus loses some.",
+        );
+        self.sample("", census.outbox_reads);
         self.gauge("guildhall_guilds_loaded", "Guilds that are held in memory.");
         self.sample("", census.guilds);
 
@@ -350,7 +357,17 @@ mod tests {
     }
 
     fn example() -> String {
-        let census = Census { guilds: 3, sessions: 4, connections: 5, events: 10, dispatches: 11, slow: 12, siblings: 27 };
+        let census = Census {
+            guilds: 3,
+            sessions: 4,
+            connections: 5,
+            events: 10,
+            dispatches: 11,
+            slow: 12,
+            siblings: 27,
+            outbox_reads: 28,
+            starts_waiting: 29,
+        };
         let durations = Histogram::default();
         durations.count(Duration::from_millis(4));
         durations.count(Duration::from_secs(20));
@@ -393,6 +410,8 @@ mod tests {
             "guildhall_gateway_sessions 4",
             "guildhall_gateway_connections 5",
             "guildhall_control_planes_heard 27",
+            "guildhall_outbox_reads_total 28",
+            "guildhall_gateway_starts_waiting 29",
             "guildhall_nodes{state=\"serving\"} 18",
             "guildhall_nodes{state=\"lost\"} 21",
             "guildhall_rooms 22",

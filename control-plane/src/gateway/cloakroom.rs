@@ -31,7 +31,7 @@ pub struct Cloakroom {
 impl Cloakroom {
     /// `fleet` names the database.
     pub fn new(url: &str, fleet: &str) -> redis::RedisResult<Self> {
-        Ok(Self { client: Client::open(url)?, prefix: format!("guildhall:{fleet}:session") })
+        Ok(Self { client: crate::bus::client(url)?, prefix: format!("guildhall:{fleet}:session") })
     }
 
     async fn connect(&self) -> anyhow::Result<MultiplexedConnection> {

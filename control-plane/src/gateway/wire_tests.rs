@@ -375,6 +375,25 @@ async fn the_seventeenth_session_in_five_seconds_is_asked_to_try_later() {
 }
 
 #[tokio::test]
+async fn a_session_starts_when_it_is_its_turn() {
+    let server = Server::start().await;
+    let hub = server.hub.clone();
+    let mut turns = Vec::new();
+    while let Some(turn) = hub.turnstile().pass(Duration::ZERO).await {
+        turns.push(turn);
+    }
+    let mut client = server.connect("?v=10&encoding=json").await;
+    assert_eq!(client.next().await["op"], 10);
+    client.say(json!({ "op": 2, "d": { "token": server.token, "properties": {} } })).await;
+    while hub.census().starts_waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    turns.pop();
+    client.expect("READY").await;
+    assert_eq!(hub.census().starts_waiting, 0);
+}
+
+#[tokio::test]
 async fn a_planned_restart_loses_no_session() {
     let mut server = Server::start().await;
     let (mut client, ready) = server.login().await;

@@ -218,7 +218,7 @@ impl Hub {
             }
         }
         for _ in 0..READS {
-            let Ok(missed) = store.events_after(left.position, None, MISSED).await else { return false };
+            let Ok(missed) = store.events_after(left.position, MISSED).await else { return false };
             if missed.len() >= MISSED as usize {
                 return false;
             }

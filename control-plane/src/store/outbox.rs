@@ -35,13 +35,12 @@ impl Store {
         Ok(id.unwrap_or(0))
     }
 
-    /// Events of all topics in the order of their commits, with their numbers: those after `after` and, if it is given, before
-    /// `before`, at most `limit`. Starts later than `after + 1` if those were pruned.
-    pub async fn events_after(&self, after: i64, before: Option<i64>, limit: u32) -> Result<Vec<(i64, Committed)>> {
+    /// Events of all topics in the order of their commits, with their numbers: those after `after`, at most `limit`. Starts later
+    /// than `after + 1` if those were pruned.
+    pub async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<(i64, Committed)>> {
         let rows: Vec<(i64, i64, String)> =
-            sqlx::query_as("SELECT id, seq, event FROM outbox WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3")
+            sqlx::query_as("SELECT id, seq, event FROM outbox WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(after)
-                .bind(before.unwrap_or(i64::MAX))
                 .bind(limit)
                 .fetch_all(self.readers())
                 .await?;

@@ -1,5 +1,6 @@
 //! Several control planes on one PostgreSQL database.
 
+mod delivery;
 mod limits;
 mod moving;
 mod orders;
