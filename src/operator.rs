@@ -195,6 +195,6 @@ async fn move_room(_: Operator, State(desk): State<Desk>, Path(room): Path<Chann
 
 async fn pin_room(_: Operator, State(desk): State<Desk>, Path(room): Path<ChannelId>, Json(place): Json<Place>) -> Done {
     tracing::info!(%room, to = ?place.to, "an operator pins a room");
-    desk.hub.pin_room(room, place.to)?;
+    desk.hub.pin_room(room, place.to).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -560,14 +560,22 @@ impl Fleet {
         Ok(())
     }
 
-    /// Keeps the room on the node whenever the node can take it; `None`: wherever placement puts it. `false`: too many pins.
-    pub fn pin(&mut self, room: ChannelId, node: Option<NodeId>) -> bool {
+    /// Keeps the room on the node whenever the node can take it; `None`: wherever placement puts it.
+    pub fn pin(&mut self, room: ChannelId, node: Option<NodeId>) {
         match node {
-            Some(_) if self.pins.len() >= MAX_PINS && !self.pins.contains_key(&room) => return false,
             Some(node) => self.pins.insert(room, node),
             None => self.pins.remove(&room),
         };
-        true
+    }
+
+    /// Whether another room may be pinned, or this one elsewhere.
+    pub fn can_pin(&self, room: ChannelId) -> bool {
+        self.pins.len() < MAX_PINS || self.pins.contains_key(&room)
+    }
+
+    /// All pins there are.
+    pub fn set_pins(&mut self, pins: BTreeMap<ChannelId, NodeId>) {
+        self.pins = pins;
     }
 
     pub fn knows(&self, node: &NodeId) -> bool {

@@ -4,9 +4,9 @@
 use super::core::Core;
 use super::{Hub, random};
 use crate::fleet::views::{FleetCensus, NodeView, RoomView};
-use crate::fleet::{Errand, LineId, Record};
+use crate::fleet::{Errand, LineId, MAX_PINS, Record};
 use crate::ids::unix_ms;
-use crate::store::NodeOrder;
+use crate::store::{self, NodeOrder};
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, RegionId};
 use guildhall_protocol::ChannelId;
@@ -169,10 +169,7 @@ impl Hub {
         }
         // Nobody reads what there was before in between.
         let _turn = self.0.ordering.lock().await;
-        self.0.store.order_node(node, order).await.map_err(|error| {
-            tracing::error!(%error, "an order for a node cannot be stored");
-            NodeError::NotStored
-        })?;
+        stored(self.0.store.order_node(node, order).await)?;
         self.change(|core, at| core.give_order(node, order, at));
         Ok(())
     }
@@ -180,9 +177,13 @@ impl Hub {
     /// Does what operators said lately, wherever they said it.
     pub async fn follow_orders(&self) {
         let _turn = self.0.ordering.lock().await;
-        match self.0.store.node_orders().await {
-            Ok(orders) => self.change(|core, at| core.follow_orders(orders, at)),
-            Err(error) => tracing::debug!(%error, "orders for nodes cannot be read"),
+        let store = &self.0.store;
+        match tokio::try_join!(store.node_orders(), store.room_pins(MAX_PINS)) {
+            Ok((orders, pins)) => self.change(|core, at| {
+                core.follow_orders(orders, at);
+                core.fleet.set_pins(pins);
+            }),
+            Err(error) => tracing::debug!(%error, "operators' orders cannot be read"),
         }
     }
 
@@ -210,14 +211,30 @@ impl Hub {
         }
     }
 
-    /// Keeps a room on a node as long as the node can take it, from its next placement on; `None`: no more.
-    pub fn pin_room(&self, room: ChannelId, to: Option<NodeId>) -> Result<(), NodeError> {
-        let mut core = self.core_mut();
-        if to.as_ref().is_some_and(|to| !core.fleet.knows(to)) {
-            return Err(NodeError::UnknownNode);
+    /// Keeps a room on a node as long as the node can take it, from its next placement on, whichever control plane places it;
+    /// `None`: no more.
+    pub async fn pin_room(&self, room: ChannelId, to: Option<NodeId>) -> Result<(), NodeError> {
+        let _turn = self.0.ordering.lock().await;
+        if let Some(to) = &to {
+            let core = self.core();
+            if !core.fleet.knows(to) {
+                return Err(NodeError::UnknownNode);
+            }
+            if !core.fleet.can_pin(room) {
+                return Err(NodeError::TooManyPins);
+            }
         }
-        if core.fleet.pin(room, to) { Ok(()) } else { Err(NodeError::TooManyPins) }
+        stored(self.0.store.pin_room(room, to.as_ref()).await)?;
+        self.core_mut().fleet.pin(room, to);
+        Ok(())
     }
+}
+
+fn stored(outcome: store::Result<()>) -> Result<(), NodeError> {
+    outcome.map_err(|error| {
+        tracing::error!(%error, "an operator's order cannot be stored");
+        NodeError::NotStored
+    })
 }
 
 fn view(core: &Core, room: ChannelId) -> RoomView {

@@ -1,6 +1,7 @@
-//! What operators said of voice nodes: it outlives the process, and holds for every control plane on the database.
+//! What operators said of voice nodes and rooms: it outlives the process, and holds for every control plane on the database.
 
 use super::{Result, Store};
+use guildhall_protocol::ChannelId;
 use guildhall_protocol::fleet::NodeId;
 use std::collections::BTreeMap;
 
@@ -46,6 +47,35 @@ impl Store {
                 .bind(deadline)
                 .execute(tx.sql())
                 .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Rooms that are kept on a node, at most so many.
+    pub async fn room_pins(&self, most: usize) -> Result<BTreeMap<ChannelId, NodeId>> {
+        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT room, node FROM room_pins ORDER BY room LIMIT $1")
+            .bind(most as i64)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.into_iter().filter_map(|(room, node)| Some((ChannelId::from_sql(room), node.parse().ok()?))).collect())
+    }
+
+    /// Keeps a room on a node; `None`: on none any more.
+    pub async fn pin_room(&self, room: ChannelId, node: Option<&NodeId>) -> Result<()> {
+        let node = node.map(NodeId::to_string);
+        self.write(move |tx| {
+            Box::pin(async move {
+                let pinned = match node {
+                    Some(node) => sqlx::query(
+                        "INSERT INTO room_pins (room, node) VALUES ($1, $2) ON CONFLICT (room) DO UPDATE SET node = excluded.node",
+                    )
+                    .bind(room.to_sql())
+                    .bind(node),
+                    None => sqlx::query("DELETE FROM room_pins WHERE room = $1").bind(room.to_sql()),
+                };
+                pinned.execute(tx.sql()).await?;
                 Ok(())
             })
         })

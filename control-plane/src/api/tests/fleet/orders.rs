@@ -4,6 +4,7 @@ use super::super::World;
 use crate::fleet::views::Standing;
 use crate::hub::world::hello;
 use crate::hub::{Hub, NodeError};
+use guildhall_protocol::ChannelId;
 use guildhall_protocol::fleet::{FromNode, NodeId, ToNode};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -58,4 +59,23 @@ async fn an_order_given_to_one_control_plane_holds_at_all_and_at_those_that_come
     tokio::time::timeout(Duration::from_secs(40), leaving).await.expect("it leaves");
     at_a.undrain_node(&node, false).await.unwrap();
     assert_eq!(standing(&a).await, Standing::Serving);
+}
+
+#[tokio::test]
+async fn a_room_that_is_pinned_at_one_control_plane_is_pinned_at_all_and_at_those_that_come_later() {
+    let a = World::on_postgres(None).await;
+    let b = a.beside().await;
+    let room: ChannelId = a.voice.parse().unwrap();
+    let (at_a, at_b, node) = (a.control_plane.hub(), b.control_plane.hub(), NodeId::from("eu-1"));
+    assert_eq!(at_a.pin_room(room, Some(node.clone())).await, Err(NodeError::UnknownNode));
+    let _line = dial(at_a).await;
+    at_a.pin_room(room, Some(node.clone())).await.unwrap();
+    let later = a.beside().await;
+    for hub in [at_a, at_b, later.control_plane.hub()] {
+        hub.follow_orders().await;
+        assert_eq!(hub.why(room).0.pinned_to.as_ref(), Some(&node));
+    }
+    at_b.pin_room(room, None).await.unwrap();
+    at_a.follow_orders().await;
+    assert_eq!(at_a.why(room).0.pinned_to, None);
 }
