@@ -355,6 +355,12 @@ pub enum ConfigError {
     VoiceNeeds(&'static str),
     #[error("--control-plane-cert is shown by https only, and {0} is not that: give the node a join secret, too.")]
     Unshown(ControlUrl),
+    /// The node inside a server has a line to that server only: to others its rooms would be nowhere.
+    #[error(
+        "--redis is for control planes side by side, and those have no voice node inside: start each with --role control-plane, \
+         and voice nodes with --role voice."
+    )]
+    NodeInside,
 }
 
 /// Where a value came from.
@@ -399,6 +405,11 @@ impl Config {
             None => BTreeMap::new(),
         };
         Ok(Self { file: path.map(PathBuf::from), ..Self::resolve(flag, env, &values)? })
+    }
+
+    /// Whether a server may run like this. Other subcommands need not be told everything that it is.
+    pub const fn check_role(&self) -> Result<(), ConfigError> {
+        if matches!(self.role, Role::All) && self.redis.is_some() { Err(ConfigError::NodeInside) } else { Ok(()) }
     }
 
     /// Picks each value from the strongest source that has it.

@@ -30,6 +30,7 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM, then stops cleanly. A second signal ends the process at once.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    config.check_role()?;
     let mut signals = Signals::new()?;
     allow_many_files();
     let data = DataDir::open(&config.data)?;

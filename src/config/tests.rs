@@ -42,6 +42,15 @@ fn each_role_has_its_settings() {
 }
 
 #[test]
+fn several_control_planes_have_no_voice_node_inside() {
+    let shared = [("database", "postgres://h/d"), ("redis", "redis://h")];
+    let refused = resolve(&shared, &[], "").unwrap().check_role().unwrap_err().to_string();
+    assert!(refused.contains("--role control-plane"), "{refused}");
+    assert_eq!(resolve(&shared, &[("GUILDHALL_ROLE", "control-plane")], "").unwrap().check_role(), Ok(()));
+    assert_eq!(resolve(&shared[..1], &[], "").unwrap().check_role(), Ok(()));
+}
+
+#[test]
 fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     let file = "listen = '127.0.0.1:1'\nmedia_port = 7000\nmedia_workers = 3";
     let env = [("GUILDHALL_LISTEN", "127.0.0.1:2"), ("GUILDHALL_MEDIA_PORT", "8000")];
