@@ -12,7 +12,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use sqlx::database::Database;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, Postgres};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgStatement, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Column, ColumnIndex, ConnectOptions, Either, Error, Execute, Executor, SqlStr, Statement, Transaction};
 use sqlx_core::transaction::TransactionManager;
@@ -310,6 +311,34 @@ impl Extend<Self> for Outcome {
     }
 }
 
+/// What PostgreSQL is asked.
+struct Asked {
+    sql: SqlStr,
+    /// `None`: a plain text, which is not prepared.
+    arguments: Option<PgArguments>,
+}
+
+impl Execute<'_, Postgres> for Asked {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        Ok(self.arguments.take())
+    }
+
+    /// A statement stays prepared for as long as its connection lives, unless it takes all columns that there are: when a later
+    /// version adds one, while this one runs beside it, PostgreSQL refuses to go on with what was prepared before.
+    fn persistent(&self) -> bool {
+        let takes_all = ["SELECT *", "RETURNING *", ".*"].iter().any(|all| self.sql.as_str().contains(all));
+        !takes_all
+    }
+}
+
 impl<'c> Executor<'c> for &'c mut Connection {
     type Database = Db;
 
@@ -334,7 +363,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
                 Err(error) => stream::iter([Err(Error::Encode(error))]).boxed(),
             },
             Connection::Postgres(connection) => match arguments.map(Arguments::for_postgres).transpose() {
-                Ok(arguments) => each_answered(ANSWER, connection.fetch_many((query.sql(), arguments)))
+                Ok(arguments) => each_answered(ANSWER, connection.fetch_many(Asked { sql: query.sql(), arguments }))
                     .map(|step| match step? {
                         Either::Left(done) => Ok(Either::Left(Outcome { rows_affected: done.rows_affected() })),
                         Either::Right(row) => Ok(Either::Right(Row::Postgres(row))),
@@ -359,7 +388,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
                 }
                 Connection::Postgres(connection) => {
                     let arguments = arguments.map(Arguments::for_postgres).transpose().map_err(Error::Encode)?;
-                    Ok(answered(ANSWER, connection.fetch_optional((query.sql(), arguments))).await?.map(Row::Postgres))
+                    Ok(answered(ANSWER, connection.fetch_optional(Asked { sql: query.sql(), arguments }))
+                        .await?
+                        .map(Row::Postgres))
                 }
             }
         })

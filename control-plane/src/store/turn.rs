@@ -321,8 +321,8 @@ impl Heads {
         let last_id_ms = ids.last_ms().max(self.last_id_ms);
         sqlx::query(
             "WITH told AS (INSERT INTO outbox (id, topic_kind, topic_id, seq, event, created_at) \
-               SELECT * FROM unnest($1, $2, $3, $4, $5, $6)), \
-             counted AS (INSERT INTO topics (kind, id, seq) SELECT * FROM unnest($7, $8, $9) \
+               SELECT a, b, c, d, e, f FROM unnest($1, $2, $3, $4, $5, $6) AS told (a, b, c, d, e, f)), \
+             counted AS (INSERT INTO topics (kind, id, seq) SELECT a, b, c FROM unnest($7, $8, $9) AS counted (a, b, c) \
                ON CONFLICT (kind, id) DO UPDATE SET seq = excluded.seq) \
              UPDATE commits SET last_event = $10, last_id_ms = $11",
         )

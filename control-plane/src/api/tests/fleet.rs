@@ -5,6 +5,7 @@ mod limits;
 mod moving;
 mod orders;
 mod siblings;
+mod upgrade;
 
 use super::{World, text};
 use crate::gateway::link::Ending;
