@@ -68,7 +68,7 @@ pub use search::{bare, link_hosts};
 pub use secrets::HeldIssuer;
 pub use sessions::{Device, Issued, LogIn};
 pub use stream_keys::StoredStreamKey;
-pub use threads::{Archive, FoundThread, NewThread, PrivateThread, Start, ThreadPage};
+pub use threads::{Archive, Author, FoundThread, NewThread, PrivateThread, Start, ThreadPage};
 pub use tokens::{Caller, TokenHash};
 pub use users::{Credentials, Secrets};
 pub use writer::{Publication, WriterStats};

@@ -79,6 +79,7 @@ codes! {
     TooManyCommands = 30032, 400, "Maximum number of application commands reached (100)";
     TooManyCommandCreates = 30034, 429, "Maximum number of daily application command creates reached (200)";
     TooManyThreadMembers = 30033, 400, "Maximum number of thread participants reached (1000)";
+    TooManyPinnedPosts = 30047, 400, "Maximum number of pinned threads in a forum channel has been reached";
     TooManyOverwrites = 30060, 400, "Maximum number of channel permission overwrites reached (1000)";
     TooManyApplications = 30090, 400, "Maximum number of applications reached (50)";
 
@@ -131,6 +132,8 @@ codes! {
 
     ForwardWithMore = 160011, 400, "Forward messages cannot have additional content";
     FailedToBan = 500000, 400, "Failed to ban users";
+    WebhookNeedsThread = 220001, 400, "Webhooks posted to forum channels must have a thread_name or thread_id";
+    WebhookWithTwoThreads = 220002, 400, "Webhooks posted to forum channels cannot have both a thread_name and thread_id";
     WebhookThreadsInForums = 220003, 400, "Webhooks can only create threads in forum channels";
     ThreadExists = 160004, 400, "A thread has already been created for this message";
     ThreadLocked = 160005, 400, "Thread is locked";

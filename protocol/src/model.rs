@@ -29,7 +29,7 @@ pub use audit::{AuditAction, AuditChange, AuditEntry};
 pub use channel::{Channel, ChannelType, Overwrite, OverwriteKind};
 pub use command::{Command, CommandKind};
 pub use emoji::Emoji;
-pub use forum::{Forum, ForumEmoji, ForumTag, REQUIRE_TAG};
+pub use forum::{Forum, ForumEmoji, ForumTag, PINNED_POST, REQUIRE_TAG};
 pub use guild::{Guild, GuildCreate, Member, Role, RoleColors, RoleTags, UnavailableGuild};
 pub use invite::{Invite, InviteChannel, InviteGuild};
 pub use message::{

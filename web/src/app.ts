@@ -4,7 +4,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, RelationshipType, type StreamKey, type Thread } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, type NewPost, RelationshipType, type StreamKey, type Thread, type ThreadChange } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import { type Dispatch, Op } from "./gateway/protocol";
 import { Interactions } from "./interactions";
@@ -185,13 +185,13 @@ export class App {
   }
 
   /** Posts in a forum, and opens the post. */
-  async post(guildId: Id, channelId: Id, title: string, content: string): Promise<void> {
-    const thread = await this.#api.startPost(channelId, title, content);
+  async post(guildId: Id, channelId: Id, post: NewPost): Promise<void> {
+    const thread = await this.#api.startPost(channelId, post);
     this.learnThread(thread);
     await this.openThread(guildId, thread.id);
   }
 
-  async changeThread(thread: Thread, change: { name?: string; archived?: boolean; locked?: boolean }): Promise<void> {
+  async changeThread(thread: Thread, change: ThreadChange): Promise<void> {
     await this.#attempt("The thread was not changed.", async () => this.learnThread(await this.#api.changeThread(thread.id, change)));
   }
 

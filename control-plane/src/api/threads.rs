@@ -1,26 +1,29 @@
-//! Threads: starting, changing and deleting them. Who is in one is in [`members`], which there are in [`lists`].
+//! Threads: starting, changing and deleting them. Who is in one is in [`members`], which there are in [`lists`]; what is
+//! particular to forums is in [`posts`].
 
 mod lists;
 mod members;
+pub mod posts;
 
-use super::access::{ChannelAccess, TextAccess, Venue};
+use super::access::Venue;
 use super::body::{Body, Caller, Ids};
 use super::channels::{NAME, SLOWMODE};
 use super::error::{ApiError, Refine, Result};
 use super::form::{self, Form, Patch, Shape};
 use super::forums;
-use super::messages::create::{Posting, check_slowmode, post as send};
+use super::messages::create::check_slowmode;
 use super::messages::draft::Draft;
+use super::parcel::Parcel;
 use super::routes::{Routes, get, post, put};
 use crate::app::App;
 use crate::audit::By;
 use crate::ids::unix_ms;
-use crate::store::{Conflict, NewThread, Start};
+use crate::store::{Author, Conflict, NewThread, Start};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use guildhall_protocol::model::{ChannelType, Message, Thread, ThreadMetadata, partial_member, timestamp};
+use guildhall_protocol::model::{ChannelType, Message, PINNED_POST, Thread, ThreadMetadata, partial_member, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, MessageId, Permissions, TagId, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,6 +35,8 @@ const AUTO_ARCHIVE_DEFAULT: u32 = 4320;
 const MEANINGS: &[(Conflict, ErrorCode)] =
     &[(Conflict::Missing, ErrorCode::UnknownMessage), (Conflict::AlreadyThere, ErrorCode::ThreadExists)];
 const GONE: &[(Conflict, ErrorCode)] = &[(Conflict::Missing, ErrorCode::UnknownChannel)];
+const CHANGING: &[(Conflict, ErrorCode)] =
+    &[(Conflict::Missing, ErrorCode::UnknownChannel), (Conflict::Full, ErrorCode::TooManyPinnedPosts)];
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -146,7 +151,8 @@ async fn start_from_message(
         })
         .await?;
     let thread = settings.into_thread(guild, channel, kind, caller.id());
-    let new = NewThread { thread, start: Start::Message(message), author: caller.user.clone(), member: Some(member) };
+    let author = Author { user: caller.user.clone(), member: Some(member) };
+    let new = NewThread { thread, start: Start::Message(message, author) };
     let thread = app.store().create_thread(by, new).await.refine(MEANINGS)?;
     Ok((StatusCode::CREATED, Json(as_owner(&app, thread).await?)))
 }
@@ -162,7 +168,7 @@ struct New {
     kind: Option<ChannelType>,
     invitable: bool,
     applied_tags: Vec<TagId>,
-    /// The first message, in a forum. Without files: the body is JSON.
+    /// The first message, in a forum.
     post: Option<Draft>,
 }
 
@@ -192,9 +198,15 @@ async fn start(
     caller: Caller,
     by: By,
     Ids(channel): Ids<ChannelId>,
-    Body(new): Body<New>,
+    parcel: Parcel<New>,
 ) -> Result<(StatusCode, Json<Started>)> {
-    let New { settings, kind, invitable, applied_tags, post } = new;
+    // A post's files are stored before it, and under its id.
+    let id = app.store().make_id();
+    let to = app.in_channel(&caller, channel, |access| Ok(posts::destination(id, &access))).await?;
+    let (New { settings, kind, invitable, applied_tags, mut post }, uploads) = parcel.open(&app, to).await?;
+    if let Some(draft) = &mut post {
+        draft.uploads = Some(uploads);
+    }
     if post.as_ref().is_some_and(|draft| !draft.components.is_empty()) && !caller.is_bot() {
         return Err(form::Errors::of("message", "COMPONENTS_BOTS_ONLY", "Only bots and webhooks may send components").into());
     }
@@ -215,7 +227,7 @@ async fn start(
             let (guild, kind) = (access.guild_id(), access.channel.kind);
             let applied_tags = forums::check_applied(access.channel, access.permissions, &[], applied_tags)?;
             let posting = match (&post, kind) {
-                (Some(draft), ChannelType::Forum) => Some(authorize_post(draft, access)?),
+                (Some(draft), ChannelType::Forum) => Some(posts::authorize_post(draft, access)?),
                 (None, ChannelType::Forum) => {
                     return Err(form::Errors::of("message", "BASE_TYPE_REQUIRED", "This field is required").into());
                 }
@@ -229,7 +241,8 @@ async fn start(
     thread.applied_tags = applied_tags;
     thread.thread_metadata.invitable = thread.is_private().then_some(invitable);
     let Some((draft, mut posting)) = post.zip(posting) else {
-        let new = NewThread { thread, start: Start::Empty, author: caller.user.clone(), member: Some(member) };
+        let author = Author { user: caller.user.clone(), member: Some(member) };
+        let new = NewThread { thread, start: Start::Empty(author) };
         let thread = app.store().create_thread(by, new).await.refine(GONE)?;
         return Ok((StatusCode::CREATED, Json(Started { thread: as_owner(&app, thread).await?, message: None })));
     };
@@ -237,28 +250,10 @@ async fn start(
     if let Some(per) = posting.slowmode.take() {
         check_slowmode(&app, caller.id(), channel, per).await?;
     }
-    let new = NewThread { thread, start: Start::Post, author: caller.user.clone(), member: Some(member) };
-    let thread = app.store().create_thread(by.clone(), new).await.refine(GONE)?;
-    let first = Message { id: MessageId(thread.id.0), ..Message::new(thread.id, caller.user.clone(), String::new()) };
-    let message = match send(&app, draft, first, posting).await {
-        Ok(message) => message,
-        Err(error) => {
-            // A post without its first message is none.
-            app.store().delete_thread(by, thread.id).await?;
-            return Err(error);
-        }
-    };
+    thread.id = id;
+    let first = Message::new(id, caller.user.clone(), String::new());
+    let (thread, message) = posts::publish(&app, by, thread, draft, first, posting).await?;
     Ok((StatusCode::CREATED, Json(Started { thread: as_owner(&app, thread).await?, message: Some(message) })))
-}
-
-/// The first message of a post is sent with the rights in the forum itself.
-fn authorize_post(draft: &Draft, access: ChannelAccess) -> Result<Posting> {
-    if draft.is_empty() {
-        return Err(ErrorCode::EmptyMessage.into());
-    }
-    let ChannelAccess { guild, channel, permissions } = access;
-    let access = TextAccess { user: guild.user, channel_id: channel.id, permissions, venue: Venue::Guild { guild, channel } };
-    Posting::authorize(draft, &access)
 }
 
 /// `GET /channels/{id}` of a thread.
@@ -276,6 +271,7 @@ pub struct Edit {
     auto_archive_duration: Option<u32>,
     rate_limit_per_user: Option<u32>,
     applied_tags: Option<Vec<TagId>>,
+    is_pinned: Option<bool>,
 }
 
 impl Shape for Edit {
@@ -291,6 +287,7 @@ impl Shape for Edit {
             auto_archive_duration: auto_archive_duration(form),
             rate_limit_per_user: rate_limit_per_user(form),
             applied_tags: form.ids("applied_tags", forums::APPLIED).value(),
+            is_pinned: form.integer("flags", 0..=i64::MAX).value().map(|flags| flags & i64::from(PINNED_POST) != 0),
         }
     }
 }
@@ -305,8 +302,12 @@ pub async fn edit(app: &App, caller: &Caller, by: By, id: ChannelId, edit: Edit)
                 || edit.invitable.is_some()
                 || edit.auto_archive_duration.is_some()
                 || edit.applied_tags.is_some();
-            if edit.locked.is_some() || edit.rate_limit_per_user.is_some() {
+            let pins = edit.is_pinned.is_some_and(|is_pinned| is_pinned != (access.thread.flags & PINNED_POST != 0));
+            if edit.locked.is_some() || edit.rate_limit_per_user.is_some() || pins {
                 access.require(Permissions::MANAGE_THREADS)?;
+            }
+            if edit.is_pinned == Some(true) && access.parent.kind != ChannelType::Forum {
+                return Err(ErrorCode::WrongChannelType.into());
             }
             if changes_it || edit.archived == Some(true) {
                 access.require_owner()?;
@@ -333,11 +334,14 @@ pub async fn edit(app: &App, caller: &Caller, by: By, id: ChannelId, edit: Edit)
         thread.applied_tags = applied_tags.unwrap_or(std::mem::take(&mut thread.applied_tags));
         let metadata = &mut thread.thread_metadata;
         metadata.archived = edit.archived.unwrap_or(metadata.archived);
+        // A post that is put away is not above the others any more.
+        let is_pinned = edit.is_pinned.unwrap_or(thread.flags & PINNED_POST != 0) && !metadata.archived;
+        thread.flags = thread.flags & !PINNED_POST | if is_pinned { PINNED_POST } else { 0 };
         metadata.locked = edit.locked.unwrap_or(metadata.locked);
         metadata.invitable = edit.invitable.or(metadata.invitable);
         metadata.auto_archive_duration = edit.auto_archive_duration.unwrap_or(metadata.auto_archive_duration);
     };
-    let thread = app.store().change_thread(by, id, change).await.refine(GONE)?;
+    let thread = app.store().change_thread(by, id, change).await.refine(CHANGING)?;
     Ok(Box::new(Thread { member: own, ..thread }))
 }
 

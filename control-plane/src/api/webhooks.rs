@@ -15,7 +15,7 @@ use crate::store::Conflict;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use guildhall_protocol::model::Webhook;
+use guildhall_protocol::model::{ChannelType, Webhook};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, WebhookId};
 
 const NAME: std::ops::RangeInclusive<usize> = 1..=80;
@@ -105,7 +105,11 @@ impl Shape for Edit {
 async fn managed(app: &App, caller: &Caller, channel: ChannelId) -> Result<GuildId> {
     app.in_channel(caller, channel, |access: ChannelAccess| {
         access.require(Permissions::MANAGE_WEBHOOKS)?;
-        if access.channel.kind.holds_messages() { Ok(access.guild_id()) } else { Err(ErrorCode::WrongChannelType.into()) }
+        if access.channel.kind.holds_messages() || access.channel.kind == ChannelType::Forum {
+            Ok(access.guild_id())
+        } else {
+            Err(ErrorCode::WrongChannelType.into())
+        }
     })
     .await
 }

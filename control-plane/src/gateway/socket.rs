@@ -10,8 +10,11 @@ use crate::hub::core::Attached;
 use crate::hub::{Hub, MemberList, SocketPass};
 use guildhall_protocol::gateway::{CloseCode, RequestMembers, reconnect};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -79,6 +82,8 @@ impl Connection {
     async fn run(&mut self, pass: &mut SocketPass) -> End {
         let mut out = Vec::new();
         let mut session = Session::new(Instant::now(), self.hub.heartbeat_interval(), &mut out);
+        // Heartbeats put the deadline off all the time: the alarm stays where it is, and is set anew when it goes off.
+        let mut alarm = pin!(tokio::time::sleep_until(deadline(&session)));
         loop {
             if let ControlFlow::Break(end) = self.perform(&mut session, &mut out).await {
                 return end;
@@ -86,30 +91,38 @@ impl Connection {
             if let ControlFlow::Break(end) = self.deliver().await {
                 return end;
             }
-            let timeout = session.next_timeout().unwrap_or_else(Instant::now);
-            let link = self.attached.as_ref().map(|attached| attached.link.clone());
+            if deadline(&session) < alarm.deadline() {
+                alarm.as_mut().reset(deadline(&session));
+            }
+            let Self { wire, attached, .. } = self;
             tokio::select! {
-                received = self.wire.receive() => match received {
+                received = wire.receive() => match received {
                     Received::Frame(Message::Text(text)) => session.handle(Instant::now(), Input::Frame(text.as_bytes()), &mut out),
                     Received::Frame(Message::Binary(bytes)) => session.handle(Instant::now(), Input::Frame(&bytes), &mut out),
-                    // Pings are answered already.
-                    Received::Frame(_) => {}
+                    // The library has its answer to a ping ready.
+                    Received::Frame(_) => if let ControlFlow::Break(end) = self.flush().await { return end },
                     Received::Closed(code) => return End::ByClient { may_resume: !matches!(code, Some(NORMAL | AWAY)) },
                     Received::Undecodable => return End::Close(CloseCode::DecodeError.number(), CloseCode::DecodeError.reason()),
                     Received::Broken => return End::Lost,
                 },
-                () = rung(link) => {}
-                () = tokio::time::sleep_until(timeout.into()) => session.handle(Instant::now(), Input::Timeout, &mut out),
+                () = rung(attached.as_ref()) => {}
+                () = alarm.as_mut() => {
+                    session.handle(Instant::now(), Input::Timeout, &mut out);
+                    alarm.as_mut().reset(deadline(&session));
+                }
                 // Sessions hear of it by their link; this is for who has not identified.
-                _ = pass.is_closing.changed(), if self.attached.is_none() => return self.send_away().await,
+                _ = pass.is_closing.changed(), if attached.is_none() => return self.send_away().await,
             }
         }
     }
 
     /// Does what the machine asks for, until it asks for nothing more.
     async fn perform(&mut self, session: &mut Session, out: &mut Vec<Output>) -> Step {
-        let mut asked: VecDeque<Output> = out.drain(..).collect();
-        while let Some(output) = asked.pop_front() {
+        if out.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let mut asked = std::mem::take(out).into_iter();
+        while let Some(output) = asked.next() {
             match output {
                 Output::Send(text) => self.send(&[text.as_bytes()]).await?,
                 Output::Identify(identify) => {
@@ -126,7 +139,9 @@ impl Connection {
                 Output::Close(code) => return ControlFlow::Break(End::Close(code.number(), code.reason())),
                 output => self.pass_on(output),
             }
-            asked.extend(out.drain(..));
+            if !out.is_empty() {
+                asked = asked.chain(out.drain(..)).collect::<Vec<_>>().into_iter();
+            }
         }
         self.flush().await
     }
@@ -158,18 +173,20 @@ impl Connection {
 
     /// Writes what the mailbox holds, a batch of it, and rings for the rest.
     async fn deliver(&mut self) -> Step {
-        let Some(Attached { link, connection, .. }) = self.attached.clone() else { return ControlFlow::Continue(()) };
-        match link.take(connection, BATCH) {
+        let Some(attached) = &self.attached else { return ControlFlow::Continue(()) };
+        match attached.link.take(attached.connection, BATCH) {
+            Mail::Dispatches(dispatches) if dispatches.is_empty() => {
+                self.answer_requests();
+                ControlFlow::Continue(())
+            }
             Mail::Dispatches(dispatches) => {
                 for (seq, dispatch) in &dispatches {
                     self.send_dispatch(*seq, dispatch).await?;
                 }
                 self.flush().await?;
                 self.hub.count_dispatches(dispatches.len());
-                if dispatches.is_empty() {
-                    self.answer_requests();
-                } else {
-                    link.ring();
+                if let Some(attached) = &self.attached {
+                    attached.link.ring();
                 }
                 ControlFlow::Continue(())
             }
@@ -246,6 +263,11 @@ async fn unless_stuck(attached: Option<&Attached>, write: impl Future<Output = R
             None => std::future::pending().await,
         }
     };
+    // Most writes are taken at once; only the others need a clock.
+    let mut write = pin!(write);
+    if let Poll::Ready(written) = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {
+        return if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(End::Lost) };
+    }
     tokio::select! {
         biased;
         written = write => if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(End::Lost) },
@@ -254,9 +276,13 @@ async fn unless_stuck(attached: Option<&Attached>, write: impl Future<Output = R
     }
 }
 
-async fn rung(link: Option<Arc<super::link::Link>>) {
-    match link {
-        Some(link) => link.rung().await,
+fn deadline(session: &Session) -> tokio::time::Instant {
+    session.next_timeout().unwrap_or_else(Instant::now).into()
+}
+
+async fn rung(attached: Option<&Attached>) {
+    match attached {
+        Some(attached) => attached.link.rung().await,
         None => std::future::pending().await,
     }
 }

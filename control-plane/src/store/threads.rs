@@ -13,9 +13,10 @@ use crate::audit::{By, Entry};
 use crate::event::Event;
 use crate::guild::Active;
 use guildhall_protocol::model::{
-    AuditAction, ChannelType, HAS_THREAD, Message, MessageReference, Thread, ThreadMember, ThreadMetadata, User, timestamp,
+    AuditAction, ChannelType, HAS_THREAD, Message, MessageReference, PINNED_POST, Thread, ThreadMember, ThreadMetadata, User,
+    timestamp,
 };
-use guildhall_protocol::{ChannelId, GuildId, MessageId, UserId};
+use guildhall_protocol::{ChannelId, GuildId, MessageId, UserId, WebhookId};
 use members::{insert_thread_member, join, members_of_thread};
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -34,20 +35,25 @@ pub const THREAD_STARTER: u8 = 21;
 /// What a new thread begins with.
 pub enum Start {
     /// This message of the parent's, whose id the thread takes.
-    Message(MessageId),
+    Message(MessageId, Author),
     /// Nothing. The parent says that it was started, unless it is private.
-    Empty,
-    /// A message that follows under the thread's own id: a post in a forum.
-    Post,
+    Empty(Author),
+    /// A message that follows under the thread's own id, which it has already: a post in a forum. One that comes in through a
+    /// webhook is the webhook's, and nobody is in it.
+    Post { webhook: Option<WebhookId> },
+}
+
+/// Whoever starts a thread, as its first messages show them.
+pub struct Author {
+    pub user: User,
+    /// Their membership without its user.
+    pub member: Option<Value>,
 }
 
 pub struct NewThread {
-    /// Without an id; the writer gives it one and its moments.
+    /// Without an id, unless it is a post; the writer gives it one and its moments.
     pub thread: Thread,
     pub start: Start,
-    pub author: User,
-    /// The membership of `author` without its user.
-    pub member: Option<serde_json::Value>,
 }
 
 /// A thread that need not be in memory, as one of the guild's members sees it.
@@ -110,7 +116,7 @@ fn thread_of(row: &Row) -> Result<Thread> {
         kind,
         guild_id: GuildId::from_sql(row.try_get("guild_id")?),
         parent_id: ChannelId::from_sql(row.try_get("parent_id")?),
-        owner_id: UserId::from_sql(row.try_get("owner_id")?),
+        owner_id: UserId::from_sql(row.try_get::<Option<i64>, _>("webhook_id")?.unwrap_or(row.try_get("owner_id")?)),
         name: row.try_get("name")?,
         last_message_id: row.try_get::<Option<i64>, _>("last_message_id")?.map(MessageId::from_sql),
         last_pin_timestamp: row.try_get::<Option<i64>, _>("last_pin_at")?.map(|ms| timestamp(ms as u64)),
@@ -176,7 +182,19 @@ async fn check_room_for_active(tx: &mut Tx<'_>, guild: GuildId) -> Result<()> {
     if active >= ACTIVE { Err(Conflict::TooManyThreads.into()) } else { Ok(()) }
 }
 
-async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
+/// A forum shows one post above the others (COMPAT §10.5).
+async fn check_nothing_pinned(tx: &mut Tx<'_>, forum: ChannelId) -> Result<()> {
+    let pinned: Option<i64> = sqlx::query_scalar(
+        "SELECT c.id FROM threads t JOIN channels c ON c.id = t.id WHERE t.parent_id = $1 AND t.is_archived = 0 AND c.flags & $2 <> 0 LIMIT 1",
+    )
+    .bind(forum.to_sql())
+    .bind(PINNED_POST)
+    .fetch_optional(tx.sql())
+    .await?;
+    if pinned.is_some() { Err(Conflict::Full.into()) } else { Ok(()) }
+}
+
+async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread, webhook: Option<WebhookId>) -> Result<()> {
     close_grave(tx.sql(), thread.id.to_sql()).await?;
     sqlx::query(
         "INSERT INTO channels (id, guild_id, kind, name, position, parent_id, rate_limit_per_user) VALUES ($1, $2, $3, $4, 0, $5, $6)",
@@ -193,7 +211,8 @@ async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
     let now = tx.now_ms as i64;
     sqlx::query(
         "INSERT INTO threads (id, guild_id, parent_id, owner_id, created_at, is_invitable, archived_at, auto_archive_minutes, idle_at, \
-         applied_tags) VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9)",
+         applied_tags, webhook_id) VALUES ($1, $2, $3, CASE WHEN $10 IS NULL THEN $4 ELSE (SELECT owner_id FROM guilds WHERE id = $2) END, \
+         $5, $6, $5, $7, $8, $9, $10)",
     )
     .bind(thread.id.to_sql())
     .bind(thread.guild_id.to_sql())
@@ -204,19 +223,14 @@ async fn insert_thread(tx: &mut Tx<'_>, thread: &Thread) -> Result<()> {
     .bind(metadata.auto_archive_duration)
     .bind(now + i64::from(metadata.auto_archive_duration) * 60_000)
     .bind(serde_json::to_string(&thread.applied_tags)?)
+    .bind(webhook.map(WebhookId::to_sql))
     .execute(tx.sql())
     .await?;
     Ok(())
 }
 
 /// The message shows its thread from now on, and the thread begins by showing the message.
-async fn tie_to_message(
-    tx: &mut Tx<'_>,
-    thread: &Thread,
-    source: MessageId,
-    author: User,
-    member: Option<serde_json::Value>,
-) -> Result<()> {
+async fn tie_to_message(tx: &mut Tx<'_>, thread: &Thread, source: MessageId, Author { user, member }: Author) -> Result<()> {
     let guild_id = Some(thread.guild_id);
     sqlx::query("UPDATE messages SET flags = flags | $3 WHERE channel_id = $1 AND id = $2")
         .bind(thread.parent_id.to_sql())
@@ -233,7 +247,7 @@ async fn tie_to_message(
         kind: THREAD_STARTER,
         message_reference: Some(reference),
         referenced_message: Some(Some(Box::new(original))),
-        ..Message::new(thread.id, author, String::new())
+        ..Message::new(thread.id, user, String::new())
     };
     insert_message(tx, NewMessage { guild_id, message: starter, member, files: Vec::new(), enforced_nonce: None }).await?;
     Ok(())
@@ -339,10 +353,10 @@ impl Store {
     pub async fn create_thread(&self, by: By, new: NewThread) -> Result<Thread> {
         self.write(move |tx| {
             Box::pin(async move {
-                let NewThread { mut thread, start, author, member } = new;
+                let NewThread { mut thread, start } = new;
                 check_room_for_active(tx, thread.guild_id).await?;
                 thread.id = match &start {
-                    Start::Message(source) => {
+                    Start::Message(source, _) => {
                         let known = find(tx.sql(), thread.parent_id, *source, false).await?.ok_or(Conflict::Missing)?;
                         if !known.is_written() {
                             return Err(Conflict::System.into());
@@ -353,24 +367,31 @@ impl Store {
                         }
                         id
                     }
-                    Start::Empty | Start::Post => tx.make_id(),
+                    Start::Empty(_) => tx.make_id(),
+                    Start::Post { .. } => thread.id,
                 };
-                insert_thread(tx, &thread).await?;
-                insert_thread_member(tx, thread.id, thread.owner_id).await?;
+                let webhook = match start {
+                    Start::Post { webhook } => webhook,
+                    Start::Message(..) | Start::Empty(_) => None,
+                };
+                insert_thread(tx, &thread, webhook).await?;
+                if webhook.is_none() {
+                    insert_thread_member(tx, thread.id, thread.owner_id).await?;
+                }
                 let thread = find_thread(tx.sql(), thread.id).await?.ok_or(Conflict::Missing)?;
                 let members = members_of_thread(tx.sql(), thread.id).await?;
                 tx.emit(Event::ThreadCreate { thread: Box::new(thread.clone()), members }).await?;
                 let guild_id = Some(thread.guild_id);
                 match start {
-                    Start::Message(source) => tie_to_message(tx, &thread, source, author, member).await?,
-                    Start::Post => {}
-                    Start::Empty if thread.is_private() => {}
-                    Start::Empty => {
+                    Start::Message(source, author) => tie_to_message(tx, &thread, source, author).await?,
+                    Start::Post { .. } => {}
+                    Start::Empty(_) if thread.is_private() => {}
+                    Start::Empty(Author { user, member }) => {
                         let reference = MessageReference { kind: 0, message_id: None, channel_id: Some(thread.id), guild_id };
                         let notice = Message {
                             kind: THREAD_CREATED,
                             message_reference: Some(reference),
-                            ..Message::new(thread.parent_id, author, thread.name.clone())
+                            ..Message::new(thread.parent_id, user, thread.name.clone())
                         };
                         insert_message(
                             tx,
@@ -387,7 +408,8 @@ impl Store {
         .await
     }
 
-    /// `change` sees the stored thread; name, slowmode, tags and metadata but the moments are written back.
+    /// `change` sees the stored thread; name, slowmode, flags, tags and metadata but the moments are written back. Fails with
+    /// `Full` if it is to be pinned and another one of its forum is.
     pub async fn change_thread(
         &self,
         by: By,
@@ -403,10 +425,14 @@ impl Store {
                     return Ok(after);
                 }
                 let metadata = &after.thread_metadata;
-                sqlx::query("UPDATE channels SET name = $2, rate_limit_per_user = $3 WHERE id = $1")
+                if after.flags & PINNED_POST != 0 && before.flags & PINNED_POST == 0 {
+                    check_nothing_pinned(tx, after.parent_id).await?;
+                }
+                sqlx::query("UPDATE channels SET name = $2, rate_limit_per_user = $3, flags = $4 WHERE id = $1")
                     .bind(id.to_sql())
                     .bind(&after.name)
                     .bind(after.rate_limit_per_user)
+                    .bind(after.flags)
                     .execute(tx.sql())
                     .await?;
                 sqlx::query(
@@ -463,14 +489,17 @@ impl Store {
         .await
     }
 
-    /// Archives threads in which nobody has written for as long as they say, at most a hundred. How many.
+    /// Archives threads in which nobody has written for as long as they say, at most a hundred. How many. Pinned posts stay.
     pub async fn archive_idle_threads(&self, now_ms: u64) -> Result<usize> {
-        let idle: Vec<i64> =
-            sqlx::query_scalar("SELECT id FROM threads WHERE is_archived = 0 AND idle_at <= $1 ORDER BY idle_at LIMIT $2")
-                .bind(now_ms as i64)
-                .bind(IDLE_AT_ONCE)
-                .fetch_all(self.readers())
-                .await?;
+        let idle: Vec<i64> = sqlx::query_scalar(
+            "SELECT t.id FROM threads t JOIN channels c ON c.id = t.id \
+                 WHERE t.is_archived = 0 AND t.idle_at <= $1 AND c.flags & $3 = 0 ORDER BY t.idle_at LIMIT $2",
+        )
+        .bind(now_ms as i64)
+        .bind(IDLE_AT_ONCE)
+        .bind(PINNED_POST)
+        .fetch_all(self.readers())
+        .await?;
         if idle.is_empty() {
             return Ok(0);
         }

@@ -4,6 +4,8 @@ use crate::{EmojiId, TagId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The channel flag of the post that a forum shows above the others.
+pub const PINNED_POST: u32 = 1 << 1;
 /// A forum's flag: every post bears a tag.
 pub const REQUIRE_TAG: u32 = 1 << 4;
 

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, Overwrite, PrivateChannel, Role, StreamKey, Thread, ThreadMember } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, ForumTag, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, NewPost, Overwrite, PrivateChannel, Role, StreamKey, Thread, ThreadChange, ThreadMember } from "./types";
 import type { Region } from "../voice/regions";
 
 const BASE = "/api/v10";
@@ -112,7 +112,7 @@ export class ApiClient {
   deleteRole(guild: Id, role: Id) {
     return this.#send<void>("DELETE", `/guilds/${guild}/roles/${role}`);
   }
-  updateChannel(channel: Id, change: { name?: string; topic?: string | null; rate_limit_per_user?: number }) {
+  updateChannel(channel: Id, change: ChannelChange) {
     return this.#send<Channel>("PATCH", `/channels/${channel}`, change);
   }
   deleteChannel(channel: Id) {
@@ -154,7 +154,7 @@ export class ApiClient {
   sendMessage(channel: Id, content: string, nonce: string, replyTo: Id | null, files: readonly File[]) {
     const reference = replyTo === null ? {} : { message_reference: { message_id: replyTo, fail_if_not_exists: false } };
     const payload = { content, nonce, enforce_nonce: true, ...reference };
-    return this.#send<Message>("POST", `/channels/${channel}/messages`, files.length === 0 ? payload : withFiles(payload, files));
+    return this.#send<Message>("POST", `/channels/${channel}/messages`, files.length === 0 ? payload : withFiles(files, (attachments) => ({ ...payload, attachments })));
   }
   addReaction(channel: Id, message: Id, emoji: EmojiRef) {
     return this.#send<void>("PUT", `/channels/${channel}/messages/${message}/reactions/${emojiPath(emoji)}/@me`);
@@ -221,10 +221,11 @@ export class ApiClient {
     return this.#send<Thread>("POST", `/channels/${channel}/threads`, { name, type });
   }
   /** In a forum: a thread with its first message. */
-  startPost(channel: Id, name: string, content: string) {
-    return this.#send<Thread>("POST", `/channels/${channel}/threads`, { name, message: { content } });
+  startPost(channel: Id, { title, content, tags, files }: NewPost) {
+    const post = (attachments: object) => ({ name: title, applied_tags: tags, message: { content, ...attachments } });
+    return this.#send<Thread>("POST", `/channels/${channel}/threads`, files.length === 0 ? post({}) : withFiles(files, (attachments) => post({ attachments })));
   }
-  changeThread(thread: Id, change: { name?: string; archived?: boolean; locked?: boolean }) {
+  changeThread(thread: Id, change: ThreadChange) {
     return this.#send<Thread>("PATCH", `/channels/${thread}`, change);
   }
   deleteThread(thread: Id) {
@@ -299,15 +300,24 @@ export class ApiClient {
   }
 }
 
+/** Tags without an id are new. */
+export interface ChannelChange {
+  name?: string;
+  topic?: string | null;
+  rate_limit_per_user?: number;
+  available_tags?: readonly (Omit<ForumTag, "id"> & { id?: Id })[];
+  flags?: number;
+}
+
 /** As the API writes an emoji in a path: `name:id`, or the character itself. */
 function emojiPath(emoji: EmojiRef): string {
   return encodeURIComponent(emoji.id === null ? (emoji.name ?? "") : `${emoji.name ?? "_"}:${emoji.id}`);
 }
 
-function withFiles(payload: object, files: readonly File[]): FormData {
+function withFiles(files: readonly File[], payload: (attachments: object[]) => object): FormData {
   const form = new FormData();
   const attachments = files.map((file, id) => ({ id, filename: file.name }));
-  form.set("payload_json", JSON.stringify({ ...payload, attachments }));
+  form.set("payload_json", JSON.stringify(payload(attachments)));
   files.forEach((file, id) => form.set(`files[${id}]`, file, file.name));
   return form;
 }

@@ -58,6 +58,24 @@ export interface Channel {
   rate_limit_per_user?: number;
   last_message_id: Id | null;
   permission_overwrites: Overwrite[];
+  flags?: number;
+  /** Of a forum. */
+  available_tags?: ForumTag[];
+}
+
+/** Of a forum: every post bears a tag. */
+export const REQUIRE_TAG = 1 << 4;
+/** Of a post: its forum shows it above the others. */
+export const PINNED_POST = 1 << 1;
+
+/** What posts of a forum can be marked with. */
+export interface ForumTag {
+  id: Id;
+  name: string;
+  /** Only those who manage threads put it on and take it off. */
+  moderated: boolean;
+  emoji_id: Id | null;
+  emoji_name: string | null;
 }
 
 /** One's own membership of a thread. */
@@ -82,8 +100,27 @@ export interface Thread {
   message_count: number;
   member_count: number;
   thread_metadata: { archived: boolean; archive_timestamp: string; auto_archive_duration: number; locked: boolean; invitable?: boolean };
+  flags: number;
+  /** Of a post in a forum. */
+  applied_tags: Id[];
   /** Absent: this user is not in it. */
   member?: ThreadMember;
+}
+
+export interface ThreadChange {
+  name?: string;
+  archived?: boolean;
+  locked?: boolean;
+  applied_tags?: readonly Id[];
+  flags?: number;
+}
+
+/** A post of a forum as it is written. */
+export interface NewPost {
+  title: string;
+  content: string;
+  tags: readonly Id[];
+  files: readonly File[];
 }
 
 export interface VoiceState {

@@ -6,7 +6,7 @@ import { Permission } from "./permissions";
 import { reduce } from "./reduce";
 import { parseRoute, formatRoute } from "./route";
 import { isGuildUnread, isUnread, mayInChannel, mayRunThread, mayWrite, mentionCount } from "./select";
-import { activeThreads, listedThreads } from "./threads";
+import { activeThreads, listedThreads, taggedPosts } from "./threads";
 
 const ada: User = { id: "1", username: "ada", global_name: "Ada" };
 const bob: User = { id: "2", username: "bob", global_name: null };
@@ -14,7 +14,7 @@ const joined = { user_id: "2", join_timestamp: "2026-11-21T10:00:00+00:00", flag
 
 function thread(id: string, extra: Partial<Thread> = {}): Thread {
   const thread_metadata = { archived: false, archive_timestamp: "2026-11-21T10:00:00+00:00", auto_archive_duration: 4320, locked: false };
-  return { id, type: 11, guild_id: "10", parent_id: "20", owner_id: "1", name: `t${id}`, last_message_id: null, message_count: 0, member_count: 1, thread_metadata, ...extra };
+  return { id, type: 11, guild_id: "10", parent_id: "20", owner_id: "1", name: `t${id}`, last_message_id: null, message_count: 0, member_count: 1, flags: 0, applied_tags: [], thread_metadata, ...extra };
 }
 
 const permissions = String(Permission.viewChannel | Permission.sendMessages | Permission.readHistory);
@@ -105,6 +105,12 @@ describe("threads", () => {
     const role = { id: "11", name: "Writers", permissions: String(Permission.sendInThreads), position: 1, color: 0, hoist: false };
     const writer = play([{ t: "GUILD_ROLE_UPDATE", d: { guild_id: "10", role } }], locked);
     expect([mayWrite(writer, "30"), mayWrite(writer, "31")]).toEqual([false, true]);
+  });
+
+  it("are shown by their tags, the pinned one first", () => {
+    const posts = [thread("33", { applied_tags: ["1"] }), thread("32", { applied_tags: ["2", "3"] }), thread("31", { flags: 2, applied_tags: ["3"] })];
+    const shown = (tags: readonly string[]) => taggedPosts(posts, tags).map((post) => post.id);
+    expect([shown([]), shown(["1"]), shown(["1", "3"]), shown(["9"])]).toEqual([["31", "33", "32"], ["33"], ["31", "33", "32"], []]);
   });
 
   it("have an address beside their channel's", () => {

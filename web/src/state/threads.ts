@@ -1,7 +1,7 @@
 // The threads that this page knows: the active ones that it may see, and archived ones that were opened. Pure functions from
 // one table to the next; the reducer calls them.
 
-import type { Id, Message, Thread, ThreadMember } from "../api/types";
+import { type Id, type Message, PINNED_POST, type Thread, type ThreadMember } from "../api/types";
 import { type Table, without } from "./model";
 import { compareIds } from "./snowflake";
 
@@ -70,6 +70,14 @@ export function activeThreads(threads: Threads, parent: Id): Thread[] {
   return Object.values(threads)
     .filter((thread) => thread.parent_id === parent && !thread.thread_metadata.archived)
     .toSorted((a, b) => compareIds(b.last_message_id ?? b.id, a.last_message_id ?? a.id));
+}
+
+export const isPinned = (post: Thread): boolean => (post.flags & PINNED_POST) !== 0;
+
+/** Posts that bear one of the tags (any, if none is named), pinned ones first. */
+export function taggedPosts(posts: readonly Thread[], tags: readonly Id[]): Thread[] {
+  const found = tags.length === 0 ? posts : posts.filter((post) => post.applied_tags.some((tag) => tags.includes(tag)));
+  return found.toSorted((a, b) => Number(isPinned(b)) - Number(isPinned(a)));
 }
 
 /** What stands below a channel in the sidebar: the active threads that one is in, and the one that is open. */

@@ -20,9 +20,9 @@ it("gives one id one colour, and ids of one moment different ones", () => {
   expect(new Set(ids.map(hue)).size).toBeGreaterThan(8);
 });
 
-it("keeps colours that can be read, and lightens those that cannot", () => {
-  expect([readableColor(0xe3aa4c), readableColor(0xffffff)]).toEqual(["#e3aa4c", "#ffffff"]);
-  const black = readableColor(0x000001);
-  expect(black).toMatch(/^#8[0-9a-f]8[0-9a-f]8[0-9a-f]$/);
-  expect(readableColor(0x00008b)).not.toBe("#00008b");
+it("keeps colours that can be read, and darkens or lightens those that cannot", () => {
+  expect(readableColor(0x00008b)).toMatch(/^light-dark\(#00008b, #[0-9a-f]{6}\)$/);
+  expect(readableColor(0xe3aa4c)).toMatch(/^light-dark\(#[0-9a-f]{6}, #e3aa4c\)$/);
+  expect(readableColor(0xffffff)).toMatch(/^light-dark\(#(5.){3}, #ffffff\)$/);
+  expect(readableColor(0x000001)).toMatch(/^light-dark\(#000001, #(8.){3}\)$/);
 });

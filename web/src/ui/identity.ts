@@ -21,16 +21,20 @@ export function hue(id: Id): number {
   return ((hash >>> 8) % 15) * 24;
 }
 
-/** Light enough to be read on every surface of the page: a contrast of 4.5 to the lightest of them. */
+/** Bright enough to be read on every dark surface of the page, and dark enough for every light one: a contrast of 4.5. */
 const MIN_LUMINANCE = 0.26;
+const MAX_LUMINANCE = 0.11;
 
-/** The colour of a role as text: what is too dark for the page is lightened, and keeps its hue. */
+/** The colour of a role as text, by light and by dark: what cannot be read there is darkened or lightened, and keeps its hue. */
 export function readableColor(color: number): string {
   const channels = [16, 8, 0].map((shift) => ((color >> shift) & 0xff) / 255);
-  const at = (mix: number) => channels.map((value) => value + (1 - value) * mix);
-  let mix = 0;
-  while (luminance(at(mix)) < MIN_LUMINANCE) mix += 0.05;
-  return `#${at(mix).map((value) => Math.round(255 * value).toString(16).padStart(2, "0")).join("")}`;
+  const towards = (end: number, isReadable: (light: number) => boolean) => {
+    for (let mix = 0; ; mix += 0.05) {
+      const mixed = channels.map((value) => value + (end - value) * mix);
+      if (isReadable(luminance(mixed))) return `#${mixed.map((value) => Math.round(255 * value).toString(16).padStart(2, "0")).join("")}`;
+    }
+  };
+  return `light-dark(${towards(0, (light) => light <= MAX_LUMINANCE)}, ${towards(1, (light) => light >= MIN_LUMINANCE)})`;
 }
 
 /** Relative luminance as WCAG defines it, of red, green and blue from 0 to 1. */

@@ -1,6 +1,7 @@
 use super::{Session, World, text};
 use crate::guild::Active;
 use crate::ids::unix_ms;
+use axum::http::Method;
 use guildhall_protocol::{GuildId, Permissions};
 use serde_json::{Value, json};
 
@@ -496,4 +497,80 @@ async fn posts_bear_tags_of_their_forum() {
     let outside = world.thread(&anna, "plans").await;
     assert_eq!(outside["applied_tags"], json!([]));
     world.patch(&anna, &path(&outside), json!({ "applied_tags": [bug] })).await.refused(404, 10087);
+}
+
+#[tokio::test]
+async fn a_post_carries_files_and_webhooks_make_posts_of_their_own() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let forum = world.forum(json!({ "available_tags": [{ "name": "news", "moderated": true }] })).await;
+    let tag = text(&forum["available_tags"][0]["id"]);
+    let url = format!("{}/threads", path(&forum));
+    let payload =
+        json!({ "name": "look", "message": { "content": "this", "attachments": [{ "id": 0, "description": "a map" }] } });
+    let post = world.upload(&anna, Method::POST, &url, payload.clone(), &[("map.txt", b"north is up")]).await.ok();
+    let file = &post["message"]["attachments"][0];
+    assert_eq!(
+        (&file["filename"], &file["description"], &post["message"]["id"]),
+        (&json!("map.txt"), &json!("a map"), &post["id"])
+    );
+    let read = world.get(&anna, &format!("{}/messages", path(&post))).await.ok();
+    let link = text(&read[0]["attachments"][0]["url"]);
+    assert_eq!(world.fetch(&link, &[]).await.1, b"north is up"[..]);
+    // Files are for posts, and for who may attach some.
+    let plain = format!("/channels/{}/threads", world.text);
+    let files: [(&str, &[u8]); 1] = [("map.txt", b"x")];
+    world.upload(&anna, Method::POST, &plain, json!({ "name": "x", "type": 11 }), &files).await.refused(403, 50013);
+    let deny = json!({ "type": 1, "deny": Permissions::ATTACH_FILES.0.to_string() });
+    world.put(&world.owner, &format!("{}/permissions/{}", path(&forum), anna.id), deny).await.no_content();
+    world.upload(&anna, Method::POST, &url, payload, &files).await.refused(403, 50013);
+
+    let made = world.post(&world.owner, &format!("{}/webhooks", path(&forum)), json!({ "name": "Herald" })).await.ok();
+    let (nobody, hook) = (world.nobody(), format!("/webhooks/{}/{}", text(&made["id"]), text(&made["token"])));
+    let say = format!("{hook}?wait=true");
+    world.post(&nobody, &say, json!({ "content": "x" })).await.refused(400, 220001);
+    let both = format!("{say}&thread_id={}", text(&post["id"]));
+    world.post(&nobody, &both, json!({ "content": "x", "thread_name": "y" })).await.refused(400, 220002);
+    world.post(&nobody, &say, json!({ "content": "x", "thread_name": "y", "applied_tags": ["1"] })).await.refused(404, 10087);
+    world.post(&nobody, &say, json!({ "thread_name": "y" })).await.refused(400, 50006);
+    let news = json!({ "content": "hear ye", "thread_name": "today", "applied_tags": [tag] });
+    let said = world.upload(&nobody, Method::POST, &say, news, &files).await.ok();
+    assert_eq!((&said["id"], &said["webhook_id"]), (&said["channel_id"], &made["id"]));
+    let thread = world.get(&anna, &format!("/channels/{}", text(&said["channel_id"]))).await.ok();
+    assert_eq!((&thread["name"], &thread["owner_id"], &thread["applied_tags"]), (&json!("today"), &made["id"], &json!([tag])));
+    assert_eq!((&thread["member_count"], &thread["type"]), (&json!(0), &json!(11)));
+    let more = format!("{say}&thread_id={}", text(&said["channel_id"]));
+    assert_eq!(world.post(&nobody, &more, json!({ "content": "more" })).await.ok()["channel_id"], said["channel_id"]);
+    let edit = format!("{hook}/messages/{}?thread_id={}", text(&said["id"]), text(&said["channel_id"]));
+    assert_eq!(world.patch(&nobody, &edit, json!({ "content": "oyez" })).await.ok()["content"], "oyez");
+    assert_eq!(world.active(&anna).await, ["today", "look"]);
+    world.same_after_restart().await;
+}
+
+#[tokio::test]
+async fn a_forum_shows_one_post_above_the_others() {
+    let world = World::new().await;
+    let anna = world.member("anna").await;
+    let forum = world.forum(json!({})).await;
+    let url = format!("{}/threads", path(&forum));
+    let [first, second] = ["first", "second"].map(|name| json!({ "name": name, "message": { "content": "x" } }));
+    let first = world.post(&anna, &url, first).await.ok();
+    let second = world.post(&anna, &url, second).await.ok();
+    let pin = async |who, post: &Value, flags: u32| world.patch(who, &path(post), json!({ "flags": flags })).await;
+    pin(&anna, &first, 2).await.refused(403, 50013);
+    assert_eq!(pin(&anna, &first, 0).await.ok()["flags"], 0);
+    assert_eq!(pin(&world.owner, &first, 2).await.ok()["flags"], 2);
+    pin(&world.owner, &second, 2).await.refused(400, 30047);
+    world.same_after_restart().await;
+    // It does not fall asleep, and is no pinned one any more once it is put away.
+    let store = world.control_plane.app.store().clone();
+    assert_eq!(store.archive_idle_threads(unix_ms() + 30 * 86_400_000).await.unwrap(), 1);
+    assert_eq!(world.active(&anna).await, ["first"]);
+    world.archive(&first).await;
+    assert_eq!(world.get(&anna, &path(&first)).await.ok()["flags"], 0);
+    pin(&world.owner, &second, 2).await.refused(400, 50083);
+    world.patch(&world.owner, &path(&second), json!({ "archived": false, "flags": 2 })).await.ok();
+    let outside = world.thread(&anna, "plans").await;
+    pin(&world.owner, &outside, 2).await.refused(400, 50024);
+    world.same_after_restart().await;
 }

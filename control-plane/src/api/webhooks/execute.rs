@@ -6,12 +6,14 @@ use super::{name, opened};
 use crate::api::body::Query;
 use crate::api::error::{Refine, Result};
 use crate::api::form::{Errors, Form, Shape};
+use crate::api::forums;
 use crate::api::interactions::follow_up;
 use crate::api::mentions::{self, Allowed, Mentionable, Mentions};
 use crate::api::messages::create::{Posting, post};
 use crate::api::messages::draft::Draft;
 use crate::api::messages::edit::{Edit, revise};
 use crate::api::parcel::{Destination, Parcel};
+use crate::api::threads::posts::{Headline, publish_for_webhook};
 use crate::app::App;
 use crate::audit::By;
 use crate::store::{Conflict, WEBHOOK_DISCRIMINATOR};
@@ -19,8 +21,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use guildhall_protocol::model::{Message, User, Webhook};
-use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, UserId};
+use guildhall_protocol::model::{ChannelType, Message, User, Webhook};
+use guildhall_protocol::{ChannelId, ErrorCode, MessageId, Permissions, TagId, UserId};
 use serde_json::Value;
 
 /// The address of a picture.
@@ -51,6 +53,7 @@ pub struct Execute {
     draft: Draft,
     username: Option<String>,
     thread_name: Option<String>,
+    applied_tags: Vec<TagId>,
 }
 
 impl Shape for Execute {
@@ -68,6 +71,7 @@ impl Shape for Execute {
             draft,
             username: name(form, "username").value(),
             thread_name: form.text("thread_name", 0..=100).value().filter(|name| !name.is_empty()),
+            applied_tags: form.ids("applied_tags", forums::APPLIED).value().unwrap_or_default(),
         }
     }
 }
@@ -122,6 +126,13 @@ struct Place {
     is_locked: bool,
 }
 
+/// Whether it is a forum's: what it says is in posts.
+async fn is_in_forum(app: &App, webhook: &Webhook) -> Result<bool> {
+    let kind =
+        app.hub().with_guild(webhook.guild_id, |state| state.channel(webhook.channel_id).map(|channel| channel.kind)).await;
+    Ok(kind.flatten().ok_or(ErrorCode::UnknownChannel)? == ChannelType::Forum)
+}
+
 /// The webhook's channel, or a thread of it.
 async fn place(app: &App, webhook: &Webhook, thread: Option<ChannelId>) -> Result<Place> {
     let Some(id) = thread else {
@@ -152,12 +163,18 @@ pub async fn create(
     if place.is_archived && place.is_locked {
         return Err(ErrorCode::ArchivedThread.into());
     }
-    let channel = place.channel_id;
-    let (Execute { mut draft, username, thread_name }, uploads) = parcel.open(&app, destination(&webhook, channel)).await?;
+    let is_in_forum = is_in_forum(&app, &webhook).await?;
+    // In a forum, what names no post makes one; its files are stored under its id.
+    let channel = if is_in_forum && how.thread_id.is_none() { app.store().make_id() } else { place.channel_id };
+    let (execute, uploads) = parcel.open(&app, destination(&webhook, channel)).await?;
+    let Execute { mut draft, username, thread_name, applied_tags } = execute;
     draft.uploads = Some(uploads);
-    if thread_name.is_some() {
-        return Err(ErrorCode::WebhookThreadsInForums.into());
-    }
+    let headline = match (thread_name, how.thread_id) {
+        (Some(_), _) if !is_in_forum => return Err(ErrorCode::WebhookThreadsInForums.into()),
+        (Some(_), Some(_)) => return Err(ErrorCode::WebhookWithTwoThreads.into()),
+        (None, None) if is_in_forum => return Err(ErrorCode::WebhookNeedsThread.into()),
+        (name, _) => name.map(|name| Headline { name, applied_tags }),
+    };
     check_components(&webhook, how.with_components, &mut draft.components)?;
     if draft.is_empty() {
         return Err(ErrorCode::EmptyMessage.into());
@@ -172,14 +189,17 @@ pub async fn create(
     let author = User {
         discriminator: WEBHOOK_DISCRIMINATOR.to_owned(),
         avatar: webhook.avatar.clone(),
-        ..User::new(UserId(webhook.id.0), username.unwrap_or(webhook.name), None, true)
+        ..User::new(UserId(webhook.id.0), username.unwrap_or_else(|| webhook.name.clone()), None, true)
     };
     let message = Message {
         webhook_id: Some(webhook.id),
         application_id: webhook.application_id,
         ..Message::new(channel, author, String::new())
     };
-    let sent = post(&app, draft, message, posting).await?;
+    let sent = match headline {
+        Some(headline) => publish_for_webhook(&app, &webhook, headline, draft, message, posting).await?,
+        None => post(&app, draft, message, posting).await?,
+    };
     Ok(if how.wait { Json(sent).into_response() } else { StatusCode::NO_CONTENT.into_response() })
 }
 

@@ -13,6 +13,7 @@ import { Dialog } from "../parts/Dialog";
 import { Field } from "../parts/Field";
 import fields from "../parts/Field.module.css";
 import { useSubmit } from "../parts/useSubmit";
+import { ForumTags } from "./ForumTags";
 import styles from "./Roles.module.css";
 import own from "./settings.module.css";
 import { type Tab, Tabs } from "./Tabs";
@@ -34,6 +35,7 @@ export function ChannelSettings({ channel, onClose }: { channel: Channel; onClos
   const may = useModel((model) => ({ manage: mayInChannel(model, channel.id, Permission.manageChannels), roles: mayInChannel(model, channel.id, Permission.manageRoles) }));
   const tabs: Tab[] = [];
   if (may.manage) tabs.push({ id: "channel", title: "Overview", content: <Overview channel={channel} onClose={onClose} /> });
+  if (may.manage && channel.type === ChannelType.forum) tabs.push({ id: "tags", title: "Tags", content: <ForumTags channel={channel} /> });
   if (may.roles) tabs.push({ id: "permissions", title: "Permissions", content: <Overwrites channel={channel} /> });
   return (
     <Dialog title={`#${channel.name}`} isWide onClose={onClose}>

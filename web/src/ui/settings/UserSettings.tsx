@@ -9,6 +9,7 @@ import { Dialog } from "../parts/Dialog";
 import { Field } from "../parts/Field";
 import { LogoutIcon } from "../parts/icons";
 import { useSubmit } from "../parts/useSubmit";
+import { chooseTheme, chosenTheme, type Theme, THEMES } from "../theme";
 import { fullTime } from "../time";
 import { PICTURE_TYPES, readPicture } from "./picture";
 import own from "./settings.module.css";
@@ -24,6 +25,7 @@ export function UserSettings({ onClose }: { onClose: () => void }) {
         tabs={[
           { id: "profile", title: "Profile", content: <Profile /> },
           { id: "password", title: "Password", content: <Password /> },
+          { id: "looks", title: "Looks", content: <Looks /> },
           { id: "sessions", title: "Logged in", content: <Sessions /> },
         ]}
       />
@@ -33,6 +35,32 @@ export function UserSettings({ onClose }: { onClose: () => void }) {
         </Button>
       </div>
     </Dialog>
+  );
+}
+
+const THEME_NAMES: Record<Theme, string> = { dark: "Dark", light: "Light", system: "As the system" };
+
+function Looks() {
+  const [theme, setTheme] = useState(chosenTheme);
+  return (
+    <fieldset className={styles.kinds}>
+      <legend className="visually-hidden">Light or dark</legend>
+      {THEMES.map((choice) => (
+        <label key={choice}>
+          <input
+            type="radio"
+            name="theme"
+            checked={theme === choice}
+            data-testid={`theme-${choice}`}
+            onChange={() => {
+              chooseTheme(choice);
+              setTheme(choice);
+            }}
+          />
+          {THEME_NAMES[choice]}
+        </label>
+      ))}
+    </fieldset>
   );
 }
 

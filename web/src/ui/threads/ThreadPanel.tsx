@@ -1,14 +1,18 @@
 import { useState } from "react";
-import type { Id, Thread } from "../../api/types";
+import type { ForumTag, Id, Thread } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { mayInChannel, mayRunThread } from "../../state/select";
 import { Conversation } from "../chat/Conversation";
 import { useApp, useModel } from "../context";
 import { ConfirmDialog } from "../guild/dialogs";
 import { Button, IconButton } from "../parts/Button";
-import { ArchiveIcon, CloseIcon, LockIcon, PeopleIcon, ThreadIcon, TrashIcon } from "../parts/icons";
+import { ArchiveIcon, CloseIcon, LockIcon, PencilIcon, PeopleIcon, ThreadIcon, TrashIcon } from "../parts/icons";
+import { EditThreadDialog } from "./EditThreadDialog";
+import { TagList } from "./Tags";
 import { ThreadMembers } from "./ThreadMembers";
 import styles from "./ThreadPanel.module.css";
+
+const NO_TAGS: readonly ForumTag[] = [];
 
 /** A thread beside its channel: its history, and what can be done with it. */
 export function ThreadPanel({ guildId, threadId }: { guildId: Id; threadId: Id }) {
@@ -22,9 +26,10 @@ export function ThreadPanel({ guildId, threadId }: { guildId: Id; threadId: Id }
 
 function Opened({ guildId, thread }: { guildId: Id; thread: Thread }) {
   const app = useApp();
-  const [dialog, setDialog] = useState<"members" | "delete" | null>(null);
+  const [dialog, setDialog] = useState<"members" | "edit" | "delete" | null>(null);
   const parent = useModel((model) => model.channels[thread.parent_id]?.name ?? "");
   const mayManage = useModel((model) => mayInChannel(model, thread.id, Permission.manageThreads));
+  const tags = useModel((model) => model.channels[thread.parent_id]?.available_tags ?? NO_TAGS);
   const mayRun = useModel((model) => mayRunThread(model, thread));
   const { archived, locked } = thread.thread_metadata;
   const close = () => setDialog(null);
@@ -62,6 +67,11 @@ function Opened({ guildId, thread }: { guildId: Id; thread: Thread }) {
             <LockIcon size={18} />
           </IconButton>
         )}
+        {mayRun && !archived && (
+          <IconButton label="Change the thread" data-testid="thread-edit" onClick={() => setDialog("edit")}>
+            <PencilIcon size={18} />
+          </IconButton>
+        )}
         {mayRun && (
           <IconButton label={archived ? "Take it out of the archive" : "Archive the thread"} isOn={archived} data-testid="thread-archive" onClick={() => void app.changeThread(thread, { archived: !archived })}>
             <ArchiveIcon size={18} />
@@ -73,6 +83,11 @@ function Opened({ guildId, thread }: { guildId: Id; thread: Thread }) {
           </IconButton>
         )}
       </div>
+      {thread.applied_tags.length > 0 && (
+        <div className={styles.tags}>
+          <TagList offered={tags} applied={thread.applied_tags} />
+        </div>
+      )}
       {(archived || locked) && (
         <p className={styles.note} role="status" data-testid="thread-note">
           {locked ? "Locked: only those who manage threads can write here." : "Archived. Whoever writes here wakes it up."}
@@ -82,6 +97,7 @@ function Opened({ guildId, thread }: { guildId: Id; thread: Thread }) {
         <Conversation guildId={guildId} channelId={thread.id} />
       </div>
       {dialog === "members" && <ThreadMembers guildId={guildId} thread={thread} onClose={close} />}
+      {dialog === "edit" && <EditThreadDialog thread={thread} onClose={close} />}
       {dialog === "delete" && (
         <ConfirmDialog title={`Delete ${thread.name}?`} text="Everything that was written in it is gone for ever." action="Delete" onConfirm={() => void app.deleteThread(thread)} onClose={close} />
       )}

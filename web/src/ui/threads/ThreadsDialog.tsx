@@ -1,10 +1,10 @@
 import { useState } from "react";
 import { sentence } from "../../api/error";
-import { ChannelType, type Id, type Thread } from "../../api/types";
+import { ChannelType, type ForumTag, type Id, type Thread } from "../../api/types";
 import { Permission } from "../../state/permissions";
 import { displayName, isUnread, mayInChannel } from "../../state/select";
 import { snowflakeMs } from "../../state/snowflake";
-import { activeThreads } from "../../state/threads";
+import { activeThreads, isPinned } from "../../state/threads";
 import { Failure } from "../auth/AuthScreen";
 import { useApp, useModel } from "../context";
 import { Button } from "../parts/Button";
@@ -13,7 +13,10 @@ import { LockIcon, ThreadIcon } from "../parts/icons";
 import { Tabs } from "../settings/Tabs";
 import { useLoaded } from "../settings/useLoaded";
 import { formatTimestamp } from "../time";
+import { TagList } from "./Tags";
 import styles from "./ThreadsDialog.module.css";
+
+const NO_TAGS: readonly ForumTag[] = [];
 
 /** The threads of a channel: those that go on, and those that rest. */
 export function ThreadsDialog({ guildId, channelId, onStart, onClose }: { guildId: Id; channelId: Id; onStart: () => void; onClose: () => void }) {
@@ -92,6 +95,7 @@ function Archived({ guildId, channelId, onClose }: ListProps) {
 export function ThreadRow({ guildId, thread, onOpen }: { guildId: Id; thread: Thread; onOpen: () => void }) {
   const app = useApp();
   const owner = useModel((model) => displayName(model, guildId, thread.owner_id));
+  const tags = useModel((model) => model.channels[thread.parent_id]?.available_tags ?? NO_TAGS);
   const hasNews = useModel((model) => isUnread(model, thread.id));
   const [nowMs] = useState(() => Date.now());
   const lastMs = snowflakeMs(thread.last_message_id ?? thread.id);
@@ -111,7 +115,9 @@ export function ThreadRow({ guildId, thread, onOpen }: { guildId: Id; thread: Th
           <small>
             by {owner} · {thread.message_count === 1 ? "1 message" : `${thread.message_count} messages`} · {formatTimestamp(lastMs, "R", nowMs)}
           </small>
+          <TagList offered={tags} applied={thread.applied_tags} />
         </span>
+        {isPinned(thread) && <em data-testid="post-pinned">pinned</em>}
         {thread.member !== undefined && <em>joined</em>}
       </button>
     </li>
