@@ -8,7 +8,8 @@ export function ThreadCard({ guildId, message }: { guildId: Id; message: Message
   const app = useApp();
   // A thread has the id of the message that it was started from; an archived one is only told with the message.
   const thread = useModel((model) => model.threads[message.id] ?? message.thread);
-  if (thread === undefined) return null;
+  // The first message of a forum's post has the post's id, and is in it.
+  if (thread === undefined || thread.id === message.channel_id) return null;
   return (
     <button type="button" className={styles.card} data-testid="thread-card" data-name={thread.name} onClick={() => void app.openThread(guildId, thread.id)}>
       <ThreadIcon size={18} />
