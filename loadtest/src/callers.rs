@@ -8,6 +8,7 @@
 pub mod leg;
 pub mod library;
 pub mod mailbox;
+pub mod ports;
 pub mod shared;
 mod thread;
 pub mod wheel;

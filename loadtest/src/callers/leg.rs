@@ -1,5 +1,6 @@
 //! One caller's media path in a room: a leg. Native or WebRTC, or a side of the floor or of the direct path.
 
+use super::ports::{Formers, Owner};
 use super::shared::Shared;
 use crate::measure::stream::Stream;
 use crate::measure::{book::Party, stamp::Kind};
@@ -69,7 +70,7 @@ pub enum LegEvent {
 
 pub(super) enum Media {
     Discovering { ssrc: u32, tries: u32 },
-    Native { cipher: Box<Cipher>, ssrc: u32, nonce: u32, sequence: u16, beats: u64 },
+    Native { cipher: Arc<Cipher>, ssrc: u32, nonce: u32, sequence: u16, beats: u64 },
     WebRtc(Box<Web>),
 }
 
@@ -123,6 +124,8 @@ pub(super) struct Leg {
     pub party: Party,
     pub socket: UdpSocket,
     pub media: Media,
+    /// Who had the socket's port before.
+    pub formers: Formers,
     pub up: Option<Path>,
     pub down: Option<Path>,
     pub held: BinaryHeap<Reverse<Held>>,
@@ -149,7 +152,9 @@ impl Leg {
         let media = match new.start {
             Start::Discover { ssrc } => Media::Discovering { ssrc, tries: 0 },
             // Sequence numbers begin anywhere (RFC 3550 §5.1); nonces from zero, as most libraries do.
-            Start::Keyed { cipher, ssrc } => Media::Native { cipher, ssrc, nonce: 0, sequence: new.seed as u16, beats: 0 },
+            Start::Keyed { cipher, ssrc } => {
+                Media::Native { cipher: Arc::from(cipher), ssrc, nonce: 0, sequence: new.seed as u16, beats: 0 }
+            }
             Start::WebRtc(negotiated) => Media::WebRtc(Box::new(Web {
                 negotiated: *negotiated,
                 remote: None,
@@ -181,6 +186,7 @@ impl Leg {
             party: new.party,
             socket: new.socket,
             media,
+            formers: Formers::default(),
             up,
             down,
             held: BinaryHeap::new(),
@@ -197,6 +203,20 @@ impl Leg {
             listened_from: u64::MAX,
             roster: new.roster,
             events: new.events,
+        }
+    }
+
+    /// The port of its socket.
+    pub fn port(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |address| address.port())
+    }
+
+    /// What proves that a datagram is for it, once it has keys.
+    pub fn owner(&self) -> Option<Owner> {
+        match &self.media {
+            Media::Discovering { .. } => None,
+            Media::Native { cipher, .. } => Some(Owner::Native(cipher.clone())),
+            Media::WebRtc(web) => Some(Owner::WebRtc(web.negotiated.slots.clone())),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What all media threads and the run's conductor see: the stage, the window, who has said how much. Atomics only.
 
 use super::library::Library;
+use super::ports::Ports;
 use crate::measure::book::Party;
 use crate::measure::stream::Rules;
 use crate::scenario::{Pattern, Speech};
@@ -40,6 +41,7 @@ pub struct Shared {
     begin: AtomicU64,
     end: AtomicU64,
     speakers: Vec<Spoken>,
+    pub ports: Ports,
     pub live: Live,
 }
 
@@ -76,6 +78,7 @@ impl Shared {
             begin: AtomicU64::new(u64::MAX),
             end: AtomicU64::new(u64::MAX),
             speakers: std::iter::repeat_with(spoken).take(speakers).collect(),
+            ports: Ports::default(),
             live: Live::default(),
         }
     }

@@ -154,7 +154,7 @@ impl Thread {
             (_, None) => {}
             (Command::Keys { suite, secret, .. }, Some(place)) => self.with(place, |thread, leg| {
                 if let Media::Discovering { ssrc, .. } = leg.media {
-                    let cipher = Box::new(Cipher::new(suite, secret));
+                    let cipher = Arc::new(Cipher::new(suite, secret));
                     leg.media = Media::Native { cipher, ssrc, nonce: 0, sequence: leg.id as u16, beats: 0 };
                     thread.ready(place, leg);
                 }
@@ -192,7 +192,7 @@ impl Thread {
         }
     }
 
-    fn adopt(&mut self, leg: Leg) {
+    fn adopt(&mut self, mut leg: Leg) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.legs.push(None);
             self.legs.len() - 1
@@ -205,6 +205,7 @@ impl Thread {
         }
         self.places.insert(leg.id, place);
         let (id, now) = (leg.id, clock());
+        leg.formers = self.shared.ports.before(leg.port(), now);
         match &leg.media {
             Media::Discovering { .. } => self.wheel.insert(now, (place, id, Timer::Discover)),
             Media::Native { .. } => {}
@@ -225,7 +226,15 @@ impl Thread {
             self.shared.place(leg.person, NOWHERE);
         }
         self.settle(&mut leg);
+        self.give_up_port(&leg);
         // The closed socket leaves the epoll by itself.
+    }
+
+    /// The socket of a leg is about to be closed.
+    fn give_up_port(&self, leg: &Leg) {
+        if let Some(owner) = leg.owner() {
+            self.shared.ports.leave(leg.port(), owner, clock());
+        }
     }
 
     /// Media can flow.
@@ -483,24 +492,36 @@ impl Thread {
                 {
                     return;
                 }
+                // Opening destroys what does not open, and the port's former owners may know it.
+                let kept = if leg.formers.is_empty() { Vec::new() } else { datagram.to_vec() };
                 match cipher.open_in_place(datagram) {
                     Ok((header, payload)) => {
                         let wire = (header.ssrc, header.sequence, header.timestamp);
                         self.hear(leg, wire, payload, arrival);
                     }
-                    Err(_) => self.account.book(leg.party).unopened += 1,
+                    Err(_) => self.note_unopened(leg, &kept, arrival),
                 }
             }
             Media::WebRtc(web) => {
                 let Some(remote) = web.remote else { return };
                 let Ok(receive) = Receive::new(Protocol::Udp, remote, web.negotiated.address, datagram) else {
-                    self.account.book(leg.party).unopened += 1;
+                    self.note_unopened(leg, datagram, arrival);
                     return;
                 };
                 // It fails only for an `Rtc` that is over, and then `drive` says so.
                 let _ = web.negotiated.rtc.handle_input(Input::Receive(Instant::now(), receive));
                 self.drive(place, leg, arrival);
             }
+        }
+    }
+
+    /// What does not open is a fault, unless it was for who had the port before.
+    fn note_unopened(&mut self, leg: &Leg, datagram: &[u8], arrival: u64) {
+        let book = self.account.book(leg.party);
+        if leg.formers.own(datagram, arrival) {
+            book.stale += 1;
+        } else {
+            book.unopened += 1;
         }
     }
 
@@ -623,7 +644,8 @@ impl Thread {
         }
     }
 
-    /// A new source port towards the same server, as after a NAT's timeout.
+    /// A new source port towards the same server, as after a NAT's timeout. A server can follow a native client only by a packet
+    /// that opens, so one that only listens says silence, as bots do that want to hear.
     fn rebind(&mut self, place: usize, leg: &mut Leg) -> std::io::Result<()> {
         let remote = match &leg.media {
             Media::WebRtc(web) => web.remote,
@@ -635,7 +657,16 @@ impl Thread {
         mailbox::prepare(&socket)?;
         socket.connect(remote)?;
         epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(place as u64), epoll::EventFlags::IN)?;
+        self.give_up_port(leg);
         leg.socket = socket;
+        leg.formers = self.shared.ports.before(leg.port(), clock());
+        let is_talking = leg.mouth.as_ref().is_some_and(|mouth| mouth.is_talking);
+        if matches!(leg.media, Media::Native { .. }) && !is_talking {
+            // That of the last moment at which it could have spoken.
+            let samples = self.shared.library.samples;
+            let timestamp = leg.mouth.as_ref().map_or(0, |mouth| mouth.timestamp.wrapping_sub(samples));
+            self.send_audio(place, leg, &SILENCE, timestamp, COMFORT_LEVEL_DBOV, None);
+        }
         Ok(())
     }
 

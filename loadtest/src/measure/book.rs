@@ -51,6 +51,8 @@ pub struct Book {
     pub damaged: u64,
     /// Did not open.
     pub unopened: u64,
+    /// The same, and it was for who had the port before.
+    pub stale: u64,
     /// The first packet of a native stream came before the voice gateway had said whose it is: bots drop it.
     pub unannounced: u64,
     /// Wire to wire.
@@ -91,6 +93,7 @@ impl Default for Book {
             echoed: 0,
             damaged: 0,
             unopened: 0,
+            stale: 0,
             unannounced: 0,
             delay: times(),
             gaps: times(),
@@ -122,6 +125,7 @@ impl Book {
         self.echoed += other.echoed;
         self.damaged += other.damaged;
         self.unopened += other.unopened;
+        self.stale += other.stale;
         self.unannounced += other.unannounced;
         for (mine, theirs) in [
             (&mut self.delay, &other.delay),

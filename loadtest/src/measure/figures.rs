@@ -21,6 +21,7 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("audio.echoed", "packets", "came back to their speaker"),
     ("audio.damaged", "packets", "opened, but were not what was sent"),
     ("audio.unopened", "packets", "did not open: a wrong tag"),
+    ("audio.stale", "packets", "were for a caller that had vanished from the port a moment before, provably by its key"),
     ("audio.unannounced", "streams", "native streams whose audio came before the voice gateway had said whose it is"),
     ("audio.concealed", "part", "of the frames that a player with a jitter buffer of 60 ms would have had to make up"),
     ("decoded.streams", "streams", "decoded by the sample of listeners"),

@@ -192,6 +192,7 @@ fn enter(figures: &mut Figures, stage: &Stage<'_>, sum: &Account, joins: &Joins,
     figures.set("audio.echoed", book.echoed as f64);
     figures.set("audio.damaged", book.damaged as f64);
     figures.set("audio.unopened", book.unopened as f64);
+    figures.set("audio.stale", book.stale as f64);
     figures.set("audio.unannounced", book.unannounced as f64);
     figures.set("audio.concealed", book.concealed as f64 / book.played.max(1) as f64);
     if book.decoded > 0 {

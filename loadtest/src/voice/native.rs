@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 /// IP discovery: type, length of the rest, SSRC, 64 bytes of address text, port.
-const DISCOVERY: usize = 74;
+pub(crate) const DISCOVERY: usize = 74;
 const DISCOVERY_REQUEST: u16 = 1;
 const DISCOVERY_RESPONSE: u16 = 2;
 const ADDRESS_TEXT: std::ops::Range<usize> = 8..72;

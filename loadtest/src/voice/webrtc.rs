@@ -46,13 +46,16 @@ pub struct Negotiated {
     pub address: SocketAddr,
     pub mid: Mid,
     pub payload: Pt,
+    /// What the server sends its slots under, once it has answered.
+    pub slots: Arc<[u32]>,
 }
 
 impl Offer {
     /// Applies the answer. The socket is the one whose address was offered; it does not block.
     pub fn accept(self, answer: &str) -> Result<(Negotiated, std::net::UdpSocket), VoiceError> {
+        let slots = ssrcs(answer).collect();
         let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
-        let mut negotiated = self.negotiated;
+        let mut negotiated = Negotiated { slots, ..self.negotiated };
         let accepted = negotiated.rtc.sdp_api().accept_answer(self.pending, answer);
         accepted.map_err(|error| VoiceError::WebRtc(error.to_string()))?;
         Ok((negotiated, self.socket))
@@ -76,12 +79,19 @@ pub fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError
     let sdp = offer.to_sdp_string();
     let payload = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).map(|params| params.pt());
     let payload = payload.ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
-    let ssrc = ssrc_of_first_section(&sdp).ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
-    Ok(Offer { negotiated: Negotiated { rtc, address, mid, payload }, pending, socket, sdp, ssrc, payload_type: *payload })
+    let ssrc = ssrcs(&sdp).next().ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
+    Ok(Offer {
+        negotiated: Negotiated { rtc, address, mid, payload, slots: [].into() },
+        pending,
+        socket,
+        sdp,
+        ssrc,
+        payload_type: *payload,
+    })
 }
 
-fn ssrc_of_first_section(sdp: &str) -> Option<u32> {
-    sdp.lines().find_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok())
+fn ssrcs(sdp: &str) -> impl Iterator<Item = u32> {
+    sdp.lines().filter_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok())
 }
 
 /// A connected WebRTC media path.
