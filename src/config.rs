@@ -14,6 +14,7 @@ use guildhall_signaling::turn::{BadTurnUrl, TurnUrl};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -107,6 +108,12 @@ const KEYS: &[Key] = &[
         value: "N",
         default: None,
         help: "Media threads, each with its own UDP port [default: one for each processor]",
+    },
+    Key {
+        name: "media-room-share",
+        value: "N",
+        default: Some("1024"),
+        help: "People of one voice room that one media thread takes before more of them sit on others",
     },
     Key {
         name: "media-tcp",
@@ -287,6 +294,7 @@ pub struct Config {
     pub media_ip: Vec<IpAddr>,
     pub media_port: u16,
     pub media_workers: usize,
+    pub media_room_share: usize,
     pub media_tcp: MediaTcp,
     pub turn: Option<TurnServers>,
     pub tls: Option<TlsFiles>,
@@ -448,6 +456,7 @@ impl Config {
             }
             None => std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX),
         };
+        let room_share = raw("media-room-share").expect("it has a default").parse::<NonZeroUsize>()?.get();
         let media_port = raw("media-port").expect("it has a default");
         let first: u16 = media_port.parse()?;
         if first != 0 && usize::from(first) + workers - 1 > usize::from(u16::MAX) {
@@ -489,6 +498,7 @@ impl Config {
             media_ip: raw("media-ip").map(media_ip).transpose()?.unwrap_or_default(),
             media_port: first,
             media_workers: workers,
+            media_room_share: room_share,
             media_tcp: raw("media-tcp").map(media_tcp).transpose()?.unwrap_or(MediaTcp::Listened),
             turn,
             files: files::Config {

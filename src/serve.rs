@@ -192,7 +192,7 @@ pub(crate) fn media_config(config: &Config, listened: u16) -> guildhall_sfu::Con
         MediaTcp::Port(port) => Some(port),
         MediaTcp::Off => None,
     };
-    guildhall_sfu::Config { bind, advertise: config.media_ip.clone(), tcp_port }
+    guildhall_sfu::Config { bind, advertise: config.media_ip.clone(), tcp_port, room_share: config.media_room_share }
 }
 
 fn certificate(config: &Config, data: &DataDir) -> anyhow::Result<Arc<ServerConfig>> {

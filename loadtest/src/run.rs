@@ -97,7 +97,7 @@ pub fn perform(name: &str, scenario: &Scenario, target: &Target) -> Result<Repor
     let cores = Cores::split()?;
     let server = match &target.url {
         Some(_) => None,
-        None => Some(Server::start_with(target.server.clone(), None, &cores, scenario.server.media_workers)?),
+        None => Some(Server::start_with(target.server.clone(), None, &cores, scenario.server)?),
     };
     let generator = cores.generator.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()

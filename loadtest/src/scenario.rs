@@ -87,11 +87,13 @@ impl Default for Time {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     pub media_workers: u32,
+    /// People of one room on one worker before more of them sit on others; without it, the server's own.
+    pub room_share: Option<u32>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { media_workers: 1 }
+        Self { media_workers: 1, room_share: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cores::{self, Cores};
 use crate::progress;
+use crate::scenario;
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -32,7 +33,7 @@ struct Owned {
     child: Child,
     binary: PathBuf,
     cores: Vec<usize>,
-    media_workers: u32,
+    media: scenario::Server,
     /// The data folder, if it goes with us.
     _temporary: Option<TempDir>,
 }
@@ -51,10 +52,10 @@ impl Server {
 
     /// Starts a private server on the server's cores, on free ports of loopback, with one media worker.
     pub fn start(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores) -> Result<Self> {
-        Self::start_with(binary, data, cores, 1)
+        Self::start_with(binary, data, cores, scenario::Server::default())
     }
 
-    pub fn start_with(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores, media_workers: u32) -> Result<Self> {
+    pub fn start_with(binary: Option<PathBuf>, data: Option<PathBuf>, cores: &Cores, media: scenario::Server) -> Result<Self> {
         let binary = match binary {
             Some(binary) => binary,
             None => std::env::current_exe()?.with_file_name("guildhall"),
@@ -66,14 +67,14 @@ impl Server {
                 (temporary.path().to_path_buf(), Some(temporary))
             }
         };
-        let (child, url) = launch(&binary, &folder, "127.0.0.1:0", &cores.server, media_workers)?;
+        let (child, url) = launch(&binary, &folder, "127.0.0.1:0", &cores.server, media)?;
         progress(&format!("{} serves {url} on core {:?}, we generate on {:?}", binary.display(), cores.server, cores.generator));
         let pid = child.id();
         Ok(Self {
             url,
             pid,
             data: Some(folder),
-            owned: Some(Owned { child, binary, cores: cores.server.clone(), media_workers, _temporary: temporary }),
+            owned: Some(Owned { child, binary, cores: cores.server.clone(), media, _temporary: temporary }),
         })
     }
 
@@ -90,7 +91,7 @@ impl Server {
         owned.child = interrupt(owned.child).await?;
         work(data.clone()).await?;
         let listen = self.url.rsplit('/').next().context("a URL ends in its address")?;
-        let (child, url) = launch(&owned.binary, &data, listen, &owned.cores, owned.media_workers)?;
+        let (child, url) = launch(&owned.binary, &data, listen, &owned.cores, owned.media)?;
         let pid = child.id();
         Ok(Self { url, pid, data: Some(data), owned: Some(Owned { child, ..owned }) })
     }
@@ -120,11 +121,14 @@ impl Server {
 }
 
 /// Starts a server and waits for its ready line.
-fn launch(binary: &Path, data: &Path, listen: &str, cores: &[usize], media_workers: u32) -> Result<(Child, String)> {
+fn launch(binary: &Path, data: &Path, listen: &str, cores: &[usize], media: scenario::Server) -> Result<(Child, String)> {
     let mut command = Command::new(binary);
     command.arg("serve").arg("--data").arg(data).args(["--listen", listen, "--media-listen", "127.0.0.1"]);
     command.args(["--media-ip", "127.0.0.1", "--media-port", "0", "--registration", "open"]);
-    command.args(["--media-workers", &media_workers.to_string()]);
+    command.args(["--media-workers", &media.media_workers.to_string()]);
+    if let Some(share) = media.room_share {
+        command.args(["--media-room-share", &share.to_string()]);
+    }
     command.env("GUILDHALL_RATE_LIMITS", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let pinned = cores.to_vec();
     // The child inherits the affinity of the thread that starts it.

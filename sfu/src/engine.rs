@@ -30,6 +30,7 @@ mod room;
 mod sink;
 mod slots;
 mod speakers;
+mod spread;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -58,6 +59,8 @@ use room::{Listener, Room};
 use sink::Formats;
 pub use sink::Want;
 use slots::FREE_AFTER;
+use spread::Parcels;
+pub use spread::{Life, Parcel, Part};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -122,7 +125,7 @@ pub struct Engine {
     rooms: Vec<Option<Room>>,
     free_rooms: Vec<usize>,
     by_id: HashMap<PeerId, u32>,
-    by_room: HashMap<RoomId, usize>,
+    by_room: HashMap<Life, usize>,
     by_address: HashMap<SocketAddr, u32>,
     by_ssrc: HashMap<u32, u32>,
     by_ufrag: HashMap<String, u32>,
@@ -133,6 +136,7 @@ pub struct Engine {
     half_open: HashSet<u32>,
     timers: Timers,
     events: Vec<(PeerId, PeerEvent)>,
+    parcels: Parcels,
     traffic: Traffic,
     drops: Drops,
     opinions: Opinions,
@@ -161,6 +165,7 @@ impl Engine {
             half_open: HashSet::new(),
             timers: Timers::default(),
             events: Vec::with_capacity(1024),
+            parcels: Parcels::default(),
             traffic: Traffic::default(),
             drops: Drops::default(),
             opinions: Opinions::default(),
@@ -172,24 +177,17 @@ impl Engine {
 
     // Requests. One that panics answers [`SfuError::Failed`] and its peer is lost.
 
-    /// A place in a room, which is made with its first peer. `ssrc` must be new.
+    /// A place in a room that is whole on this worker. `ssrc` must be new on all workers.
     pub fn join(&mut self, room: RoomId, id: PeerId, ssrc: u32, policy: Policy) -> Result<(), SfuError> {
+        self.join_part((Life { room, number: 0 }, Part::Home), id, ssrc, policy)
+    }
+
+    /// A place in this worker's part of a room, which is made with its first peer.
+    pub fn join_part(&mut self, (life, part): (Life, Part), id: PeerId, ssrc: u32, policy: Policy) -> Result<(), SfuError> {
         if self.by_id.len() >= MAX_PEERS || self.by_id.contains_key(&id) || self.by_ssrc.contains_key(&ssrc) {
             return Err(SfuError::NodeFull);
         }
-        let room = *self.by_room.entry(room).or_insert_with(|| {
-            let made = Some(Room::new(room));
-            match self.free_rooms.pop() {
-                Some(index) => {
-                    self.rooms[index] = made;
-                    index
-                }
-                None => {
-                    self.rooms.push(made);
-                    self.rooms.len() - 1
-                }
-            }
-        });
+        let room = self.open_room(life, part);
         let members = &mut self.rooms[room].as_mut().expect("a room in the map exists").members;
         if *members >= MAX_ROOM_PEERS {
             return Err(SfuError::RoomFull);
@@ -372,6 +370,9 @@ impl Engine {
         let Some(listener) = peer.listener else { return };
         let room_index = peer.room;
         let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
+        if matches!(room.part, Part::Branch { .. }) {
+            return;
+        }
         room.watch(now, listener, &peer.wants);
         self.run_errands(now, room_index);
     }
@@ -396,14 +397,8 @@ impl Engine {
         self.by_id.remove(&id);
         self.by_ssrc.remove(&peer.ssrc);
         self.free_peers.push(key);
-        let room = self.room(peer.room);
-        room.members -= 1;
-        if room.members == 0 {
-            let id = room.id;
-            self.by_room.remove(&id);
-            self.rooms[peer.room] = None;
-            self.free_rooms.push(peer.room);
-        }
+        self.room(peer.room).members -= 1;
+        self.close_if_empty(peer.room);
         Ok(())
     }
 
@@ -420,8 +415,14 @@ impl Engine {
         self.by_id.len()
     }
 
+    /// Rooms whose home is here.
     pub fn rooms(&self) -> usize {
-        self.by_room.len()
+        self.by_room.len() - self.branches()
+    }
+
+    /// Branches of rooms whose home is elsewhere. Looks at every room.
+    pub fn branches(&self) -> usize {
+        self.rooms.iter().flatten().filter(|room| matches!(room.part, Part::Branch { .. })).count()
     }
 
     pub fn traffic(&self) -> &Traffic {
@@ -642,13 +643,6 @@ impl Engine {
             }
         }
         self.remove_listener(key);
-    }
-
-    /// Nothing is heard of this speaker for now.
-    fn silence(&mut self, key: u32) {
-        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
-        let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        room.silence(key, &mut self.events);
     }
 
     fn key_of(&self, id: PeerId) -> Result<u32, SfuError> {

@@ -1,11 +1,11 @@
-//! [`Sfu`]: the handle that signaling drives. It places rooms on workers, names peers, and carries requests to the worker
+//! [`Sfu`]: the handle that signaling drives. It places peers on workers, names peers, and carries requests to the worker
 //! threads; it never touches a packet.
 //!
 //! The table of rooms and peers is behind a mutex that only joins and leaves take, never a worker.
 
-use crate::placement::Places;
+use crate::placement::{Places, Seat};
 use crate::tcp;
-use crate::worker::{self, Link, Request};
+use crate::worker::{self, Link, Mail, Request};
 use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
 use guildhall_protocol::fleet::Policy;
 use std::io;
@@ -53,8 +53,9 @@ impl Sfu {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the media engine needs at least one bind address"));
         }
         let mut workers: Vec<Link> = Vec::with_capacity(config.bind.len());
+        let mail = Mail::between(config.bind.len());
         for (index, &bind) in config.bind.iter().enumerate() {
-            match worker::start(index, bind, &config.advertise, config.tcp_port) {
+            match worker::start(index, bind, &config, mail.clone()) {
                 Ok(link) => workers.push(link),
                 Err(error) => {
                     workers.iter().for_each(Link::stop);
@@ -62,7 +63,7 @@ impl Sfu {
                 }
             }
         }
-        let places = Places::new(workers.len());
+        let places = Places::new(workers.len(), config.room_share);
         Ok(Sfu(Arc::new(Inner { workers, places: Mutex::new(places), tcp: tcp::Counters::default() })))
     }
 
@@ -70,9 +71,9 @@ impl Sfu {
     pub async fn join(&self, room: RoomId, policy: Policy, events: mpsc::Sender<PeerEvent>) -> Result<Joined, SfuError> {
         let now = Instant::now();
         let busy_permille = |worker: usize| self.0.workers[worker].load.busy_permille(now);
-        let (peer, ssrc, worker) = self.places().reserve(room, busy_permille)?;
+        let Seat { peer, ssrc, worker, life, part } = self.places().reserve(room, busy_permille)?;
         let mut reservation = Reservation { sfu: self, peer, is_kept: false };
-        self.ask(worker, |reply| Request::Join { room, peer, ssrc, policy, events, reply }).await??;
+        self.ask(worker, |reply| Request::Join { part: (life, part), peer, ssrc, policy, events, reply }).await??;
         reservation.is_kept = true;
         Ok(Joined { peer, ssrc, address: self.0.workers[worker].address })
     }

@@ -43,7 +43,7 @@ pub use worker::SOCKET_BUFFER;
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One room, named by signaling (a voice channel's id serves). A room lives whole on one worker.
+/// One room, named by signaling (a voice channel's id serves). Its speakers are chosen on one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(pub u64);
 
@@ -62,7 +62,12 @@ pub struct Config {
     pub advertise: Vec<IpAddr>,
     /// The TCP port that clients without UDP are told; whoever listens there gives [`Sfu::carry`] the connections.
     pub tcp_port: Option<u16>,
+    /// Peers of one room that one worker takes before whoever comes sits on others; [`ROOM_SHARE`] is a good number.
+    pub room_share: usize,
 }
+
+/// A room of this size, with a few who talk at a time, is half of a core's work and more.
+pub const ROOM_SHARE: usize = 1024;
 
 /// The two encryption modes of the native transport (`aead_aes256_gcm_rtpsize`, `aead_xchacha20_poly1305_rtpsize`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +82,7 @@ pub struct Joined {
     pub peer: PeerId,
     /// The native SSRC: a native client sends under it, and native listeners hear this peer under it whatever it sends with.
     pub ssrc: u32,
-    /// Literal IP address and port of the room's worker, for op 2 and for the host candidate.
+    /// Literal IP address and port of the peer's worker, for op 2 and for the host candidate.
     pub address: SocketAddr,
 }
 

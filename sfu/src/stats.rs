@@ -61,7 +61,7 @@ pub enum Reason {
     TooManySpeakers,
     /// The sender went far beyond its channel's bitrate for seconds.
     OverBitrate,
-    /// The sender may not show anything: no STREAM.
+    /// The sender may not show anything: no STREAM, or it sits on a branch of a room.
     MayNotStream,
     /// One listener's copy of video that waited for its network when its slot went on with something else, or paused.
     Superseded,
@@ -69,11 +69,15 @@ pub enum Reason {
     Overdue,
     /// One listener's copy of video: as many wait for its network as may.
     QueueFull,
+    /// A packet for another worker's part of a room that is spread: the other did not keep up.
+    HandoverFull,
+    /// A packet from another worker's part of a room that is gone.
+    RoomGone,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 30] = [
+    pub const ALL: [Reason; 32] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -104,6 +108,8 @@ impl Reason {
         Reason::Superseded,
         Reason::Overdue,
         Reason::QueueFull,
+        Reason::HandoverFull,
+        Reason::RoomGone,
     ];
 
     /// The label for metrics and logs.
@@ -139,6 +145,8 @@ impl Reason {
             Reason::Superseded => "superseded",
             Reason::Overdue => "overdue",
             Reason::QueueFull => "queue_full",
+            Reason::HandoverFull => "handover_full",
+            Reason::RoomGone => "room_gone",
         }
     }
 }
@@ -278,7 +286,10 @@ impl Opinions {
 pub struct WorkerStats {
     /// What clients are told.
     pub address: SocketAddr,
+    /// Whose home is here.
     pub rooms: usize,
+    /// Parts of rooms whose home is another worker.
+    pub branches: usize,
     pub peers: usize,
     pub traffic: Traffic,
     pub drops: Drops,

@@ -1,24 +1,25 @@
 //! One worker: a pinned thread with its own UDP socket, engine and request queue. The only place of the crate, with
 //! [`crate::handle`], that does I/O or reads a clock.
 //!
-//! The loop: wait until something is readable, a request came or a timer is due; take datagrams in batches and send what
-//! they caused at the end of each batch; then requests; then timers.
+//! The loop: wait until something is readable, a request or a parcel came or a timer is due; take datagrams in batches and send
+//! what they caused at the end of each batch; then other workers' parcels; then requests; then timers.
 
-use crate::engine::{Egress, Engine, Secret};
+use crate::engine::{Egress, Engine, Life, Parcel, Part, Secret};
 use crate::load::{Gauge, Meter};
 use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
 use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
+use crate::{Addresses, Answer, Config, NativeSuite, PeerEvent, PeerId, SfuError, Want, addresses};
+use crossbeam_queue::ArrayQueue;
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -33,13 +34,20 @@ const ROUNDS: usize = 16;
 /// Requests served before datagrams get their turn: a WebRTC join takes up to half a millisecond.
 const REQUESTS_PER_TURN: usize = 16;
 
+/// Parcels of others that may wait for a worker: what the largest room's speakers say in a third of a second. A full queue loses
+/// packets, and makes what must not be lost wait at its sender.
+const PARCELS: usize = 512;
+
+/// How soon a worker tries again to hand over what found a full queue.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
+
 /// Asked of the system for each direction: 20 ms of 300,000 packets a second. It may give less.
 pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// What signaling asks of a worker.
 pub enum Request {
     Join {
-        room: RoomId,
+        part: (Life, Part),
         peer: PeerId,
         ssrc: u32,
         policy: Policy,
@@ -83,10 +91,10 @@ pub struct Link {
     /// Where the socket is.
     pub bound: SocketAddr,
     /// How busy the worker is.
-    pub load: std::sync::Arc<Gauge>,
+    pub load: Arc<Gauge>,
     requests: mpsc::Sender<Request>,
     waker: Waker,
-    is_stopping: std::sync::Arc<AtomicBool>,
+    is_stopping: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -122,18 +130,40 @@ impl Drop for Link {
     }
 }
 
+/// Where workers put what they have for each other: a queue each, which takes no lock and is allocated once.
+#[derive(Clone)]
+pub struct Mail(Arc<Vec<Mailbox>>);
+
+struct Mailbox {
+    /// With the worker that it is from.
+    parcels: ArrayQueue<(usize, Parcel)>,
+    /// Of the worker that it belongs to, once it runs.
+    waker: OnceLock<Waker>,
+}
+
+impl Mail {
+    /// A worker alone gets no mail.
+    pub fn between(workers: usize) -> Mail {
+        let len = if workers > 1 { PARCELS } else { 1 };
+        let mailbox = || Mailbox { parcels: ArrayQueue::new(len), waker: OnceLock::new() };
+        Mail(Arc::new(std::iter::repeat_with(mailbox).take(workers).collect()))
+    }
+}
+
 /// Binds the socket and starts the thread.
-pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr], tcp_port: Option<u16>) -> io::Result<Link> {
+pub fn start(index: usize, bind: SocketAddr, config: &Config, mail: Mail) -> io::Result<Link> {
     let socket = open_socket(bind)?;
     let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let addresses = Addresses { tcp_port, ..addresses::told(bound, advertise) };
+    let addresses = Addresses { tcp_port: config.tcp_port, ..addresses::told(bound, &config.advertise) };
     let identity = Identity::generate().ok_or_else(|| io::Error::other("no DTLS certificate could be made"))?;
     let poll = Poll::new(socket.as_raw_fd())?;
     let waker = poll.waker();
+    // Each worker is started once.
+    let _ = mail.0[index].waker.set(waker.clone());
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let is_stopping = std::sync::Arc::new(AtomicBool::new(false));
+    let is_stopping = Arc::new(AtomicBool::new(false));
     let stopping = is_stopping.clone();
-    let load = std::sync::Arc::new(Gauge::new(Instant::now()));
+    let load = Arc::new(Gauge::new(Instant::now()));
     let gauge = load.clone();
     let thread = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || {
         pin(index);
@@ -150,6 +180,10 @@ pub fn start(index: usize, bind: SocketAddr, advertise: &[IpAddr], tcp_port: Opt
             socket,
             poll,
             inbox,
+            index,
+            unsent: VecDeque::new(),
+            is_written_to: vec![false; mail.0.len()],
+            mail,
             events: HashMap::new(),
             busy: Duration::ZERO,
             idle: Duration::ZERO,
@@ -193,6 +227,12 @@ struct Worker {
     socket: Socket,
     poll: Poll,
     inbox: mpsc::Receiver<Request>,
+    index: usize,
+    mail: Mail,
+    /// What must not be lost and found a full queue: what rooms that are spread say of their branches and of who fell silent.
+    unsent: VecDeque<(usize, Parcel)>,
+    /// Who is to be woken.
+    is_written_to: Vec<bool>,
     /// Who is told what happens to a peer.
     events: HashMap<PeerId, mpsc::Sender<PeerEvent>>,
     busy: Duration,
@@ -244,6 +284,7 @@ impl Worker {
         let mut working_since = Instant::now();
         while !is_stopping.load(Ordering::Relaxed) {
             let timeout = self.engine.next_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = if self.unsent.is_empty() { timeout } else { Some(timeout.map_or(TRY_AGAIN, |at| at.min(TRY_AGAIN))) };
             let waiting_since = Instant::now();
             self.busy += waiting_since - working_since;
             self.meter.tick(waiting_since, self.busy);
@@ -252,6 +293,7 @@ impl Worker {
             self.idle += working_since - waiting_since;
 
             self.receive();
+            self.open_mail();
             if !self.serve_requests() {
                 return;
             }
@@ -260,7 +302,62 @@ impl Worker {
                 self.engine.handle_timeout(now, &mut self.outbox);
                 self.outbox.flush();
             }
+            self.hand_over();
             self.deliver_events();
+        }
+    }
+
+    /// Takes what other workers have for rooms of ours.
+    fn open_mail(&mut self) {
+        for _ in 0..PARCELS {
+            let Some((from, mut parcel)) = self.mail.0[self.index].parcels.pop() else { break };
+            self.engine.handle_parcel(Instant::now(), from, &mut parcel, &mut self.outbox);
+            self.hand_over();
+        }
+        self.outbox.flush();
+        self.deliver_events();
+        if !self.mail.0[self.index].parcels.is_empty() {
+            // Their wake is spent.
+            self.poll.waker().wake();
+        }
+    }
+
+    /// Puts what the engine has for other workers into their queues, and wakes them.
+    fn hand_over(&mut self) {
+        let Worker { engine, mail, unsent, is_written_to, outbox, index, .. } = self;
+        let mut is_any = false;
+        // What found a full queue comes back.
+        let mut put = |to: usize, parcel| {
+            let refused = mail.0[to].parcels.push((*index, parcel)).err();
+            if refused.is_none() {
+                (is_any, is_written_to[to]) = (true, true);
+            }
+            refused.map(|(_, parcel)| parcel)
+        };
+        // Nothing passes what waits for the same worker already.
+        let waiting = unsent.len();
+        for done in 0..waiting {
+            let Some((to, parcel)) = unsent.pop_front() else { break };
+            let is_behind = unsent.iter().skip(waiting - 1 - done).any(|(other, _)| *other == to);
+            if let Some(parcel) = if is_behind { Some(parcel) } else { put(to, parcel) } {
+                unsent.push_back((to, parcel));
+            }
+        }
+        for (to, parcel) in engine.take_parcels() {
+            let is_behind = unsent.iter().any(|(other, _)| *other == to);
+            match if is_behind { Some(parcel) } else { put(to, parcel) } {
+                None => {}
+                Some(parcel) if parcel.is_packet() => outbox.drops.count(Reason::HandoverFull),
+                Some(parcel) => unsent.push_back((to, parcel)),
+            }
+        }
+        if is_any {
+            for (to, is_written_to) in is_written_to.iter_mut().enumerate() {
+                // Every worker runs before the first room is opened.
+                if let (true, Some(waker)) = (std::mem::take(is_written_to), mail.0[to].waker.get()) {
+                    waker.wake();
+                }
+            }
         }
     }
 
@@ -289,6 +386,7 @@ impl Worker {
                 }
             }
             self.outbox.flush();
+            self.hand_over();
             if forwarded > 0 {
                 let sent = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 // A clock that was set back in between shows no delay.
@@ -308,6 +406,7 @@ impl Worker {
             match self.inbox.try_recv() {
                 Ok(request) => {
                     self.serve(request);
+                    self.hand_over();
                     self.deliver_events();
                 }
                 Err(TryRecvError::Empty) => return true,
@@ -322,8 +421,8 @@ impl Worker {
     /// A reply that nobody waits for any more is not an error.
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Join { room, peer, ssrc, policy, events, reply } => {
-                let outcome = self.engine.join(room, peer, ssrc, policy);
+            Request::Join { part, peer, ssrc, policy, events, reply } => {
+                let outcome = self.engine.join_part(part, peer, ssrc, policy);
                 if outcome.is_ok() {
                     self.events.insert(peer, events);
                 }
@@ -381,6 +480,7 @@ impl Worker {
         WorkerStats {
             address: self.engine.address(),
             rooms: self.engine.rooms(),
+            branches: self.engine.branches(),
             peers: self.engine.peers(),
             traffic: Traffic { packets_out: self.outbox.packets, bytes_out: self.outbox.bytes, ..*self.engine.traffic() },
             drops,

@@ -4,7 +4,7 @@
 
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::cipher::Outbound;
-use guildhall_sfu::engine::{Egress, Engine, Identity};
+use guildhall_sfu::engine::{Egress, Engine, Identity, Life, Part};
 use guildhall_sfu::rtp::{NATIVE_OPUS, Outgoing};
 use guildhall_sfu::{NativeSuite, PeerId, RoomId, Source, Want};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -101,6 +101,11 @@ fn address(n: u16) -> SocketAddr {
 fn join_native(engine: &mut Engine, out: &mut Outbox, now: Instant, n: u16, suite: NativeSuite) {
     let (id, ssrc) = (PeerId(u64::from(n)), u32::from(n) * 100);
     engine.join(RoomId(1), id, ssrc, OPEN).expect("there is room");
+    connect_native(engine, out, now, n, suite);
+}
+
+fn connect_native(engine: &mut Engine, out: &mut Outbox, now: Instant, n: u16, suite: NativeSuite) {
+    let (id, ssrc) = (PeerId(u64::from(n)), u32::from(n) * 100);
     let mut discovery = [0; 74];
     discovery[..4].copy_from_slice(&[0, 1, 0, 70]);
     discovery[4..8].copy_from_slice(&ssrc.to_be_bytes());
@@ -290,4 +295,41 @@ fn nothing_is_allocated_per_packet_in_the_steady_state() {
 
     // The counter counts: a join allocates.
     assert!(allocations(|| join_native(&mut engine, &mut out, Instant::now(), 50, gcm)) > 0);
+}
+
+#[test]
+fn nothing_is_allocated_per_packet_in_a_room_that_is_spread() {
+    let engine = |port| {
+        let identity = Identity::generate().expect("randomness");
+        Engine::new(SocketAddr::from(([10, 0, 0, 254], port)), identity)
+    };
+    let mut engines = [engine(50_000), engine(50_001)];
+    let (mut out, now, suite) = (Outbox::new(), Instant::now(), NativeSuite::Aes256GcmRtpsize);
+    let life = Life { room: RoomId(1), number: 1 };
+    for n in 1..=8 {
+        let (engine, part) =
+            if n % 2 == 1 { (&mut engines[0], Part::Home) } else { (&mut engines[1], Part::Branch { home: 0 }) };
+        engine.join_part((life, part), PeerId(u64::from(n)), u32::from(n) * 100, OPEN).expect("there is room");
+        connect_native(engine, &mut out, now, n, suite);
+    }
+    let packets = [native_packets(1, suite), native_packets(2, suite)];
+    let mut speak = |out: &mut Outbox, rounds: std::ops::Range<usize>| {
+        let mut datagram = [0; 1500];
+        for round in rounds {
+            let now = now + Duration::from_millis(20) * round as u32;
+            let [home, branch] = &mut engines;
+            for (n, packets) in packets.iter().enumerate() {
+                let packet = &packets[round];
+                datagram[..packet.len()].copy_from_slice(packet);
+                let engine = if n == 0 { &mut *home } else { &mut *branch };
+                engine.handle_datagram(now, address(1 + n as u16), &mut datagram[..packet.len()], out);
+                branch.take_parcels().for_each(|(_, mut parcel)| home.handle_parcel(now, 1, &mut parcel, out));
+                home.take_parcels().for_each(|(_, mut parcel)| branch.handle_parcel(now, 0, &mut parcel, out));
+            }
+        }
+    };
+    speak(&mut out, 0..ROUNDS);
+    let before = out.copies;
+    let allocated = allocations(|| speak(&mut out, ROUNDS..2 * ROUNDS));
+    assert_eq!((out.copies - before, allocated), (2 * 7 * ROUNDS as u64, 0), "two speakers, each to seven");
 }

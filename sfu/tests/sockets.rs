@@ -3,7 +3,7 @@
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::cipher::{Inbound, Outbound};
 use guildhall_sfu::rtp::{Header, NATIVE_OPUS, Outgoing};
-use guildhall_sfu::{Config, NativeSuite, PeerEvent, Reason, RoomId, Sfu, SfuError};
+use guildhall_sfu::{Config, NativeSuite, PeerEvent, ROOM_SHARE, Reason, RoomId, Sfu, SfuError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -17,8 +17,13 @@ const SUITE: NativeSuite = NativeSuite::XChaCha20Poly1305Rtpsize;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn start(workers: usize) -> Sfu {
+    start_sharing(workers, ROOM_SHARE)
+}
+
+/// With so many of a room on one worker.
+fn start_sharing(workers: usize, room_share: usize) -> Sfu {
     let bind = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); workers];
-    Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: None }).expect("loopback has free ports")
+    Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: None, room_share }).expect("loopback has free ports")
 }
 
 struct Bot {
@@ -133,7 +138,7 @@ async fn one_socket_serves_both_ip_versions() {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let bind = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
     let advertise = vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
-    let sfu = Sfu::start(Config { bind, advertise, tcp_port: None }).expect("there are free ports");
+    let sfu = Sfu::start(Config { bind, advertise, tcp_port: None, room_share: ROOM_SHARE }).expect("there are free ports");
     let mut v4 = Bot::join(&sfu, 1).await;
     let other = if has_ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
     let mut v6 = Bot::join_from(&sfu, 1, other).await;
@@ -157,6 +162,54 @@ async fn rooms_are_spread_over_the_workers_and_stay_whole() {
     bots[1].say(b"two").await;
     assert_eq!(bots[2].hear().await.1, b"one");
     assert_eq!(bots[3].hear().await.1, b"two");
+    sfu.shutdown();
+}
+
+#[tokio::test]
+async fn a_room_larger_than_a_workers_share_is_heard_on_all_of_them() {
+    let sfu = start_sharing(3, 2);
+    let mut bots = Vec::new();
+    for _ in 0..6 {
+        bots.push(Bot::join(&sfu, 1).await);
+    }
+    let parts = |stats: &guildhall_sfu::Stats| -> Vec<_> {
+        stats.workers.iter().map(|worker| (worker.rooms, worker.branches, worker.peers)).collect()
+    };
+    assert_eq!(parts(&sfu.stats().await), [(1, 0, 2), (0, 1, 2), (0, 1, 2)]);
+    for round in 0..50u8 {
+        for speaker in 0..bots.len() {
+            let words = [round, speaker as u8].repeat(40);
+            bots[speaker].say(&words).await;
+            let ssrc = bots[speaker].ssrc;
+            for listener in (0..bots.len()).filter(|&listener| listener != speaker) {
+                assert_eq!(bots[listener].hear().await, (ssrc, words.clone()), "{speaker} to {listener}");
+            }
+        }
+    }
+    let stats = sfu.stats().await;
+    assert_eq!(stats.workers.iter().map(|worker| worker.traffic.audio_out).collect::<Vec<_>>(), [500; 3]);
+    assert_eq!(stats.workers.iter().map(|worker| worker.drops.total()).sum::<u64>(), 0);
+    // Whoever is muted, or gone, is so for all of them, and the home outlives its own people.
+    sfu.set_policy(bots[5].peer, Policy { can_speak: false, ..OPEN }).await.expect("the peer has a place");
+    bots[5].say(b"muted").await;
+    for bot in bots.drain(..2) {
+        sfu.leave(bot.peer).await.expect("the peer has a place");
+    }
+    assert_eq!(parts(&sfu.stats().await), [(1, 0, 0), (0, 1, 2), (0, 1, 2)]);
+    bots[0].say(b"still here").await;
+    for bot in &mut bots[1..] {
+        assert_eq!(bot.hear().await.1, b"still here");
+    }
+    for bot in &bots {
+        sfu.leave(bot.peer).await.expect("the peer has a place");
+    }
+    // The home hears last of all that its branches are gone.
+    let gone = async {
+        while sfu.stats().await.rooms() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("an empty room is gone");
     sfu.shutdown();
 }
 
@@ -209,6 +262,7 @@ fn a_taken_port_stops_the_start() {
     let taken = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bind = vec![free, taken.local_addr().expect("bound")];
-    assert!(Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: None }).is_err());
-    assert!(Sfu::start(Config { bind: vec![], advertise: Vec::new(), tcp_port: None }).is_err());
+    let config = |bind| Config { bind, advertise: Vec::new(), tcp_port: None, room_share: ROOM_SHARE };
+    assert!(Sfu::start(config(bind)).is_err());
+    assert!(Sfu::start(config(vec![])).is_err());
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac;
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::tcp::TcpStats;
-use guildhall_sfu::{Config, PeerId, Reason, RoomId, Sfu};
+use guildhall_sfu::{Config, PeerId, ROOM_SHARE, Reason, RoomId, Sfu};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use str0m::ice::{StunMessage, TransId};
@@ -31,7 +31,8 @@ impl World {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let port = listener.local_addr().expect("bound");
         let bind = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 3];
-        let sfu = Sfu::start(Config { bind, advertise: Vec::new(), tcp_port: Some(port.port()) }).expect("free ports");
+        let config = Config { bind, advertise: Vec::new(), tcp_port: Some(port.port()), room_share: ROOM_SHARE };
+        let sfu = Sfu::start(config).expect("free ports");
         let engine = sfu.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {

@@ -45,6 +45,7 @@ impl World {
             bind: vec!["127.0.0.1:0".parse().unwrap()],
             advertise: Vec::new(),
             tcp_port: None,
+            room_share: guildhall_sfu::ROOM_SHARE,
         })
         .unwrap();
         let (id, region, endpoint) = (NodeId::from("node"), "here".parse().unwrap(), "voice.example:443".to_owned());

@@ -60,6 +60,7 @@ mod tests {
         WorkerStats {
             address: ([127, 0, 0, 1], port).into(),
             rooms: 1,
+            branches: 0,
             peers: 3,
             traffic,
             drops: Default::default(),

@@ -117,6 +117,8 @@ impl Page {
         self.sample("", media.tcp.dropped);
         self.gauge("guildhall_media_rooms", "Voice rooms with somebody in them.");
         self.per_worker(media, |worker| worker.rooms);
+        self.gauge("guildhall_media_room_branches", "Parts of large voice rooms that sit apart from their home.");
+        self.per_worker(media, |worker| worker.branches);
         self.gauge("guildhall_media_peers", "Participants of voice rooms.");
         self.per_worker(media, |worker| worker.peers);
         self.counter("guildhall_media_received_packets_total", "Datagrams received.");
@@ -339,6 +341,7 @@ mod tests {
         let worker = |port: u16| WorkerStats {
             address: ([127, 0, 0, 1], port).into(),
             rooms: 1,
+            branches: 2,
             peers: 2,
             traffic: Default::default(),
             drops: Default::default(),
@@ -388,6 +391,7 @@ mod tests {
         let page = example();
         for line in [
             "guildhall_media_workers 2",
+            "guildhall_media_room_branches{worker=\"50001\"} 2",
             "guildhall_media_peers{worker=\"50000\"} 2",
             "guildhall_media_sent_bytes_total{worker=\"50001\"} 18446744073709551615",
             "guildhall_media_viewers{worker=\"50000\"} 3",

@@ -19,7 +19,9 @@ async fn world() -> World {
     let config = guildhall_control_plane::Config::new(data.path().to_owned(), data.voice_key().unwrap());
     let control_plane = ControlPlane::start(config).await.unwrap();
     let bind = vec!["127.0.0.1:0".parse().unwrap(); 2];
-    let sfu = Sfu::start(guildhall_sfu::Config { bind, advertise: Vec::new(), tcp_port: None }).unwrap();
+    let sfu =
+        Sfu::start(guildhall_sfu::Config { bind, advertise: Vec::new(), tcp_port: None, room_share: guildhall_sfu::ROOM_SHARE })
+            .unwrap();
     let router = router(Some(control_plane.vitals()), Some(sfu.clone()));
     World { router, control_plane, sfu, _folder: folder }
 }

@@ -23,6 +23,7 @@ scenarios![
     "memory-active",
     "joins",
     "thousand",
+    "thousand-spread",
     "soak",
     "join-storm",
     "reconnect-storm",

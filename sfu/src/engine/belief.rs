@@ -212,9 +212,9 @@ impl Engine {
     /// The first belief in a native address: media can flow.
     fn start_native(&mut self, key: u32, address: SocketAddr) {
         let peer = self.peer(key);
-        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let (id, room, is_deafened, ssrc) = (peer.id, peer.room, peer.policy.is_deafened, peer.ssrc);
         let Some(outbound) = peer.transport.native().and_then(|native| native.outbound.take()) else { return };
-        let listener = Listener::native(Ear { peer: key, peer_id: id, address, outbound, is_deafened });
+        let listener = Listener::native(Ear { peer: key, ssrc, peer_id: id, address, outbound, is_deafened });
         let place = self.room(room).add(listener);
         self.peer(key).listener = Some(place);
         self.events.push((id, PeerEvent::Connected));
@@ -223,7 +223,7 @@ impl Engine {
     /// If DTLS just finished: media can flow.
     pub(super) fn start_media(&mut self, now: Instant, key: u32) {
         let peer = self.peer(key);
-        let (id, room, is_deafened) = (peer.id, peer.room, peer.policy.is_deafened);
+        let (id, room, is_deafened, ssrc) = (peer.id, peer.room, peer.policy.is_deafened, peer.ssrc);
         let Some(webrtc) = peer.transport.webrtc() else { return };
         let (None, Some(address), Some(keys)) = (&webrtc.media, webrtc.address, webrtc.session.keys()) else { return };
         let profile = keys.profile;
@@ -244,7 +244,7 @@ impl Engine {
         if let Some(opus) = &webrtc.slot_opus {
             let format = Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
-            let ear = Ear { peer: key, peer_id: id, address, outbound, is_deafened };
+            let ear = Ear { peer: key, ssrc, peer_id: id, address, outbound, is_deafened };
             let sink = (!webrtc.video_ssrcs.is_empty()).then(|| Sink::new(now, webrtc.video_formats, &webrtc.video_ssrcs));
             let listener = Listener::webrtc(ear, format, slots).with_sink(sink);
             let place = self.room(room).add(listener);

@@ -53,6 +53,7 @@ impl Engine {
         self.by_upstream.retain(|_, owner| *owner != key);
         self.half_open.remove(&key);
         self.events.push((id, PeerEvent::Lost));
+        self.silence(key);
         if let Some(room) = self.rooms.get_mut(room).and_then(Option::as_mut) {
             room.bury(key, &mut self.events);
             // Where the others' listeners are now.

@@ -121,11 +121,10 @@ impl Engine {
         let spoken = peer.activity.hear(index, header.timestamp, audio_level, len).ok_or(Reason::Silence)?;
         self.traffic.audio_in += 1;
         let mut frame = Frame {
-            speaker: key,
+            speaker: peer.ssrc,
             speaker_id: peer.id,
             listener: peer.listener,
             is_priority: peer.policy.is_priority,
-            ssrc: peer.ssrc,
             spoken,
             timestamp: header.timestamp,
             marker: header.marker,
@@ -134,9 +133,14 @@ impl Engine {
             newest,
             labelled: redundant,
         };
-        let mut ledger = Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events };
+        let mut ledger = Ledger {
+            traffic: &mut self.traffic,
+            drops: &mut self.drops,
+            events: &mut self.events,
+            parcels: &mut self.parcels,
+        };
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        if !room.forward(now, &mut frame, egress, &mut ledger) {
+        if !room.hear(now, &mut frame, egress, &mut ledger) {
             peer.activity.leave_out_newest();
             return Err(Reason::TooManySpeakers);
         }

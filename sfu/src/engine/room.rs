@@ -11,6 +11,7 @@ use super::activity::Spoken;
 use super::sink::Sink;
 use super::slots::{Refused, Slots};
 use super::speakers::{MAX_SPEAKERS, NO_PLACE, Placed, Speakers, is_heard};
+use super::spread::{Life, Order, Parcels, Part};
 use super::stage::Stage;
 use crate::cipher::Outbound;
 use crate::red;
@@ -18,7 +19,7 @@ use crate::rtcp::SentStream;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::{Drops, Reason, Traffic};
 use crate::sys::thread::prefetch;
-use crate::{PeerEvent, PeerId, RoomId};
+use crate::{PeerEvent, PeerId};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ pub struct Listener {
     peer_id: PeerId,
     /// Index of the peer in the engine's table.
     peer: u32,
+    /// What it speaks under to native clients.
+    ssrc: u32,
     /// How many speakers it hears at a time: as many as it has slots, everyone on the native transport, none when deafened.
     voices: u8,
     /// The place of its own speech, which it is not sent.
@@ -60,6 +63,8 @@ enum Target {
 pub struct Ear {
     /// Index of the peer in the engine's table.
     pub peer: u32,
+    /// What it speaks under to native clients.
+    pub ssrc: u32,
     pub peer_id: PeerId,
     pub address: SocketAddr,
     pub outbound: Outbound,
@@ -86,9 +91,9 @@ impl Listener {
     }
 
     fn new(ear: Ear, target: Target) -> Listener {
-        let Ear { peer, peer_id, address, outbound, is_deafened } = ear;
+        let Ear { peer, ssrc, peer_id, address, outbound, is_deafened } = ear;
         let voices = if is_deafened { 0 } else { target.voices() };
-        Listener { address, peer_id, peer, voices, own_place: NO_PLACE, outbound, target, sink: None }
+        Listener { address, peer_id, peer, ssrc, voices, own_place: NO_PLACE, outbound, target, sink: None }
     }
 
     pub fn set_address(&mut self, address: SocketAddr) {
@@ -115,7 +120,7 @@ impl Listener {
     /// Hears the speaker not, or not any more. Whether that was for want of a place, and not because it is deafened or the
     /// speaker itself.
     fn miss(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) -> bool {
-        if self.voices == 0 || self.peer == speaker {
+        if self.voices == 0 || self.ssrc == speaker {
             return false;
         }
         // A slot that is not sent into must be left, or its stream would show a loss when the speaker is heard again.
@@ -153,14 +158,12 @@ impl Target {
 
 /// A speaker's packet, decrypted and parsed.
 pub struct Frame<'a> {
-    /// Index of the speaker in the engine's table.
+    /// The speaker's native SSRC.
     pub speaker: u32,
     pub speaker_id: PeerId,
-    /// Where the speaker's own listener is in the room.
+    /// Where the speaker's own listener is in this part of the room.
     pub listener: Option<usize>,
     pub is_priority: bool,
-    /// The speaker's native SSRC.
-    pub ssrc: u32,
     /// Its number in the stream and how loud it is.
     pub spoken: Spoken,
     pub timestamp: u32,
@@ -197,11 +200,16 @@ pub struct Ledger<'a> {
     pub traffic: &'a mut Traffic,
     pub drops: &'a mut Drops,
     pub events: &'a mut Vec<(PeerId, PeerEvent)>,
+    pub parcels: &'a mut Parcels,
 }
 
+/// A room, or what one worker has of it.
 pub struct Room {
-    pub id: RoomId,
-    /// Everyone in the room, with and without transport.
+    pub life: Life,
+    pub part: Part,
+    /// The workers of its branches, at its home.
+    pub branches: Vec<usize>,
+    /// Everyone who sits here, with and without transport.
     pub members: usize,
     listeners: Vec<Listener>,
     speakers: Speakers,
@@ -246,16 +254,25 @@ impl Errands {
 }
 
 impl Room {
-    pub fn new(id: RoomId) -> Room {
-        let (listeners, stages) = (Vec::new(), Vec::new());
-        Room { id, members: 0, listeners, speakers: Speakers::new(), stages, generations: 0, errands: Errands::default() }
+    pub fn new(life: Life, part: Part) -> Room {
+        Room {
+            life,
+            part,
+            branches: Vec::new(),
+            members: 0,
+            listeners: Vec::new(),
+            speakers: Speakers::new(),
+            stages: Vec::new(),
+            generations: 0,
+            errands: Errands::default(),
+        }
     }
 
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
     pub fn add(&mut self, mut listener: Listener) -> usize {
         let at = self.listeners.len();
-        listener.own_place = self.speakers.place_of(listener.peer);
-        self.speakers.move_listener(listener.peer, Some(at));
+        listener.own_place = self.speakers.place_of(listener.ssrc);
+        self.speakers.move_listener(listener.ssrc, Some(at));
         self.listeners.push(listener);
         at
     }
@@ -264,17 +281,16 @@ impl Room {
     pub fn remove(&mut self, index: usize) -> (Listener, Option<u32>) {
         let removed = self.listeners.swap_remove(index);
         self.vacate(index, self.listeners.len());
-        self.speakers.move_listener(removed.peer, None);
-        let moved = self.listeners.get(index).map(|listener| listener.peer);
+        self.speakers.move_listener(removed.ssrc, None);
+        let moved = self.listeners.get(index);
         if let Some(moved) = moved {
-            self.speakers.move_listener(moved, Some(index));
+            self.speakers.move_listener(moved.ssrc, Some(index));
         }
-        (removed, moved)
+        (removed, moved.map(|moved| moved.peer))
     }
 
-    /// Removes every trace of a peer that cannot be asked where it is; places change.
+    /// Removes what a peer shows and hears here, without asking it where that is; places change.
     pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
-        self.silence(peer, events);
         self.close_stages(peer);
         events.append(&mut self.errands.events);
         while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
@@ -285,7 +301,7 @@ impl Room {
     /// Whether listeners and speakers know of each other what they must.
     pub fn agrees(&self) -> bool {
         let knows_its_place = |(at, listener): (usize, &Listener)| {
-            let place = self.speakers.place_of(listener.peer);
+            let place = self.speakers.place_of(listener.ssrc);
             let is_known = place == NO_PLACE || self.speakers.listener_at(usize::from(place)) == Some(at);
             listener.own_place == place && is_known
         };
@@ -307,17 +323,26 @@ impl Room {
         let Some(placed) = self.speakers.hear(now, frame.speaker, frame.listener, frame.is_priority, &frame.spoken) else {
             return false;
         };
-        let place = placed.place;
         if !placed.changed.is_empty() {
             self.note_places(&placed);
         }
+        self.deliver(now, placed.place, frame, egress, ledger);
+        if !self.branches.is_empty() {
+            self.hand_on(placed.place, frame, ledger);
+        }
+        true
+    }
+
+    /// Sends a packet whose speaker has this place to everyone here who hears it.
+    #[inline]
+    pub fn deliver(&mut self, now: Instant, place: u8, frame: &mut Frame, egress: &mut impl Egress, ledger: &mut Ledger) {
         // Native copies differ in their seal alone.
         let native = Outgoing {
             marker: frame.marker,
             payload_type: NATIVE_OPUS,
             sequence: frame.spoken.index as u16,
             timestamp: frame.timestamp,
-            ssrc: frame.ssrc,
+            ssrc: frame.speaker,
             audio_level: None,
             transport: None,
         };
@@ -327,7 +352,7 @@ impl Room {
                 prefetch(ahead, PREFETCH_LEN);
             }
             let listener = &mut self.listeners[next];
-            if !is_heard(place, listener.own_place, listener.voices) || listener.peer == frame.speaker {
+            if !is_heard(place, listener.own_place, listener.voices) || listener.ssrc == frame.speaker {
                 unheard += u64::from(listener.miss(frame.speaker, ledger.events));
                 continue;
             }
@@ -373,7 +398,29 @@ impl Room {
         }
         ledger.traffic.audio_out += copies;
         ledger.drops.add(Reason::Unheard, unheard);
-        true
+    }
+
+    /// The order of the speakers as it is now, for a packet of the one at `place`.
+    pub fn order(&self, place: u8) -> Order {
+        Order::new(place, self.speakers.all())
+    }
+
+    /// Takes over the order that the room's home has decided.
+    #[inline]
+    pub fn follow(&mut self, order: &Order) {
+        if self.speakers.follow(order.speakers()) {
+            self.find_places();
+        }
+    }
+
+    #[cold]
+    fn find_places(&mut self) {
+        for (at, listener) in self.listeners.iter_mut().enumerate() {
+            listener.own_place = self.speakers.place_of(listener.ssrc);
+            if listener.own_place != NO_PLACE {
+                self.speakers.move_listener(listener.ssrc, Some(at));
+            }
+        }
     }
 
     /// Speakers changed places: their listeners must know their own.

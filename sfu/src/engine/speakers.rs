@@ -40,7 +40,7 @@ const CLEARLY: u8 = 6;
 /// Someone with a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Speaker {
-    /// Its index in the engine's table.
+    /// Its native SSRC, which is its own on all workers.
     key: u32,
     /// Where its listener is in the room, if it has one: what it hears depends on its own place.
     listener: Option<usize>,
@@ -205,6 +205,28 @@ impl Speakers {
     /// The place of a speaker; [`NO_PLACE`] when it has none.
     pub fn place_of(&self, key: u32) -> u8 {
         self.0.iter().position(|speaker| speaker.key == key).map_or(NO_PLACE, |at| at as u8)
+    }
+
+    /// Every speaker, from the first place.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|speaker| speaker.key)
+    }
+
+    /// Takes over an order that was decided elsewhere. Whether it is another than before; then nobody's listener is known.
+    pub fn follow(&mut self, order: &[u32]) -> bool {
+        if self.all().eq(order.iter().copied()) {
+            return false;
+        }
+        self.0.clear();
+        self.0.extend(order.iter().map(|&key| Speaker {
+            key,
+            listener: None,
+            is_priority: false,
+            loudness: 0,
+            last_voice: None,
+            challenging_since: None,
+        }));
+        true
     }
 
     /// Where the listener of the speaker at a place is.

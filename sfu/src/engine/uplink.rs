@@ -5,6 +5,7 @@
 
 use super::peer::{Media, Transport};
 use super::room::video::{REPEATED_LEN, Shot};
+use super::spread::Part;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::bandwidth::feedback::{Arrivals, FEEDBACK_LEN};
@@ -262,7 +263,8 @@ impl Engine {
         if is_newest {
             self.follow(key, from);
         }
-        if !policy.can_stream {
+        let in_room = self.rooms[room].as_mut().expect("a peer's room exists");
+        if !policy.can_stream || matches!(in_room.part, Part::Branch { .. }) {
             return Err(Reason::MayNotStream);
         }
         if !is_within {
@@ -277,7 +279,6 @@ impl Engine {
         }
         self.traffic.video_in += 1;
         let shot = Shot { codec, index, timestamp: header.timestamp, marker: header.marker, payload };
-        let in_room = self.rooms[room].as_mut().expect("a peer's room exists");
         if !is_repaired && let Some(layer) = in_room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
             layer.need_key_frame();
         }

@@ -146,9 +146,8 @@ fn a_server_that_stood_still_goes_on() {
 }
 
 /// One random plan. `is_stormy`: with losses, outages and stalls, whose draws depend on how many datagrams there are.
-fn run_plan(seed: u64, workers: u16, is_stormy: bool) -> World {
+fn run_plan(seed: u64, mut world: World, is_stormy: bool) -> World {
     let mut random = Random::new(seed ^ 0x91A5);
-    let mut world = World::with_workers(seed, Weather::FINE, workers);
     let join = |world: &mut World, random: &mut Random, room: u64| {
         let suite = if random.below(2) == 0 { GCM } else { XCHACHA };
         let slots = 1 + random.below(5) as usize;
@@ -248,16 +247,17 @@ fn random_plans_break_no_promise_and_everyone_is_heard_afterwards() {
     // More seeds at need: GUILDHALL_PLANS=200.
     let plans = std::env::var("GUILDHALL_PLANS").ok().and_then(|plans| plans.parse().ok()).unwrap_or(4);
     for seed in 100..100 + plans {
-        let mut world = run_plan(seed, 1 + (seed % 4) as u16, true);
+        let make = if seed % 2 == 0 { World::with_workers } else { World::with_spread_rooms };
+        let mut world = run_plan(seed, make(seed, Weather::FINE, 1 + (seed % 4) as u16), true);
         check_everyone_is_heard(&mut world);
     }
 }
 
 #[test]
-fn one_worker_and_four_give_the_same_outcome() {
+fn one_worker_and_four_give_the_same_outcome_and_so_do_rooms_that_are_spread_over_them() {
     for seed in 300..304 {
-        let outcome = |workers| {
-            let world = run_plan(seed, workers, false);
+        let outcome = |world| {
+            let world = run_plan(seed, world, false);
             let heard = |listener: usize| {
                 (0..world.clients.len()).map(|speaker| world.clients[listener].heard_from(speaker)).collect::<Vec<_>>()
             };
@@ -265,7 +265,9 @@ fn one_worker_and_four_give_the_same_outcome() {
             assert!(all.iter().flatten().any(|words| words.len() > 50), "seed {seed}: somebody heard somebody");
             (all, world.all_drops())
         };
-        assert!(outcome(1) == outcome(4), "seed {seed}: the number of workers shows");
+        let alone = outcome(World::new(seed, Weather::FINE));
+        assert!(alone == outcome(World::with_workers(seed, Weather::FINE, 4)), "seed {seed}: the number of workers shows");
+        assert!(alone == outcome(World::with_spread_rooms(seed, Weather::FINE, 4)), "seed {seed}: it shows that rooms are spread");
     }
 }
 

@@ -8,7 +8,7 @@ use super::native::NativeClient;
 use super::network::{Network, Random, Weather};
 use super::speech::Word;
 use guildhall_protocol::fleet::Policy;
-use guildhall_sfu::engine::{Egress, Engine, Identity};
+use guildhall_sfu::engine::{Egress, Engine, Identity, Life, Part};
 use guildhall_sfu::stats::Drops;
 use guildhall_sfu::{NativeSuite, PeerEvent, PeerId, Reason, RoomId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,8 +88,9 @@ impl Client {
 
 pub struct World {
     seed: u64,
-    /// One per worker; a room lives whole on one of them.
+    /// One per worker; a room lives whole on one of them, or on all when rooms are spread.
     engines: Vec<Engine>,
+    is_spread: bool,
     pub network: Network,
     start: Instant,
     now: Instant,
@@ -131,6 +132,11 @@ impl World {
         World::with_workers(seed, weather, 1)
     }
 
+    /// Everyone sits on another worker than who came before; a room's home is the same as if it were whole.
+    pub fn with_spread_rooms(seed: u64, weather: Weather, workers: u16) -> World {
+        World { is_spread: true, ..World::with_workers(seed, weather, workers) }
+    }
+
     pub fn with_workers(seed: u64, weather: Weather, workers: u16) -> World {
         let start = Instant::now();
         let engine = |worker| {
@@ -139,6 +145,7 @@ impl World {
         World {
             seed,
             engines: (0..workers).map(engine).collect(),
+            is_spread: false,
             network: Network::new(seed, weather),
             start,
             now: start,
@@ -162,8 +169,12 @@ impl World {
         let index = self.clients.len();
         let private = SocketAddr::from(([10, 0, 0, index as u8 + 1], 40_000 + index as u16));
         let (peer, ssrc) = (PeerId(index as u64 + 1), ssrc_of(index));
-        let worker = room as usize % self.engines.len();
-        self.engines[worker].join(RoomId(room), peer, ssrc, OPEN).expect("there is room");
+        let home = room as usize % self.engines.len();
+        let worker = if self.is_spread { index % self.engines.len() } else { home };
+        let part = if worker == home { Part::Home } else { Part::Branch { home } };
+        let life = Life { room: RoomId(room), number: 0 };
+        self.engines[worker].join_part((life, part), peer, ssrc, OPEN).expect("there is room");
+        self.collect_events();
         self.network.rebind(private);
         let kind = make(self, private, ssrc);
         self.by_private.insert(private, index);
@@ -328,11 +339,11 @@ impl World {
     }
 
     pub fn inject_at(&mut self, worker: usize, from: SocketAddr, bytes: &[u8]) {
-        let engine = &mut self.engines[worker];
-        let before = engine.traffic().audio_out;
+        let before = self.forwarded();
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-        engine.handle_datagram(self.now, from, &mut bytes.to_vec(), &mut outbox);
-        assert_eq!(engine.traffic().audio_out, before, "seed {}: a forged datagram was forwarded", self.seed);
+        self.engines[worker].handle_datagram(self.now, from, &mut bytes.to_vec(), &mut outbox);
+        self.carry_parcels();
+        assert_eq!(self.forwarded(), before, "seed {}: a forged datagram was forwarded", self.seed);
         let answered: usize = outbox.sent.iter().map(|(_, answer)| answer.len()).sum();
         assert!(answered <= bytes.len(), "seed {}: {answered} bytes answer {}", self.seed, bytes.len());
         self.send_all(worker, outbox);
@@ -430,11 +441,11 @@ impl World {
             self.wiretap.push((worker, from, bytes.clone()));
         }
         let sender = self.network.private_of(from).and_then(|from| self.by_private.get(&from).copied());
-        let engine = &mut self.engines[worker];
-        let before = engine.traffic().audio_out;
+        let before = self.forwarded();
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-        engine.handle_datagram(self.now, from, &mut bytes, &mut outbox);
-        let is_forwarded = engine.traffic().audio_out > before;
+        self.engines[worker].handle_datagram(self.now, from, &mut bytes, &mut outbox);
+        self.carry_parcels();
+        let is_forwarded = self.forwarded() > before;
         if let Some(sender) = sender {
             let is_audible = self.clients[sender].policy.is_audible();
             assert!(is_audible || !is_forwarded, "seed {}: client {sender} is muted and was forwarded", self.seed);
@@ -510,7 +521,30 @@ impl World {
         (at, index, word, ssrc, sequence).hash(&mut self.trace);
     }
 
+    /// Copies of audio so far.
+    fn forwarded(&self) -> u64 {
+        self.engines.iter().map(|engine| engine.traffic().audio_out).sum()
+    }
+
+    /// Gives every worker what others have for it, until nobody has anything more.
+    fn carry_parcels(&mut self) {
+        loop {
+            let workers = self.engines.iter_mut().enumerate();
+            let parcels: Vec<_> =
+                workers.flat_map(|(from, engine)| engine.take_parcels().map(move |(to, parcel)| (from, to, parcel))).collect();
+            if parcels.is_empty() {
+                return;
+            }
+            for (from, to, mut parcel) in parcels {
+                let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
+                self.engines[to].handle_parcel(self.now, from, &mut parcel, &mut outbox);
+                self.send_all(to, outbox);
+            }
+        }
+    }
+
     fn collect_events(&mut self) {
+        self.carry_parcels();
         let at = self.elapsed();
         for (peer, event) in self.engines.iter_mut().flat_map(Engine::take_events) {
             let index = peer.0 as usize - 1;

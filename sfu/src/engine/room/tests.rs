@@ -1,7 +1,7 @@
 //! A room with real ciphers and simulated people: what every listener is sent is opened, and held to what was said.
 
 use super::*;
-use crate::NativeSuite;
+use crate::{NativeSuite, RoomId};
 use crate::cipher::Inbound;
 use crate::cipher::keys::{Profile, SessionKeys};
 use crate::engine::activity::Activity;
@@ -14,6 +14,8 @@ use std::time::Duration;
 const PROFILE: Profile = Profile::Aes128Gcm;
 const PACKET: Duration = Duration::from_millis(20);
 const OPUS: u8 = 111;
+/// What the first person speaks under to native listeners.
+const NATIVE: u32 = 1_000_000;
 
 /// A packet as its speaker made it.
 #[derive(Clone, Copy)]
@@ -103,7 +105,7 @@ impl Egress for Ears<'_> {
 impl World {
     fn new() -> World {
         let start = Instant::now();
-        let room = Room::new(RoomId(1));
+        let room = Room::new(Life { room: RoomId(1), number: 0 }, Part::Home);
         World { room, now: start, start, people: Vec::new(), drops: Drops::default(), events: Vec::new(), out: Vec::new() }
     }
 
@@ -117,7 +119,7 @@ impl World {
             Some(_) => (Inbound::srtp(PROFILE, &keys), Outbound::srtp(PROFILE, &keys)),
             None => (Inbound::native(GCM, &native), Outbound::native(GCM, &native)),
         };
-        let ear = Ear { peer, peer_id: PeerId(peer.into()), address, outbound, is_deafened: false };
+        let ear = Ear { peer, ssrc: NATIVE + peer, peer_id: PeerId(peer.into()), address, outbound, is_deafened: false };
         let listener = match slots {
             Some(count) => {
                 let ssrcs: Vec<u32> = (0..count).map(|slot| peer * 100 + slot + 1).collect();
@@ -148,11 +150,10 @@ impl World {
         let person = &mut self.people[speaker as usize];
         let Some(spoken) = person.activity.hear(index, timestamp, Some(level), payload.len()) else { return false };
         let mut frame = Frame {
-            speaker,
+            speaker: NATIVE + speaker,
             speaker_id: PeerId(speaker.into()),
             listener: Some(speaker as usize),
             is_priority: person.is_priority,
-            ssrc: 1_000_000 + speaker,
             spoken,
             timestamp,
             marker: false,
@@ -163,7 +164,9 @@ impl World {
         };
         self.people.iter_mut().for_each(|person| person.before = person.heard.len());
         let mut traffic = Traffic::default();
-        let mut ledger = Ledger { traffic: &mut traffic, drops: &mut self.drops, events: &mut self.events };
+        let mut parcels = Parcels::default();
+        let mut ledger =
+            Ledger { traffic: &mut traffic, drops: &mut self.drops, events: &mut self.events, parcels: &mut parcels };
         let mut ears = Ears { out: &mut self.out, people: &mut self.people, now: self.now };
         let is_forwarded = self.room.forward(self.now, &mut frame, &mut ears, &mut ledger);
         if !is_forwarded {
@@ -176,7 +179,7 @@ impl World {
             let Some(copy) = new.first() else { continue };
             assert_ne!(listener, speaker as usize, "nobody hears itself");
             assert_eq!((copy.speaker, copy.index), (speaker, index));
-            let expected = if person.is_webrtc { person.slots.get(&copy.ssrc).copied() } else { Some(copy.ssrc - 1_000_000) };
+            let expected = if person.is_webrtc { person.slots.get(&copy.ssrc).copied() } else { Some(copy.ssrc - NATIVE) };
             assert_eq!(expected, Some(speaker), "listener {listener} knows whom it hears");
         }
         is_forwarded
@@ -335,7 +338,7 @@ fn every_stream_stays_continuous_whatever_the_room_does() {
                 let person = &mut world.people[muted as usize];
                 person.is_muted = !person.is_muted;
                 if person.is_muted {
-                    world.room.silence(muted, &mut world.events);
+                    world.room.silence(NATIVE + muted, &mut world.events);
                     world.collect_events();
                 }
             }
@@ -431,7 +434,6 @@ fn redundant_audio_goes_whole_to_who_takes_it_and_alone_to_the_others() {
             speaker_id: PeerId(1),
             listener: None,
             is_priority: false,
-            ssrc: 100,
             spoken: Spoken { index: 1, loudness: 90, is_voice: true },
             timestamp: 0,
             marker: false,
