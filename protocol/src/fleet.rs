@@ -31,7 +31,7 @@ pub struct Policy {
     pub self_mute: bool,
     /// Receives nothing: deafened by itself or by the server.
     pub is_deafened: bool,
-    /// PRIORITY_SPEAKER: op 5 may carry the priority bit.
+    /// PRIORITY_SPEAKER: op 5 may carry the priority bit. For the media engine: it does.
     pub is_priority: bool,
     /// The bitrate of the channel, told to senders and enforced with some room; `None`: whatever they send.
     #[serde(default)]

@@ -45,6 +45,8 @@ pub mod opcode {
     pub const LAYERS: u8 = 202;
     /// To a client: which of its video slots get a smaller picture than it shows, or none, because its network carries no more.
     pub const NARROWED: u8 = 203;
+    /// From a client: whom it hears whoever else talks, each time all of them.
+    pub const PINS: u8 = 204;
     /// The highest opcode that is documented anywhere; above it a client is closed with 4001.
     pub const LAST_KNOWN: u8 = 32;
 }
@@ -132,6 +134,7 @@ pub enum ClientFrame {
     Video(Published),
     SinkWants(SinkWants),
     VideoSlots(VideoSlots),
+    Pins(Pins),
     SessionUpdate,
     BackendVersion,
     /// Known to exist and without meaning for this server.
@@ -163,6 +166,7 @@ impl ClientFrame {
             }
             opcode::MEDIA_SINK_WANTS => Self::SinkWants(payload(d)?),
             opcode::VIDEO_SLOTS => Self::VideoSlots(payload(d)?),
+            opcode::PINS => Self::Pins(payload(d)?),
             opcode::SESSION_UPDATE => Self::SessionUpdate,
             opcode::BACKEND_VERSION => Self::BackendVersion,
             other if other <= opcode::LAST_KNOWN => Self::Ignored,
@@ -378,6 +382,12 @@ impl<'de> Deserialize<'de> for SinkWants {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VideoSlots {
     pub slots: Vec<ShownSlot>,
+}
+
+/// [`opcode::PINS`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Pins {
+    pub user_ids: Vec<Snowflake>,
 }
 
 /// What a client shows in one of its slots, in its own pixels.

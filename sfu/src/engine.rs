@@ -55,6 +55,7 @@ use budget::Allowances;
 use demux::Kind;
 use guildhall_protocol::fleet::Policy;
 use peer::{MAX_ADDRESSES, Native, Peer, Transactions, Transport, Webrtc};
+pub use room::MAX_PINS;
 use room::{Listener, Room};
 use sink::Formats;
 pub use sink::Want;
@@ -210,6 +211,7 @@ impl Engine {
             handshake_armed: None,
             allowances: Allowances::default(),
             wants: Vec::new(),
+            pins: Vec::new(),
         };
         let key = match self.free_peers.pop() {
             Some(key) => {
@@ -375,6 +377,28 @@ impl Engine {
         }
         room.watch(now, listener, &peer.wants);
         self.run_errands(now, room_index);
+    }
+
+    /// Whom a WebRTC peer hears whoever else talks, by their native SSRCs; see [`MAX_PINS`]. It may be said before there is a
+    /// transport, and holds for the next one too.
+    pub fn pin(&mut self, id: PeerId, speakers: &[u32]) -> Result<(), SfuError> {
+        let key = self.key_of(id)?;
+        self.contain(|engine| {
+            engine.work_for(key);
+            let peer = engine.peer(key);
+            peer.pins.clear();
+            peer.pins.extend(speakers.iter().take(MAX_PINS));
+            engine.apply_pins(key);
+        })
+        .ok_or(SfuError::Failed)
+    }
+
+    fn apply_pins(&mut self, key: u32) {
+        let peer = self.peers[key as usize].as_ref().expect("a mapped peer exists");
+        if let Some(listener) = peer.listener {
+            let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+            room.pin(listener, &peer.pins);
+        }
     }
 
     /// Lets what waits for a listener leave, and chooses its layers.

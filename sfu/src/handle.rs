@@ -103,6 +103,17 @@ impl Sfu {
         self.ask(worker, |reply| Request::Watch { peer, wants, reply }).await?
     }
 
+    /// Whom a WebRTC peer hears whoever else talks, in place of those before: at most [`crate::MAX_PINS`], and one fewer than it
+    /// has slots. Whoever is not there (any more) is left out.
+    pub async fn pin(&self, peer: PeerId, speakers: &[PeerId]) -> Result<(), SfuError> {
+        let (worker, speakers) = {
+            let places = self.places();
+            let worker = places.worker_of(peer).ok_or(SfuError::UnknownPeer)?;
+            (worker, speakers.iter().filter_map(|&speaker| places.ssrc_of(speaker)).collect())
+        };
+        self.ask(worker, |reply| Request::Pin { peer, speakers, reply }).await?
+    }
+
     /// Takes the peer out of its room; its address and keys are dead when this returns.
     pub async fn leave(&self, peer: PeerId) -> Result<(), SfuError> {
         let worker = self.places().release(peer).ok_or(SfuError::UnknownPeer)?;

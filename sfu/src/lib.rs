@@ -34,7 +34,7 @@ mod webrtc;
 mod worker;
 
 pub use addresses::Addresses;
-pub use engine::Want;
+pub use engine::{MAX_PINS, Want};
 pub use handle::Sfu;
 pub use quality::Quality;
 pub use stats::{Audience, Delays, Opinions, Reason, Stats, WorkerStats};

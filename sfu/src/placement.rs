@@ -166,6 +166,10 @@ impl Places {
         Some(self.peers.get(&peer)?.worker)
     }
 
+    pub fn ssrc_of(&self, peer: PeerId) -> Option<u32> {
+        Some(self.peers.get(&peer)?.ssrc)
+    }
+
     /// Gives the place back; the worker that had it.
     pub fn release(&mut self, peer: PeerId) -> Option<usize> {
         let Sitting { room, ssrc, worker } = self.peers.remove(&peer)?;

@@ -75,6 +75,12 @@ pub enum Request {
         wants: Vec<Want>,
         reply: oneshot::Sender<Result<(), SfuError>>,
     },
+    Pin {
+        peer: PeerId,
+        /// Native SSRCs.
+        speakers: Vec<u32>,
+        reply: oneshot::Sender<Result<(), SfuError>>,
+    },
     Leave {
         peer: PeerId,
         reply: oneshot::Sender<Result<(), SfuError>>,
@@ -446,6 +452,9 @@ impl Worker {
             }
             Request::Watch { peer, wants, reply } => {
                 let _ = reply.send(self.engine.watch(Instant::now(), peer, &wants));
+            }
+            Request::Pin { peer, speakers, reply } => {
+                let _ = reply.send(self.engine.pin(peer, &speakers));
             }
             Request::Leave { peer, reply } => {
                 self.events.remove(&peer);

@@ -195,6 +195,10 @@ impl Life {
                     assert!(wanted.len() <= 2 && wanted.iter().all(|wanted| wanted.slot < 2), "{wanted:?}");
                     continue;
                 }
+                Output::Pin(users) => {
+                    assert!(users.len() <= guildhall_sfu::MAX_PINS, "{users:?}");
+                    continue;
+                }
                 Output::SetPolicy(_) | Output::Publish(_) => continue,
                 Output::End { close, .. } => {
                     assert!(close.is_none() || self.is_attached, "nobody is there to be told {close:?}");

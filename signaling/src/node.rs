@@ -180,6 +180,12 @@ impl Node {
         known.collect()
     }
 
+    /// Those of these users who are there.
+    pub fn peers_of(&self, place: Place, users: &[UserId]) -> Vec<PeerId> {
+        let desk = self.desk();
+        users.iter().filter_map(|&user| desk.rooms.peer_of(place.channel_id, user)).collect()
+    }
+
     pub fn user_of(&self, place: Place, peer: PeerId) -> Option<UserId> {
         self.desk().rooms.user_of(place.channel_id, peer)
     }

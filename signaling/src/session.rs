@@ -4,6 +4,7 @@
 //! The shell (`task.rs`) feeds it frames, answers of the media engine, notes from the room and the clock, and carries out
 //! what it answers. A session begins with its socket's greeting and outlives that socket for the resume window.
 
+mod pins;
 mod video;
 
 pub use video::Wanted;
@@ -138,6 +139,8 @@ pub enum Output {
     Publish(Published),
     /// What this client wants to see, in place of what it wanted before.
     Watch(Vec<Wanted>),
+    /// Whom this client hears whoever else talks, in place of those before.
+    Pin(Vec<UserId>),
     SetPolicy(Policy),
     /// Nothing follows: close the socket if there is one, leave the engine and the room, and tell the control plane if
     /// `is_reported`.
@@ -153,6 +156,8 @@ pub struct Session {
     /// Of the socket, attached or last.
     version: u8,
     policy: Policy,
+    /// What the media engine was told.
+    granted: Option<Policy>,
     ssrc: u32,
     media_session_id: String,
     transport: Option<Transport>,
@@ -165,6 +170,7 @@ pub struct Session {
     /// Receive slot → who is in it.
     slots: HashMap<u32, UserId>,
     videos: video::Videos,
+    pins: pins::Pins,
     replay: Replay,
     frames_left: u32,
     rate_window_ends: Instant,
@@ -219,6 +225,7 @@ impl Session {
                 bitrate_bps: None,
                 can_stream: false,
             },
+            granted: None,
             ssrc: 0,
             media_session_id: String::new(),
             transport: None,
@@ -227,6 +234,7 @@ impl Session {
             announced: 0,
             slots: HashMap::new(),
             videos: video::Videos::default(),
+            pins: pins::Pins::default(),
             replay: Replay::default(),
             frames_left: limits::FRAMES_PER_WINDOW,
             rate_window_ends: now + limits::RATE_WINDOW,
@@ -277,7 +285,8 @@ impl Session {
             (Stage::Checking, Input::Admitted { policy }) => {
                 self.policy = policy;
                 self.stage = Stage::Joining;
-                out.push(Output::Join(policy));
+                self.granted = Some(self.grant());
+                out.push(Output::Join(self.grant()));
             }
             (Stage::Checking, Input::Refused(code)) => self.end(code, out),
             (Stage::Joining, Input::Joined { ssrc, address, media_session_id, ice_servers }) => {
@@ -350,10 +359,7 @@ impl Session {
             (_, Input::Policy(policy)) => {
                 if policy != self.policy {
                     self.policy = policy;
-                    // Before that the policy travels with the join.
-                    if self.is_identified() {
-                        out.push(Output::SetPolicy(policy));
-                    }
+                    self.tell_policy(out);
                     self.announce(out);
                     self.announce_video(out);
                 }
@@ -410,12 +416,14 @@ impl Session {
                 let is_own = self.transport == Some(Transport::WebRtc) || ssrc.is_none_or(|ssrc| ssrc == self.ssrc);
                 if is_own {
                     self.declared = bits;
+                    self.tell_policy(out);
                     self.announce(out);
                 }
             }
             (_, ClientFrame::Video(published)) => self.declare_video(published, out),
             (_, ClientFrame::VideoSlots(shown)) => self.show(shown, out),
             (_, ClientFrame::SinkWants(wants)) => self.sink(wants, out),
+            (_, ClientFrame::Pins(named)) => self.pin(named, out),
             (_, ClientFrame::SessionUpdate) => {
                 let codecs = serde_json::json!({
                     "audio_codec": "opus", "video_codec": self.video_codec(), "media_session_id": self.media_session_id,
@@ -507,6 +515,7 @@ impl Session {
                 self.send_replayable(opcode::CLIENTS_CONNECT, &connect, out);
                 self.name_native(occupant, out);
                 self.other_entered(occupant, out);
+                self.pinned_entered(occupant, out);
             }
             RoomEvent::Spoke(occupant) => self.name_native(occupant, out),
             RoomEvent::Published(occupant) => self.other_publishes(occupant, out),
@@ -541,6 +550,21 @@ impl Session {
         if let Some(user_id) = speaker {
             let speaking = speaking::MICROPHONE;
             self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking }, out);
+        }
+    }
+
+    /// What the media engine is to let this client do: priority is for who may have it, while it asks for it.
+    fn grant(&self) -> Policy {
+        let is_priority = self.policy.is_priority && self.declared & speaking::PRIORITY != 0;
+        Policy { is_priority, ..self.policy }
+    }
+
+    /// Before the join the policy travels with that.
+    fn tell_policy(&mut self, out: &mut Vec<Output>) {
+        let grant = self.grant();
+        if self.is_identified() && self.granted != Some(grant) {
+            self.granted = Some(grant);
+            out.push(Output::SetPolicy(grant));
         }
     }
 

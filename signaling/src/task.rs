@@ -216,6 +216,13 @@ impl Task {
                     }
                     _ => None,
                 },
+                Output::Pin(users) => match (&self.media, &self.seat) {
+                    (Some(media), Some(seat)) => {
+                        let speakers = self.node.peers_of(seat.place, &users);
+                        bounded(self.node.sfu.pin(media.peer, &speakers)).await.err().map(|_| Input::PeerLost)
+                    }
+                    _ => None,
+                },
                 Output::SetPolicy(policy) => match &self.media {
                     // A policy that the engine does not take must not stay without effect.
                     Some(media) => bounded(self.node.sfu.set_policy(media.peer, policy)).await.err().map(|_| Input::PeerLost),

@@ -249,6 +249,7 @@ impl Engine {
             let listener = Listener::webrtc(ear, format, slots).with_sink(sink);
             let place = self.room(room).add(listener);
             self.peer(key).listener = Some(place);
+            self.apply_pins(key);
             self.apply_wants(now, key);
         }
         self.events.push((id, PeerEvent::Connected));

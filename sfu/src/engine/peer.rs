@@ -53,6 +53,8 @@ pub struct Peer {
     pub allowances: Allowances,
     /// What it wants to see, as of its last word.
     pub wants: Vec<Want>,
+    /// Whom it hears whoever else talks, by their native SSRCs.
+    pub pins: Vec<u32>,
 }
 
 /// Boxed, because the ciphers are large and most of the table is cold.

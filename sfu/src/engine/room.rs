@@ -10,7 +10,7 @@ use super::Egress;
 use super::activity::Spoken;
 use super::sink::Sink;
 use super::slots::{Refused, Slots};
-use super::speakers::{MAX_SPEAKERS, NO_PLACE, Placed, Speakers, is_heard};
+use super::speakers::{Hearing, MAX_SPEAKERS, NO_PLACE, Placed, Speakers};
 use super::spread::{Life, Order, Parcels, Part};
 use super::stage::Stage;
 use crate::cipher::Outbound;
@@ -22,6 +22,10 @@ use crate::sys::thread::prefetch;
 use crate::{PeerEvent, PeerId};
 use std::net::SocketAddr;
 use std::time::Instant;
+
+/// Speakers that one listener may pin: about as many as anyone follows at a time. It may not fill all its slots with them, so
+/// that the dominant speaker is heard in any case.
+pub const MAX_PINS: usize = 4;
 
 /// How many listeners ahead memory is asked for. One is too late at 0.1 µs per seal, three evicts what was asked for.
 const PREFETCH_AHEAD: usize = 2;
@@ -36,14 +40,14 @@ pub struct Listener {
     peer: u32,
     /// What it speaks under to native clients.
     ssrc: u32,
-    /// How many speakers it hears at a time: as many as it has slots, everyone on the native transport, none when deafened.
-    voices: u8,
-    /// The place of its own speech, which it is not sent.
-    own_place: u8,
+    /// Whom it hears: as many speakers at a time as it has slots, everyone on the native transport, none when deafened.
+    hearing: Hearing,
     outbound: Outbound,
     target: Target,
     /// Its video slots, when it has any.
     sink: Option<Box<Sink>>,
+    /// The native SSRCs of those it hears whoever else talks; zero is nobody's.
+    pins: [u32; MAX_PINS],
 }
 
 /// What of a listener is asked for ahead: all but the slots' own state, of which a packet needs one line of many.
@@ -93,7 +97,8 @@ impl Listener {
     fn new(ear: Ear, target: Target) -> Listener {
         let Ear { peer, ssrc, peer_id, address, outbound, is_deafened } = ear;
         let voices = if is_deafened { 0 } else { target.voices() };
-        Listener { address, peer_id, peer, ssrc, voices, own_place: NO_PLACE, outbound, target, sink: None }
+        let hearing = Hearing { voices, own: NO_PLACE, pinned: 0 };
+        Listener { address, peer_id, peer, ssrc, hearing, outbound, target, sink: None, pins: [0; MAX_PINS] }
     }
 
     pub fn set_address(&mut self, address: SocketAddr) {
@@ -101,7 +106,7 @@ impl Listener {
     }
 
     pub fn set_deafened(&mut self, is_deafened: bool, events: &mut Vec<(PeerId, PeerEvent)>) {
-        self.voices = if is_deafened { 0 } else { self.target.voices() };
+        self.hearing.voices = if is_deafened { 0 } else { self.target.voices() };
         if let (true, Target::Webrtc { slots, .. }) = (is_deafened, &mut self.target) {
             slots.free_all(|ssrc| events.push((self.peer_id, PeerEvent::Slot { ssrc, speaker: None })));
         }
@@ -120,7 +125,7 @@ impl Listener {
     /// Hears the speaker not, or not any more. Whether that was for want of a place, and not because it is deafened or the
     /// speaker itself.
     fn miss(&mut self, speaker: u32, events: &mut Vec<(PeerId, PeerEvent)>) -> bool {
-        if self.voices == 0 || self.ssrc == speaker {
+        if self.hearing.voices == 0 || self.ssrc == speaker {
             return false;
         }
         // A slot that is not sent into must be left, or its stream would show a loss when the speaker is heard again.
@@ -213,6 +218,8 @@ pub struct Room {
     pub members: usize,
     listeners: Vec<Listener>,
     speakers: Speakers,
+    /// Whether any listener ever pinned a speaker: then new places are looked at for all.
+    has_pins: bool,
     /// Videos that are or may be published.
     stages: Vec<Option<Stage>>,
     /// Stages there were.
@@ -262,6 +269,7 @@ impl Room {
             members: 0,
             listeners: Vec::new(),
             speakers: Speakers::new(),
+            has_pins: false,
             stages: Vec::new(),
             generations: 0,
             errands: Errands::default(),
@@ -271,7 +279,7 @@ impl Room {
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
     pub fn add(&mut self, mut listener: Listener) -> usize {
         let at = self.listeners.len();
-        listener.own_place = self.speakers.place_of(listener.ssrc);
+        listener.hearing.own = self.speakers.place_of(listener.ssrc);
         self.speakers.move_listener(listener.ssrc, Some(at));
         self.listeners.push(listener);
         at
@@ -303,7 +311,7 @@ impl Room {
         let knows_its_place = |(at, listener): (usize, &Listener)| {
             let place = self.speakers.place_of(listener.ssrc);
             let is_known = place == NO_PLACE || self.speakers.listener_at(usize::from(place)) == Some(at);
-            listener.own_place == place && is_known
+            listener.hearing.own == place && listener.hearing.pinned == self.speakers.places_of(&listener.pins) && is_known
         };
         self.listeners.iter().enumerate().all(knows_its_place) && self.shows_what_is_watched()
     }
@@ -352,7 +360,7 @@ impl Room {
                 prefetch(ahead, PREFETCH_LEN);
             }
             let listener = &mut self.listeners[next];
-            if !is_heard(place, listener.own_place, listener.voices) || listener.ssrc == frame.speaker {
+            if !listener.hearing.includes(place) || listener.ssrc == frame.speaker {
                 unheard += u64::from(listener.miss(frame.speaker, ledger.events));
                 continue;
             }
@@ -362,8 +370,8 @@ impl Room {
                     let (events, listener_id) = (&mut *ledger.events, listener.peer_id);
                     let speaker_id = frame.speaker_id;
                     let changed = |ssrc| events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(speaker_id) }));
-                    let (own_place, voices, speakers) = (listener.own_place, listener.voices, &self.speakers);
-                    let is_heard = |speaker| is_heard(speakers.place_of(speaker), own_place, voices);
+                    let (hearing, speakers) = (listener.hearing, &self.speakers);
+                    let is_heard = |speaker| hearing.includes(speakers.place_of(speaker));
                     match slots.place(now, frame.speaker, frame.spoken.index, frame.timestamp, &mut hint, is_heard, changed) {
                         Ok(place) => {
                             let (marker, level) = (frame.marker || place.is_first, frame.audio_level);
@@ -416,9 +424,31 @@ impl Room {
     #[cold]
     fn find_places(&mut self) {
         for (at, listener) in self.listeners.iter_mut().enumerate() {
-            listener.own_place = self.speakers.place_of(listener.ssrc);
-            if listener.own_place != NO_PLACE {
+            listener.hearing.own = self.speakers.place_of(listener.ssrc);
+            if listener.hearing.own != NO_PLACE {
                 self.speakers.move_listener(listener.ssrc, Some(at));
+            }
+        }
+        self.find_pins();
+    }
+
+    /// Whom a WebRTC listener hears whoever else talks, in place of those before; of more than it may pin, the first.
+    pub fn pin(&mut self, listener: usize, speakers: &[u32]) {
+        let listener = &mut self.listeners[listener];
+        // Native listeners hear everyone.
+        let Target::Webrtc { slots, .. } = &listener.target else { return };
+        let most = MAX_PINS.min(usize::from(slots.count()).saturating_sub(1));
+        let mut others = speakers.iter().copied().filter(|&speaker| speaker != listener.ssrc).take(most);
+        listener.pins = std::array::from_fn(|_| others.next().unwrap_or(0));
+        self.has_pins |= listener.pins[0] != 0;
+        self.find_pins();
+    }
+
+    /// Where those are who are pinned.
+    fn find_pins(&mut self) {
+        if self.has_pins {
+            for listener in &mut self.listeners {
+                listener.hearing.pinned = self.speakers.places_of(&listener.pins);
             }
         }
     }
@@ -428,12 +458,13 @@ impl Room {
     fn note_places(&mut self, placed: &Placed) {
         for place in placed.changed.clone() {
             if let Some(listener) = self.speakers.listener_at(place) {
-                self.listeners[listener].own_place = place as u8;
+                self.listeners[listener].hearing.own = place as u8;
             }
         }
         if let Some(listener) = placed.displaced {
-            self.listeners[listener].own_place = NO_PLACE;
+            self.listeners[listener].hearing.own = NO_PLACE;
         }
+        self.find_pins();
     }
 
     /// The speaker is silent, muted or gone: its place and its slots are free, and who had one is told.

@@ -207,6 +207,12 @@ impl Speakers {
         self.0.iter().position(|speaker| speaker.key == key).map_or(NO_PLACE, |at| at as u8)
     }
 
+    /// The places of these speakers, a bit each.
+    pub fn places_of(&self, keys: &[u32]) -> u32 {
+        let is_one = |(_, speaker): &(usize, &Speaker)| keys.contains(&speaker.key);
+        self.0.iter().enumerate().filter(is_one).fold(0, |places, (at, _)| places | 1 << at)
+    }
+
     /// Every speaker, from the first place.
     pub fn all(&self) -> impl Iterator<Item = u32> {
         self.0.iter().map(|speaker| speaker.key)
@@ -242,10 +248,30 @@ impl Speakers {
     }
 }
 
-/// Whether a listener whose own speech has `own` (or [`NO_PLACE`]) hears `place`, when it can take `voices`.
-#[inline]
-pub fn is_heard(place: u8, own: u8, voices: u8) -> bool {
-    place - u8::from(own < place) < voices
+/// What of the order concerns one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hearing {
+    /// How many voices it takes; none when it is deafened.
+    pub voices: u8,
+    /// The place of its own speech, or [`NO_PLACE`].
+    pub own: u8,
+    /// The places of those it pinned, a bit each; fewer than it takes voices.
+    pub pinned: u32,
+}
+
+impl Hearing {
+    /// Whether the listener hears a place: one of the first that it can take, after those it pinned.
+    #[inline]
+    pub fn includes(self, place: u8) -> bool {
+        let Hearing { voices, own, pinned } = self;
+        if pinned == 0 {
+            return place - u8::from(own < place) < voices;
+        }
+        let bit = 1u32.checked_shl(u32::from(place)).unwrap_or(0);
+        let pinned_before = (pinned & bit.wrapping_sub(1)).count_ones() as u8;
+        let others_before = place - u8::from(own < place) - pinned_before;
+        voices > 0 && (pinned & bit != 0 || others_before < voices.saturating_sub(pinned.count_ones() as u8))
+    }
 }
 
 #[cfg(test)]

@@ -320,8 +320,11 @@ fn speaking_is_told_as_the_policy_allows() {
     assert_eq!(rig.give(Input::Policy(priority)).take(), []);
     let muted = Policy { can_speak: false, ..priority };
     assert_eq!(rig.give(Input::Policy(muted)).take(), [Output::SetPolicy(muted), Output::Speak(0)]);
-    assert_eq!(speak(&mut rig, 1, json!(1234)), []);
-    assert_eq!(rig.give(Input::Policy(AUDIBLE)).take(), [Output::SetPolicy(AUDIBLE), Output::Speak(1)]);
+    // The engine gives it to who asks for it.
+    assert_eq!(speak(&mut rig, 1, json!(1234)), [Output::SetPolicy(Policy { is_priority: false, ..muted })]);
+    assert_eq!(rig.give(Input::Policy(priority)).take(), [Output::SetPolicy(AUDIBLE), Output::Speak(1)]);
+    assert_eq!(speak(&mut rig, 5, json!(1234)), [Output::SetPolicy(priority), Output::Speak(5)]);
+    assert_eq!(speak(&mut rig, 0, json!(1234)), [Output::SetPolicy(AUDIBLE), Output::Speak(0)]);
     // A browser names an SSRC of its own.
     let mut rig = Rig::webrtc(vec![]);
     rig.take();
@@ -426,7 +429,8 @@ fn a_client_of_ours_says_what_it_shows_and_hears_who_is_where() {
         |slot: u8| json!({ "slot": slot, "user_id": "5", "source": "camera", "width": 640, "height": 360, "focus": true });
     let wanted = Wanted { slot: 1, user_id: UserId::new(5), source: VideoSource::Camera, pixels: 640 * 360, is_focus: true };
     // The client has two slots.
-    assert_eq!(rig.frame(201, json!({ "slots": [shown(1), shown(2)] })).take(), [Output::Watch(vec![wanted])]);
+    let pinned = Output::Pin(vec![UserId::new(5)]);
+    assert_eq!(rig.frame(201, json!({ "slots": [shown(1), shown(2)] })).take(), [Output::Watch(vec![wanted]), pinned]);
     assert_eq!(rig.frame(201, json!({ "slots": [shown(1)] })).take(), [], "nothing new");
     let showing = Some((UserId::new(5), VideoSource::Camera));
     let sent = rig.give(Input::Filled { slot: 1, showing }).sent();
@@ -460,6 +464,29 @@ fn a_client_of_ours_says_what_it_shows_and_hears_who_is_where() {
     let slots = json!({ "slots": [{ "slot": 0, "paused": false }, { "slot": 3, "paused": true }] });
     assert_eq!(told(&mut rig, 0b1001, 0b1000), [(203, slots)]);
     assert_eq!(told(&mut rig, 0, 0), [(203, json!({ "slots": [] }))]);
+}
+
+#[test]
+fn whom_a_client_names_or_shows_large_it_hears_whoever_else_talks() {
+    let mut rig = Rig::webrtc(vec![films(5)]);
+    rig.take();
+    let pin = |users: &[u64]| Output::Pin(users.iter().copied().map(UserId::new).collect());
+    let name = |rig: &mut Rig, users: Value| rig.frame(204, json!({ "user_ids": users })).take();
+    assert_eq!(name(&mut rig, json!(["6", 7])), [pin(&[6, 7])]);
+    assert_eq!(name(&mut rig, json!([6, 7])), [], "nothing new");
+    let shown = json!({ "slot": 0, "user_id": "5", "source": "camera", "width": 64, "height": 36, "focus": true });
+    assert_eq!(rig.frame(201, json!({ "slots": [shown] })).take().last(), Some(&pin(&[6, 7, 5])));
+    assert_eq!(name(&mut rig, json!([5, 1, 2, 3, 4])), [pin(&[5, 1, 2, 3])], "no more than there is room for");
+    // Whoever comes back is another peer of the media engine.
+    assert!(rig.give(Input::Room(RoomEvent::Entered(other(3, 0)))).take().contains(&pin(&[5, 1, 2, 3])));
+    rig.give(Input::Room(RoomEvent::Entered(other(9, 0))));
+    assert!(!rig.take().iter().any(|output| matches!(output, Output::Pin(_))), "nobody who is pinned");
+    assert_eq!(rig.frame(201, json!({ "slots": [] })).take(), [Output::Watch(vec![])]);
+    assert_eq!(name(&mut rig, json!([])), [pin(&[])]);
+    // A bot hears everyone.
+    let mut bot = Rig::native(8, vec![]);
+    bot.take();
+    assert_eq!(name(&mut bot, json!([6])), []);
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Videos {
         self.slots = slots;
     }
 
+    /// Who is shown large.
+    pub(super) fn focused(&self) -> impl Iterator<Item = UserId> {
+        self.wanted.iter().filter(|wanted| wanted.is_focus).map(|wanted| wanted.user_id)
+    }
+
     fn slot_of(&self, user_id: UserId, source: VideoSource) -> Option<(u32, u32)> {
         let slot = self.filled.iter().position(|filled| *filled == Some((user_id, source)))?;
         self.slots.get(slot).copied()
@@ -151,6 +156,7 @@ impl Session {
         if wanted != self.videos.wanted {
             self.videos.wanted.clone_from(&wanted);
             out.push(Output::Watch(wanted));
+            self.tell_pins(out);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::node::{Node, Note};
 use crate::rooms::Place;
 use axum::http::StatusCode;
-use guildhall_protocol::fleet::{Sitting, Way};
+use guildhall_protocol::fleet::{Policy, Sitting, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, Published, VideoSource};
 use guildhall_protocol::voice_token::VoiceClaims;
 use guildhall_sfu::sdp::Offer;
@@ -174,7 +174,7 @@ impl Task {
         let joined = async {
             let read = Offer::parse(&offer).map_err(|why| refusal(StatusCode::BAD_REQUEST, why))?;
             let media = media_of(&read, seat.way)?;
-            Ok::<_, Refusal>((media, bounded(node.sfu.join(room, seat.sitting.policy, events_in)).await?))
+            Ok::<_, Refusal>((media, bounded(node.sfu.join(room, grant(seat.sitting.policy), events_in)).await?))
         };
         let (media, joined) = joined.await.inspect_err(|_| node.leave(seat.place))?;
         node.set_peer(seat.place, joined.peer);
@@ -302,7 +302,7 @@ impl Task {
                     bounded(node.sfu.watch(self.peer, wants)).await.map_err(|_| TOLD)?;
                 }
                 // A policy that the engine does not take must not stay without effect.
-                Output::SetPolicy(policy) => bounded(node.sfu.set_policy(self.peer, policy)).await.map_err(|_| TOLD)?,
+                Output::SetPolicy(policy) => bounded(node.sfu.set_policy(self.peer, grant(policy))).await.map_err(|_| TOLD)?,
             }
         }
         Ok(())
@@ -343,4 +343,9 @@ fn secret() -> String {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's randomness is there once TLS works");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the media engine is to let a program do. It has no key to hold down: it never asks for priority.
+fn grant(policy: Policy) -> Policy {
+    Policy { is_priority: false, ..policy }
 }

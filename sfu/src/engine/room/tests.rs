@@ -310,6 +310,36 @@ fn priority_speakers_are_heard_among_louder_ones() {
     assert_eq!(world.heard_from(listener, speakers[1]), [first.index]);
 }
 
+#[test]
+fn who_is_pinned_is_heard_by_who_pinned_it_however_many_are_louder() {
+    let mut world = World::new();
+    let (pinning, other) = (world.add(Some(2)), world.add(Some(2)));
+    let speakers: Vec<u32> = (0..4).map(|_| world.add(None)).collect();
+    let all: Vec<(u32, u8)> = speakers.iter().zip([20, 22, 24, 50]).map(|(&speaker, level)| (speaker, level)).collect();
+    let pin = |world: &mut World, who: &[u32]| {
+        let who: Vec<u32> = who.iter().map(|speaker| NATIVE + speaker).collect();
+        world.room.pin(pinning as usize, &who);
+        assert!(world.room.agrees());
+    };
+    let heard = |world: &mut World| {
+        world.talk(&all, 600);
+        world.forget();
+        world.talk(&all, 400);
+        assert!(world.room.agrees());
+        [pinning, other].map(|listener| -> Vec<usize> {
+            (0..4).filter(|&n| world.heard_from(listener, speakers[n]).len() == 20).collect()
+        })
+    };
+    // Before it speaks for the first time.
+    pin(&mut world, &[speakers[3]]);
+    assert_eq!(heard(&mut world), [[0, 3], [0, 1]]);
+    // One fewer than there are slots, and never itself.
+    pin(&mut world, &[pinning, speakers[2], speakers[3]]);
+    assert_eq!(heard(&mut world), [[0, 2], [0, 1]]);
+    pin(&mut world, &[]);
+    assert_eq!(heard(&mut world), [[0, 1], [0, 1]]);
+}
+
 /// Speakers come and go at random, upstream packets are lost and reordered, listeners join and leave, some are muted: what
 /// every listener is sent is its own, whole, once, and each stream continuous.
 #[test]
@@ -332,6 +362,10 @@ fn every_stream_stays_continuous_whatever_the_room_does() {
                 if talking.remove(&speaker).is_none() {
                     talking.insert(speaker, [20, 30, 40, 50, 70, 127][random.below(6) as usize]);
                 }
+            }
+            if random.below(50) == 0 {
+                let who: Vec<u32> = (0..random.below(5)).map(|_| NATIVE + random.below(12) as u32).collect();
+                world.room.pin(random.below(12) as usize, &who);
             }
             if random.below(200) == 0 {
                 let muted = random.below(12) as u32;
@@ -357,6 +391,7 @@ fn every_stream_stays_continuous_whatever_the_room_does() {
             }
             arriving.retain(|packet| !world.people[packet.speaker as usize].is_muted);
             arriving.into_iter().for_each(|packet| _ = world.arrive(packet));
+            assert!(world.room.agrees(), "seed {seed}");
             world.now += PACKET;
         }
         let mut copies = 0;

@@ -172,13 +172,41 @@ fn who_leaves_makes_the_others_move_up() {
 
 #[test]
 fn own_speech_takes_no_place_from_oneself() {
-    let heard = |own, voices| (0..6).filter(|&place| place != own && is_heard(place, own, voices)).collect::<Vec<u8>>();
+    let heard = |own, voices| heard(Hearing { voices, own, pinned: 0 });
     assert_eq!(heard(NO_PLACE, 2), [0, 1]);
     assert_eq!(heard(0, 2), [1, 2]);
     assert_eq!(heard(1, 2), [0, 2]);
     assert_eq!(heard(2, 2), [0, 1]);
     assert!(heard(3, 0).is_empty());
-    assert!(!is_heard(NO_PLACE, 0, 32) && !is_heard(NO_PLACE, NO_PLACE, 32));
+    for own in [0, NO_PLACE] {
+        assert!(!Hearing { voices: 32, own, pinned: 0 }.includes(NO_PLACE));
+        assert!(!Hearing { voices: 32, own, pinned: 1 << 31 }.includes(NO_PLACE));
+    }
+}
+
+/// The places of six speakers that a listener is sent.
+fn heard(hearing: Hearing) -> Vec<u8> {
+    (0..6).filter(|&place| place != hearing.own && hearing.includes(place)).collect()
+}
+
+#[test]
+fn who_is_pinned_is_heard_in_place_of_the_last_who_would_be() {
+    let heard = |own, voices, pinned| heard(Hearing { voices, own, pinned });
+    assert_eq!(heard(NO_PLACE, 3, 0b10_0000), [0, 1, 5]);
+    assert_eq!(heard(NO_PLACE, 3, 0b11_0000), [0, 4, 5]);
+    assert_eq!(heard(NO_PLACE, 3, 0b00_0001), [0, 1, 2], "who is heard anyway costs nobody a place");
+    assert_eq!(heard(0, 3, 0b01_0010), [1, 2, 4]);
+    assert_eq!(heard(4, 2, 0b10_0000), [0, 5]);
+    assert!(heard(NO_PLACE, 0, 0b10_0000).is_empty(), "who is deafened hears nobody");
+    assert!(Hearing { voices: 4, own: NO_PLACE, pinned: 1 << 31 }.includes(31));
+    for pinned in 0..1u32 << 6 {
+        for own in [0, 2, 5, NO_PLACE] {
+            let is_own = own < 6 && pinned >> own & 1 == 1;
+            if pinned.count_ones() <= 3 && !is_own {
+                assert_eq!(heard(own, 4, pinned).len(), 4, "{pinned:b} of {own}");
+            }
+        }
+    }
 }
 
 /// For every listener's number of voices: one packet takes at most one other speaker out, and only one that was silent for
