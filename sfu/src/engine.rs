@@ -25,6 +25,7 @@ mod contain;
 pub mod demux;
 mod media;
 mod paced;
+mod past;
 mod peer;
 mod room;
 mod sink;

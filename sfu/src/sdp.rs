@@ -59,6 +59,8 @@ pub struct Opus {
     pub prefers_red: bool,
     /// The id of the audio level extension.
     pub audio_level: Option<u8>,
+    /// Whether the client would ask for packets that it lost (`a=rtcp-fb:… nack`, RFC 4585 §4.2).
+    pub repeats: bool,
 }
 
 /// One `m=` section of an offer.
@@ -268,6 +270,10 @@ impl Offer {
                 write!(out, ";maxaveragebitrate={}", bitrate.clamp(OPUS_BITRATES.0, OPUS_BITRATES.1))?;
             }
             write!(out, "\r\n")?;
+            // What it misses is sent again; what we miss of it is not worth the wait for all its listeners.
+            if opus.repeats && slot.is_some() {
+                write!(out, "a=rtcp-fb:{payload_type} nack\r\n")?;
+            }
             if let Some(red) = opus.red {
                 write!(out, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {payload_type}/{payload_type}\r\n")?;
             }
@@ -364,6 +370,8 @@ struct SectionBuilder {
     /// Payload types in the order of the offer.
     formats: Vec<u8>,
     audio_level: Option<u8>,
+    /// Payload types with feedback about losses.
+    nacks: Vec<u8>,
     video: Option<video::Builder>,
 }
 
@@ -395,6 +403,7 @@ impl SectionBuilder {
             fmtp: Vec::new(),
             formats,
             audio_level: None,
+            nacks: Vec::new(),
             video: (is_usable && kind == "video").then(video::Builder::default),
         })
     }
@@ -426,6 +435,11 @@ impl SectionBuilder {
                     && let Some(number) = payload_type(number)
                 {
                     self.fmtp.push((number, list.to_owned()));
+                }
+            }
+            "rtcp-fb" if self.nacks.len() < MAX_FORMATS => {
+                if let Some((number, "nack")) = value.split_once(' ') {
+                    self.nacks.extend(payload_type(number));
                 }
             }
             "extmap" => {
@@ -462,7 +476,8 @@ impl SectionBuilder {
                 let red = self.red.filter(|&red| self.formats.contains(&red) && self.carries(red, payload_type));
                 let place = |of: u8| self.formats.iter().position(|&format| format == of);
                 let prefers_red = red.is_some_and(|red| place(red) < place(payload_type));
-                Opus { payload_type, red, prefers_red, audio_level: self.audio_level }
+                let repeats = self.nacks.contains(&payload_type);
+                Opus { payload_type, red, prefers_red, audio_level: self.audio_level, repeats }
             });
         }
         self.section

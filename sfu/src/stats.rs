@@ -188,6 +188,8 @@ pub struct Traffic {
     pub audio_in: u64,
     /// Copies of audio sealed for listeners.
     pub audio_out: u64,
+    /// Copies of audio that were sent again, because a listener missed them.
+    pub audio_repeated: u64,
     /// Authentic packets of video that were let through to the room.
     pub video_in: u64,
     /// Copies of video sealed for listeners, without those that were sent again.

@@ -157,7 +157,10 @@ fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> Browser {
     }
     let (offer, pending) = api.apply().expect("media was added");
     engine.join(RoomId(1), id, u32::from(n) * 100, OPEN).expect("there is room");
-    let answer = engine.connect_webrtc(*now, id, &offer.to_sdp_string(), &[n as u8; 32]).expect("a good offer");
+    // What is said is remembered, for who may ask for it again.
+    let offer = offer.to_sdp_string().replace("a=fmtp:111 ", "a=rtcp-fb:111 nack\r\na=fmtp:111 ");
+    assert!(offer.contains("a=rtcp-fb:111 nack"));
+    let answer = engine.connect_webrtc(*now, id, &offer, &[n as u8; 32]).expect("a good offer");
     let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("a good answer");
     rtc.sdp_api().accept_answer(pending, answer).expect("an answer to this offer");
 
@@ -307,8 +310,7 @@ fn nothing_is_allocated_per_packet_in_a_room_that_is_spread() {
     let (mut out, now, suite) = (Outbox::new(), Instant::now(), NativeSuite::Aes256GcmRtpsize);
     let life = Life { room: RoomId(1), number: 1 };
     for n in 1..=8 {
-        let (engine, part) =
-            if n % 2 == 1 { (&mut engines[0], Part::Home) } else { (&mut engines[1], Part::Branch { home: 0 }) };
+        let (engine, part) = if n % 2 == 1 { (&mut engines[0], Part::Home) } else { (&mut engines[1], Part::Branch { home: 0 }) };
         engine.join_part((life, part), PeerId(u64::from(n)), u32::from(n) * 100, OPEN).expect("there is room");
         connect_native(engine, &mut out, now, n, suite);
     }

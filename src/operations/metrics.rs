@@ -137,6 +137,11 @@ impl Page {
         self.counter("guildhall_media_sent_audio_packets_total", "Copies of audio packets sealed for listeners.");
         self.per_worker(media, |worker| worker.traffic.audio_out);
         self.counter(
+            "guildhall_media_repeated_audio_packets_total",
+            "Copies of audio packets sent again for listeners that missed them.",
+        );
+        self.per_worker(media, |worker| worker.traffic.audio_repeated);
+        self.counter(
             "guildhall_media_received_video_packets_total",
             "Authentic video packets that were let through to their room.",
         );

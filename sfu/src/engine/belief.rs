@@ -242,7 +242,8 @@ impl Engine {
         // A client that offered no slot only speaks.
         let webrtc = self.webrtc(key);
         if let Some(opus) = &webrtc.slot_opus {
-            let format = Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level };
+            let format =
+                Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level, repeats: opus.repeats };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
             let ear = Ear { peer: key, ssrc, peer_id: id, address, outbound, is_deafened };
             let sink = (!webrtc.video_ssrcs.is_empty()).then(|| Sink::new(now, webrtc.video_formats, &webrtc.video_ssrcs));

@@ -30,6 +30,10 @@ pub const VIDEO: Rate = Rate { interval: Duration::from_micros(500), burst: 2000
 /// Packets that one listener gets again. Beyond, its network lost so much that repeating makes it worse.
 pub const REPEATS: Rate = Rate { interval: Duration::from_millis(4), burst: 250 };
 
+/// Packets of audio that one listener gets again: of four voices, as many as are lost on a network that loses half. A burst is
+/// a quarter of a second of them.
+pub const AUDIO_REPEATS: Rate = Rate { interval: Duration::from_millis(10), burst: 50 };
+
 /// DTLS records before they are looked at: a whole handshake with every flight repeated three times is under 40 datagrams,
 /// and a key exchange costs as much as a hundred packets of audio.
 pub const HANDSHAKE: Rate = Rate { interval: Duration::from_millis(100), burst: 64 };

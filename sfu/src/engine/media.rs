@@ -133,12 +133,8 @@ impl Engine {
             newest,
             labelled: redundant,
         };
-        let mut ledger = Ledger {
-            traffic: &mut self.traffic,
-            drops: &mut self.drops,
-            events: &mut self.events,
-            parcels: &mut self.parcels,
-        };
+        let mut ledger =
+            Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events, parcels: &mut self.parcels };
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
         if !room.hear(now, &mut frame, egress, &mut ledger) {
             peer.activity.leave_out_newest();
@@ -242,7 +238,7 @@ impl Engine {
         }
     }
 
-    /// What a listener says of the video that it is sent; `video_lost` is the worst that its reports say of a slot.
+    /// What a listener says of what it is sent; `video_lost` is the worst that its reports say of a slot.
     fn handle_feedback(
         &mut self,
         now: Instant,
@@ -256,7 +252,11 @@ impl Engine {
         rtcp::for_each_feedback(compound, |feedback| match feedback {
             Feedback::Lost { about, sequence } => {
                 if outcome.is_ok() {
-                    outcome = room.repeat(now, listener, about, sequence, egress);
+                    outcome = match room.repeat_audio(now, listener, about, sequence, egress) {
+                        Ok(true) => Ok(()),
+                        Ok(false) => room.repeat(now, listener, about, sequence, egress),
+                        Err(reason) => Err(reason),
+                    };
                 }
             }
             Feedback::KeyFrame { about } => room.want_key_frame(listener, about),

@@ -4,12 +4,15 @@
 //! header is written and the payload sealed straight into the send batch. No lock, no allocation, no log line.
 
 pub mod downlink;
+mod repeats;
 pub mod video;
 
 use super::Egress;
 use super::activity::Spoken;
+use super::budget::Allowance;
+use super::past::Past;
 use super::sink::Sink;
-use super::slots::{Refused, Slots};
+use super::slots::{Place, Refused, Slots};
 use super::speakers::{Hearing, MAX_SPEAKERS, NO_PLACE, Placed, Speakers};
 use super::spread::{Life, Order, Parcels, Part};
 use super::stage::Stage;
@@ -60,7 +63,7 @@ enum Target {
     /// Every speaker under its own native SSRC, sequence numbers and timestamps as the speaker sent them.
     Native,
     /// Speakers in slots.
-    Webrtc { format: Format, slots: Slots },
+    Webrtc { format: Format, slots: Slots, repeats: Allowance },
 }
 
 /// Who a new listener is and where it is sent to.
@@ -83,6 +86,8 @@ pub struct Format {
     pub red: Option<u8>,
     /// The id of the audio level extension.
     pub audio_level: Option<u8>,
+    /// Whether the listener may ask for what it lost.
+    pub repeats: bool,
 }
 
 impl Listener {
@@ -91,7 +96,7 @@ impl Listener {
     }
 
     pub fn webrtc(ear: Ear, format: Format, slots: Slots) -> Listener {
-        Listener::new(ear, Target::Webrtc { format, slots })
+        Listener::new(ear, Target::Webrtc { format, slots, repeats: Allowance::default() })
     }
 
     fn new(ear: Ear, target: Target) -> Listener {
@@ -183,6 +188,23 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Header and payload of the copy at a place of a WebRTC listener's slot.
+    #[inline]
+    fn copy_for(&mut self, format: &Format, place: &Place) -> (Outgoing, &[u8]) {
+        let (marker, level) = (self.marker || place.is_first, self.audio_level);
+        let (payload_type, payload) = self.payload_for(format, place.is_first);
+        let outgoing = Outgoing {
+            marker,
+            payload_type,
+            sequence: place.index as u16,
+            timestamp: place.timestamp,
+            ssrc: place.ssrc,
+            audio_level: format.audio_level.zip(level),
+            transport: None,
+        };
+        (outgoing, payload)
+    }
+
     /// What a copy in this format carries, and under which payload type.
     #[inline]
     fn payload_for(&mut self, format: &Format, is_first: bool) -> (u8, &[u8]) {
@@ -220,6 +242,8 @@ pub struct Room {
     speakers: Speakers,
     /// Whether any listener ever pinned a speaker: then new places are looked at for all.
     has_pins: bool,
+    /// What was said, once somebody sat here who may ask for it.
+    past: Option<Box<Past>>,
     /// Videos that are or may be published.
     stages: Vec<Option<Stage>>,
     /// Stages there were.
@@ -235,6 +259,8 @@ pub struct Errands {
     /// Listeners of video that are to be looked at, when, and whether exactly then: a probe that leaves late tells nothing.
     pub alarms: Vec<(Instant, bool, PeerId, u32)>,
     pub events: Vec<(PeerId, PeerEvent)>,
+    /// Copies of audio that were sent again.
+    pub audio_repeated: u64,
     /// Copies of video that left: new ones, those sent again, and those that only probe.
     pub sent: u64,
     pub repeated: u64,
@@ -250,6 +276,7 @@ impl Errands {
     /// Moves the counts to where they are kept.
     #[inline]
     pub fn count(&mut self, traffic: &mut Traffic, drops: &mut Drops) {
+        traffic.audio_repeated += std::mem::take(&mut self.audio_repeated);
         traffic.video_out += std::mem::take(&mut self.sent);
         traffic.video_repeated += std::mem::take(&mut self.repeated);
         traffic.padding_out += std::mem::take(&mut self.padding);
@@ -270,6 +297,7 @@ impl Room {
             listeners: Vec::new(),
             speakers: Speakers::new(),
             has_pins: false,
+            past: None,
             stages: Vec::new(),
             generations: 0,
             errands: Errands::default(),
@@ -279,6 +307,9 @@ impl Room {
     /// Adds a listener and returns where it is; [`Room::remove`] moves others.
     pub fn add(&mut self, mut listener: Listener) -> usize {
         let at = self.listeners.len();
+        if let Target::Webrtc { format: Format { repeats: true, .. }, .. } = listener.target {
+            self.past.get_or_insert_default();
+        }
         listener.hearing.own = self.speakers.place_of(listener.ssrc);
         self.speakers.move_listener(listener.ssrc, Some(at));
         self.listeners.push(listener);
@@ -344,6 +375,9 @@ impl Room {
     /// Sends a packet whose speaker has this place to everyone here who hears it.
     #[inline]
     pub fn deliver(&mut self, now: Instant, place: u8, frame: &mut Frame, egress: &mut impl Egress, ledger: &mut Ledger) {
+        if let Some(past) = &mut self.past {
+            past.insert(frame);
+        }
         // Native copies differ in their seal alone.
         let native = Outgoing {
             marker: frame.marker,
@@ -366,7 +400,7 @@ impl Room {
             }
             let (outgoing, index, payload) = match &mut listener.target {
                 Target::Native => (native, frame.spoken.index, &frame.payload[frame.newest..]),
-                Target::Webrtc { format, slots } => {
+                Target::Webrtc { format, slots, .. } => {
                     let (events, listener_id) = (&mut *ledger.events, listener.peer_id);
                     let speaker_id = frame.speaker_id;
                     let changed = |ssrc| events.push((listener_id, PeerEvent::Slot { ssrc, speaker: Some(speaker_id) }));
@@ -374,17 +408,7 @@ impl Room {
                     let is_heard = |speaker| hearing.includes(speakers.place_of(speaker));
                     match slots.place(now, frame.speaker, frame.spoken.index, frame.timestamp, &mut hint, is_heard, changed) {
                         Ok(place) => {
-                            let (marker, level) = (frame.marker || place.is_first, frame.audio_level);
-                            let (payload_type, payload) = frame.payload_for(format, place.is_first);
-                            let outgoing = Outgoing {
-                                marker,
-                                payload_type,
-                                sequence: place.index as u16,
-                                timestamp: place.timestamp,
-                                ssrc: place.ssrc,
-                                audio_level: format.audio_level.zip(level),
-                                transport: None,
-                            };
+                            let (outgoing, payload) = frame.copy_for(format, &place);
                             slots.count_sent(payload.len());
                             (outgoing, place.index, payload)
                         }
@@ -474,6 +498,9 @@ impl Room {
         }
         for listener in &mut self.listeners {
             listener.free_slot(speaker, events);
+        }
+        if let Some(past) = &mut self.past {
+            past.forget(speaker);
         }
     }
 }

@@ -33,6 +33,18 @@ pub struct Place {
     pub is_first: bool,
 }
 
+/// A packet that went out in a slot, as it is to be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    pub speaker: u32,
+    /// As its speaker numbered it.
+    pub index: u64,
+    pub out_index: u64,
+    /// What is added to the speaker's timestamp.
+    pub timestamp_offset: u32,
+    pub is_first: bool,
+}
+
 /// Why a packet has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -175,6 +187,29 @@ impl Slots {
         let place = self.slots[which].begin_tenure(now, index, timestamp);
         changed(place.ssrc);
         Ok(place)
+    }
+
+    /// Whether one of the slots is sent under this SSRC.
+    pub fn has(&self, ssrc: u32) -> bool {
+        self.slots[..usize::from(self.count)].iter().any(|slot| slot.ssrc == ssrc)
+    }
+
+    /// Which packet of the present tenure of the slot `ssrc` had this number, if it is one of the last `most`. Whether it was sent
+    /// is for who remembers what was said: within a tenure, whatever came was.
+    pub fn gone(&self, ssrc: u32, sequence: u16, most: u64) -> Option<Gone> {
+        let which = self.slots[..usize::from(self.count)].iter().position(|slot| slot.ssrc == ssrc)?;
+        let (slot, speaker) = (&self.slots[which], self.speakers[which]);
+        let newest = slot.next_index - 1;
+        let back = u64::from((newest as u16).wrapping_sub(sequence));
+        let out_index =
+            newest.checked_sub(back).filter(|&index| speaker != NOBODY && back < most && index >= slot.tenure_start)?;
+        Some(Gone {
+            speaker,
+            index: out_index.wrapping_sub(slot.index_offset),
+            out_index,
+            timestamp_offset: slot.timestamp_offset,
+            is_first: out_index == slot.tenure_start,
+        })
     }
 
     /// A packet went out at the latest place.

@@ -221,3 +221,15 @@ fn redundant_audio_is_taken_as_offered_and_in_the_offers_order() {
         assert!(!answer.contains("red/") && answer.contains("SAVPF 111\r\n"));
     }
 }
+
+#[test]
+fn who_would_ask_for_lost_audio_may_do_so_where_it_receives() {
+    let plain = offer(2, "");
+    assert!(!Offer::parse(&plain).expect("a good offer").answer(&local(), &[10, 11], &[]).contains("nack"));
+    let asking = |value: &str| plain.replace("a=rtcp-fb:111 transport-cc", value);
+    let answer = |text: &str| Offer::parse(text).expect("a good offer").answer(&local(), &[10, 11], &[]);
+    assert_eq!(answer(&asking("a=rtcp-fb:111 nack")).matches("a=rtcp-fb:111 nack\r\n").count(), 2, "not where it sends");
+    for other in ["a=rtcp-fb:63 nack", "a=rtcp-fb:111 nack pli", "a=rtcp-fb:300 nack", "a=rtcp-fb:nack"] {
+        assert!(!answer(&asking(other)).contains("nack"), "{other}");
+    }
+}

@@ -28,12 +28,14 @@ pub struct BrowserClient {
     /// What it sends with.
     pub ssrc: u32,
     sequence: u64,
+    repeats: bool,
 }
 
 impl BrowserClient {
-    /// A client with one section that sends and `slots` that receive, and its offer.
-    pub fn new(now: Instant, address: SocketAddr, slots: usize) -> (BrowserClient, String) {
-        let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(now);
+    /// A client with one section that sends and `slots` that receive, and its offer. `repeats`: it asks for audio that it lost.
+    pub fn new(now: Instant, address: SocketAddr, slots: usize, repeats: bool) -> (BrowserClient, String) {
+        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+        let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("a UDP address"));
         let mut api = rtc.sdp_api();
         let upstream = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
@@ -41,7 +43,7 @@ impl BrowserClient {
             api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         }
         let (offer, pending) = api.apply().expect("media was added");
-        let offer = offer.to_sdp_string();
+        let offer = asking(&rtc, offer.to_sdp_string(), repeats);
         let ssrc = offer.split_once("a=ssrc:").and_then(|(_, rest)| rest.split_once(' ')).and_then(|(ssrc, _)| ssrc.parse().ok());
         let client = BrowserClient {
             rtc,
@@ -52,6 +54,7 @@ impl BrowserClient {
             is_connected: false,
             ssrc: ssrc.expect("str0m names its SSRC"),
             sequence: 100,
+            repeats,
         };
         (client, offer)
     }
@@ -62,13 +65,20 @@ impl BrowserClient {
         api.ice_restart(true);
         let (offer, pending) = api.apply().expect("a restart is a change");
         self.pending = Some(pending);
-        offer.to_sdp_string()
+        asking(&self.rtc, offer.to_sdp_string(), self.repeats)
     }
 
-    pub fn accept(&mut self, answer: &str) {
-        let answer = SdpAnswer::from_sdp_string(answer).expect("str0m reads our answer");
+    pub fn accept(&mut self, text: &str) {
+        let answer = SdpAnswer::from_sdp_string(text).expect("str0m reads our answer");
         let pending = self.pending.take().expect("an offer waits");
+        let slots: Vec<u32> =
+            text.lines().filter_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok()).collect();
         self.rtc.sdp_api().accept_answer(pending, answer).expect("str0m accepts our answer");
+        for ssrc in slots.into_iter().filter(|_| self.repeats) {
+            // What the answer says to browsers.
+            assert!(text.contains("a=rtcp-fb:"), "the answer takes it");
+            self.rtc.direct_api().stream_rx(&ssrc.into()).expect("a slot of the answer").suppress_nack(false);
+        }
     }
 
     pub fn next_timeout(&self) -> Instant {
@@ -114,4 +124,15 @@ impl BrowserClient {
             }
         }
     }
+}
+
+/// The offer of a client that asks for audio that it lost. str0m has no setting for it, and browsers want their offers changed
+/// for it as well.
+fn asking(rtc: &Rtc, offer: String, repeats: bool) -> String {
+    if !repeats {
+        return offer;
+    }
+    let opus = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).expect("Opus").pt();
+    let fmtp = format!("a=fmtp:{opus} ");
+    offer.replace(&fmtp, &format!("a=rtcp-fb:{opus} nack\r\n{fmtp}"))
 }

@@ -71,6 +71,8 @@ pub struct Network {
     next_public: u16,
     /// Private addresses whose network is down, and until when.
     cuts: HashMap<SocketAddr, Instant>,
+    /// Private addresses whose network loses that many percent of what is from or to them, whatever the weather.
+    lossy: HashMap<SocketAddr, u64>,
 }
 
 impl Network {
@@ -85,6 +87,7 @@ impl Network {
             inward: BTreeMap::new(),
             next_public: 20_000,
             cuts: HashMap::new(),
+            lossy: HashMap::new(),
         }
     }
 
@@ -114,7 +117,9 @@ impl Network {
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         // Both draws happen for every datagram, so that one loss does not shift the luck of all later ones.
         let (fate, late) = (self.random.below(100), self.random.next());
-        if fate < self.weather.loss_percent || self.is_cut(now, from, to) {
+        let lossy = |public| self.private_of(public).and_then(|private| self.lossy.get(&private)).copied().unwrap_or(0);
+        let loss_percent = self.weather.loss_percent.max(lossy(from)).max(lossy(to));
+        if fate < loss_percent || self.is_cut(now, from, to) {
             return;
         }
         let jitter_us = self.weather.jitter.as_micros() as u64;
@@ -127,6 +132,11 @@ impl Network {
             self.under_way.push(std::cmp::Reverse((now + self.weather.delay + late, self.sent)));
             self.datagrams.insert(self.sent, Datagram { from, to, bytes: bytes.to_vec() });
         }
+    }
+
+    /// So many percent of what is from or to this client are lost from now on.
+    pub fn lose(&mut self, private: SocketAddr, percent: u64) {
+        self.lossy.insert(private, percent);
     }
 
     /// Nothing from or to this client gets through before `until`.

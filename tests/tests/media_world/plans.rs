@@ -145,13 +145,72 @@ fn a_server_that_stood_still_goes_on() {
     }
 }
 
+/// The part of what a speaker said that a listener never heard, in thousandths, and the longest run of it.
+fn missing(world: &World, listener: usize, speaker: usize) -> (u64, u64) {
+    let said = world.clients[speaker].said();
+    let mut heard = world.clients[listener].heard_from(speaker);
+    heard.sort_unstable();
+    let longest = heard.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(said);
+    ((said - heard.len() as u64) * 1000 / said, longest)
+}
+
+#[test]
+fn who_asks_for_what_it_lost_misses_next_to_nothing_of_it() {
+    for (seed, make) in [(58, World::with_workers as fn(u64, Weather, u16) -> World), (59, World::with_spread_rooms)] {
+        let mut world = make(seed, Weather::FINE, 2);
+        let speakers = [world.add_native(1, GCM), world.add_browser(1, 4)];
+        let (plain, asking) = (world.add_browser(1, 4), world.add_browser_with_repeats(1, 4));
+        world.settle();
+        for listener in [plain, asking] {
+            let private = world.clients[listener].private;
+            world.network.lose(private, 10);
+        }
+        // Two that take turns, with pauses in which their slots are free for the other.
+        for turn in 0..12 {
+            world.clients[speakers[turn % 2]].is_speaking = true;
+            world.run_for(millis(3_000));
+            world.clients[speakers[turn % 2]].is_speaking = false;
+            world.run_for(millis(if turn % 4 == 3 { 2_500 } else { 300 }));
+        }
+        for speaker in speakers {
+            let ((lost, gap), (still_lost, still_gap)) = (missing(&world, plain, speaker), missing(&world, asking, speaker));
+            println!("lost {lost} and {still_lost} of a thousand, at most {gap} and {still_gap} in a row");
+            assert!((60..140).contains(&lost) && gap >= 2, "seed {seed}: {lost} of a thousand, {gap} in a row");
+            assert!(still_lost <= 5 && still_gap <= 2, "seed {seed}: {still_lost} of a thousand, {still_gap} in a row");
+        }
+        let repeated = world.repeated();
+        assert!((100..600).contains(&repeated), "seed {seed}: {repeated} were sent again");
+        world.audit();
+    }
+}
+
+#[test]
+fn no_more_is_sent_again_than_a_listener_may_lose() {
+    let mut world = World::new(60, Weather::FINE);
+    let bots = [0; 4].map(|_| world.add_native(1, GCM));
+    let asking = world.add_browser_with_repeats(1, 4);
+    world.settle();
+    let private = world.clients[asking].private;
+    world.network.lose(private, 80);
+    bots.into_iter().for_each(|bot| world.clients[bot].is_speaking = true);
+    let before = world.repeated();
+    world.run_for(millis(10_000));
+    assert!(world.repeated() - before <= 10 * 100 + 50, "{} were sent again", world.repeated() - before);
+    assert!(world.repeated() > before);
+    world.audit();
+}
+
 /// One random plan. `is_stormy`: with losses, outages and stalls, whose draws depend on how many datagrams there are.
 fn run_plan(seed: u64, mut world: World, is_stormy: bool) -> World {
     let mut random = Random::new(seed ^ 0x91A5);
     let join = |world: &mut World, random: &mut Random, room: u64| {
         let suite = if random.below(2) == 0 { GCM } else { XCHACHA };
         let slots = 1 + random.below(5) as usize;
-        let index = if random.below(2) == 0 { world.add_native(room, suite) } else { world.add_browser(room, slots) };
+        let index = match random.below(4) {
+            0 | 1 => world.add_native(room, suite),
+            2 => world.add_browser(room, slots),
+            _ => world.add_browser_with_repeats(room, slots),
+        };
         world.clients[index].is_speaking = random.below(2) == 0;
     };
     for room in [1, 1, 2, 2, 3, 3, 4] {
@@ -267,7 +326,10 @@ fn one_worker_and_four_give_the_same_outcome_and_so_do_rooms_that_are_spread_ove
         };
         let alone = outcome(World::new(seed, Weather::FINE));
         assert!(alone == outcome(World::with_workers(seed, Weather::FINE, 4)), "seed {seed}: the number of workers shows");
-        assert!(alone == outcome(World::with_spread_rooms(seed, Weather::FINE, 4)), "seed {seed}: it shows that rooms are spread");
+        assert!(
+            alone == outcome(World::with_spread_rooms(seed, Weather::FINE, 4)),
+            "seed {seed}: it shows that rooms are spread"
+        );
     }
 }
 

@@ -220,12 +220,18 @@ impl World {
 
     /// A browser with its offer answered; the handshake goes on while the world runs.
     pub fn add_browser(&mut self, room: u64, slots: usize) -> usize {
-        self.add_browser_with(room, slots, |offer, _| offer)
+        self.add_browser_with(room, slots, false, |offer, _| offer)
+    }
+
+    /// A browser that asks for audio that it lost.
+    pub fn add_browser_with_repeats(&mut self, room: u64, slots: usize) -> usize {
+        self.add_browser_with(room, slots, true, |offer, _| offer)
     }
 
     /// A browser whose offer names an SSRC that it does not send with.
     pub fn add_browser_claiming(&mut self, room: u64, slots: usize, ssrc: u32) -> usize {
-        self.add_browser_with(room, slots, |offer, own| offer.replace(&format!("a=ssrc:{own}"), &format!("a=ssrc:{ssrc}")))
+        let claim = |offer: String, own| offer.replace(&format!("a=ssrc:{own}"), &format!("a=ssrc:{ssrc}"));
+        self.add_browser_with(room, slots, false, claim)
     }
 
     pub fn browser_ssrc(&self, index: usize) -> u32 {
@@ -235,10 +241,16 @@ impl World {
         }
     }
 
-    fn add_browser_with(&mut self, room: u64, slots: usize, change: impl FnOnce(String, u32) -> String) -> usize {
+    fn add_browser_with(
+        &mut self,
+        room: u64,
+        slots: usize,
+        repeats: bool,
+        change: impl FnOnce(String, u32) -> String,
+    ) -> usize {
         let mut offer = String::new();
         let index = self.add(room, |world, private, _| {
-            let (client, text) = BrowserClient::new(world.now, private, slots);
+            let (client, text) = BrowserClient::new(world.now, private, slots, repeats);
             offer = change(text, client.ssrc);
             Kind::Browser(Box::new(client))
         });
@@ -305,6 +317,11 @@ impl World {
             self.run_for(Duration::from_millis(100));
         }
         self.fail("not everyone connected");
+    }
+
+    /// Copies of audio that were sent again.
+    pub fn repeated(&self) -> u64 {
+        self.engines.iter().map(|engine| engine.traffic().audio_repeated).sum()
     }
 
     pub fn drops(&self, reason: Reason) -> u64 {

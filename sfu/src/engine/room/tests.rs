@@ -1,13 +1,13 @@
 //! A room with real ciphers and simulated people: what every listener is sent is opened, and held to what was said.
 
 use super::*;
-use crate::{NativeSuite, RoomId};
 use crate::cipher::Inbound;
 use crate::cipher::keys::{Profile, SessionKeys};
 use crate::engine::activity::Activity;
 use crate::engine::testing::Random;
 use crate::rtp::Header;
 use crate::sys::net::SEND_CAPACITY;
+use crate::{NativeSuite, RoomId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ impl World {
         let listener = match slots {
             Some(count) => {
                 let ssrcs: Vec<u32> = (0..count).map(|slot| peer * 100 + slot + 1).collect();
-                let format = Format { payload_type: OPUS, red: None, audio_level: None };
+                let format = Format { payload_type: OPUS, red: None, audio_level: None, repeats: false };
                 Listener::webrtc(ear, format, Slots::new(self.now, &ssrcs))
             }
             None => Listener::native(ear),
@@ -326,9 +326,8 @@ fn who_is_pinned_is_heard_by_who_pinned_it_however_many_are_louder() {
         world.forget();
         world.talk(&all, 400);
         assert!(world.room.agrees());
-        [pinning, other].map(|listener| -> Vec<usize> {
-            (0..4).filter(|&n| world.heard_from(listener, speakers[n]).len() == 20).collect()
-        })
+        [pinning, other]
+            .map(|listener| -> Vec<usize> { (0..4).filter(|&n| world.heard_from(listener, speakers[n]).len() == 20).collect() })
     };
     // Before it speaks for the first time.
     pin(&mut world, &[speakers[3]]);
@@ -457,9 +456,9 @@ fn a_thousand_listeners_hear_ten_who_take_turns() {
 fn redundant_audio_goes_whole_to_who_takes_it_and_alone_to_the_others() {
     let red = |opus| red::tests::payload(opus, &[b"before"], b"newest");
     let formats = [
-        (Format { payload_type: 111, red: Some(63), audio_level: None }, 63, red(111)),
-        (Format { payload_type: 109, red: Some(120), audio_level: None }, 120, red(109)),
-        (Format { payload_type: 96, red: None, audio_level: None }, 96, b"newest".to_vec()),
+        (Format { payload_type: 111, red: Some(63), audio_level: None, repeats: false }, 63, red(111)),
+        (Format { payload_type: 109, red: Some(120), audio_level: None, repeats: false }, 120, red(109)),
+        (Format { payload_type: 96, red: None, audio_level: None, repeats: false }, 96, b"newest".to_vec()),
     ];
     for (format, expected_type, expected) in formats {
         let mut payload = red(111);
@@ -480,7 +479,7 @@ fn redundant_audio_goes_whole_to_who_takes_it_and_alone_to_the_others() {
         // The first packet of a tenure has nothing before it.
         assert_eq!(frame.payload_for(&format, true), (format.payload_type, &b"newest"[..]));
         assert_eq!(frame.payload_for(&format, false), (expected_type, &expected[..]));
-        let plain = Format { payload_type: 111, red: None, audio_level: None };
+        let plain = Format { payload_type: 111, red: None, audio_level: None, repeats: false };
         assert_eq!(frame.payload_for(&plain, false), (111, &b"newest"[..]));
     }
 }

@@ -139,3 +139,34 @@ fn no_index_of_a_slot_is_ever_used_twice() {
     }
     assert!(used.len() > 3_000, "the world was not silent");
 }
+
+#[test]
+fn what_went_out_in_the_present_tenure_is_found_by_its_number() {
+    let mut world = World::new(2);
+    let sent: Vec<Place> = (0..100u64).map(|n| world.say(n * 20, 1, 5000 + n + 3 * (n / 50)).expect("a slot")).collect();
+    for (n, place) in sent.iter().enumerate() {
+        let gone = world.slots.gone(place.ssrc, place.index as u16, 64);
+        let expected = Gone {
+            speaker: 1,
+            index: 5000 + n as u64 + 3 * (n as u64 / 50),
+            out_index: place.index,
+            timestamp_offset: place.timestamp.wrapping_sub((5000 + n as u32 + 3 * (n as u32 / 50)) * 960),
+            is_first: false,
+        };
+        assert_eq!(gone, (sent[99].index - place.index < 64).then_some(expected), "{n}");
+    }
+    let newest = sent[99].index as u16;
+    assert_eq!(world.slots.gone(100, newest + 1, 64), None, "not sent yet");
+    assert_eq!(world.slots.gone(101, newest, 64), None, "another slot");
+    assert!(world.slots.has(101) && !world.slots.has(102));
+    // The next tenure begins above; what was before it is somebody else's.
+    world.slots.free(1);
+    assert_eq!(world.slots.gone(100, newest, 64), None, "nobody is there");
+    let first = world.say(2_100, 2, 7).expect("a slot");
+    let second = world.say(2_120, 1, 9_000).expect("a slot");
+    for (place, speaker) in [(first, 2), (second, 1)] {
+        let gone = world.slots.gone(place.ssrc, place.index as u16, 64).expect("just sent");
+        assert_eq!((gone.speaker, gone.is_first), (speaker, true));
+        assert_eq!(world.slots.gone(place.ssrc, (place.index as u16).wrapping_sub(1), 64), None);
+    }
+}
