@@ -186,16 +186,6 @@ fn nobody_spends_anothers_budget() {
     assert!(!world.clients[browser].is_lost());
 }
 
-/// What handling a datagram costs, in tenths of a microsecond and roundly up: measured on one core, and what was done is known
-/// from what was counted.
-mod cost {
-    pub const LOOK_UP: u64 = 3;
-    pub const CHECK: u64 = 150;
-    pub const RECORD: u64 = 1_000;
-    pub const OPEN: u64 = 15;
-    pub const COPY: u64 = 15;
-}
-
 #[test]
 fn a_flood_delays_others_by_no_more_than_its_own_handling() {
     let mut world = World::new(66, Weather::FINE);
@@ -212,11 +202,22 @@ fn a_flood_delays_others_by_no_more_than_its_own_handling() {
     // Another user name of the same length: USERNAME is the first attribute of str0m's checks.
     strange_stun[24] ^= 0x55;
 
+    // What an honest packet costs on this machine, in this build: opened and sealed for one listener.
+    world.clients[bot].is_speaking = true;
+    world.run_for(millis(200));
+    let honest = {
+        let before = world.busy;
+        let (from, heard) = (world.clients[bot].said(), world.clients[browser].heard_from(bot).len());
+        world.run_for(millis(10_000));
+        assert!(world.clients[browser].heard_from(bot).len() >= heard + 490);
+        (world.busy - before) / (world.clients[bot].said() - from) as u32
+    };
+    world.clients[bot].is_speaking = false;
+
     // 50,000 datagrams in one simulated second, of every kind that costs something. None may cost more than a look into a
     // table, one integrity check or one failed decryption, except those that a peer's own budget pays for.
     let before = world.all_drops();
-    let mut worst = 0;
-    let mut spent = 0;
+    let mut spent = [Duration::ZERO; 8];
     for n in 0..50_000u64 {
         if n % 1_000 == 0 {
             world.run_for(millis(20));
@@ -242,28 +243,16 @@ fn a_flood_delays_others_by_no_more_than_its_own_handling() {
             6 => (bot_at, vec![7; 8]),
             _ => (stranger(n), check.clone()),
         };
-        let drops = world.all_drops();
+        let busy = world.busy;
         world.inject(from, &bytes);
-        let counted = |reason| world.drops(reason) > drops.of(reason);
-        let cost = if counted(Reason::WrongTag) {
-            cost::OPEN
-        } else if counted(Reason::BadStun) || counted(Reason::Replayed) {
-            cost::CHECK
-        } else if world.all_drops() == drops {
-            // Nothing was dropped: a keep-alive was answered, or str0m looked at a record.
-            if bytes.len() == 8 { cost::COPY } else { cost::RECORD }
-        } else {
-            cost::LOOK_UP
-        };
-        worst = worst.max(cost);
-        spent += cost;
+        spent[n as usize % 8] += world.busy - busy;
     }
-    let records = 64 + 10 + 20;
-    let expensive = 50_000 / 4 * cost::CHECK + records * cost::RECORD;
-    let cheap = 50_000 * cost::OPEN;
-    assert!(spent <= expensive + cheap, "{spent} tenths of a microsecond for 50,000 datagrams: {:?}", world.all_drops());
-    // So a packet behind a full batch of the flood waits for 64 of the dearest that are not budgeted: under a millisecond.
-    assert!(64 * cost::CHECK < 10_000 && worst <= cost::RECORD);
+    let mean = spent.map(|spent| spent / (50_000 / 8));
+    println!("an honest packet {honest:?}, of the flood {mean:?}");
+    // The dearest that no budget bounds is a check, a hash over it. Records of DTLS cost more, but few are looked at.
+    assert!(mean.iter().all(|mean| *mean <= 4 * honest), "{mean:?} against {honest:?}");
+    // So whoever is flooded by as many datagrams as it has honest packets has half of its time left at the least.
+    assert!(spent.iter().sum::<Duration>() <= 50_000 * honest, "{spent:?} against {honest:?}");
     for (reason, least) in [
         (Reason::Noise, 100),
         (Reason::UnknownUfrag, 6_000),

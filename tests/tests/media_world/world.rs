@@ -102,6 +102,8 @@ pub struct World {
     /// Datagrams the server took, for attackers to replay: which worker, from where, what.
     pub wiretap: Vec<(usize, SocketAddr, Vec<u8>)>,
     pub is_tapped: bool,
+    /// What taking datagrams has cost the engines, in CPU time.
+    pub busy: Duration,
     /// What came while the server did nothing.
     backlog: Vec<(usize, SocketAddr, Vec<u8>)>,
     is_stalled: bool,
@@ -110,6 +112,12 @@ pub struct World {
 /// The native SSRC of a client.
 fn ssrc_of(index: usize) -> u32 {
     1_000_000 + index as u32 * 1000
+}
+
+/// Of this thread, so that nobody else's work counts.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 struct Outbox {
@@ -156,6 +164,7 @@ impl World {
             trace: DefaultHasher::new(),
             wiretap: Vec::new(),
             is_tapped: false,
+            busy: Duration::ZERO,
             backlog: Vec::new(),
             is_stalled: false,
         }
@@ -241,13 +250,7 @@ impl World {
         }
     }
 
-    fn add_browser_with(
-        &mut self,
-        room: u64,
-        slots: usize,
-        repeats: bool,
-        change: impl FnOnce(String, u32) -> String,
-    ) -> usize {
+    fn add_browser_with(&mut self, room: u64, slots: usize, repeats: bool, change: impl FnOnce(String, u32) -> String) -> usize {
         let mut offer = String::new();
         let index = self.add(room, |world, private, _| {
             let (client, text) = BrowserClient::new(world.now, private, slots, repeats);
@@ -358,7 +361,10 @@ impl World {
     pub fn inject_at(&mut self, worker: usize, from: SocketAddr, bytes: &[u8]) {
         let before = self.forwarded();
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
-        self.engines[worker].handle_datagram(self.now, from, &mut bytes.to_vec(), &mut outbox);
+        let mut bytes = bytes.to_vec();
+        let began = cpu_time();
+        self.engines[worker].handle_datagram(self.now, from, &mut bytes, &mut outbox);
+        self.busy += cpu_time() - began;
         self.carry_parcels();
         assert_eq!(self.forwarded(), before, "seed {}: a forged datagram was forwarded", self.seed);
         let answered: usize = outbox.sent.iter().map(|(_, answer)| answer.len()).sum();
@@ -460,7 +466,9 @@ impl World {
         let sender = self.network.private_of(from).and_then(|from| self.by_private.get(&from).copied());
         let before = self.forwarded();
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
+        let began = cpu_time();
         self.engines[worker].handle_datagram(self.now, from, &mut bytes, &mut outbox);
+        self.busy += cpu_time() - began;
         self.carry_parcels();
         let is_forwarded = self.forwarded() > before;
         if let Some(sender) = sender {
