@@ -75,7 +75,7 @@ bench: setup web ## measure: CPU per packet and per delivery, durable sends, ses
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest bench $(BENCHFLAGS)
 
-figures: setup web ## measure voice with the load harness (12 scenarios, 15 minutes) and write the README's table of it
+figures: setup web ## measure voice and video with the load harness (16 scenarios, 20 minutes) and write the README's table of it
 	cargo build --locked --release --workspace --bins
 	target/release/guildhall-loadtest tables --write README.md
 

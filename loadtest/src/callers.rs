@@ -5,6 +5,7 @@
 //! Sends are open-loop: each talker's packets have their moments, whatever comes back. How late they really left is kept
 //! ([`crate::measure::health`]), so that a tired generator does not pass for a slow server.
 
+pub mod camera;
 pub mod leg;
 pub mod library;
 pub mod mailbox;
@@ -16,6 +17,7 @@ pub mod wheel;
 use crate::cores;
 use crate::measure::book::{Book, Party};
 use crate::measure::health::Health;
+use crate::net::Profile;
 use crate::server::thread_times;
 use crate::voice::Suite;
 use anyhow::{Context, Result};
@@ -56,6 +58,17 @@ pub enum Command {
     Outage {
         leg: u64,
         until: u64,
+    },
+    /// Another network from now on.
+    Network {
+        leg: u64,
+        up: Profile,
+        down: Profile,
+    },
+    /// Which of a camera's layers are worth sending, one bit each.
+    Layers {
+        leg: u64,
+        wanted: u8,
     },
     Drop {
         leg: u64,

@@ -6,14 +6,15 @@ mod person;
 use crate::callers::Callers;
 use crate::measure::book::{Times, times};
 use crate::plan::{Deed, Plan};
+use crate::scenario::video::Video;
 use crate::world::World;
 use crate::{Trust, progress};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use guildhall_protocol::model::ChannelType;
-use guildhall_protocol::{ChannelId, GuildId};
+use guildhall_protocol::{ChannelId, GuildId, UserId};
 use person::Person;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +37,9 @@ pub struct Hall {
     pub trust: Trust,
     /// Of each room.
     places: Vec<(GuildId, ChannelId)>,
+    /// Of each person, once it has an account.
+    users: Vec<OnceLock<UserId>>,
+    pub video: Option<Video>,
     decoded: usize,
     tally: Mutex<Joins>,
 }
@@ -66,7 +70,13 @@ impl Joins {
 
 impl Hall {
     /// Guilds and channels for the plan's rooms.
-    pub async fn build(world: World, plan: Plan, callers: Arc<Callers>, trust: Trust, decoded: usize) -> Result<Self> {
+    pub async fn build(
+        world: World,
+        plan: Plan,
+        callers: Arc<Callers>,
+        trust: Trust,
+        (decoded, video): (usize, Option<Video>),
+    ) -> Result<Self> {
         let mut guilds = vec![world.guild];
         for at in 1..plan.guilds {
             guilds.push(world.owner.rest.create_guild(&format!("Load {at}")).await?.id);
@@ -82,7 +92,8 @@ impl Hall {
             .try_collect()
             .await
             .context("making the rooms")?;
-        Ok(Self { world, plan, callers, trust, places, decoded, tally: Mutex::default() })
+        let users = std::iter::repeat_with(OnceLock::new).take(plan.people.len()).collect();
+        Ok(Self { world, plan, callers, trust, places, users, video, decoded, tally: Mutex::default() })
     }
 
     fn has_moves(&self) -> bool {
@@ -144,6 +155,7 @@ impl Crowd {
                 async move {
                     let guild = hall.places[hall.plan.people[at].room].0;
                     let account = hall.world.bot_in(&format!("caller {at}"), guild).await?;
+                    let _ = hall.users[at].set(account.user.id);
                     Person::connect(hall, at, account).await
                 }
             })

@@ -114,6 +114,15 @@ impl Path {
         self.outage_until = self.outage_until.max(until);
     }
 
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// It is another network from now on; what is on its way stays so.
+    pub fn change(&mut self, profile: Profile) {
+        self.profile = profile;
+    }
+
     /// When a datagram of `len` bytes, sent `now`, arrives.
     pub fn send(&mut self, now: u64, len: usize) -> Result<u64, Lost> {
         let fate = self.fate(now, len);

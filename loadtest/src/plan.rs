@@ -33,6 +33,8 @@ pub struct Plan {
     pub people: Vec<Person>,
     /// In order of time.
     pub actions: Vec<Action>,
+    /// Networks that come later, up and down.
+    pub networks: Vec<(Profile, Profile)>,
     pub guilds: usize,
 }
 
@@ -42,6 +44,8 @@ pub struct Room {
     /// Indices into `people`.
     pub people: Vec<usize>,
     pub speakers: usize,
+    /// Those of `people` who show a camera, in their order.
+    pub cameras: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,12 +85,15 @@ pub enum Deed {
     Reconnect(Duration),
     Rebind,
     Outage(Duration),
+    /// Another network, of [`Plan::networks`].
+    Shift(usize),
 }
 
 impl Plan {
     pub fn of(scenario: &Scenario) -> Self {
         let root = SplitMix::new(scenario.seed);
-        let mut plan = Self { rooms: Vec::new(), people: Vec::new(), actions: Vec::new(), guilds: 0 };
+        let networks = scenario.shifts.iter().filter_map(|shift| scenario.network(&shift.network)).collect();
+        let mut plan = Self { rooms: Vec::new(), people: Vec::new(), actions: Vec::new(), networks, guilds: 0 };
         let mut in_guild = GUILD_PEOPLE;
         for (kind, rooms) in scenario.rooms.iter().enumerate() {
             for size in sizes(rooms, &mut root.fork(purpose::SIZES + ((kind as u64) << 8))) {
@@ -99,6 +106,7 @@ impl Plan {
             }
         }
         plan.storms(scenario, &mut root.fork(purpose::STORMS));
+        plan.shifts(scenario);
         plan.churn(&scenario.churn, scenario.time.measure, &mut root.fork(purpose::CHURN));
         plan.actions.sort_by_key(|action| action.at);
         plan
@@ -121,7 +129,31 @@ impl Plan {
             let talk = (at < speakers).then(|| Talk::new(&scenario.speech, at, speakers, seed));
             self.people.push(Person { room: place, transport, network: networks[at], talk, seed, is_late: false });
         }
-        self.rooms.push(Room { guild: self.guilds - 1, people: (first..self.people.len()).collect(), speakers });
+        let people: Vec<usize> = (first..self.people.len()).collect();
+        let cameras = scenario.video.map_or(0, |video| video.cameras);
+        let films = |person: &usize| self.people[*person].transport == Transport::WebRtc;
+        let cameras = people.iter().copied().filter(films).take(cameras).collect();
+        self.rooms.push(Room { guild: self.guilds - 1, people, speakers, cameras });
+    }
+
+    /// The cameras that a person shows when it is in a room, none of them its own.
+    pub fn shown_to(&self, person: usize, room: usize, slots: usize) -> impl Iterator<Item = usize> {
+        let is_webrtc = self.people[person].transport == Transport::WebRtc;
+        let others = self.rooms[room].cameras.iter().copied().filter(move |camera| is_webrtc && *camera != person);
+        others.take(slots)
+    }
+
+    fn shifts(&mut self, scenario: &Scenario) {
+        for (network, shift) in scenario.shifts.iter().enumerate() {
+            let at = Duration::from_secs_f64(shift.at_s);
+            let whose = self.rooms.iter().filter_map(|room| room.people.get(shift.person));
+            self.actions.extend(whose.map(|person| Action { at, person: *person, deed: Deed::Shift(network) }));
+        }
+    }
+
+    /// Whether a person's network changes in this plan.
+    pub fn is_shifted(&self, person: usize) -> bool {
+        self.actions.iter().any(|action| action.person == person && matches!(action.deed, Deed::Shift(_)))
     }
 
     fn storms(&mut self, scenario: &Scenario, random: &mut SplitMix) {

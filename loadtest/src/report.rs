@@ -84,11 +84,11 @@ impl Round {
             cpu.map(|(from, to)| (to.media_ns.saturating_sub(from.media_ns), to.process_ns.saturating_sub(from.process_ns)));
         let (media, process) = spent.unwrap_or((0, 0));
         Self {
-            server_ns: spent.filter(|_| book.received > 0).map(|(media, _)| media as f64 / book.received as f64),
+            server_ns: spent.filter(|_| book.copies() > 0).map(|(media, _)| media as f64 / book.copies() as f64),
             floor_ns,
             media_share: media as f64 / 1e9 / seconds,
             process_share: process as f64 / 1e9 / seconds,
-            forwarded_per_s: book.received as f64 / seconds,
+            forwarded_per_s: book.copies() as f64 / seconds,
         }
     }
 }
@@ -126,6 +126,8 @@ impl Report {
             ("lost beginnings", &sum.server.onsets),
             ("join to first audio", &sum.server.first_audio),
             ("return to first audio", &sum.server.return_audio),
+            ("delay of video through the server", &sum.server.pictures.delay),
+            ("freezes", &sum.server.pictures.freezes),
             ("lateness of the generator", &sum.health.lateness),
         ] {
             self.distributions.extend(Distribution::of(name, times));

@@ -152,7 +152,7 @@ impl<'a> Stage<'a> {
         let callers = Arc::new(Callers::start(shared, &cores.generator)?);
         let probe = Probe::new(url, pid, &trust)?;
         let world = World::at(url, trust.clone(), target.token.as_deref()).await?;
-        let hall = Hall::build(world, plan, callers.clone(), trust, scenario.measure.decoded_listeners).await?;
+        let hall = Hall::build(world, plan, callers.clone(), trust, (scenario.measure.decoded_listeners, scenario.video)).await?;
         Ok(Self { scenario, cores, hall: Arc::new(hall), callers, probe, is_private: server.is_some() })
     }
 

@@ -3,12 +3,14 @@
 
 pub mod objective;
 pub mod shipped;
+pub mod video;
 
 use crate::net::{Profile, presets};
 use objective::Objective;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use video::{Shift, Video};
 
 /// Participants of a run, all rooms together: each needs an account, two sockets and two WebSockets here.
 const MOST_PEOPLE: usize = 5_000;
@@ -28,9 +30,11 @@ pub struct Scenario {
     pub server: Server,
     pub rooms: Vec<Rooms>,
     pub speech: Speech,
+    pub video: Option<Video>,
     pub join: Join,
     pub churn: Churn,
     pub storms: Vec<Storm>,
+    pub shifts: Vec<Shift>,
     /// Networks of this scenario's own, beside the presets.
     pub networks: BTreeMap<String, Network>,
     pub text: Option<Text>,
@@ -51,9 +55,11 @@ impl Default for Scenario {
             server: Server::default(),
             rooms: Vec::new(),
             speech: Speech::default(),
+            video: None,
             join: Join::default(),
             churn: Churn::default(),
             storms: Vec::new(),
+            shifts: Vec::new(),
             networks: BTreeMap::new(),
             text: None,
             floor: false,
@@ -465,6 +471,20 @@ impl Scenario {
         }
         if !(1..=1).contains(&rounds) && (!self.storms.is_empty() || self.churn != Churn::default()) {
             return Some("churn and storms happen in one window: time.rounds must be 1 with them".to_owned());
+        }
+        if let Some(fault) = self.video.as_ref().and_then(Video::fault) {
+            return Some(fault);
+        }
+        if self.video.is_some() && self.churn.moves > 0.0 {
+            return Some("who shows whose camera is planned by room: video goes without churn.moves".to_owned());
+        }
+        if let Some(shift) =
+            self.shifts.iter().find(|shift| !(0.0..=measure).contains(&shift.at_s) || self.network(&shift.network).is_none())
+        {
+            return Some(format!("shifts: at_s lies in the window, network is in [networks] or a preset: {shift:?}"));
+        }
+        if rounds > 1 && !self.shifts.is_empty() {
+            return Some("shifts happen in one window: time.rounds must be 1 with them".to_owned());
         }
         if self.floor && (!self.storms.is_empty() || self.churn != Churn::default()) {
             return Some("the floor forwards without joins and leaves: it goes with neither churn nor storms".to_owned());

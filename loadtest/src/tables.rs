@@ -61,6 +61,27 @@ const FORWARDING: Table = Table {
     },
 };
 
+const VIDEO: Table = Table {
+    heads: &[
+        "video: CPU of the media thread per forwarded packet",
+        "packets/s",
+        "bare forwarder¹",
+        "Guildhall",
+        "ratio (median of the rounds)",
+        "memory per participant",
+    ],
+    rows: &[
+        ("video-single", "1 camera of 1.5 Mbit/s → 50"),
+        ("video-simulcast", "the same with simulcast (three layers)"),
+        ("video-call", "a call of 10, all with cameras"),
+    ],
+    cells: |figures| {
+        let mut cells = (FORWARDING.cells)(figures);
+        cells.push(show(figures, "server.active_peer_kib", 0, " KiB"));
+        cells
+    },
+};
+
 const DELAY: Table = Table {
     heads: &[
         "delay under load",
@@ -99,6 +120,20 @@ const SINGLE: &[(&str, &str, Show)] = &[
         show(figures, "server.idle_peer_kib", 1, " KiB")
     }),
     ("memory-active", "memory per participant of lively rooms", |figures| show(figures, "server.active_peer_kib", 1, " KiB")),
+    ("video-narrow", "a viewer's link, 100 ms away, falls to 300 kbit/s and comes back (two others beside it)", |figures| {
+        let ms = |name| show(figures, name, 0, " ms");
+        format!(
+            "smaller picture after {}, frozen for {}, {} of the voices lost, longest silence {}, large picture again after {}; \
+             the others: frozen for {}, poorest second {}",
+            ms("shifted.fall_ms"),
+            ms("shifted.frozen_ms"),
+            percent(figures, "audio.missing"),
+            ms("gap.longest_ms"),
+            ms("shifted.rise_ms"),
+            ms("video.frozen_ms"),
+            percent(figures, "video.poorest_second")
+        )
+    }),
     ("thousand", "1,010 people in one room, ten take turns (packets of 60 ms)", |figures| {
         format!(
             "{} packets/s, {} misrouted, longest gap {}, longest lost beginning {}",
@@ -112,7 +147,7 @@ const SINGLE: &[(&str, &str, Show)] = &[
 
 pub fn run(options: &Options) -> Result<ExitCode> {
     let names =
-        || [&FORWARDING, &DELAY].into_iter().flat_map(|table| table.rows).map(|row| row.0).chain(SINGLE.iter().map(|row| row.0));
+        || [&FORWARDING, &VIDEO, &DELAY].into_iter().flat_map(|table| table.rows).map(|row| row.0).chain(SINGLE.iter().map(|row| row.0));
     if let Some(unknown) = options.only.iter().find(|wanted| !names().any(|name| name == wanted.as_str())) {
         bail!("no table has a row {unknown:?}; there are {}", names().collect::<Vec<_>>().join(", "));
     }
@@ -122,7 +157,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let rows = Rows { options, before };
     let mut text = String::new();
-    for table in [&FORWARDING, &DELAY] {
+    for table in [&FORWARDING, &VIDEO, &DELAY] {
         text += &table.measure(&rows)?;
         text += "\n";
     }
@@ -227,7 +262,7 @@ mod tests {
 
     #[test]
     fn every_row_is_a_shipped_scenario() {
-        let rows = [FORWARDING.rows, DELAY.rows].concat().into_iter().map(|(name, _)| name);
+        let rows = [FORWARDING.rows, VIDEO.rows, DELAY.rows].concat().into_iter().map(|(name, _)| name);
         for name in rows.chain(SINGLE.iter().map(|(name, ..)| *name)) {
             Scenario::load(name, &[]).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         }
@@ -235,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_table_has_as_many_cells_as_heads() {
-        for table in [&FORWARDING, &DELAY] {
+        for table in [&FORWARDING, &VIDEO, &DELAY] {
             assert_eq!((table.cells)(&Figures::default()).len() + 1, table.heads.len());
         }
     }

@@ -20,8 +20,9 @@ const HEADER: usize = 12;
 const TAG: usize = 16;
 const NONCE: usize = 4;
 const DATAGRAM: usize = 2048;
-/// A message's room in the send buffer.
+/// A message's room in the send buffer: of audio, and of video.
 const SLOT: usize = 512;
+const LARGE_SLOT: usize = 1536;
 /// `UIO_MAXIOV`: what one `sendmmsg` takes.
 const LARGEST_BATCH: usize = 1024;
 /// How long the thread sleeps in `recv` before it looks whether it should end.
@@ -178,7 +179,7 @@ fn forward(socket: &UdpSocket, groups: &mut [Group], active: &AtomicUsize) -> st
     let speaker = Cipher::new(Suite::Aes256Gcm, SPEAKER_KEY);
     let mut datagram = [0; DATAGRAM];
     let widest = groups.iter().map(|group| group.listeners.len()).max().unwrap_or(0);
-    let mut slots = vec![0u8; SLOT * widest];
+    let mut slots = vec![0u8; LARGE_SLOT * widest];
     let places: HashMap<SocketAddr, usize> = groups.iter().enumerate().map(|(at, group)| (group.speaker, at)).collect();
     let mut sequence = 0u16;
     loop {
@@ -196,15 +197,16 @@ fn forward(socket: &UdpSocket, groups: &mut [Group], active: &AtomicUsize) -> st
         let active = active.min(listeners.len());
         let Ok(opened) = speaker.open_rtp(&datagram[..len]) else { continue };
         let sealed_len = HEADER + opened.payload.len() + TAG + NONCE;
-        if sealed_len > SLOT || active == 0 {
+        if sealed_len > LARGE_SLOT || active == 0 {
             continue;
         }
+        let slot_len = if sealed_len > SLOT { LARGE_SLOT } else { SLOT };
         sequence = sequence.wrapping_add(1);
-        for (listener, slot) in listeners[..active].iter_mut().zip(slots.chunks_exact_mut(SLOT)) {
+        for (listener, slot) in listeners[..active].iter_mut().zip(slots.chunks_exact_mut(slot_len)) {
             seal(listener, sequence, opened.header.timestamp, &opened.payload, &mut slot[..sealed_len]);
         }
         let parts: Vec<[IoSlice<'_>; 1]> =
-            slots.chunks_exact(SLOT).take(active).map(|slot| [IoSlice::new(&slot[..sealed_len])]).collect();
+            slots.chunks_exact(slot_len).take(active).map(|slot| [IoSlice::new(&slot[..sealed_len])]).collect();
         let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> = (0..active).map(|_| SendAncillaryBuffer::default()).collect();
         let mut messages: Vec<MMsgHdr<'_>> = listeners[..active]
             .iter()

@@ -1,7 +1,9 @@
 //! One caller's media path in a room: a leg. Native or WebRTC, or a side of the floor or of the direct path.
 
+use super::camera::Camera;
 use super::ports::{Formers, Owner};
 use super::shared::Shared;
+use crate::measure::picture::Viewer;
 use crate::measure::stream::Stream;
 use crate::measure::{book::Party, stamp::Kind};
 use crate::net::Path;
@@ -39,6 +41,11 @@ pub struct NewLeg {
     pub selects: bool,
     pub decodes: bool,
     pub talk: Option<Clock>,
+    pub camera: Option<Box<Camera>>,
+    /// The cameras that it shows.
+    pub viewers: Vec<Viewer>,
+    /// Its network changes: what it sees goes into a book of its own.
+    pub is_shifted: bool,
     pub seed: u64,
     pub roster: Option<Arc<Roster>>,
     /// At most a handful per leg.
@@ -131,6 +138,9 @@ pub(super) struct Leg {
     pub held: BinaryHeap<Reverse<Held>>,
     pub held_count: u64,
     pub mouth: Option<Mouth>,
+    pub camera: Option<Box<Camera>>,
+    pub viewers: Vec<Viewer>,
+    pub is_shifted: bool,
     pub streams: Vec<Stream>,
     /// Talkers of the room and their numbers when this leg became ready: who is never heard at all is missing from there on.
     pub expected: Vec<(u32, u32)>,
@@ -192,6 +202,9 @@ impl Leg {
             held: BinaryHeap::new(),
             held_count: 0,
             mouth,
+            camera: new.camera,
+            viewers: new.viewers,
+            is_shifted: new.is_shifted,
             streams: Vec::new(),
             expected: Vec::new(),
             wished_at: new.wished_at,

@@ -26,6 +26,15 @@ pub enum Stage {
     Floor = 2,
 }
 
+impl Stage {
+    fn of(party: Party) -> Self {
+        match party {
+            Party::Server | Party::Direct => Self::Server,
+            Party::Floor => Self::Floor,
+        }
+    }
+}
+
 pub struct Shared {
     /// Random, in every stamp.
     pub run: u32,
@@ -38,6 +47,7 @@ pub struct Shared {
     /// The talk clocks' zero.
     pub epoch: u64,
     stage: AtomicU8,
+    last_stage: AtomicU8,
     begin: AtomicU64,
     end: AtomicU64,
     speakers: Vec<Spoken>,
@@ -75,6 +85,7 @@ impl Shared {
             comfort: u64::from(speech.comfort_ms) * 1_000_000,
             epoch: clock(),
             stage: AtomicU8::new(Stage::Silence as u8),
+            last_stage: AtomicU8::new(Stage::Silence as u8),
             begin: AtomicU64::new(u64::MAX),
             end: AtomicU64::new(u64::MAX),
             speakers: std::iter::repeat_with(spoken).take(speakers).collect(),
@@ -85,14 +96,18 @@ impl Shared {
 
     pub fn set_stage(&self, stage: Stage) {
         self.stage.store(stage as u8, Relaxed);
+        if stage != Stage::Silence {
+            self.last_stage.store(stage as u8, Relaxed);
+        }
     }
 
     pub fn is_on(&self, party: Party) -> bool {
-        let wanted = match party {
-            Party::Server | Party::Direct => Stage::Server,
-            Party::Floor => Stage::Floor,
-        };
-        self.stage.load(Relaxed) == wanted as u8
+        self.stage.load(Relaxed) == Stage::of(party) as u8
+    }
+
+    /// Whether it was this party's turn before the silence, or is now.
+    pub fn was_on(&self, party: Party) -> bool {
+        self.last_stage.load(Relaxed) == Stage::of(party) as u8
     }
 
     /// Packets sent from now on count.
@@ -108,6 +123,11 @@ impl Shared {
 
     pub fn counts(&self, sent: u64) -> bool {
         sent >= self.begin.load(Relaxed) && sent < self.end.load(Relaxed)
+    }
+
+    /// Begin and end of the window that is shut.
+    pub fn window(&self) -> (u64, u64) {
+        (self.begin.load(Relaxed), self.end.load(Relaxed))
     }
 
     /// The part of a time span that lies in the window.

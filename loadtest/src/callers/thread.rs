@@ -1,11 +1,14 @@
 //! One media thread: sockets, timers and books of its legs. The only place of the harness that sends and receives media.
 
+mod video;
+
 use super::leg::{DECODED_PACKETS, DECODED_STREAMS, Held, Leg, LegEvent, Media, Mouth, Web};
 use super::mailbox::{self, Mailbox};
 use super::shared::{NOWHERE, Shared, clock};
 use super::wheel::Wheel;
 use super::{Account, Command};
 use crate::measure::health::LATE;
+use crate::measure::picture;
 use crate::measure::stamp::{self, Kind, Stamp};
 use crate::measure::stream::Stream;
 use crate::opus::Judge;
@@ -47,6 +50,8 @@ const SETTLED: u64 = 1_000_000_000;
 enum Timer {
     /// The next packet of a talker.
     Talk,
+    /// The next frame of a camera.
+    Film,
     /// A datagram leaves the emulated network.
     Held,
     /// An `Rtc` wants to be polled.
@@ -139,6 +144,8 @@ impl Thread {
             | Command::Muted { leg, .. }
             | Command::Rebind { leg }
             | Command::Outage { leg, .. }
+            | Command::Network { leg, .. }
+            | Command::Layers { leg, .. }
             | Command::Drop { leg } => *leg,
             Command::Close(_) => 0,
         };
@@ -178,6 +185,12 @@ impl Thread {
             (Command::Outage { until, .. }, Some(place)) => self.with(place, |_, leg| {
                 for path in [&mut leg.up, &mut leg.down].into_iter().flatten() {
                     path.cut(until);
+                }
+            }),
+            (Command::Network { up, down, .. }, Some(place)) => self.with(place, |_, leg| Self::shift(leg, up, down)),
+            (Command::Layers { wanted, .. }, Some(place)) => self.with(place, |_, leg| {
+                if let Some(camera) = &mut leg.camera {
+                    camera.want(wanted);
                 }
             }),
             (Command::Drop { .. }, Some(place)) => self.remove(place),
@@ -250,6 +263,10 @@ impl Thread {
             mouth.due = mouth.due.max(now);
             self.wheel.insert(mouth.due, (place, leg.id, Timer::Talk));
         }
+        if let Some(camera) = &mut leg.camera {
+            camera.due = camera.due.max(now);
+            self.wheel.insert(camera.due, (place, leg.id, Timer::Film));
+        }
         leg.say(LegEvent::Ready(now));
     }
 
@@ -260,6 +277,7 @@ impl Thread {
         }
         self.with(place, |thread, leg| match timer {
             Timer::Talk => thread.talk(place, leg),
+            Timer::Film => thread.film(place, leg),
             Timer::Held => thread.release(place, leg),
             Timer::Rtc => {
                 if let Media::WebRtc(web) = &mut leg.media {
@@ -467,8 +485,12 @@ impl Thread {
                     Some(Ok(later)) if later <= clock() && leg.held.is_empty() => thread.accept(place, leg, bytes, later),
                     Some(Ok(later)) => thread.hold(place, leg, later, false, bytes),
                     Some(Err(_)) => {
-                        // It was audio for certain only inside; from outside, RTP of an ordinary length is.
-                        let is_audio = bytes.len() > stamp::LEN && bytes[0] >> 6 == 2 && !rtp::is_rtcp(bytes);
+                        // It was audio for certain only inside; from outside, RTP of an ordinary length is, or of its type.
+                        let is_voice = match &leg.media {
+                            Media::WebRtc(web) => bytes.get(1).is_some_and(|byte| byte & 0x7f == *web.negotiated.payload),
+                            Media::Native { .. } | Media::Discovering { .. } => true,
+                        };
+                        let is_audio = is_voice && bytes.len() > stamp::LEN && bytes[0] >> 6 == 2 && !rtp::is_rtcp(bytes);
                         if is_audio && thread.shared.counts(arrival) && leg.ready_at > 0 {
                             thread.account.book(leg.party).emulated += 1;
                         }
@@ -495,6 +517,9 @@ impl Thread {
                 // Opening destroys what does not open, and the port's former owners may know it.
                 let kept = if leg.formers.is_empty() { Vec::new() } else { datagram.to_vec() };
                 match cipher.open_in_place(datagram) {
+                    Ok((header, payload)) if picture::Stamp::read(payload).is_some() => {
+                        self.see(leg, (header.ssrc, header.sequence.into()), payload, arrival);
+                    }
                     Ok((header, payload)) => {
                         let wire = (header.ssrc, header.sequence, header.timestamp);
                         self.hear(leg, wire, payload, arrival);
@@ -551,6 +576,10 @@ impl Thread {
                     let decided = decided.map(|at| (at > 0).then_some(at));
                     self.transmit(place, leg, bytes, decided);
                 }
+                Ok(Output::Event(Event::RtpPacket(packet))) if Self::is_video(leg, packet.header.payload_type) => {
+                    self.see(leg, (*packet.header.ssrc, *packet.seq_no), &packet.payload, arrival);
+                }
+                Ok(Output::Event(Event::KeyframeRequest(request))) => Self::refresh(leg, &request),
                 Ok(Output::Event(Event::RtpPacket(packet))) => {
                     let header = &packet.header;
                     let wire = (*header.ssrc, header.sequence_number, header.timestamp);
@@ -693,6 +722,7 @@ impl Thread {
         for place in 0..self.legs.len() {
             self.with(place, |thread, leg| {
                 thread.settle(leg);
+                thread.close_viewers(leg);
                 let (shared, room) = (thread.shared.clone(), leg.room);
                 let book = thread.account.book(leg.party);
                 let missing = book.missing;

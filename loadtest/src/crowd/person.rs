@@ -1,20 +1,24 @@
 //! One person: a gateway session, and a voice connection when in a room.
 
 use super::Hall;
+use crate::callers::camera::{Camera, RIDS, Who};
 use crate::callers::leg::{LegEvent, NewLeg, Start};
 use crate::callers::shared::clock;
 use crate::callers::{Command, mailbox};
 use crate::gateway::{Event, Gateway, Keeps};
 use crate::measure::book::Party;
+use crate::measure::picture::{MOST_LAYERS, Viewer};
 use crate::net::Path;
 use crate::plan::{Deed, Person as Plan};
 use crate::random::SplitMix;
 use crate::rest::Account;
-use crate::voice::signaling::{Connect, Signaling};
+use crate::voice::signaling::{Connect, Signal, Signaling};
+use crate::voice::webrtc::VideoSections;
 use crate::voice::{Roster, Transport, read_description, webrtc};
 use crate::world::VOICE_INTENTS;
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use guildhall_protocol::voice_gateway::opcode;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,9 +66,10 @@ impl Person {
         loop {
             let ended = async {
                 let Some(voice) = &mut self.voice else { return std::future::pending().await };
+                let leg = voice.leg;
                 loop {
                     tokio::select! {
-                        end = voice.signaling.discard() => return format!("{end:?}"),
+                        end = voice.signaling.attend(|signal| heed(&self.hall, leg, signal)) => return format!("{end:?}"),
                         event = voice.events.recv() => if let Some(LegEvent::Failed(why)) = event { return why },
                     }
                 }
@@ -120,6 +125,10 @@ impl Person {
                 self.join(wished, true).await;
             }
             Deed::Rebind => self.tell(|leg| Command::Rebind { leg }),
+            Deed::Shift(network) => {
+                let (up, down) = self.hall.plan.networks[network];
+                self.tell(|leg| Command::Network { leg, up, down });
+            }
             Deed::Outage(lasts) => {
                 let until = clock() + lasts.as_nanos() as u64;
                 self.tell(|leg| Command::Outage { leg, until });
@@ -224,7 +233,9 @@ impl Person {
                 ready.ssrc
             }
             Transport::WebRtc => {
-                let offer = webrtc::offer(signaling.local_ip, SLOTS)?;
+                let rids = self.hall.video.filter(|_| self.films()).map_or(&[][..], |video| &RIDS[MOST_LAYERS - video.layers..]);
+                let sections = VideoSections { camera: rids, receive_slots: self.shows().count() };
+                let offer = webrtc::offer_with_video(signaling.local_ip, SLOTS, sections)?;
                 let codec = json!({ "name": "opus", "type": "audio", "priority": 1000, "payload_type": offer.payload_type });
                 let select = json!({ "protocol": "webrtc", "data": offer.sdp, "sdp": offer.sdp, "codecs": [codec] });
                 signaling.send(1, select).await?;
@@ -251,7 +262,40 @@ impl Person {
         if self.hall.plan.people[self.at].talk.is_some() {
             voice.signaling.speaking(true, voice.ssrc).await?;
         }
+        self.declare_video().await?;
         Ok(ready_at)
+    }
+
+    /// Whether it shows a camera in its room.
+    fn films(&self) -> bool {
+        self.hall.plan.rooms[self.room].cameras.contains(&self.at)
+    }
+
+    /// The cameras that it wants to see.
+    fn shows(&self) -> impl Iterator<Item = usize> {
+        self.hall.plan.shown_to(self.at, self.room, self.hall.video.map_or(0, |video| video.slots))
+    }
+
+    /// Says what it publishes and what it shows.
+    async fn declare_video(&self) -> Result<()> {
+        let (Some(voice), Some(video)) = (&self.voice, self.hall.video) else { return Ok(()) };
+        if self.films() {
+            let streams = json!([{ "type": "video", "rid": "", "active": true, "quality": 100 }]);
+            voice
+                .signaling
+                .send(opcode::VIDEO.into(), json!({ "audio_ssrc": voice.ssrc, "video_ssrc": 0, "streams": streams }))
+                .await?;
+        }
+        let user = |person: usize| self.hall.users[person].get();
+        let slots = self.shows().enumerate().filter_map(|(slot, person)| {
+            let (width, height) = (video.width, video.height);
+            Some(json!({ "slot": slot, "user_id": user(person)?, "source": "camera", "width": width, "height": height }))
+        });
+        let slots: Vec<Value> = slots.collect();
+        if !slots.is_empty() {
+            voice.signaling.send(opcode::VIDEO_SLOTS.into(), json!({ "slots": slots })).await?;
+        }
+        Ok(())
     }
 
     fn leg(
@@ -268,8 +312,12 @@ impl Person {
         let path = |profile, way| Path::new(profile, random.fork(way));
         let outage_only = || (Path::new(Default::default(), random.fork(1)), Path::new(Default::default(), random.fork(2)));
         // Everybody can have an outage; only who will have one pays for a perfect network in the packet path.
-        let suffers =
-            self.hall.plan.actions.iter().any(|action| action.person == self.at && matches!(action.deed, Deed::Outage(_)));
+        let is_shifted = self.hall.plan.is_shifted(self.at);
+        let suffers = is_shifted
+            || self.hall.plan.actions.iter().any(|action| action.person == self.at && matches!(action.deed, Deed::Outage(_)));
+        let who = Who { run: self.hall.callers.shared.run, speaker: self.at as u32, room: self.room as u32, seed: plan.seed };
+        let camera = self.hall.video.filter(|_| self.films());
+        let viewers = self.hall.video.iter().flat_map(|video| self.shows().map(move |person| (video, person)));
         let network = plan.network.map(|(up, down)| (path(up, 1), path(down, 2))).or_else(|| suffers.then(outage_only));
         let talkers = self.hall.plan.rooms[self.room].speakers - usize::from(plan.talk.is_some() && self.room == plan.room);
         NewLeg {
@@ -286,11 +334,30 @@ impl Person {
             selects: plan.transport == Transport::WebRtc && (talkers > SLOTS || self.hall.has_moves()),
             decodes: self.hall.decodes(self.at),
             talk: plan.talk.as_ref().map(|talk| talk.clock()),
+            camera: camera.map(|video| Box::new(Camera::new(&video, &who, None, clock()))),
+            viewers: viewers.map(|(video, person)| Viewer::new(person as u32, video)).collect(),
+            is_shifted,
             seed: random.fork(3).word(),
             // A browser plays what it hears and learns whose it is meanwhile; a bot drops it.
             roster: matches!(plan.transport, Transport::Native(_)).then(|| roster.clone()),
             events,
         }
+    }
+}
+
+/// What the voice gateway says to a media path: which of its layers are worth sending.
+fn heed(hall: &Hall, leg: u64, signal: &Signal) {
+    if signal.op == u64::from(opcode::LAYERS)
+        && let Some(layers) = signal.data["layers"].as_array()
+    {
+        let is_wanted = |layer: &Value| layer["active"] == true;
+        // A camera's encodings are told in an order of the server's.
+        let place = |layer: &Value| {
+            let rids = &RIDS[MOST_LAYERS - hall.video.map_or(1, |video| video.layers)..];
+            rids.iter().position(|rid| layer["rid"] == *rid).unwrap_or(0)
+        };
+        let wanted = layers.iter().filter(|layer| is_wanted(layer)).fold(0, |bits, layer| bits | 1 << place(layer));
+        hall.callers.tell(leg, Command::Layers { leg, wanted });
     }
 }
 

@@ -247,7 +247,7 @@ async fn talk(ear: &Mutex<Ear>, is_seamless: bool, mut grants: watch::Receiver<O
         };
         let ended = async {
             match &mut current {
-                Some(peer) => drop(peer.signaling.discard().await),
+                Some(peer) => drop(peer.signaling.attend(|_| {}).await),
                 None => std::future::pending().await,
             }
         };

@@ -1,5 +1,6 @@
 //! What one group of packets came to: counters and histograms that threads fill and that add up.
 
+use super::picture::Pictures;
 use hdrhistogram::Histogram;
 
 /// Nanoseconds, to three digits.
@@ -76,6 +77,9 @@ pub struct Book {
     pub undecodable: u64,
     pub quiet_streams: u64,
     pub longest_silence_ms: u64,
+    /// What viewers saw, and those of them whose network changed.
+    pub pictures: Pictures,
+    pub shifted: Pictures,
 }
 
 impl Default for Book {
@@ -107,6 +111,8 @@ impl Default for Book {
             undecodable: 0,
             quiet_streams: 0,
             longest_silence_ms: 0,
+            pictures: Pictures::default(),
+            shifted: Pictures::default(),
         }
     }
 }
@@ -143,11 +149,18 @@ impl Book {
         self.undecodable += other.undecodable;
         self.quiet_streams += other.quiet_streams;
         self.longest_silence_ms = self.longest_silence_ms.max(other.longest_silence_ms);
+        self.pictures.add(&other.pictures);
+        self.shifted.add(&other.shifted);
     }
 
     /// Nanoseconds of all gaps.
     pub fn gap_time(&self) -> u64 {
         self.gaps.iter_recorded().map(|bucket| bucket.value_iterated_to() * bucket.count_at_value()).sum()
+    }
+
+    /// Packets that reached listeners, of voices and of pictures.
+    pub fn copies(&self) -> u64 {
+        self.received + self.pictures.packets + self.shifted.packets
     }
 
     /// Missing without what the emulated network explains.

@@ -95,3 +95,15 @@ fn every_preset_is_sound_and_impossible_networks_are_refused_with_a_sentence() {
     let endless = Profile { burst: Burst { enter: 0.1, leave: 0.0, loss: 1.0 }, ..Profile::default() };
     assert!(endless.fault().is_some());
 }
+
+#[test]
+fn another_network_holds_for_what_is_sent_from_then_on() {
+    let wide = Profile { delay_ms: 10.0, ..Profile::default() };
+    let mut path = Path::new(wide, SplitMix::new(1));
+    assert_eq!(path.send(0, 972), Ok(10_000_000));
+    // A thousand bytes on the wire at a megabit are eight milliseconds.
+    path.change(Profile { bandwidth_kbps: 1_000.0, ..wide });
+    assert_eq!((path.send(0, 972), path.send(0, 972)), (Ok(18_000_000), Ok(26_000_000)));
+    path.change(wide);
+    assert_eq!(path.send(8_000_000, 972), Ok(26_000_000), "and nothing overtakes what is on its way");
+}

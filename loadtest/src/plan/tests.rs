@@ -115,3 +115,22 @@ fn rooms_are_packed_into_guilds_and_a_large_room_has_one_of_its_own() {
     assert_eq!(guilds, [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
     assert_eq!(plan.guilds, 6);
 }
+
+#[test]
+fn cameras_are_those_of_the_first_who_come_by_webrtc_and_shown_to_all_others_who_do() {
+    let mixed = scenario(
+        "[[rooms]]\nsize = 8\nspeakers = 2\nwebrtc = 0.5\n[video]\ncameras = 2\n\
+         [[shifts]]\nat_s = 4.0\nperson = 7\nnetwork = \"lte\"",
+    );
+    let plan = Plan::of(&mixed);
+    let is_webrtc = |person: &usize| plan.people[*person].transport == Transport::WebRtc;
+    let first: Vec<usize> = (0..8).filter(is_webrtc).take(2).collect();
+    assert_eq!(plan.rooms[0].cameras, first);
+    for person in 0..8 {
+        let shown: Vec<usize> = plan.shown_to(person, 0, 9).collect();
+        let others: Vec<usize> = first.iter().copied().filter(|camera| is_webrtc(&person) && *camera != person).collect();
+        assert_eq!((shown, plan.shown_to(person, 0, 0).count()), (others, 0));
+    }
+    assert_eq!((plan.networks.len(), plan.is_shifted(7), plan.is_shifted(6)), (1, true, false));
+    assert_eq!(plan.actions, [Action { at: Duration::from_secs(4), person: 7, deed: Deed::Shift(0) }]);
+}

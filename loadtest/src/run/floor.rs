@@ -3,14 +3,17 @@
 
 use crate::bench::floor::{Ground, Group, Listener, SPEAKER_KEY};
 use crate::callers::Command;
+use crate::callers::camera::{Camera, Who};
 use crate::callers::leg::{NewLeg, Start};
 use crate::callers::mailbox;
+use crate::callers::shared::clock;
 use crate::cores::Cores;
 use crate::crowd::Hall;
 use crate::measure::book::Party;
-use crate::plan::Plan;
 use crate::plan::talk::{Clock, Talk};
+use crate::plan::{Plan, Room};
 use crate::random::SplitMix;
+use crate::scenario::video::Video;
 use crate::scenario::{Pattern, Scenario, Speech};
 use crate::voice::Suite;
 use crate::voice::cipher::Cipher;
@@ -25,13 +28,18 @@ const DIRECT_ROOM: u32 = 1 << 24;
 const FLOOR_ROOM: u32 = 1 << 25;
 const SSRC: u32 = 1;
 
-/// Numbers of speakers beyond the plan's people: one per direct pair and per room.
+/// Numbers of speakers beyond the plan's people: one per direct pair and per publisher.
 pub fn speakers(plan: &Plan, threads: usize) -> usize {
-    DIRECT * threads + plan.rooms.len()
+    DIRECT * threads + plan.rooms.iter().map(publishers).sum::<usize>()
 }
 
-/// Starts both: the direct path always, the floor where the scenario wants it. The floor has the plan's shape: a speaker per
-/// room, and everybody else of it as a native listener.
+/// Whom the floor forwards in a room: one speaker; with cameras, everyone who talks or films.
+fn publishers(room: &Room) -> usize {
+    if room.cameras.is_empty() { 1 } else { room.speakers.max(room.cameras.len()) }
+}
+
+/// Starts both: the direct path always, the floor where the scenario wants it. The floor has the plan's shape: the publishers
+/// of each room, and everybody else of it as a native listener of each. A camera has one layer there, the one that is shown.
 pub fn lay(scenario: &Scenario, hall: &Hall, cores: &Cores) -> Result<Option<Ground>> {
     let plan = &hall.plan;
     if plan.people.is_empty() {
@@ -45,7 +53,7 @@ pub fn lay(scenario: &Scenario, hall: &Hall, cores: &Cores) -> Result<Option<Gro
             speaker.connect(listener.local_addr()?)?;
             listener.connect(speaker.local_addr()?)?;
             // Both on one thread, as a caller's own send and receive are.
-            legs.speaker(Some(thread), room, Party::Direct, speaker);
+            legs.speaker(Some(thread), room, Party::Direct, speaker, (true, None));
             legs.listener(Some(thread), room, Party::Direct, listener, SPEAKER_KEY);
         }
     }
@@ -55,12 +63,13 @@ pub fn lay(scenario: &Scenario, hall: &Hall, cores: &Cores) -> Result<Option<Gro
     let ground = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = ground.local_addr()?;
     let mut groups = Vec::with_capacity(plan.rooms.len());
-    for (at, room) in plan.rooms.iter().enumerate() {
-        let place = FLOOR_ROOM + at as u32;
+    for (room, nth) in plan.rooms.iter().flat_map(|room| (0..publishers(room)).map(move |nth| (room, nth))) {
+        let place = FLOOR_ROOM + groups.len() as u32;
         let speaker = bind()?;
         speaker.connect(address)?;
         let from = speaker.local_addr()?;
-        legs.speaker(None, place, Party::Floor, speaker);
+        let films = nth < room.cameras.len();
+        legs.speaker(None, place, Party::Floor, speaker, (nth < room.speakers || !films, scenario.video.filter(|_| films)));
         let mut listeners = Vec::with_capacity(room.people.len());
         for _ in 1..room.people.len() {
             let listener = bind()?;
@@ -87,29 +96,30 @@ struct Legs<'a> {
 }
 
 impl Legs<'_> {
-    fn speaker(&mut self, thread: Option<usize>, room: u32, party: Party, socket: UdpSocket) {
+    /// Who talks, or films, or both.
+    fn speaker(&mut self, thread: Option<usize>, room: u32, party: Party, socket: UdpSocket, does: (bool, Option<Video>)) {
         let speech = Speech { pattern: Pattern::Continuous, ..Speech::default() };
-        let talk = Talk::new(&speech, 0, 1, 0).clock();
-        let person = self.next;
+        let (talks, films) = does;
+        let talk = talks.then(|| Talk::new(&speech, 0, 1, 0).clock());
+        let (person, seed) = (self.next, self.random.word());
         self.next += 1;
-        let id = self.leg(thread, person, room, party, socket, SPEAKER_KEY, Some(talk));
+        let who = Who { run: self.hall.callers.shared.run, speaker: person, room, seed };
+        let camera = films.map(|video| Box::new(Camera::new(&video, &who, Some(video.shown()), clock())));
+        let id = self.leg(thread, (person, room, party), socket, SPEAKER_KEY, (talk, camera));
         self.tell(thread, id, Command::Mouth { leg: id, is_open: true });
     }
 
     fn listener(&mut self, thread: Option<usize>, room: u32, party: Party, socket: UdpSocket, secret: [u8; 32]) {
-        self.leg(thread, u32::MAX, room, party, socket, secret, None);
+        self.leg(thread, (u32::MAX, room, party), socket, secret, (None, None));
     }
 
-    #[allow(clippy::too_many_arguments)] // two callers, right above
     fn leg(
         &mut self,
         thread: Option<usize>,
-        person: u32,
-        room: u32,
-        party: Party,
+        (person, room, party): (u32, u32, Party),
         socket: UdpSocket,
         secret: [u8; 32],
-        talk: Option<Clock>,
+        (talk, camera): (Option<Clock>, Option<Box<Camera>>),
     ) -> u64 {
         let id = self.hall.callers.next_leg();
         // Nobody waits for these legs' events.
@@ -127,6 +137,9 @@ impl Legs<'_> {
             selects: false,
             decodes: false,
             talk,
+            camera,
+            viewers: Vec::new(),
+            is_shifted: false,
             seed: self.random.word(),
             roster: None,
             events,

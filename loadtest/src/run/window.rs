@@ -121,7 +121,7 @@ async fn floor_window(stage: &Stage<'_>, bar: &indicatif::ProgressBar) -> Result
     sleep(DRAIN).await;
     bar.inc((time.warm_up + time.measure) as u64);
     let account = stage.callers.close().await?;
-    Ok(cpu as f64 / account.floor.received.max(1) as f64)
+    Ok(cpu as f64 / account.floor.copies().max(1) as f64)
 }
 
 /// One sample a second until the window ends.
@@ -230,6 +230,30 @@ fn enter(figures: &mut Figures, stage: &Stage<'_>, sum: &Account, joins: &Joins,
     figures.set("return_audio.p99_ms", ms(&book.return_audio, 0.99));
     figures.set("return_audio.max_ms", ms(&book.return_audio, 1.0));
     figures.set("voice.ended", joins.ended as f64);
+    if stage.scenario.video.is_some() {
+        enter_video(figures, book);
+    }
+}
+
+fn enter_video(figures: &mut Figures, book: &Book) {
+    let seen = &book.pictures;
+    figures.set("video.packets", seen.packets as f64);
+    figures.set("video.bitrate_bps", seen.bitrate());
+    figures.set("video.best", seen.best_part());
+    figures.set("video.poorest_second", seen.poorest_second());
+    figures.set("video.freezes", seen.freezes.len() as f64);
+    figures.set("video.frozen_ms", seen.frozen() as f64 / 1e6);
+    figures.set("video.blank", seen.blank as f64);
+    figures.set("video.delay_p50_ms", ms(&seen.delay, 0.5));
+    figures.set("video.delay_p99_ms", ms(&seen.delay, 0.99));
+    let shifted = &book.shifted;
+    if shifted.packets > 0 {
+        figures.set("shifted.frozen_ms", shifted.frozen() as f64 / 1e6);
+        figures.set("shifted.longest_freeze_ms", longest(&shifted.freezes));
+        figures.set("shifted.fall_ms", ms(&shifted.fall, 1.0));
+        figures.set("shifted.rise_ms", ms(&shifted.rise, 1.0));
+        figures.set("shifted.blank", shifted.blank as f64);
+    }
 }
 
 /// The round in the middle by CPU per packet, and the middle of the ratios.

@@ -35,6 +35,12 @@ fn unknown_keys_and_impossible_values_are_refused_with_a_sentence() {
         (&format!("{room}[objectives]\nloss = \"about 3\""), "a relation and a number"),
         (&format!("{room}[objectives]\nluck = \"<= 3\""), "there is no figure \"luck\""),
         (&format!("{room}[speech]\npacket_ms = 10"), "20, 40 or 60"),
+        (&format!("{room}[video]\nlayers = 4"), "layers are 1 to 3"),
+        (&format!("{room}[video]\ncameras = 0"), "video wants cameras"),
+        (&format!("{room}[video]\nbitrate_bps = 1"), "video.bitrate_bps is"),
+        (&format!("{room}[video]\n[churn]\nmoves = 1.0"), "video goes without churn.moves"),
+        (&format!("{room}[[shifts]]\nat_s = 3.0\nperson = 0\nnetwork = \"moon\""), "network is in [networks] or a preset"),
+        (&format!("{room}[[shifts]]\nat_s = 99.0\nperson = 0\nnetwork = \"lte\""), "at_s lies in the window"),
         (&format!("{room}[time]\nrounds = 3\n[churn]\nleaves = 1.0"), "time.rounds must be 1"),
     ] {
         let refusal = refusal(text, &[]);

@@ -221,10 +221,12 @@ impl Signaling {
         }
     }
 
-    /// Throws away every frame that comes, until the end of the socket. The roster goes on learning.
-    pub async fn discard(&mut self) -> End {
-        self.backlog.clear();
-        while self.signals.recv().await.is_some() {}
+    /// Shows every frame that came and comes to `look`, until the end of the socket. The roster goes on learning.
+    pub async fn attend(&mut self, mut look: impl FnMut(&Signal)) -> End {
+        self.backlog.drain(..).for_each(|signal| look(&signal));
+        while let Some(signal) = self.signals.recv().await {
+            look(&signal);
+        }
         self.end().await
     }
 

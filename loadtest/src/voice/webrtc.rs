@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::media::{Direction, MediaKind, Mid, Pt, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpWrite, SeqNo};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
@@ -48,6 +48,23 @@ pub struct Negotiated {
     pub payload: Pt,
     /// What the server sends its slots under, once it has answered.
     pub slots: Arc<[u32]>,
+    pub video: Option<Video>,
+}
+
+/// The video of a negotiated session.
+#[derive(Clone, Copy, Debug)]
+pub struct Video {
+    /// The section that sends.
+    pub camera: Option<Mid>,
+    pub payload: Pt,
+}
+
+/// Video sections of an offer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VideoSections<'a> {
+    /// Names of a camera's encodings; one name is no simulcast, none is no camera.
+    pub camera: &'a [&'static str],
+    pub receive_slots: usize,
 }
 
 impl Offer {
@@ -64,10 +81,16 @@ impl Offer {
 
 /// `receive_slots` audio sections in all can be heard at once, the sending one among them.
 pub fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError> {
+    offer_with_video(local_ip, receive_slots, VideoSections::default())
+}
+
+/// The same with VP8 in sections of its own.
+pub fn offer_with_video(local_ip: IpAddr, receive_slots: usize, sections: VideoSections<'_>) -> Result<Offer, VoiceError> {
+    let has_video = !sections.camera.is_empty() || sections.receive_slots > 0;
     let socket = std::net::UdpSocket::bind((local_ip, 0))?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    let config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+    let config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(has_video);
     let mut rtc = Box::new(config.build(Instant::now()));
     rtc.add_local_candidate(Candidate::host(address, "udp").map_err(|error| VoiceError::WebRtc(error.to_string()))?);
     let mut change = rtc.sdp_api();
@@ -75,13 +98,23 @@ pub fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError
     for _ in 1..receive_slots {
         change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
     }
+    let camera = (!sections.camera.is_empty()).then(|| {
+        let is_simulcast = sections.camera.len() > 1;
+        let send = sections.camera.iter().map(|rid| SimulcastLayer::new(rid)).collect();
+        let simulcast = is_simulcast.then_some(Simulcast { send, recv: Vec::new() });
+        change.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast)
+    });
+    for _ in 0..sections.receive_slots {
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+    }
     let (offer, pending) = change.apply().ok_or_else(|| VoiceError::WebRtc("nothing to offer".to_owned()))?;
     let sdp = offer.to_sdp_string();
-    let payload = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).map(|params| params.pt());
-    let payload = payload.ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
+    let payload = |codec: Codec| rtc.codec_config().find(|params| params.spec().codec == codec).map(|params| params.pt());
+    let video = payload(Codec::Vp8).map(|payload| Video { camera, payload });
+    let payload = payload(Codec::Opus).ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
     let ssrc = ssrcs(&sdp).next().ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
     Ok(Offer {
-        negotiated: Negotiated { rtc, address, mid, payload, slots: [].into() },
+        negotiated: Negotiated { rtc, address, mid, payload, slots: [].into(), video },
         pending,
         socket,
         sdp,

@@ -33,6 +33,30 @@ fn a_scenario_runs_from_one_command_and_nothing_is_heard_where_it_may_not_be() {
     assert!(std::fs::read_to_string(&html).expect("the page is written").contains("<svg"), "the page has plots");
 }
 
+/// Cameras, their viewers, and one whose network changes: the same command. How good the pictures are is for a machine with time.
+#[test]
+fn cameras_with_simulcast_are_shown_by_one_command_and_no_picture_goes_astray() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("run.json");
+    let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
+        .args(["run", "video-narrow", "--set", "time.warm_up=6", "--set", "time.measure=6"])
+        .args(["--set", "shifts.0.at_s=1", "--set", "shifts.1.at_s=4", "--server"])
+        .arg(server::binary())
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .expect("the harness starts");
+    let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{:?}: {told}", output.status);
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("the JSON is written")).expect("it is JSON");
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
+    for name in ["audio.misrouted", "audio.echoed", "audio.damaged", "audio.unopened", "join.failed", "video.blank"] {
+        assert_eq!(figure(name), 0.0, "{name}: {told}");
+    }
+    assert!(figure("video.packets") > 0.0 && figure("video.bitrate_bps") > 0.0, "{told}");
+    assert!(figure("shifted.frozen_ms") >= 0.0, "the viewer behind the narrow link saw pictures: {told}");
+}
+
 /// Small numbers: that a command measures everything is what counts here, and that nobody was lost on the way.
 #[test]
 fn what_a_fleets_failures_cost_is_measured_from_one_command() {
