@@ -31,9 +31,19 @@ const EXCURSION: f64 = 15.0;
 /// The line must be beyond the threshold for so long (ms of sending).
 const PERSISTENCE: f64 = 10.0;
 
-/// The least delay of so many µs by arrival, four times, is the queue's length now.
+/// The least delay of so many µs by arrival, five times, is the queue's length now; of more, up to as many as are kept, where
+/// packets are held back and released together at times: by a receiver without processor, or the air.
 const RECENT: i64 = 20_000;
 const RECENTS: usize = 5;
+const MOST_RECENTS: usize = 24;
+
+/// How long they are held back is seen in periods of so many µs, at whose end the queue was empty all the same: the mean delay
+/// above the least. So many times that is what is waited for, and of the old so much is kept from period to period.
+const HELD_PERIOD: i64 = 500_000;
+const HELD_TIMES: f64 = 5.0;
+const HELD_KEPT: f64 = 0.75;
+/// Below this (ms) it is the usual jitter, and what our own bursts make of it.
+const HELD_LEAST: f64 = 20.0;
 
 /// The least delay of so many µs, ten times, is that of an empty queue: a route that became longer is believed after half a
 /// minute, and clocks that part by 0.01 % do so by 3 ms.
@@ -83,8 +93,9 @@ pub struct ArrivalFilter {
     threshold: f64,
     beyond: f64,
     usage: Usage,
-    recent: Minimum<RECENTS>,
+    recent: Minimum<MOST_RECENTS>,
     base: Minimum<PERIODS>,
+    held: Held,
     /// How far single packets are above the least of their moment: what jitter is here, ms.
     jitter: f64,
 }
@@ -106,6 +117,7 @@ impl Default for ArrivalFilter {
             usage: Usage::Normal,
             recent: Minimum::new(RECENT),
             base: Minimum::new(PERIOD),
+            held: Held::default(),
             jitter: 0.0,
         }
     }
@@ -123,7 +135,8 @@ impl ArrivalFilter {
         }
         self.base.add(arrived, delay);
         self.recent.add(arrived, delay);
-        if let Some(least) = self.recent.least() {
+        self.held.add(arrived, delay, self.base.least().unwrap_or(delay));
+        if let Some(least) = self.recent.least_of(RECENTS) {
             self.jitter += ((delay - least) as f64 / 1e3 - self.jitter) / 64.0;
         }
 
@@ -166,7 +179,8 @@ impl ArrivalFilter {
 
     /// How long a packet waits in the queue now, in ms. Zero while nothing is known.
     pub fn queue_ms(&self) -> f64 {
-        match (self.recent.least(), self.base.least()) {
+        let recents = RECENTS + (self.patience() / RECENT) as usize;
+        match (self.recent.least_of(recents), self.base.least()) {
             (Some(recent), Some(base)) => (recent - base) as f64 / 1e3,
             _ => 0.0,
         }
@@ -174,9 +188,15 @@ impl ArrivalFilter {
 
     /// What looks like a queue is the way itself: it became longer.
     pub fn accept_queue(&mut self) {
-        if let Some(recent) = self.recent.least() {
+        if let Some(recent) = self.recent.least_of(RECENTS) {
             self.base.least = self.base.least.map(|least| if least == i64::MAX { least } else { least.max(recent) });
         }
+    }
+
+    /// For how long (µs) what looks like a queue may be packets that are held back.
+    pub fn patience(&self) -> i64 {
+        let most = (MOST_RECENTS - RECENTS) as i64 * RECENT;
+        if self.held.mean < HELD_LEAST { 0 } else { ((HELD_TIMES * self.held.mean * 1e3) as i64).min(most) }
     }
 
     /// By how much single packets are later than the least of their moment, in ms.
@@ -235,6 +255,32 @@ fn slope(points: &[(f64, f64); WINDOW]) -> f64 {
     if below > 0.0 { above / below } else { 0.0 }
 }
 
+/// How long packets are held back although there is no queue.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    /// When the period began, and its packets: how many, the sum of their delays above the base, and the least.
+    since: i64,
+    count: i64,
+    sum: i64,
+    least: i64,
+    /// Of the periods in which the queue was seen empty, smoothed, ms.
+    mean: f64,
+}
+
+impl Held {
+    fn add(&mut self, arrived: i64, delay: i64, base: i64) {
+        let above = delay - base;
+        if arrived - self.since > HELD_PERIOD {
+            if self.count > 0 && self.least as f64 / 1e3 < NO_QUEUE {
+                let mean = (self.sum / self.count - self.least) as f64 / 1e3;
+                self.mean = HELD_KEPT * self.mean + (1.0 - HELD_KEPT) * mean;
+            }
+            (self.since, self.count, self.sum, self.least) = (arrived, 0, 0, above);
+        }
+        (self.count, self.sum, self.least) = (self.count + 1, self.sum + above, self.least.min(above));
+    }
+}
+
 /// The least of a number of periods by time.
 #[derive(Clone, Debug)]
 struct Minimum<const N: usize> {
@@ -264,7 +310,14 @@ impl<const N: usize> Minimum<N> {
     }
 
     fn least(&self) -> Option<i64> {
-        self.least.iter().copied().min().filter(|&least| least != i64::MAX)
+        self.least_of(N)
+    }
+
+    /// Of the newest so many periods.
+    fn least_of(&self, periods: usize) -> Option<i64> {
+        let newest = self.newest?;
+        let of = |back: usize| self.least[(newest - back as i64).rem_euclid(N as i64) as usize];
+        (0..periods.min(N)).map(of).min().filter(|&least| least != i64::MAX)
     }
 }
 

@@ -9,12 +9,19 @@
 //! lets the queue run empty soon. When the queue stays although we send much less, somebody else fills it: then the rate
 //! follows losses as theirs does, until the queue is seen empty again.
 
+mod drain;
+mod growth;
+mod reports;
+mod rival;
+
 use super::delay::{ArrivalFilter, Usage};
 use super::feedback::Feedback;
 use super::ledger::{Class, Cluster, Ledger, News};
 use super::loss::{LossFilter, Verdict};
 use super::meter::Meter;
 use super::probe::{Finding, Probe, Prober};
+use drain::Drain;
+use rival::Rival;
 use std::time::{Duration, Instant};
 
 /// Where the estimate begins and between what it stays, in bit/s.
@@ -82,27 +89,16 @@ pub struct Estimate {
     pub round_trip: Option<Duration>,
 }
 
-/// Growth far from a known limit, and at most: a part of the rate in a second.
-const GROWTH: f64 = 0.10;
-/// Near a known limit: a packet (bits) in a response time (the round trip and so many µs), but no more than a part of the
-/// rate and at least so many bit/s, each second.
-const STEP: f64 = 9_600.0;
+/// A packet, in bits.
+const PACKET: f64 = 9_600.0;
+/// Added to the round trip it is the time in which the network answers, µs.
 const RESPONSE: f64 = 100_000.0;
-const NEAR_GROWTH: f64 = 0.03;
-const LEAST_STEP: f64 = 6_000.0;
-
-/// Growth goes so far beyond what is used: more is not known, and is what probes are for.
-const AHEAD: f64 = 1.15;
 
 /// After a limit was met the rate is this part of it: what is left lets others' bursts pass.
 const BELOW: f64 = 0.93;
 
 /// Near a limit is between these parts of it.
 const NEAR: (f64, f64) = (0.80, 1.12);
-
-/// While the queue runs empty: the rate goes down by the queue's length over this time (ms), but not below this part.
-const EMPTYING: f64 = 350.0;
-const EMPTYING_LEAST: f64 = 0.45;
 
 /// A queue of less than this (ms) is empty, and no growth and no probe begin while it is longer than that: each with a part
 /// of the jitter, and of the time that one packet takes at the present rate.
@@ -117,37 +113,12 @@ const USES: f64 = 0.72;
 const WINDOW: i64 = 500_000;
 const SHORT_WINDOW: i64 = 125_000;
 
-/// A probe's own queue up to this length (ms) is not held against the rate, for as long (µs, and a round trip) after it.
-const PROBE_QUEUE: f64 = 130.0;
+/// A probe's own queue is not held against the rate for so long after it, µs and a round trip.
 const PROBE_AFTER: i64 = 250_000;
-
-/// The queue did not get shorter for so long (µs, and a round trip) after we sent less: somebody else fills it.
-const STUCK: i64 = 900_000;
-/// The same, when that was so in the last so many µs.
-const STUCK_AGAIN: i64 = 350_000;
-const REMEMBERED_RIVAL: i64 = 15_000_000;
-/// A rival's queue is left to itself when it was empty for so long, µs.
-const RIVAL_GONE: i64 = 250_000;
-/// What is sent more arrives more, by this part at least, if it is a rival that gets less: then more may be sent each second.
-const RIVAL_YIELDS: f64 = 0.97;
-const RIVAL_MORE: f64 = 0.06;
-const RIVAL_RETURN: f64 = 0.35;
-/// After so long (µs) it is seen whether the queue is still somebody else's.
-const RIVAL_DOUBT: i64 = 12_000_000;
-/// A queue that varies by less than this (ms) while we send less is no queue: the way became longer.
-const STEADY: f64 = 4.0;
-/// Between cuts, at least, µs.
-const RIVAL_CUTS: i64 = 150_000;
-/// Beside a rival: cut on loss, and growth in packets a round trip (the pair that is as fast as one TCP).
-const RIVAL_CUT: f64 = 0.8;
-const RIVAL_GROWTH: f64 = 0.45;
 
 /// No news of an arrived packet for so long (µs, and two round trips) although some were sent: the network is gone. The rate
 /// is halved then, and again each time.
 const SILENCE: i64 = 600_000;
-
-/// Before a probe asks whether a full queue was only a moment, µs.
-const AFTER_DRAIN: i64 = 2_000_000;
 
 /// After silence the queue must be seen empty for the first time, and is not waited for beyond the second, µs.
 const RETURN: (i64, i64) = (100_000, 3_000_000);
@@ -162,12 +133,6 @@ const IDLE: i64 = 1_000_000;
 /// The part of the rate that is sent for a moment to see what losses are.
 const TRYING_LESS: f64 = 0.72;
 
-/// What was not used for so long (µs) is asked by a probe whether it is still true.
-const STALE: i64 = 15_000_000;
-
-/// Without transport-wide feedback: loss of more than a tenth lowers, of less than a fiftieth raises, by this part a second.
-const REPORT_GROWTH: f64 = 0.06;
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Grow,
@@ -175,34 +140,6 @@ enum Phase {
     Rival(Rival),
     Silent,
     Return { since: i64 },
-}
-
-/// The queue is let run empty.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Drain {
-    since: i64,
-    /// Since when less is sent than the bottleneck carries and the queue does not get shorter than the mark.
-    eased: i64,
-    mark: f64,
-    /// The shortest and the longest since then.
-    range: (f64, f64),
-    /// What the bottleneck carries.
-    capacity: f64,
-    /// The rate before.
-    before: f64,
-}
-
-/// Somebody else keeps the queue full.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Rival {
-    since: i64,
-    /// When the rate was cut.
-    cut: i64,
-    empty_since: Option<i64>,
-    /// No more than this while nothing was lost.
-    most: f64,
-    /// Up to here the rate returns quickly: half of what was carried before there were two.
-    fair: f64,
 }
 
 /// What is known when feedback came: times in µs, queues in ms, rates in bit/s.
@@ -213,10 +150,14 @@ struct Moment {
     seconds: f64,
     round_trip: f64,
     queue: f64,
+    /// By how much it is longer than when feedback came before.
+    jump: f64,
     slack: f64,
     /// What arrived and what was sent while the bottleneck was busy, or in the last half second.
     carried: f64,
     offered: f64,
+    /// It was busy for all of that time: what arrived is what it carries.
+    is_carrying: bool,
     /// What was sent in the last half second.
     used: f64,
     is_unused: bool,
@@ -251,6 +192,8 @@ pub struct Estimator {
     round_trip: Option<f64>,
     /// When the queue began to be busy, of the listener's clock.
     busy: Option<i64>,
+    /// Its length (ms) when feedback came last.
+    queue: f64,
     wanted: f64,
     controlled: i64,
     /// When the first packet left after the last news of one that arrived.
@@ -270,7 +213,7 @@ pub struct Estimator {
 }
 
 impl Estimator {
-    /// Allocates all that it will ever need.
+    /// Allocates what a camera needs; what it remembers grows with the rate.
     pub fn new(now: Instant, bounds: Bounds) -> Estimator {
         Estimator {
             bounds,
@@ -290,6 +233,7 @@ impl Estimator {
             random_loss: 0.0,
             round_trip: None,
             busy: None,
+            queue: 0.0,
             wanted: 0.0,
             controlled: 0,
             awaiting: None,
@@ -401,32 +345,6 @@ impl Estimator {
         self.control(now, is_observed, is_losing);
     }
 
-    /// REMB of a listener that gives no transport-wide feedback.
-    pub fn remb(&mut self, bps: u64) {
-        if !self.has_feedback {
-            self.remb = Some(bps as f64);
-            self.rate = self.clamp(self.rate.min(bps as f64));
-        }
-    }
-
-    /// The loss (of 256) that a receiver report tells of our video, for a listener that gives no transport-wide feedback.
-    pub fn receiver_report(&mut self, now: Instant, fraction_lost: u8) {
-        if self.has_feedback {
-            return;
-        }
-        let now = self.ledger.micros(now);
-        let seconds = ((now - self.reported).max(0) as f64 / 1e6).min(5.0);
-        self.reported = now;
-        let lost = f64::from(fraction_lost) / 256.0;
-        self.limit = if lost > 0.1 { Limit::Loss } else { Limit::Nothing };
-        if lost > 0.1 {
-            self.rate *= 1.0 - lost / 2.0;
-        } else if lost < 0.02 && self.wanted > self.rate {
-            self.rate *= 1.0 + REPORT_GROWTH * seconds;
-        }
-        self.rate = self.clamp(self.rate.min(self.remb.unwrap_or(f64::INFINITY)));
-    }
-
     /// When [`Estimator::handle_timeout`] is due; `None` while nothing is awaited or wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
         let due = [self.silence_due(), self.idle_due()];
@@ -519,165 +437,35 @@ impl Estimator {
         let seconds = ((now - self.controlled) as f64 / 1e6).clamp(0.0, 0.3);
         self.controlled = now;
         let queue = self.filter.queue_ms();
+        let jump = queue - std::mem::replace(&mut self.queue, queue);
         // An empty queue may look like more than nothing: by jitter, and by a packet that is just leaving.
-        let slack = 0.5 * self.filter.jitter_ms() + PACKET_PART * STEP * 1e3 / self.rate;
+        let slack = 0.5 * self.filter.jitter_ms() + PACKET_PART * PACKET * 1e3 / self.rate;
         if queue > 0.7 * EMPTY + slack {
             self.busy.get_or_insert(latest);
         } else {
             self.busy = None;
         }
         // What left the bottleneck while it was busy is what it carries.
-        let span = self.busy.map_or(WINDOW, |since| (latest - since).clamp(SHORT_WINDOW, WINDOW));
+        let busy = self.busy.map_or(0, |since| latest - since);
+        // Of packets that are held back at times, a moment says nothing.
+        let least = (SHORT_WINDOW + self.filter.patience()).min(WINDOW);
+        let span = self.busy.map_or(WINDOW, |_| busy.clamp(least, WINDOW));
         let used = self.sent.rate(latest_sent, WINDOW);
         Some(Moment {
             now,
             seconds,
             round_trip: self.round_trip.unwrap_or(RESPONSE),
             queue,
+            jump,
             slack,
             carried: self.arrived.rate(latest, span),
             offered: self.sent.rate(latest_sent, span),
+            is_carrying: busy >= least,
             used,
             is_unused: used < USES * self.rate,
             is_over: self.filter.usage() == Usage::Over,
             is_losing,
         })
-    }
-
-    fn grow(&mut self, moment: &Moment) {
-        let Moment { now, queue, carried, offered, .. } = *moment;
-        if moment.is_over {
-            let is_probe = self.prober.is_recent(now, PROBE_AFTER + moment.round_trip as i64);
-            // Somebody's burst, or a Wi-Fi that holds packets back: what we send gets through.
-            let is_carried = moment.is_unused && carried >= 0.9 * offered;
-            if queue < PROBE_QUEUE && (is_probe || is_carried) {
-                self.hold = now + PROBE_AFTER;
-                return;
-            }
-            self.prober.abort(now);
-            self.limit = Limit::Delay;
-            let drain = Drain {
-                since: now,
-                eased: now,
-                mark: queue,
-                range: (queue, queue),
-                capacity: carried.min(self.rate),
-                before: self.rate,
-            };
-            self.drain(moment, drain);
-        } else if now >= self.hold && queue < QUIET + moment.slack {
-            if moment.is_unused {
-                self.limit = Limit::Application;
-            } else {
-                self.step_up(moment);
-            }
-            if !self.is_trying_less {
-                self.plan_probe(moment);
-            }
-        }
-    }
-
-    fn step_up(&mut self, moment: &Moment) {
-        let is_near = self.capacity.is_some_and(|capacity| self.rate > NEAR.0 * capacity && self.rate < NEAR.1 * capacity);
-        let step = if is_near {
-            // Where the limit shows as losses, every step beyond it costs packets.
-            let most = if self.limit == Limit::Loss { NEAR_GROWTH / 3.0 } else { NEAR_GROWTH };
-            (STEP * 1e6 / (moment.round_trip + RESPONSE)).min(most * self.rate).max(LEAST_STEP)
-        } else {
-            self.limit = Limit::Nothing;
-            GROWTH * self.rate
-        };
-        // No further ahead of what is sent than it may be by chance.
-        let most = (AHEAD * moment.used + 20_000.0).max(self.rate);
-        self.rate = (self.rate + step * moment.seconds).min(most);
-        if self.capacity.is_some_and(|capacity| self.rate >= NEAR.1 * capacity) {
-            self.capacity = None;
-        }
-    }
-
-    fn plan_probe(&mut self, moment: &Moment) {
-        let most = self.bounds.most_bps as f64;
-        if moment.is_unused && moment.now - self.proven > STALE && self.wanted > 1.2 * moment.used {
-            self.proven = moment.now;
-            self.prober.begin(moment.now, self.rate.min(self.wanted));
-        } else if self.rate < 0.97 * most {
-            self.prober.plan(moment.now, self.rate, self.wanted.min(most));
-        }
-    }
-
-    fn drain(&mut self, moment: &Moment, mut drain: Drain) {
-        let Moment { now, queue, slack, carried, offered, round_trip, .. } = *moment;
-        // What arrives in the first round trip was sent before the rate fell. Later the bottleneck is what arrives only if
-        // it is less than was sent.
-        if now - drain.since < round_trip as i64 + 100_000 {
-            drain.capacity = carried.min(self.rate.max(drain.capacity));
-        } else if carried < 0.92 * offered {
-            drain.capacity = drain.capacity.min(carried);
-        }
-        // Only while less is sent and the queue does not get shorter does it mean anything that there is one.
-        if offered > 0.9 * drain.capacity || queue < 0.9 * drain.mark {
-            (drain.eased, drain.mark, drain.range) = (now, queue, (queue, queue));
-        }
-        drain.range = (drain.range.0.min(queue), drain.range.1.max(queue));
-        self.phase = Phase::Drain(drain);
-        let patience = if now - self.rival_seen < REMEMBERED_RIVAL { STUCK_AGAIN } else { STUCK };
-        if queue < EMPTY + slack {
-            self.rate = BELOW * drain.capacity;
-            self.enter_growth(now + round_trip as i64, Some(drain.capacity));
-            // What was lost is asked for again soon: it may have been a moment.
-            self.prober.not_before(now + AFTER_DRAIN);
-        } else if now - drain.eased > patience + round_trip as i64 && queue > QUIET + slack {
-            if drain.range.1 - drain.range.0 < STEADY + 0.5 * self.filter.jitter_ms() {
-                self.filter.accept_queue();
-                self.rate = BELOW * drain.capacity;
-                self.enter_growth(now, None);
-                return;
-            }
-            self.rate = drain.capacity;
-            let fair = 0.5 * drain.before;
-            let rival = Rival { since: now, cut: now, empty_since: None, most: BELOW * drain.capacity, fair };
-            self.phase = Phase::Rival(rival);
-        } else {
-            self.rate = drain.capacity * (1.0 - queue / EMPTYING).clamp(EMPTYING_LEAST, BELOW);
-        }
-    }
-
-    fn beside_rival(&mut self, moment: &Moment, mut rival: Rival) {
-        let Moment { now, seconds, .. } = *moment;
-        self.rival_seen = now;
-        self.limit = Limit::Delay;
-        // Of what was sent, the part that arrives in the same time.
-        let part = moment.carried / moment.offered.max(1.0);
-        if moment.is_losing && now - rival.cut > (moment.round_trip as i64).max(RIVAL_CUTS) {
-            rival.cut = now;
-            self.rate *= RIVAL_CUT;
-            self.limit = Limit::Loss;
-            // It fills the queue until it loses; so may we from now on.
-            rival.most = f64::INFINITY;
-        } else if !moment.is_losing {
-            let trip = moment.round_trip.max(50_000.0) / 1e6;
-            let is_behind = self.rate < rival.fair;
-            if part > RIVAL_YIELDS {
-                rival.most *= 1.0 + if is_behind { RIVAL_RETURN } else { RIVAL_MORE } * seconds;
-            }
-            let most = if is_behind { RIVAL_RETURN } else { 2.0 * GROWTH } * self.rate;
-            self.rate += if is_behind { most } else { (RIVAL_GROWTH * STEP / (trip * trip)).min(most) } * seconds;
-        }
-        self.rate = self.rate.min(rival.most);
-        rival.empty_since = if moment.queue < EMPTY + moment.slack { rival.empty_since.or(Some(now)) } else { None };
-        self.phase = Phase::Rival(rival);
-        if rival.empty_since.is_some_and(|empty| now - empty > RIVAL_GONE) {
-            self.enter_growth(now, None);
-        } else if now - rival.since > RIVAL_DOUBT {
-            self.phase = Phase::Drain(Drain {
-                since: now,
-                eased: now,
-                mark: moment.queue,
-                range: (moment.queue, moment.queue),
-                capacity: self.rate,
-                before: 2.0 * rival.fair,
-            });
-        }
     }
 
     /// Grows again, not before `hold`, with what is known of the limit.

@@ -67,6 +67,8 @@ pub enum Jitter {
     Uniform(f64),
     /// The air is taken by others: mean ms between such times, mean and most ms that they last.
     Wifi(f64, f64, f64),
+    /// The receiver has no processor and reads late: mean ms between such times, least and most ms that they last.
+    Stalls(f64, f64, f64),
 }
 
 /// What a link is like.
@@ -193,6 +195,16 @@ impl Link {
         }
     }
 
+    /// When a packet is through that comes at `at` to where all are held back at times; these last `lasts` ms.
+    fn held_back(&mut self, at: i64, between: f64, lasts: impl Fn(&mut Random) -> f64) -> i64 {
+        while at > self.held.1 {
+            let begin = self.held.1 + (self.random.around(between) * 1e3) as i64;
+            self.held = (begin, begin + (lasts(&mut self.random) * 1e3) as i64 + 1);
+        }
+        // Released together: a packet in a tenth of a millisecond.
+        if at >= self.held.0 { self.held.1.max(self.last + 100) } else { at }
+    }
+
     /// When a packet that leaves the bottleneck now is there.
     fn behind(&mut self, left: i64) -> i64 {
         let detour = self.conditions.detour.filter(|detour| detour.0 <= left);
@@ -200,16 +212,8 @@ impl Link {
         match self.conditions.jitter {
             Jitter::None => {}
             Jitter::Uniform(most) => at += (self.random.part() * most * 1e3) as i64,
-            Jitter::Wifi(between, mean, most) => {
-                while at > self.held.1 {
-                    let begin = self.held.1 + (self.random.around(between) * 1e3) as i64;
-                    self.held = (begin, begin + (self.random.around(mean).min(most) * 1e3) as i64 + 1);
-                }
-                if at >= self.held.0 {
-                    // Released together: a packet in a tenth of a millisecond.
-                    at = self.held.1.max(self.last + 100);
-                }
-            }
+            Jitter::Wifi(between, mean, most) => at = self.held_back(at, between, |random| random.around(mean).min(most)),
+            Jitter::Stalls(between, least, most) => at = self.held_back(at, between, |random| random.between(least, most)),
         }
         self.last = self.last.max(at);
         self.last

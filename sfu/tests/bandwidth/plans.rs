@@ -75,6 +75,7 @@ pub fn plans() -> Vec<Plan> {
     let video = Content::Elastic { most: 4e6, keyframes: 8.0 };
     let small = Content::Elastic { most: 2.5e6, keyframes: 8.0 };
     let wifi = Jitter::Wifi(90.0, 14.0, 60.0);
+    let stalls = Jitter::Stalls(120.0, 50.0, 200.0);
     let there_and_back = |high, low| Capacity::Steps(vec![(0.0, high), (20.0, low), (40.0, high)]);
     vec![
         plan("steady 3 Mbit/s", link(steady(3e6), 200.0), video.clone()),
@@ -100,6 +101,14 @@ pub fn plans() -> Vec<Plan> {
             Conditions { jitter: Jitter::Uniform(30.0), ..link(steady(2e6), 200.0) },
             video.clone(),
         ),
+        Plan {
+            back: Back { distance: 25_000, jitter: 150_000, loss: 0.0 },
+            ..plan(
+                "a receiver without processor, 20 Mbit/s for 2.5",
+                Conditions { jitter: stalls, ..link(steady(2e7), 200.0) },
+                small.clone(),
+            )
+        },
         plan(
             "outage of 4 s, 2 Mbit/s",
             link(Capacity::Steps(vec![(0.0, 2e6), (20.0, 0.0), (24.0, 2e6), (40.0, 0.0), (41.0, 2e6)]), 400.0),
@@ -136,6 +145,19 @@ pub fn plans() -> Vec<Plan> {
             Conditions { distance: 100_000, ..link(there_and_back(5e6, 3e5), 100.0) },
             Content::Cameras(1),
         ),
+        plan(
+            "one camera, 300 kbit/s and 100 ms more at once",
+            Conditions { detour: Some((20_000_000, 100_000)), ..link(there_and_back(5e6, 3e5), 100.0) },
+            Content::Cameras(1),
+        ),
+        Plan {
+            back: Back { distance: 25_000, jitter: 150_000, loss: 0.0 },
+            ..plan(
+                "one camera, a receiver without processor, 20 Mbit/s",
+                Conditions { jitter: stalls, ..link(steady(2e7), 200.0) },
+                Content::Cameras(1),
+            )
+        },
         plan(
             "one camera, outage of 4 s, 2.5 Mbit/s",
             link(Capacity::Steps(vec![(0.0, 2.5e6), (20.0, 0.0), (24.0, 2.5e6)]), 250.0),
