@@ -1,5 +1,5 @@
 //! What one listener's network carries, who gets it, and when each packet leaves. Pure machines: they read no clock, do no
-//! I/O, allocate nothing after they were made, and know one listener each, so that nobody's bad network touches anybody else.
+//! I/O, allocate nothing once they know the rate, and know one listener each, so that nobody's bad network touches anybody else.
 //!
 //! - [`ledger`] numbers and remembers what was sent; [`feedback`] reads what the listener tells of it (and tells publishers
 //!   the same of what they send).

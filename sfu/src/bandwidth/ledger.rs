@@ -10,6 +10,12 @@ use std::time::{Duration, Instant};
 /// Packets remembered for one listener: 2 s of 1,000 packets a second, 32 KiB.
 pub const REMEMBERED: usize = 2048;
 
+/// Room for so many from the start, 4 KiB: what a camera sends in a second. It grows with what is under way.
+const AT_FIRST: usize = 256;
+
+/// A packet that was told of as missing is not waited for longer, µs: feedback that was itself late, not the packet.
+const LATEST: i64 = 2_000_000;
+
 /// After so long no feedback about a packet means anything: the network of then is not that of now.
 const OLDEST: i64 = 10_000_000;
 
@@ -71,6 +77,17 @@ struct Entry {
     state: State,
 }
 
+impl Entry {
+    /// Nothing that is still told of it would mean anything.
+    fn is_over(&self, now: i64) -> bool {
+        match self.state {
+            State::Done => true,
+            State::Missing => self.sent < now - LATEST,
+            State::Pending => self.sent < now - OLDEST,
+        }
+    }
+}
+
 /// The packets of one listener.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -85,7 +102,7 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn new(now: Instant) -> Ledger {
-        Ledger { start: now, entries: VecDeque::with_capacity(REMEMBERED), next: 0, timeline: Timeline::default(), told: 0 }
+        Ledger { start: now, entries: VecDeque::with_capacity(AT_FIRST), next: 0, timeline: Timeline::default(), told: 0 }
     }
 
     /// µs since the ledger began.
@@ -103,7 +120,7 @@ impl Ledger {
     #[inline]
     pub fn sent(&mut self, now: Instant, bytes: usize, class: Class, cluster: Option<Cluster>) -> u16 {
         let sent = self.micros(now);
-        while self.entries.len() == REMEMBERED || self.entries.front().is_some_and(|entry| entry.sent < sent - OLDEST) {
+        while self.entries.len() == REMEMBERED || self.entries.front().is_some_and(|entry| entry.is_over(sent)) {
             self.entries.pop_front();
         }
         let cluster = cluster.map_or(0, |cluster| cluster.0);

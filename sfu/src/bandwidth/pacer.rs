@@ -16,6 +16,9 @@ pub const VIDEO_QUEUE: usize = 512;
 /// Packets to be sent again that may wait. Who misses more than that wants a keyframe.
 pub const RESEND_QUEUE: usize = 128;
 
+/// Room for so many video packets and repeated ones from the start: a camera's key frame. It grows when more wait.
+const AT_FIRST: (usize, usize) = (64, 16);
+
 /// Faster than the estimate by this factor: enough that a queue ends, little enough that the bottleneck's does not begin.
 const FACTOR: f64 = 1.1;
 
@@ -81,8 +84,8 @@ pub struct Pacer<T> {
 impl<T> Pacer<T> {
     pub fn new(now: Instant) -> Pacer<T> {
         Pacer {
-            resend: VecDeque::with_capacity(RESEND_QUEUE),
-            video: VecDeque::with_capacity(VIDEO_QUEUE),
+            resend: VecDeque::with_capacity(AT_FIRST.1),
+            video: VecDeque::with_capacity(AT_FIRST.0),
             queued: 0,
             rate: LEAST,
             probe: None,

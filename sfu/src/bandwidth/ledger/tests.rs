@@ -85,3 +85,32 @@ fn sequence_numbers_go_on_beyond_their_width() {
     let outcomes = resolve(&mut ledger, start + Duration::from_secs(70), &tell(start, start, [(69_999u32 & 0xFFFF) as u16]));
     assert_eq!(outcomes.last().map(|outcome| (outcome.index, outcome.news)), Some((69_999, News::Arrived(0))));
 }
+
+#[test]
+fn what_was_told_of_makes_room_and_the_room_follows_what_is_under_way() {
+    let start = Instant::now();
+    let mut ledger = Ledger::new(start);
+    let room = ledger.entries.capacity();
+    let mut now = start;
+    for n in 0..2_000u16 {
+        now = start + Duration::from_millis(u64::from(n));
+        ledger.sent(now, 100, Class::Video, None);
+        if n % 100 == 99 {
+            // One in each hundred is lost, and told of as missing.
+            resolve(&mut ledger, now, &tell(start, now, (n - 99..=n).filter(|n| n % 100 != 50)));
+        }
+    }
+    assert!(ledger.entries.len() > 1_000, "missing ones are waited for: {}", ledger.entries.len());
+    now += Duration::from_micros(LATEST as u64) + Duration::from_millis(1);
+    ledger.sent(now, 100, Class::Video, None);
+    assert_eq!(ledger.entries.len(), 1, "but not for ever");
+    let mut calm = Ledger::new(start);
+    for n in 0..10_000u64 {
+        let now = start + Duration::from_millis(n);
+        let number = calm.sent(now, 100, Class::Video, None);
+        if n % 100 == 99 {
+            resolve(&mut calm, now, &tell(start, now, (number - 99)..=number));
+        }
+    }
+    assert_eq!(calm.entries.capacity(), room);
+}
