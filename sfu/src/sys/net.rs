@@ -151,28 +151,81 @@ pub struct Sent {
     pub refused: u64,
 }
 
+/// What one message takes: every kernel that has segmentation cuts into so many.
+const MOST_SEGMENTS: usize = 64;
+
+/// And so many bytes: what an IP packet's length says, less its headers.
+const MOST_RUN: usize = 65_000;
+
+/// Places of the table of destinations: hardly any two of a batch fall into one.
+const PLACES: usize = 1024;
+
+/// No datagram, and no run.
+const NONE: u16 = u16::MAX;
+
+/// A datagram that waits.
+#[derive(Clone, Copy)]
+struct Queued {
+    start: u32,
+    len: u32,
+    /// The one behind it in its run.
+    next: u16,
+}
+
+/// Datagrams to one destination that leave as one message, which the kernel (or the network's hardware) cuts: of one length, but
+/// for a shorter last one. What is spared is the kernel's way through routes and queues for each of them.
+#[derive(Clone, Copy)]
+struct Run {
+    to: SocketAddr,
+    first: u16,
+    last: u16,
+    count: usize,
+    /// Of each but the last. Nothing is cut into empty ones.
+    len: usize,
+    bytes: usize,
+    is_closed: bool,
+}
+
 /// Collects datagrams and sends them together.
 pub struct Sender {
     arena: Box<[u8]>,
     /// Where the next datagram is written.
     start: usize,
-    len: usize,
+    queued: Vec<Queued>,
+    runs: Vec<Run>,
+    /// The newest run of a destination, found by its address; and which places to clear.
+    table: Box<[u16; PLACES]>,
+    taken: Vec<u16>,
     messages: Messages<SEND_BATCH>,
+    controls: Box<[Control; SEND_BATCH]>,
     is_ipv6: bool,
+    /// Not every system cuts.
+    is_cutting: bool,
 }
 
 impl Sender {
     /// `is_ipv6` says that the socket is an IPv6 one, which reaches IPv4 through mapped addresses.
     pub fn new(is_ipv6: bool) -> Sender {
-        Sender { arena: vec![0; ARENA].into_boxed_slice(), start: 0, len: 0, messages: Messages::new(), is_ipv6 }
+        Sender {
+            arena: vec![0; ARENA].into_boxed_slice(),
+            start: 0,
+            queued: Vec::with_capacity(SEND_BATCH),
+            runs: Vec::with_capacity(SEND_BATCH),
+            table: Box::new([NONE; PLACES]),
+            taken: Vec::with_capacity(SEND_BATCH),
+            messages: Messages::new(),
+            controls: Box::new([Control([0; 64]); SEND_BATCH]),
+            is_ipv6,
+            is_cutting: true,
+        }
     }
 
     pub fn is_full(&self) -> bool {
-        self.len == SEND_BATCH || self.start + SEND_CAPACITY > ARENA
+        self.queued.len() == SEND_BATCH || self.start + SEND_CAPACITY > ARENA
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.queued.is_empty()
     }
 
     /// Where the next datagram is to be written. Not to be called when full.
@@ -181,44 +234,98 @@ impl Sender {
         &mut self.arena[self.start..self.start + SEND_CAPACITY]
     }
 
-    /// Queues the first `len` bytes of the slot for `to`.
+    /// Queues the first `len` bytes of the slot for `to`. Datagrams to one destination keep their order.
     #[inline]
     pub fn commit(&mut self, len: usize, to: SocketAddr) {
         debug_assert!(len <= SEND_CAPACITY);
-        let datagram = &mut self.arena[self.start..self.start + len];
-        self.messages.vectors[self.len] = libc::iovec { iov_base: datagram.as_mut_ptr().cast(), iov_len: len };
-        let to = match to {
-            SocketAddr::V4(to) if self.is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
-            to => to,
-        };
-        self.messages.headers[self.len].msg_hdr.msg_namelen = write_address(&mut self.messages.names[self.len], to);
+        let number = self.queued.len() as u16;
+        self.queued.push(Queued { start: self.start as u32, len: len as u32, next: NONE });
         self.start += len.next_multiple_of(64);
-        self.len += 1;
+        let place = self.place(to);
+        if let Some(run) = self.runs.get_mut(usize::from(self.table[place]))
+            && !run.is_closed
+            && (1..=run.len).contains(&len)
+            && run.count < MOST_SEGMENTS
+            && run.bytes + len <= MOST_RUN
+        {
+            self.queued[usize::from(run.last)].next = number;
+            (run.last, run.count, run.bytes) = (number, run.count + 1, run.bytes + len);
+            run.is_closed = len < run.len;
+            return;
+        }
+        if self.table[place] == NONE {
+            self.taken.push(place as u16);
+        }
+        self.table[place] = self.runs.len() as u16;
+        self.runs.push(Run {
+            to,
+            first: number,
+            last: number,
+            count: 1,
+            len,
+            bytes: len,
+            is_closed: !self.is_cutting || len == 0,
+        });
     }
 
-    /// Sends everything. One refused destination costs only its own datagram. When the socket's buffer is full the rest is
+    /// The place of a destination in the table: its own, or a free one.
+    #[inline]
+    fn place(&self, to: SocketAddr) -> usize {
+        let address = match to.ip() {
+            std::net::IpAddr::V4(ip) => u64::from(u32::from(ip)),
+            std::net::IpAddr::V6(ip) => {
+                let bits = u128::from(ip);
+                (bits >> 64) as u64 ^ bits as u64
+            }
+        };
+        // Fibonacci hashing: the upper bits of the product depend on all bits of the address.
+        let hash = (address ^ u64::from(to.port()) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut place = (hash >> (64 - PLACES.trailing_zeros())) as usize;
+        // A quarter of the places is taken at most, so a free one is near.
+        while let Some(run) = self.runs.get(usize::from(self.table[place]))
+            && run.to != to
+        {
+            place = (place + 1) % PLACES;
+        }
+        place
+    }
+
+    /// Sends everything. One refused destination costs only its own datagrams. When the socket's buffer is full the rest is
     /// dropped: late audio is worth less than the time of everyone behind it.
     pub fn flush(&mut self, socket: RawFd) -> Sent {
+        self.wire();
         let mut sent = Sent::default();
         let mut next = 0;
-        while next < self.len {
-            // SAFETY: headers `next..len` point to names and vectors of this value, which point into its arena.
+        while next < self.runs.len() {
+            // SAFETY: the headers of `runs` point to names, vectors and controls of this value; the vectors point into its arena.
             let result = unsafe {
-                libc::sendmmsg(socket, self.messages.headers.as_mut_ptr().add(next), (self.len - next) as u32, libc::MSG_DONTWAIT)
+                libc::sendmmsg(
+                    socket,
+                    self.messages.headers.as_mut_ptr().add(next),
+                    (self.runs.len() - next) as u32,
+                    libc::MSG_DONTWAIT,
+                )
             };
             if result > 0 {
-                for vector in &self.messages.vectors[next..next + result as usize] {
-                    sent.bytes += vector.iov_len as u64;
+                for run in &self.runs[next..next + result as usize] {
+                    sent.packets += run.count as u64;
+                    sent.bytes += run.bytes as u64;
                 }
-                sent.packets += result as u64;
                 next += result as usize;
                 continue;
             }
-            match io::Error::last_os_error().kind() {
+            let error = io::Error::last_os_error();
+            match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => {
-                    sent.buffer_full += (self.len - next) as u64;
+                    sent.buffer_full += self.runs[next..].iter().map(|run| run.count as u64).sum::<u64>();
                     break;
+                }
+                _ if self.runs[next].count > 1 => {
+                    // That no device cuts is about the system; anything else is about the destination or the way to it.
+                    self.is_cutting &= error.raw_os_error() != Some(libc::EIO);
+                    self.send_singly(socket, next, &mut sent);
+                    next += 1;
                 }
                 _ => {
                     sent.refused += 1;
@@ -226,9 +333,79 @@ impl Sender {
                 }
             }
         }
-        self.len = 0;
+        self.queued.clear();
+        self.runs.clear();
+        self.taken.drain(..).for_each(|place| self.table[usize::from(place)] = NONE);
         self.start = 0;
         sent
+    }
+
+    /// Describes every run to the kernel.
+    fn wire(&mut self) {
+        let Sender { arena, queued, runs, messages, controls, is_ipv6, .. } = self;
+        let mut vector = 0;
+        for (at, run) in runs.iter().enumerate() {
+            let to = match run.to {
+                SocketAddr::V4(to) if *is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
+                to => to,
+            };
+            let header = &mut messages.headers[at].msg_hdr;
+            header.msg_namelen = write_address(&mut messages.names[at], to);
+            header.msg_iov = &mut messages.vectors[vector];
+            header.msg_iovlen = run.count as _;
+            let mut datagram = run.first;
+            while let Some(&Queued { start, len, next }) = queued.get(usize::from(datagram)) {
+                let bytes = &mut arena[start as usize..(start + len) as usize];
+                messages.vectors[vector] = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+                (vector, datagram) = (vector + 1, next);
+            }
+            if run.count > 1 {
+                header.msg_controllen = write_segment(&mut controls[at], run.len as u16) as _;
+                header.msg_control = (&raw mut controls[at].0).cast();
+            } else {
+                (header.msg_control, header.msg_controllen) = (std::ptr::null_mut(), 0);
+            }
+        }
+    }
+
+    /// Sends a run's datagrams one by one.
+    fn send_singly(&mut self, socket: RawFd, run: usize, sent: &mut Sent) {
+        let mut header = self.messages.headers[run].msg_hdr;
+        (header.msg_control, header.msg_controllen) = (std::ptr::null_mut(), 0);
+        let mut datagram = self.runs[run].first;
+        while let Some(&Queued { start, len, next }) = self.queued.get(usize::from(datagram)) {
+            let bytes = &mut self.arena[start as usize..(start + len) as usize];
+            let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+            (header.msg_iov, header.msg_iovlen) = (&raw mut vector, 1);
+            // SAFETY: the header points to this value's name and to `vector`, which live through the call.
+            if unsafe { libc::sendmsg(socket, &raw const header, libc::MSG_DONTWAIT) } >= 0 {
+                (sent.packets, sent.bytes) = (sent.packets + 1, sent.bytes + u64::from(len));
+            } else if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
+                sent.buffer_full += 1;
+            } else {
+                sent.refused += 1;
+            }
+            datagram = next;
+        }
+    }
+}
+
+/// The control message that has the kernel cut a message into datagrams of so many bytes. Returns its length.
+fn write_segment(control: &mut Control, len: u16) -> usize {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let header = libc::cmsghdr {
+        // SAFETY: plain arithmetic on lengths.
+        cmsg_len: unsafe { libc::CMSG_LEN(size_of::<u16>() as u32) } as _,
+        cmsg_level: libc::SOL_UDP,
+        cmsg_type: libc::UDP_SEGMENT,
+    };
+    // SAFETY: both lie within the buffer, and writing unaligned asks for no alignment. The data follows the header, whose size is
+    // a multiple of the alignment.
+    unsafe {
+        let start = control.0.as_mut_ptr();
+        start.cast::<libc::cmsghdr>().write_unaligned(header);
+        start.add(HEADER).cast::<u16>().write_unaligned(len);
+        libc::CMSG_SPACE(size_of::<u16>() as u32) as usize
     }
 }
 

@@ -44,9 +44,10 @@ fn batches_of_every_size_arrive_as_they_were_written() {
     let (from, to) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
     let address = to.local_addr().expect("bound");
     let (mut sender, mut receiver) = (Sender::new(false), Receiver::new());
-    // Large ones are few, for the receiving socket has only its default buffer.
+    // What was cut by the kernel takes more of the receiving socket's buffer, whose bound is the system's: large ones are few.
+    socket2::SockRef::from(&to).set_recv_buffer_size(1 << 20).expect("a larger buffer");
     for (count, len) in
-        [(1, 1), (BATCH, 64), (BATCH + 1, 65), (SEND_BATCH, 100), (SEND_BATCH + 1, 10), (40, 1000), (40, SEND_CAPACITY)]
+        [(1, 1), (BATCH, 64), (BATCH + 1, 65), (SEND_BATCH / 2, 100), (SEND_BATCH / 2 + 1, 10), (40, 1000), (40, SEND_CAPACITY)]
     {
         let mut sent = 0;
         let mut got = Vec::new();
@@ -87,4 +88,54 @@ fn addresses_survive_the_way_through_the_kernels_form() {
     let mut name: libc::sockaddr_storage = unsafe { zeroed() };
     write_address(&mut name, "[::ffff:192.0.2.1]:7".parse().expect("an address"));
     assert_eq!(read_address(&name), Some("192.0.2.1:7".parse().expect("an address")));
+}
+
+#[test]
+fn what_goes_to_one_destination_keeps_its_order_whatever_its_lengths_and_what_lies_between() {
+    let from = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to = [0; 3].map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let addresses = to.each_ref().map(|socket| socket.local_addr().expect("bound"));
+    let (mut sender, mut receiver) = (Sender::new(false), Receiver::new());
+    // Runs of one length, with a shorter end, longer again, a single one, an empty one.
+    let lens = [200, 200, 200, 100, 300, 300, 299, 299, 50, 0, 50, 50];
+    for round in 0..5 {
+        for (number, len) in lens.into_iter().enumerate() {
+            for (place, address) in addresses.iter().enumerate().take(if number % 4 == 3 { 2 } else { 3 }) {
+                send(&mut sender, &vec![(number * 3 + place + round) as u8; len], *address);
+            }
+        }
+        // The first with the second, the third; then the fourth with nothing but what is not longer, and so on.
+        assert!(sender.runs.len() < sender.queued.len() * 2 / 3, "{} runs", sender.runs.len());
+        let sent = sender.flush(from.as_raw_fd());
+        assert_eq!((sent.packets, sent.refused, sent.buffer_full), (12 + 12 + 9, 0, 0));
+        for (place, socket) in to.iter().enumerate() {
+            let expected: Vec<Vec<u8>> = lens
+                .into_iter()
+                .enumerate()
+                .filter(|(number, _)| place < 2 || number % 4 != 3)
+                .map(|(number, len)| vec![(number * 3 + place + round) as u8; len])
+                .collect();
+            let got: Vec<Vec<u8>> =
+                receive(&mut receiver, socket, expected.len()).into_iter().map(|(_, bytes, _)| bytes).collect();
+            assert_eq!(got, expected);
+        }
+    }
+    assert!(sender.is_cutting, "this system cuts");
+}
+
+#[test]
+fn a_run_that_is_refused_is_tried_datagram_by_datagram() {
+    let (from, to) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let mut sender = Sender::new(false);
+    // Port zero is refused, cut or not.
+    let bad: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    for (number, to) in [bad, bad, to.local_addr().expect("bound"), bad].into_iter().enumerate() {
+        send(&mut sender, &[number as u8; 10], to);
+    }
+    assert_eq!(sender.runs.len(), 2);
+    let sent = sender.flush(from.as_raw_fd());
+    assert_eq!(sent, Sent { packets: 1, bytes: 10, buffer_full: 0, refused: 3 });
+    assert!(sender.is_cutting, "for the others");
+    let mut receiver = Receiver::new();
+    assert_eq!(receive(&mut receiver, &to, 1).remove(0).1, [2; 10]);
 }
