@@ -49,7 +49,7 @@ use crate::sys::net::SEND_CAPACITY;
 use crate::video::MAX_LAYERS;
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session, credentials};
-use crate::{Addresses, Answer, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use crate::{Addresses, Answer, Heard, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
 use activity::Activity;
 use bitrate::Bucket;
 use budget::Allowances;
@@ -139,6 +139,9 @@ pub struct Engine {
     timers: Timers,
     events: Vec<(PeerId, PeerEvent)>,
     parcels: Parcels,
+    /// Rooms that are recorded, whether anybody is there or not.
+    taped: HashSet<RoomId>,
+    heard: Vec<Heard>,
     traffic: Traffic,
     drops: Drops,
     opinions: Opinions,
@@ -168,6 +171,8 @@ impl Engine {
             timers: Timers::default(),
             events: Vec::with_capacity(1024),
             parcels: Parcels::default(),
+            taped: HashSet::new(),
+            heard: Vec::new(),
             traffic: Traffic::default(),
             drops: Drops::default(),
             opinions: Opinions::default(),
@@ -425,6 +430,23 @@ impl Engine {
         self.room(peer.room).members -= 1;
         self.close_if_empty(peer.room);
         Ok(())
+    }
+
+    /// From now on, or no more, [`Engine::take_heard`] has what is said in the room. It need not exist yet.
+    pub fn tape(&mut self, id: RoomId, is_taped: bool) {
+        if is_taped {
+            self.taped.insert(id);
+        } else {
+            self.taped.remove(&id);
+        }
+        for room in self.rooms.iter_mut().flatten().filter(|room| room.life.room == id) {
+            room.is_taped = is_taped;
+        }
+    }
+
+    /// What was said in rooms that are recorded, since the last call.
+    pub fn take_heard(&mut self) -> std::vec::Drain<'_, Heard> {
+        self.heard.drain(..)
     }
 
     /// Events since the last call.

@@ -6,7 +6,7 @@
 use crate::placement::{Places, Seat};
 use crate::tcp;
 use crate::worker::{self, Link, Mail, Request};
-use crate::{Answer, Config, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
+use crate::{Answer, Config, Heard, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
 use guildhall_protocol::fleet::Policy;
 use std::io;
 use std::net::SocketAddr;
@@ -119,6 +119,17 @@ impl Sfu {
         let worker = self.places().release(peer).ok_or(SfuError::UnknownPeer)?;
         // The engine may have given the peer up before; then it is gone already, which is what was asked for.
         let _ = self.ask(worker, |reply| Request::Leave { peer, reply }).await?;
+        Ok(())
+    }
+
+    /// Records a room, in which nobody need be yet: `tape` gets what is said there until its receiver is dropped. It is never
+    /// waited for; what it has no place for is counted in what follows. A tape takes the place of the one before.
+    pub async fn tape(&self, room: RoomId, tape: mpsc::Sender<Heard>) -> Result<(), SfuError> {
+        // A room that empties and fills again may come to another worker.
+        for worker in 0..self.0.workers.len() {
+            let tape = tape.clone();
+            self.ask(worker, |reply| Request::Tape { room, tape, reply }).await?;
+        }
         Ok(())
     }
 

@@ -42,6 +42,7 @@ pub use video::{Rid, Source};
 pub use worker::SOCKET_BUFFER;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// One room, named by signaling (a voice channel's id serves). Its speakers are chosen on one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +115,20 @@ pub enum PeerEvent {
     /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost
     /// by silence: an idle bot sends no datagram at all, and the heartbeats of its voice socket are its life.
     Lost,
+}
+
+/// One packet of Opus that a room heard, for whoever records the room. What is not forwarded (muted, silence) is not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub room: RoomId,
+    pub speaker: PeerId,
+    /// The speaker's own RTP time, 48 kHz.
+    pub timestamp: u32,
+    /// When it arrived.
+    pub at: Instant,
+    /// Packets of the room before this one that the recorder's queue had no place for.
+    pub lost_before: u32,
+    pub opus: Box<[u8]>,
 }
 
 /// The encodings of one video.

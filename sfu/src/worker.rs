@@ -10,7 +10,7 @@ use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
 use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
 use crate::sys::thread::{Poll, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Addresses, Answer, Config, NativeSuite, PeerEvent, PeerId, SfuError, Want, addresses};
+use crate::{Addresses, Answer, Config, Heard, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
 use crossbeam_queue::ArrayQueue;
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait for a worker. A full queue makes signaling wait, never the worker.
@@ -80,6 +80,11 @@ pub enum Request {
         /// Native SSRCs.
         speakers: Vec<u32>,
         reply: oneshot::Sender<Result<(), SfuError>>,
+    },
+    Tape {
+        room: RoomId,
+        tape: mpsc::Sender<Heard>,
+        reply: oneshot::Sender<()>,
     },
     Leave {
         peer: PeerId,
@@ -191,6 +196,7 @@ pub fn start(index: usize, bind: SocketAddr, config: &Config, mail: Mail) -> io:
             is_written_to: vec![false; mail.0.len()],
             mail,
             events: HashMap::new(),
+            tapes: HashMap::new(),
             busy: Duration::ZERO,
             idle: Duration::ZERO,
             meter: Meter::new(gauge, Instant::now()),
@@ -241,11 +247,20 @@ struct Worker {
     is_written_to: Vec<bool>,
     /// Who is told what happens to a peer.
     events: HashMap<PeerId, mpsc::Sender<PeerEvent>>,
+    /// Who records which room.
+    tapes: HashMap<RoomId, Tape>,
     busy: Duration,
     idle: Duration,
     meter: Meter,
     /// From a packet's arrival in the kernel until its copies were given back to it.
     delays: Delays,
+}
+
+/// Somebody who records a room.
+struct Tape {
+    sender: mpsc::Sender<Heard>,
+    /// What it had no place for since it last took something.
+    lost: u32,
 }
 
 /// The send batch as the engine sees it.
@@ -398,6 +413,7 @@ impl Worker {
                 // A clock that was set back in between shows no delay.
                 arrivals[..forwarded].iter().for_each(|&arrived| self.delays.record(sent.saturating_sub(arrived)));
             }
+            self.deliver_heard();
             self.deliver_events();
             if received < BATCH {
                 return;
@@ -456,6 +472,11 @@ impl Worker {
             Request::Pin { peer, speakers, reply } => {
                 let _ = reply.send(self.engine.pin(peer, &speakers));
             }
+            Request::Tape { room, tape, reply } => {
+                self.engine.tape(room, true);
+                self.tapes.insert(room, Tape { sender: tape, lost: 0 });
+                let _ = reply.send(());
+            }
             Request::Leave { peer, reply } => {
                 self.events.remove(&peer);
                 let _ = reply.send(self.engine.leave(peer));
@@ -480,6 +501,26 @@ impl Worker {
         }
         for peer in given_up.into_iter().flatten() {
             let _ = self.engine.leave(peer);
+        }
+    }
+
+    /// Gives the recorders of rooms what was said there. A room whose recorder has gone is not recorded any more.
+    fn deliver_heard(&mut self) {
+        let mut ended: Option<Vec<RoomId>> = None;
+        for heard in self.engine.take_heard() {
+            let room = heard.room;
+            let Some(tape) = self.tapes.get_mut(&room) else { continue };
+            match tape.sender.try_send(Heard { lost_before: tape.lost, ..heard }) {
+                Ok(()) => tape.lost = 0,
+                Err(TrySendError::Full(_)) => tape.lost = tape.lost.saturating_add(1),
+                Err(TrySendError::Closed(_)) => {
+                    self.tapes.remove(&room);
+                    ended.get_or_insert_default().push(room);
+                }
+            }
+        }
+        for room in ended.into_iter().flatten() {
+            self.engine.tape(room, false);
         }
     }
 

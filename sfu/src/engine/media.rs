@@ -5,6 +5,7 @@ use super::room::{Frame, Ledger};
 use super::slots::FREE_AFTER;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
+use crate::Heard;
 use crate::bandwidth::feedback::find_remb;
 use crate::cipher::OpenError;
 use crate::red;
@@ -139,6 +140,11 @@ impl Engine {
         if !room.hear(now, &mut frame, egress, &mut ledger) {
             peer.activity.leave_out_newest();
             return Err(Reason::TooManySpeakers);
+        }
+        if room.is_taped {
+            let opus = Box::from(&frame.payload[frame.newest..]);
+            let (room, speaker, timestamp) = (room.life.room, frame.speaker_id, frame.timestamp);
+            self.heard.push(Heard { room, speaker, timestamp, at: now, lost_before: 0, opus });
         }
         peer.last_spoken = Some(now);
         if !peer.is_silence_watched {

@@ -238,6 +238,8 @@ pub struct Room {
     pub branches: Vec<usize>,
     /// Everyone who sits here, with and without transport.
     pub members: usize,
+    /// Whether somebody records what is said here.
+    pub is_taped: bool,
     listeners: Vec<Listener>,
     speakers: Speakers,
     /// Whether any listener ever pinned a speaker: then new places are looked at for all.
@@ -294,6 +296,7 @@ impl Room {
             part,
             branches: Vec::new(),
             members: 0,
+            is_taped: false,
             listeners: Vec::new(),
             speakers: Speakers::new(),
             has_pins: false,

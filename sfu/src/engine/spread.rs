@@ -266,7 +266,9 @@ impl Engine {
             self.parcels.prepare();
             self.parcels.tell(home, life, What::Attach);
         }
-        let made = Some(Room::new(life, part));
+        let mut made = Room::new(life, part);
+        made.is_taped = self.taped.contains(&life.room);
+        let made = Some(made);
         let index = match self.free_rooms.pop() {
             Some(index) => {
                 self.rooms[index] = made;

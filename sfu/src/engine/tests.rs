@@ -486,3 +486,33 @@ fn silence_is_forwarded_for_its_tail_only_and_numbered_without_a_gap() {
     assert_eq!(sequences, (1001..=1008).collect::<Vec<u16>>());
     assert_eq!(world.engine.drops().of(Silence), 44);
 }
+
+#[test]
+fn a_recorded_room_is_heard_by_its_recorder_and_nobody_who_is_muted_is() {
+    let mut world = World::connected();
+    let said = |world: &mut World| {
+        world.now += Duration::from_millis(20);
+        let speech = world.speech();
+        world.take(address(1), &speech);
+        let heard: Vec<Heard> = world.engine.take_heard().collect();
+        heard
+    };
+    assert_eq!(said(&mut world), [], "nobody records");
+    world.engine.tape(RoomId(7), true);
+    let heard = said(&mut world);
+    let expected =
+        Heard { room: RoomId(7), speaker: PeerId(1), timestamp: 1, at: world.now, lost_before: 0, opus: (*b"opus").into() };
+    assert_eq!(heard, [expected]);
+    for muted in [Policy { can_speak: false, ..OPEN }, Policy { self_mute: true, ..OPEN }] {
+        world.engine.set_policy(PeerId(1), muted).unwrap();
+        assert_eq!(said(&mut world), []);
+    }
+    world.engine.set_policy(PeerId(1), OPEN).unwrap();
+    assert_eq!(said(&mut world).len(), 1);
+
+    world.engine.tape(RoomId(8), true);
+    world.engine.join(RoomId(8), PeerId(3), 300, OPEN).unwrap();
+    assert!(world.engine.rooms.iter().flatten().all(|room| room.is_taped), "also a room that is made later");
+    world.engine.tape(RoomId(7), false);
+    assert_eq!(said(&mut world), []);
+}
