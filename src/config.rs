@@ -34,6 +34,9 @@ const TURN_SERVERS_MAX: usize = 4;
 /// Longest time for handing a node's rooms to others: nobody waits longer for a machine to stop.
 const LEAVE_WITHIN_MAX_S: u64 = 3_600;
 
+/// Longest time for keeping recordings: ten years.
+const RECORDING_DAYS_MAX: u32 = 3_660;
+
 /// One setting as users see it.
 struct Key {
     /// The flag without dashes; in TOML with `_` for `-`, in the environment upper-case behind `GUILDHALL_`.
@@ -235,6 +238,12 @@ const KEYS: &[Key] = &[
         help: "How much the files that one user attached may take together",
     },
     Key { name: "guild-files", value: "SIZE", default: Some("100G"), help: "How much the files in one guild may take together" },
+    Key {
+        name: "recordings",
+        value: "DAYS",
+        default: Some("30"),
+        help: "How many days recordings of voice channels are kept; 0: nothing may be recorded",
+    },
     Key { name: "registration", value: "open|closed", default: Some("open"), help: "Whether anyone may make an account" },
     Key {
         name: "rate-limits",
@@ -299,6 +308,8 @@ pub struct Config {
     pub turn: Option<TurnServers>,
     pub tls: Option<TlsFiles>,
     pub files: files::Config,
+    /// 0: nothing may be recorded.
+    pub recording_days: u32,
     pub registration: Registration,
     pub has_rate_limits: bool,
     /// `None`: any number.
@@ -507,6 +518,7 @@ impl Config {
                 max_file: size(raw("max-file"))?,
                 quotas: Quotas { user: size(raw("user-files"))?, guild: size(raw("guild-files"))? },
             },
+            recording_days: recording_days(raw("recordings").expect("it has a default"))?,
             registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
             has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
             connections_per_address: Some(required::<usize>(raw("connections-per-address"))?).filter(|most| *most > 0),
@@ -592,6 +604,14 @@ fn one_of<T, const N: usize>(given: Option<Given>, choices: [(&str, T); N]) -> R
     let reason = format!("it must be {} or {last}", others.join(", "));
     let chosen = choices.into_iter().find(|(name, _)| *name == given.value);
     chosen.map(|(_, choice)| choice).ok_or_else(|| given.invalid(reason))
+}
+
+fn recording_days(given: Given) -> Result<u32, ConfigError> {
+    let days = given.parse::<u32>()?;
+    if days > RECORDING_DAYS_MAX {
+        return Err(given.invalid(format!("it must be {RECORDING_DAYS_MAX} at most")));
+    }
+    Ok(days)
 }
 
 fn leave_within(given: Given) -> Result<Duration, ConfigError> {

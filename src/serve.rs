@@ -129,6 +129,7 @@ async fn start_control(config: &Config, data: &DataDir) -> anyhow::Result<Contro
     control.registration = config.registration;
     control.rate_limits = config.has_rate_limits;
     control.files.clone_from(&config.files);
+    control.recording_days = config.recording_days;
     control.fleet = FleetConfig { issuer: data.issuer()?, default_region: Some(config.region.clone()) };
     if !config.has_rate_limits {
         tracing::warn!("the rate limits are off: anyone may call as often as they like");

@@ -42,6 +42,7 @@ mod prune;
 pub(crate) mod rate_limit;
 mod reactions;
 mod read_states;
+mod recordings;
 mod reference;
 mod relationships;
 mod roles;
@@ -96,6 +97,7 @@ fn routes() -> Routes {
         .merge(profiles::routes())
         .merge(reactions::routes())
         .merge(read_states::routes())
+        .merge(recordings::routes())
         .merge(reference::routes())
         .merge(relationships::routes())
         .merge(prune::routes())

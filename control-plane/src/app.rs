@@ -11,6 +11,7 @@ use crate::fleet::{self, views::FleetCensus};
 use crate::gateway::cloakroom::Cloakroom;
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
+use crate::recordings::{self, Keeper};
 use crate::requests::{ClassStats, Requests};
 use crate::store::{self, HeldIssuer, Location, Publication, Store, WriterStats};
 use crate::tail::Tail;
@@ -20,8 +21,9 @@ use guildhall_protocol::voice_token::VoiceKey;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// The database file below the data folder.
 const DATABASE: &str = "guildhall.db";
@@ -32,6 +34,9 @@ const VOICE_SECRET: &str = "voice";
 
 /// How often idle threads are looked for: they say hours, and a hundred at a time keep up with any guild.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long a stop waits for the last pieces of recordings to be stored.
+const LAST_PIECES: Duration = Duration::from_secs(3);
 
 /// Whether strangers may make accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Config {
     /// `false` lets everything pass and is meant for load tests only.
     pub rate_limits: bool,
     pub files: files::Config,
+    /// How many days recordings of voice channels are kept; 0: nothing may be recorded.
+    pub recording_days: u32,
     pub fleet: fleet::Config,
 }
 
@@ -74,6 +81,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(41_250),
             rate_limits: true,
             files: files::Config::default(),
+            recording_days: 30,
             fleet: fleet::Config { issuer: 0, default_region: None },
         }
     }
@@ -211,6 +219,9 @@ pub struct ControlPlane {
     publisher: JoinHandle<()>,
     janitor: JoinHandle<()>,
     archivist: JoinHandle<()>,
+    /// Of recordings, and what ends it.
+    keeper: JoinHandle<()>,
+    stop_keeping: oneshot::Sender<()>,
     /// On a shared database.
     _issuer: Option<HeldIssuer>,
 }
@@ -236,6 +247,7 @@ impl ControlPlane {
             Some((url, fleet)) if config.rate_limits => Some(Tally::new(url, fleet)?),
             _ => None,
         };
+        let (recorded, pieces) = mpsc::channel(recordings::QUEUE);
         let hub = hub::Config {
             public_host: config.public_host.clone(),
             voice_key: agree_on_voice_key(&config, &store, &mut publications).await?,
@@ -243,6 +255,7 @@ impl ControlPlane {
             fleet: config.fleet.clone(),
             rate_limits: config.rate_limits,
             tally: tally.clone(),
+            recorded,
             cloakroom: shared.as_ref().map(|(url, fleet)| Cloakroom::new(url, fleet)).transpose()?,
         };
         let hub = Hub::start(hub, store.clone());
@@ -261,6 +274,9 @@ impl ControlPlane {
         let secret = store.secret(FILES_SECRET).await?;
         let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
         let janitor = tokio::spawn(janitor::run(files.clone(), store.clone(), abandoned));
+        let keeper = Keeper { files: files.clone(), store: store.clone(), hub: hub.clone(), days: config.recording_days };
+        let (stop_keeping, stop) = oneshot::channel();
+        let keeper = tokio::spawn(keeper.run(pieces, stop));
         let app = App(Arc::new(Inner {
             config,
             store,
@@ -273,7 +289,7 @@ impl ControlPlane {
             bus,
         }));
         let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
-        Ok(Self { app, publisher, janitor, archivist, _issuer: issuer })
+        Ok(Self { app, publisher, janitor, archivist, keeper, stop_keeping, _issuer: issuer })
     }
 
     /// `/api/…`, complete with CORS, and `/cdn/…`. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
@@ -306,6 +322,9 @@ impl ControlPlane {
         self.archivist.abort();
         let (hub, store) = (self.app.hub(), self.app.store());
         hub.shutdown().await;
+        // The nodes have said their last word; what it cannot store in time is lost.
+        let _ = self.stop_keeping.send(());
+        let _ = timeout(LAST_PIECES, self.keeper).await;
         store.stop_writing().await;
         // What it leaves undone is done after the next start.
         self.janitor.abort();

@@ -12,6 +12,7 @@ pub mod janitor;
 pub mod links;
 pub mod multipart;
 pub mod pictures;
+pub mod recordings;
 pub mod serve;
 mod sniff;
 mod strip;

@@ -47,7 +47,7 @@ use crate::store::{self, Store};
 use crate::tally::Tally;
 use crate::voice::{Door, Entrance, Refused};
 use core::{Attached, Core, Missing, Moment, SessionKey};
-use guildhall_protocol::fleet::Way;
+use guildhall_protocol::fleet::{FromNode, Way};
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
@@ -97,6 +97,8 @@ pub struct Config {
     pub rate_limits: bool,
     /// Counts sessions that are opened, if there may be other control planes.
     pub tally: Option<Tally>,
+    /// Takes what nodes record.
+    pub recorded: mpsc::Sender<FromNode>,
     /// Where sessions wait that go from one of them to another.
     pub cloakroom: Option<Cloakroom>,
 }

@@ -18,6 +18,7 @@ pub mod histogram;
 pub mod hub;
 pub mod ids;
 pub mod presence;
+mod recordings;
 pub mod requests;
 mod settings;
 pub mod siblings;

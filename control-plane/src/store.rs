@@ -27,6 +27,7 @@ mod presence;
 mod private_channels;
 mod profiles;
 mod read_states;
+mod recordings;
 mod relationships;
 mod roles;
 mod search;
@@ -61,6 +62,7 @@ pub use orders::NodeOrder;
 pub use private_channels::{RECIPIENTS, Reach};
 pub use profiles::{MutualGuild, Profile};
 pub use read_states::ReadState;
+pub use recordings::{RECORDING_BYTES, StoredPiece, StoredRecording, StoredTrack};
 pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 #[cfg(any(test, feature = "fuzzing"))]

@@ -4,8 +4,10 @@
 use crate::wire;
 use crate::wire::from_node::Message as From;
 use crate::wire::to_node::Message as To;
-use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Load, Participant, Policy, Secret, Sitting, ToNode};
-use guildhall_protocol::{ChannelId, GuildId, UserId};
+use guildhall_protocol::fleet::{
+    Epoch, FromNode, Hello, Load, Participant, Policy, Recorded, RecordingOrder, Secret, Sitting, ToNode,
+};
+use guildhall_protocol::{ChannelId, GuildId, RecordingId, UserId};
 
 pub fn to_node(message: ToNode) -> wire::ToNode {
     let message = match message {
@@ -17,6 +19,9 @@ pub fn to_node(message: ToNode) -> wire::ToNode {
         }
         ToNode::Disconnect { participant, as_of_ms } => {
             To::Disconnect(wire::Disconnect { participant: Some(participant_out(participant)), as_of_ms })
+        }
+        ToNode::Record(RecordingOrder { recording, room, since_ms, is_over }) => {
+            To::Record(wire::Record { recording: recording.get(), room: room.get(), since_ms, is_over })
         }
     };
     wire::ToNode { message: Some(message) }
@@ -31,6 +36,10 @@ pub fn read_to_node(message: wire::ToNode) -> Option<ToNode> {
         To::Disconnect(wire::Disconnect { participant, as_of_ms }) => {
             ToNode::Disconnect { participant: participant_in(participant?), as_of_ms }
         }
+        To::Record(wire::Record { recording, room, since_ms, is_over }) => {
+            let (recording, room) = (RecordingId::new(recording), ChannelId::new(room));
+            ToNode::Record(RecordingOrder { recording, room, since_ms, is_over })
+        }
     })
 }
 
@@ -44,6 +53,8 @@ pub fn from_node(message: FromNode) -> wire::FromNode {
         FromNode::Joined(sitting) => From::Joined(sitting_out(sitting)),
         FromNode::Left(sitting) => From::Left(sitting_out(sitting)),
         FromNode::Leaving { within_ms } => From::Leaving(wire::Leaving { within_ms }),
+        FromNode::Recorded(recorded) => From::Recorded(recorded_out(recorded)),
+        FromNode::Recording { recording, is_over } => From::Recording(wire::Recording { recording: recording.get(), is_over }),
         FromNode::Goodbye => From::Goodbye(wire::Goodbye {}),
     };
     wire::FromNode { message: Some(message) }
@@ -59,8 +70,20 @@ pub fn read_from_node(message: wire::FromNode) -> Option<FromNode> {
         From::Joined(sitting) => FromNode::Joined(sitting_in(sitting)?),
         From::Left(sitting) => FromNode::Left(sitting_in(sitting)?),
         From::Leaving(leaving) => FromNode::Leaving { within_ms: leaving.within_ms },
+        From::Recorded(recorded) => FromNode::Recorded(recorded_in(recorded)),
+        From::Recording(it) => FromNode::Recording { recording: RecordingId::new(it.recording), is_over: it.is_over },
         From::Goodbye(_) => FromNode::Goodbye,
     })
+}
+
+fn recorded_out(recorded: Recorded) -> wire::Recorded {
+    let Recorded { recording, user, start_ms, number, length_ms, lost, bytes } = recorded;
+    wire::Recorded { recording: recording.get(), user: user.get(), start_ms, number, length_ms, lost, bytes }
+}
+
+fn recorded_in(recorded: wire::Recorded) -> Recorded {
+    let wire::Recorded { recording, user, start_ms, number, length_ms, lost, bytes } = recorded;
+    Recorded { recording: RecordingId::new(recording), user: UserId::new(user), start_ms, number, length_ms, lost, bytes }
 }
 
 fn room_epoch(room: ChannelId, epoch: Epoch) -> wire::RoomEpoch {
@@ -217,6 +240,16 @@ mod tests {
             FromNode::Joined(sitting()),
             FromNode::Left(sitting()),
             FromNode::Leaving { within_ms: 5 },
+            FromNode::Recording { recording: RecordingId::new(6), is_over: true },
+            FromNode::Recorded(Recorded {
+                recording: RecordingId::new(6),
+                user: UserId::new(3),
+                start_ms: 40,
+                number: 2,
+                length_ms: 9_000,
+                lost: 1,
+                bytes: vec![1, 2, 3],
+            }),
             FromNode::Goodbye,
         ];
         for report in reports {

@@ -39,6 +39,13 @@ codes! {
     Unavailable = 0, 503, "503: Service Unavailable";
 
     UnknownStreamKey = 0, 404, "Unknown Stream Key";
+    UnknownRecording = 0, 404, "Unknown Recording";
+    /// Whoever runs this server wants no recordings.
+    RecordingIsOff = 0, 403, "Recording is switched off on this server";
+    NobodyToRecord = 0, 409, "Nobody is in the voice channel";
+    AlreadyRecorded = 0, 409, "The voice channel is being recorded";
+    StillRecording = 0, 409, "Stop the recording first";
+    TooManyRecordings = 0, 400, "Maximum number of recordings at a time reached (3)";
     TooManyStreamKeys = 0, 400, "Maximum number of stream keys reached (25)";
 
     UnknownApplication = 10002, 404, "Unknown Application";

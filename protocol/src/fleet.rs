@@ -14,13 +14,19 @@ mod way;
 pub use node::{BadNode, BadRegion, CONTRACT_VERSION, Epoch, Hello, Load, NodeId, RegionId};
 pub use way::Way;
 
-use crate::{ChannelId, GuildId, UserId};
+use crate::{ChannelId, GuildId, RecordingId, UserId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
 /// How often a node says that it is there; every other time with its load.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How long a node records without being told to go on: several of the control planes' rounds.
+pub const RECORDING_LEASE: Duration = Duration::from_secs(15);
+
+/// The longest piece of a recording that crosses the line in one message. Pieces are cut before they are this long.
+pub const RECORDED_BYTES: usize = 256 * 1024;
 
 /// What the control plane lets one participant do in a room. The SFU enforces it per packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +89,42 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A room is to be recorded. It holds for [`RECORDING_LEASE`] and is said again until it is over: a node that nobody speaks to
+/// any more stops by itself, and one that the room moves to begins by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingOrder {
+    pub recording: RecordingId,
+    pub room: ChannelId,
+    /// When the recording began, in Unix milliseconds: what the tracks' times count from.
+    pub since_ms: u64,
+    /// Nothing more is to be recorded; what is there is to be sent.
+    pub is_over: bool,
+}
+
+/// A piece of one user's track: what is appended to the file. Every piece ends where the file may end.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    pub recording: RecordingId,
+    pub user: UserId,
+    /// When the track begins, in milliseconds of the recording. With the user, it names the track.
+    pub start_ms: u64,
+    /// The piece's place in the track, from 0.
+    pub number: u32,
+    /// How long the track is with it.
+    pub length_ms: u64,
+    /// Packets that are missing in it because something could not keep up.
+    pub lost: u32,
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Recorded {
+    /// Without what people said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recording, user, start_ms, number, bytes, .. } = self;
+        write!(f, "Recorded({recording} {user} {start_ms} {number}: {} bytes)", bytes.len())
+    }
+}
+
 /// Control plane to voice node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToNode {
@@ -100,6 +142,8 @@ pub enum ToNode {
     /// `as_of_ms` (Unix milliseconds, by the control plane's clock): tokens that were signed before are void, and so are
     /// their connections. What was signed since is of a newer join, which this message may cross on its way.
     Disconnect { participant: Participant, as_of_ms: u64 },
+    /// Record a room, go on recording it, or end.
+    Record(RecordingOrder),
 }
 
 /// Voice node to control plane.
@@ -123,6 +167,10 @@ pub enum FromNode {
     Left(Sitting),
     /// The node will stop within this time; its rooms should live elsewhere by then.
     Leaving { within_ms: u64 },
+    /// Goes to one control plane only: the one that asked last.
+    Recorded(Recorded),
+    /// The node records, or (`is_over`) has sent all that it recorded.
+    Recording { recording: RecordingId, is_over: bool },
     /// The node stops now.
     Goodbye,
 }

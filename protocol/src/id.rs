@@ -127,6 +127,7 @@ ids! {
     AttachmentId
     EmojiId
     StreamKeyId
+    RecordingId
     /// A tag of a forum.
     TagId
 }

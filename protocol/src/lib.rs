@@ -16,7 +16,7 @@ pub mod voice_token;
 
 pub use error::ErrorCode;
 pub use id::{
-    ApplicationId, AttachmentId, ChannelId, CommandId, EmojiId, GuildId, InteractionId, MessageId, RoleId, Snowflake,
-    StreamKeyId, TagId, UserId, WebhookId,
+    ApplicationId, AttachmentId, ChannelId, CommandId, EmojiId, GuildId, InteractionId, MessageId, RecordingId, RoleId,
+    Snowflake, StreamKeyId, TagId, UserId, WebhookId,
 };
 pub use permissions::Permissions;

@@ -15,6 +15,7 @@ mod invite;
 mod message;
 mod private_channel;
 mod reaction;
+mod recording;
 mod relationship;
 mod stream_key;
 mod thread;
@@ -37,6 +38,7 @@ pub use message::{
 };
 pub use private_channel::{Group, PrivateChannel};
 pub use reaction::{Reaction, ReactionCounts, ReactionEmoji};
+pub use recording::{ChannelRecording, Recording, RecordingState, RecordingTrack};
 pub use relationship::{Relationship, RelationshipKind};
 pub use stream_key::StreamKey;
 pub use thread::{COUNTED_MEMBERS, Thread, ThreadMember, ThreadMetadata};

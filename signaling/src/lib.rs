@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod limits;
 mod lines;
 mod node;
+mod recorder;
 mod replay;
 mod rooms;
 mod session;
@@ -87,7 +88,7 @@ impl Signaling {
     pub async fn follow(&self, to_control: mpsc::Sender<FromNode>, mut from_control: mpsc::Receiver<ToNode>) {
         let number = self.0.open_line(to_control);
         while let Some(message) = from_control.recv().await {
-            self.0.hear(message);
+            self.0.hear(number, message);
         }
         self.0.close_line(number);
     }

@@ -35,6 +35,15 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// To one of them, if it keeps up: half of its queue stays free for what cannot wait. What it does not take comes back.
+    pub fn tell_one(&mut self, number: u64, message: FromNode) -> Option<FromNode> {
+        let found = self.open.iter().find(|(open, line)| *open == number && 2 * line.capacity() > line.max_capacity());
+        let Some((_, line)) = found else { return Some(message) };
+        line.try_send(message).err().map(|error| error.into_inner())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,17 @@ mod tests {
         assert_eq!(of_stuck.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
         lines.close(quick);
         assert_eq!(of_quick.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn what_can_wait_takes_no_more_than_half_of_a_line() {
+        let mut lines = Lines::default();
+        let (line, mut other_end) = mpsc::channel(8);
+        let number = lines.open(line, FromNode::Goodbye);
+        let taken = (0..8).filter(|_| lines.tell_one(number, FromNode::Alive).is_none()).count();
+        assert_eq!(taken, 3, "with the first word, half of it");
+        assert_eq!(lines.tell_one(number + 1, FromNode::Alive), Some(FromNode::Alive), "there is no such line");
+        while other_end.try_recv().is_ok() {}
+        assert_eq!(lines.tell_one(number, FromNode::Alive), None);
     }
 }

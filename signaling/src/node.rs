@@ -8,6 +8,7 @@
 
 use crate::limits;
 use crate::lines::Lines;
+use crate::recorder::Recorders;
 use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
 use crate::session::{RoomEvent, Wanted};
 use crate::socket::Socket;
@@ -19,7 +20,7 @@ use guildhall_fleet::lease::Ownership;
 use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, IceServer, Identify, Published, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
-use guildhall_protocol::{ChannelId, UserId};
+use guildhall_protocol::{ChannelId, RecordingId, UserId};
 use guildhall_sfu::{PeerId, Sfu, Want};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -70,6 +71,7 @@ struct Desk {
     /// Who was reported as joined and not yet as left.
     sittings: HashMap<(ChannelId, UserId), Sitting>,
     lines: Lines,
+    recorders: Recorders,
 }
 
 impl Node {
@@ -186,8 +188,8 @@ impl Node {
         users.iter().filter_map(|&user| desk.rooms.peer_of(place.channel_id, user)).collect()
     }
 
-    pub fn user_of(&self, place: Place, peer: PeerId) -> Option<UserId> {
-        self.desk().rooms.user_of(place.channel_id, peer)
+    pub fn user_of(&self, room: ChannelId, peer: PeerId) -> Option<UserId> {
+        self.desk().rooms.user_of(room, peer)
     }
 
     /// A line to a control plane, which first hears all that there is. Whatever happens from now on it hears as well.
@@ -202,6 +204,15 @@ impl Node {
         self.desk().lines.close(number);
     }
 
+    /// Tells one control plane, unless it does not keep up: then the message comes back.
+    pub fn report_to(&self, line: u64, message: FromNode) -> Option<FromNode> {
+        self.desk().lines.tell_one(line, message)
+    }
+
+    pub fn recorder_ended(&self, recording: RecordingId) {
+        self.desk().recorders.ended(recording);
+    }
+
     /// Tells every control plane.
     pub fn report(&self, message: FromNode) {
         self.desk().lines.tell(message);
@@ -212,7 +223,7 @@ impl Node {
         self.desk().sittings.len()
     }
 
-    pub fn hear(&self, message: ToNode) {
+    pub fn hear(self: &Arc<Self>, line: u64, message: ToNode) {
         let mut desk = self.desk();
         let (participant, note) = match message {
             ToNode::Welcome { voice_key } => return desk.learn(voice_key.0),
@@ -226,6 +237,7 @@ impl Node {
                 return;
             }
             ToNode::Close { room, epoch } => return desk.close(room, epoch),
+            ToNode::Record(record) => return desk.recorders.hear(self, line, record),
             ToNode::SetPolicy { participant, policy } => {
                 if let Some(sitting) = desk.sittings.get_mut(&(participant.channel_id, participant.user_id)) {
                     sitting.policy = policy;

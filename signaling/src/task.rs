@@ -118,12 +118,12 @@ impl Task {
             Wake::Note(None) => self.feed(Input::Evicted).await,
             Wake::Media(Some(PeerEvent::Connected)) => Life::GoesOn,
             Wake::Media(Some(PeerEvent::Slot { ssrc, speaker })) => {
-                let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place, peer));
+                let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place.channel_id, peer));
                 self.feed(Input::Slot { ssrc, speaker }).await
             }
             Wake::Media(Some(PeerEvent::Shown { slot, showing })) => {
                 let showing = showing.and_then(|(peer, source)| {
-                    let user_id = self.node.user_of(self.seat.as_ref()?.place, peer)?;
+                    let user_id = self.node.user_of(self.seat.as_ref()?.place.channel_id, peer)?;
                     Some((user_id, source))
                 });
                 self.feed(Input::Filled { slot, showing }).await

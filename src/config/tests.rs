@@ -19,7 +19,7 @@ fn without_settings_the_defaults_hold() {
     assert!(config.media_workers >= 1);
     assert_eq!(config.database, Location::File("./data/guildhall.db".into()));
     assert_eq!((config.role, config.region.as_str(), config.nodes_listen), (Role::All, "local", None));
-    assert_eq!(config.leave_within, Duration::from_secs(15));
+    assert_eq!((config.leave_within, config.recording_days), (Duration::from_secs(15), 30));
 }
 
 #[test]
@@ -91,6 +91,7 @@ fn a_bad_value_is_named_with_its_source() {
         (&[], &[("GUILDHALL_TURN_SECRET_FILE", "f")], "", "The environment variable GUILDHALL_TURN_SECRET_FILE is set but --turn is not"),
         (&[("listen", "8080")], &[], "", "--listen = \"8080\" is not valid: "),
         (&[], &[("GUILDHALL_MEDIA_PORT", "70000")], "", "The environment variable GUILDHALL_MEDIA_PORT = \"70000\" is not valid: "),
+        (&[("recordings", "3661")], &[], "", "--recordings = \"3661\" is not valid: it must be 3660 at most."),
         (&[("leave-within", "3601")], &[], "", "--leave-within = \"3601\" is not valid: it must be 3600 at most."),
         (&[], &[], "media_workers = 0", "media_workers in the configuration file = \"0\" is not valid: it must be 1 to 256."),
         (&[("media-port", "65535"), ("media-workers", "2")], &[], "", "--media-port = \"65535\" is not valid: 2 workers need a port each"),

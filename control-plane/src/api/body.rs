@@ -9,8 +9,8 @@ use crate::store;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use guildhall_protocol::{
-    ApplicationId, ChannelId, CommandId, EmojiId, ErrorCode, GuildId, InteractionId, MessageId, RoleId, Snowflake, StreamKeyId,
-    UserId, WebhookId,
+    ApplicationId, ChannelId, CommandId, EmojiId, ErrorCode, GuildId, InteractionId, MessageId, RecordingId, RoleId, Snowflake,
+    StreamKeyId, UserId, WebhookId,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -132,7 +132,7 @@ macro_rules! path_ids {
     )*};
 }
 
-path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId EmojiId WebhookId StreamKeyId }
+path_ids! { Snowflake UserId GuildId ChannelId MessageId RoleId ApplicationId CommandId InteractionId EmojiId WebhookId StreamKeyId RecordingId }
 
 impl<A: PathIds, B: PathIds> PathIds for (A, B) {
     fn read(next: &mut dyn FnMut() -> Result<Snowflake>) -> Result<Self> {

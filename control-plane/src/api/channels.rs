@@ -176,6 +176,7 @@ async fn create(
         bitrate: kind.is_voice().then(|| new.bitrate.unwrap_or(BITRATE)),
         user_limit: kind.is_voice().then(|| new.user_limit.unwrap_or(0)),
         rtc_region: new.rtc_region.value().filter(|region| !region.is_empty()),
+        recording: None,
         forum: None,
     };
     if let Some(forum) = forum {

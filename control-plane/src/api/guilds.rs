@@ -115,6 +115,7 @@ pub fn new_guild(app: &App, name: String, owner: User) -> NewGuild {
         bitrate: (kind == ChannelType::Voice).then_some(super::channels::BITRATE),
         user_limit: (kind == ChannelType::Voice).then_some(0),
         rtc_region: None,
+        recording: None,
         forum: None,
     };
     let text = channel(ChannelType::Category, "Text Channels", 0, None);

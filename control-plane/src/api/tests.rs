@@ -18,6 +18,7 @@ mod people;
 mod pins;
 mod private;
 mod reactions;
+mod recordings;
 mod reference;
 mod search;
 mod settings;

@@ -21,8 +21,8 @@ const EMBED_URLS: [&str; 5] = ["/image/url", "/thumbnail/url", "/video/url", "/f
 /// Makes links that begin as this client, or everyone, reaches this server.
 #[derive(Clone)]
 pub struct Links {
-    files: Files,
-    base: String,
+    pub(super) files: Files,
+    pub(super) base: String,
 }
 
 impl Files {

@@ -5,7 +5,7 @@
 
 use super::pictures::{self, FILE_BYTES, Format, default_avatar, side};
 use super::sniff::{self, SNIFFED, content_type};
-use super::{Files, Key, attachment_key, links, thumbnails_of};
+use super::{Files, Key, attachment_key, links, recordings, thumbnails_of};
 use crate::app::App;
 use crate::ids::unix_ms;
 use crate::requests::observe;
@@ -36,6 +36,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/cdn/attachments/{channel_id}/{attachment_id}/{filename}", get(attachment))
         .route("/cdn/emojis/{file}", get(emoji))
+        .route("/cdn/recordings/{recording_id}/{user_id}/{start_ms}/{filename}", get(recordings::track))
         .route("/cdn/embed/avatars/{file}", get(embed_avatar))
         .route("/cdn/{folder}/{id}/{file}", get(picture))
         .layer(from_fn(guard))
@@ -57,7 +58,7 @@ async fn guard(request: Request<Body>, next: Next) -> Response {
 }
 
 /// What cannot be sent.
-enum Refusal {
+pub(super) enum Refusal {
     NotFound,
     /// The picture is not there in that format.
     WrongFormat,
@@ -90,7 +91,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-type Result<T> = std::result::Result<T, Refusal>;
+pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
 /// The queries that addresses may have. What is malformed counts as absent.
 #[derive(Debug, Default, Deserialize)]
@@ -292,7 +293,7 @@ fn disposition(item: &Item) -> HeaderValue {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     /// Not for one range of bytes: then the whole file is sent, which is always allowed (RFC 9110 §14.2).
     Nothing,
     Range(Range<u64>),
@@ -300,7 +301,7 @@ enum Asked {
 }
 
 /// Reads `bytes=0-99`, `bytes=100-` and `bytes=-100`.
-fn byte_range(header: &str, size: u64) -> Asked {
+pub(super) fn byte_range(header: &str, size: u64) -> Asked {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-')) else {
         return Asked::Nothing;
     };

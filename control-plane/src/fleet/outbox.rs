@@ -1,7 +1,7 @@
 //! Messages that wait for one voice node, in order.
 
-use guildhall_protocol::ChannelId;
 use guildhall_protocol::fleet::{Participant, ToNode};
+use guildhall_protocol::{ChannelId, RecordingId};
 use std::collections::{BTreeMap, HashMap};
 
 /// One message per participant and kind: a newer one replaces an older one in its place, so the queue is no longer than there
@@ -18,6 +18,7 @@ pub struct Outbox {
 enum About {
     Participant(Participant),
     Room(ChannelId),
+    Recording(RecordingId),
     Node,
 }
 
@@ -50,6 +51,7 @@ fn about(message: &ToNode) -> About {
     match message {
         ToNode::SetPolicy { participant, .. } | ToNode::Disconnect { participant, .. } => About::Participant(participant.clone()),
         ToNode::Open { room, .. } | ToNode::Close { room, .. } => About::Room(*room),
+        ToNode::Record(record) => About::Recording(record.recording),
         ToNode::Welcome { .. } => About::Node,
     }
 }

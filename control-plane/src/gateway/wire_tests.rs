@@ -60,6 +60,7 @@ impl Server {
             public_host: None,
             voice_key: VoiceKey::new(&[7; 32]),
             tally: None,
+            recorded: mpsc::channel(1).0,
             cloakroom: None,
             heartbeat_interval: Duration::from_secs(40),
             fleet: crate::fleet::Config { issuer: 0, default_region: None },

@@ -31,6 +31,7 @@ pub fn channel(id: ChannelId, permission_overwrites: Vec<Overwrite>) -> Channel 
         bitrate: None,
         user_limit: None,
         rtc_region: None,
+        recording: None,
         forum: None,
     }
 }

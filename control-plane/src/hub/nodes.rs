@@ -10,7 +10,7 @@ use crate::store::{self, NodeOrder};
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, RegionId};
 use guildhall_protocol::ChannelId;
-use guildhall_protocol::fleet::{FromNode, ToNode};
+use guildhall_protocol::fleet::{FromNode, RecordingOrder, ToNode};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -75,12 +75,37 @@ impl Hub {
                     if let FromNode::Joined(sitting) = &message {
                         self.load(sitting.participant.guild_id).await;
                     }
-                    self.change(|core, at| core.from_node(&line, message, at));
+                    match message {
+                        FromNode::Recorded(_) | FromNode::Recording { .. } => self.keep(message),
+                        message => self.change(|core, at| core.from_node(&line, message, at)),
+                    }
                 }
             } => {}
             _ = over.wait_for(|are_over| *are_over) => {}
         }
         self.change(|core, at| core.node_gone(&line, at));
+    }
+
+    /// A piece of a recording, or word of one, goes to whoever keeps them.
+    fn keep(&self, recorded: FromNode) {
+        if self.0.config.recorded.try_send(recorded).is_err() {
+            tracing::warn!("pieces of recordings come faster than they can be stored; one is lost");
+        }
+    }
+
+    /// Whether there is anybody in the room, at a node that could record it.
+    pub fn is_meeting(&self, room: ChannelId) -> bool {
+        self.core().is_meeting(room)
+    }
+
+    /// Whether it is known that nobody is in the room.
+    pub fn is_deserted(&self, room: ChannelId) -> bool {
+        self.core().is_deserted(room)
+    }
+
+    /// Has the room's node record it, or go on, or end.
+    pub fn record(&self, record: RecordingOrder) {
+        self.change(|core, _| core.record(record));
     }
 
     /// Brings the node its messages, in order. Only this waits for a slow node.

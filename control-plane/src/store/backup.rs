@@ -1,10 +1,12 @@
 //! A copy of the database while the server runs, what is in a database file, and the way back.
 
 use super::BUSY_TIMEOUT;
+use super::recordings::DELETED;
+use crate::files::recordings::{TrackId, piece_key};
 use crate::files::{attachment_key, emoji_path, picture_path};
 use anyhow::{Context, bail};
 use futures_util::TryStreamExt;
-use guildhall_protocol::{AttachmentId, ChannelId, EmojiId, Snowflake};
+use guildhall_protocol::{AttachmentId, ChannelId, EmojiId, RecordingId, Snowflake, UserId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use std::collections::BTreeMap;
@@ -186,6 +188,18 @@ pub async fn named_files(database: &Path, mut each: impl FnMut(&str)) -> anyhow:
         each(&emoji_path(EmojiId::from_sql(id)));
     }
     drop(emojis);
+    let mut pieces = sqlx::query_as::<_, (i64, i64, i64, i64)>(
+        "SELECT p.recording_id, p.user_id, p.start_ms, p.number FROM recorded_pieces p \
+         JOIN recordings r ON r.id = p.recording_id WHERE r.state <> $1",
+    )
+    .bind(DELETED)
+    .fetch(&mut connection);
+    while let Some((recording, user, start_ms, number)) = pieces.try_next().await? {
+        let (recording, user) = (RecordingId::from_sql(recording), UserId::from_sql(user));
+        let track = TrackId { recording, user, start_ms: start_ms as u64 };
+        each(piece_key(track, number as u32).as_ref());
+    }
+    drop(pieces);
     connection.close().await?;
     Ok(())
 }

@@ -20,6 +20,7 @@ pub const OVERWRITES: usize = 1000;
 
 fn channel_of(row: &Row) -> Result<Channel> {
     let kind = ChannelType::from_number(row.try_get("kind")?).unwrap_or(ChannelType::Text);
+    let recording: Option<&str> = row.try_get("recording")?;
     Ok(Channel {
         id: ChannelId::from_sql(row.try_get("id")?),
         kind,
@@ -37,6 +38,7 @@ fn channel_of(row: &Row) -> Result<Channel> {
         bitrate: row.try_get("bitrate")?,
         user_limit: row.try_get("user_limit")?,
         rtc_region: row.try_get("rtc_region")?,
+        recording: recording.map(serde_json::from_str).transpose()?,
         forum: if kind == ChannelType::Forum { Some(Box::new(forum_of(row)?)) } else { None },
     })
 }
@@ -162,6 +164,12 @@ async fn take_along(tx: &mut Tx<'_>, by: &By, before: &Channel, after: &Channel)
     Ok(())
 }
 
+/// Tells everyone of a channel as it is.
+pub(super) async fn emit_channel(tx: &mut Tx<'_>, channel: Channel) -> Result<()> {
+    tx.emit(Event::ChannelUpdate { channel: Box::new(channel) }).await?;
+    Ok(())
+}
+
 /// Writes what changed between the two and emits the new state.
 async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> Result<()> {
     sqlx::query(
@@ -186,8 +194,7 @@ async fn update_channel(tx: &mut Tx<'_>, before: &Channel, after: &Channel) -> R
     if before.permission_overwrites != after.permission_overwrites {
         replace_overwrites(tx, after.id, &after.permission_overwrites).await?;
     }
-    tx.emit(Event::ChannelUpdate { channel: Box::new(after.clone()) }).await?;
-    Ok(())
+    emit_channel(tx, after.clone()).await
 }
 
 /// What the audit log shows of a channel. Without its position: a drag in a client changes dozens.

@@ -62,6 +62,7 @@ pub(super) fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
         bitrate: None,
         user_limit: None,
         rtc_region: None,
+        recording: None,
         forum: None,
     }
 }

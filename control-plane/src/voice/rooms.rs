@@ -16,7 +16,7 @@ use crate::hub::seats::Room;
 use crate::store::NodeOrder;
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, Reach, RegionId};
-use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Participant, Secret, Sitting, ToNode};
+use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Participant, RecordingOrder, Secret, Sitting, ToNode};
 use guildhall_protocol::model::{ChannelType, VoiceState};
 use guildhall_protocol::{ChannelId, GuildId, Permissions, UserId};
 use std::collections::{BTreeMap, HashSet};
@@ -129,9 +129,30 @@ impl Core {
                 let sizes = self.sizes(node);
                 self.fleet.leaving(now, node, within_ms, |room| sizes.get(&room).copied().unwrap_or_default());
             }
+            // The hub has taken it where it belongs.
+            FromNode::Recorded(_) | FromNode::Recording { .. } => {}
             FromNode::Goodbye => self.fleet.goodbye(now, node),
         }
         self.sweep(at);
+    }
+
+    /// Whether there is anybody in the room, at a node that could record it.
+    pub fn is_meeting(&self, room: ChannelId) -> bool {
+        self.fleet.lease(room).is_some() && self.members_of(room).next().is_some()
+    }
+
+    /// Whether it is known that nobody is in the room.
+    pub fn is_deserted(&self, room: ChannelId) -> bool {
+        let is_known = self.channel_guild(room).is_some_and(|guild| self.guild(guild).is_some());
+        is_known && self.members_of(room).next().is_none()
+    }
+
+    /// Has the room's node record it, or go on, or end.
+    pub fn record(&mut self, record: RecordingOrder) {
+        if let Some((node, _)) = self.fleet.lease(record.room) {
+            let node = node.clone();
+            self.fleet.tell(&node, ToNode::Record(record));
+        }
     }
 
     /// What the carrier of a node's messages does next.

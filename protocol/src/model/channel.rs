@@ -1,6 +1,6 @@
 //! Channels and their permission overwrites.
 
-use super::Forum;
+use super::{ChannelRecording, Forum};
 use crate::{ChannelId, GuildId, MessageId, Permissions, Snowflake};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -108,6 +108,9 @@ pub struct Channel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_limit: Option<u32>,
     pub rtc_region: Option<String>,
+    /// Present while the voice channel is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<ChannelRecording>,
     /// Forums only.
     #[serde(flatten)]
     pub forum: Option<Box<Forum>>,

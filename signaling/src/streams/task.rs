@@ -245,7 +245,7 @@ impl Task {
     async fn on_event(&mut self, event: Option<PeerEvent>) -> Result<(), End> {
         match event {
             Some(PeerEvent::Slot { speaker, .. }) => {
-                let speaker = speaker.and_then(|peer| self.seat.node.user_of(self.seat.place, peer));
+                let speaker = speaker.and_then(|peer| self.seat.node.user_of(self.seat.place.channel_id, peer));
                 self.feed(Input::Heard(speaker)).await
             }
             // What nobody wants to see cannot be switched off, and nobody is told why a picture is small: the protocol has no word

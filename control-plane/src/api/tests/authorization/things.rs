@@ -10,7 +10,7 @@ use crate::audit::By;
 use crate::files::emoji_path;
 use crate::store::{Device, Left, NewMessage, ReactionKey, Sent};
 use axum::http::Method;
-use guildhall_protocol::model::{Emoji, Message, ReactionEmoji};
+use guildhall_protocol::model::{Emoji, Message, ReactionEmoji, RecordingState};
 use guildhall_protocol::{ChannelId, GuildId, MessageId, Snowflake, UserId};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -121,6 +121,12 @@ impl Trial<'_> {
                 let owner = id(&self.maker(row, caller).id);
                 let key = store.create_stream_key(owner, id(things.get("channel_id")), "made".to_owned()).await;
                 key.expect("there is room").0.id.to_string()
+            }
+            "recording_id" => {
+                let (by, of) = (By::user(id(&cast.owner.id)), id(&cast.owner.id));
+                let made = store.begin_recording(by.clone(), id(things.get("channel_id")), of).await.expect("none runs");
+                let ended = store.end_recording(by, made.id, RecordingState::Interrupted).await;
+                ended.expect("it runs").id.to_string()
             }
             "name" => cast.name(),
             "username" => "target".to_owned(),

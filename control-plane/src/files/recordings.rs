@@ -1,0 +1,217 @@
+//! Recorded tracks: kept in the pieces that they came in, and sent as the one file that they are together.
+//!
+//! A piece is never changed, and a track only grows at its end; so nothing needs to be read to be appended to, and what was
+//! stored stays whatever happens to a node. Links are for a while only: what people said is not for whoever finds an address.
+
+use super::links::{Links, hex};
+use super::serve::{Asked, Refusal, Result, byte_range};
+use super::{Files, Key};
+use crate::app::App;
+use crate::ids::unix_ms;
+use crate::store::StoredPiece;
+use aws_lc_rs::{constant_time, hmac};
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use guildhall_protocol::fleet::Recorded;
+use guildhall_protocol::{RecordingId, UserId};
+use object_store::{GetOptions, GetRange, ObjectStoreExt};
+use serde::Deserialize;
+use std::ops::Range;
+
+/// What a track is.
+pub const CONTENT_TYPE: &str = "audio/ogg";
+/// How long a link works: who opened the page in the morning plays it in the evening.
+const LINK_MS: u64 = 86_400_000;
+/// Bytes of a signature in a link: guessing one is out of reach.
+const SIGNATURE_BYTES: usize = 16;
+
+/// Which track of which recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackId {
+    pub recording: RecordingId,
+    pub user: UserId,
+    pub start_ms: u64,
+}
+
+fn folder_of(recording: RecordingId) -> Key {
+    Key::from_iter(["recordings".to_owned(), recording.to_string()])
+}
+
+/// Where a piece is in the store.
+pub fn piece_key(track: TrackId, number: u32) -> Key {
+    folder_of(track.recording).join(format!("{}-{}", track.user, track.start_ms)).join(number.to_string())
+}
+
+impl TrackId {
+    pub fn of(piece: &Recorded) -> Self {
+        Self { recording: piece.recording, user: piece.user, start_ms: piece.start_ms }
+    }
+}
+
+impl Files {
+    /// Writes a piece. [`crate::store::Store::keep_piece`] comes after.
+    pub async fn put_piece(&self, piece: Recorded) -> std::result::Result<(), object_store::Error> {
+        let key = piece_key(TrackId::of(&piece), piece.number);
+        self.store().put(&key, Bytes::from(piece.bytes).into()).await?;
+        Ok(())
+    }
+
+    /// Deletes all that there is of a recording.
+    pub async fn delete_recording(&self, recording: RecordingId) -> std::result::Result<(), object_store::Error> {
+        let pieces: Vec<Key> =
+            self.store().list(Some(&folder_of(recording))).map_ok(|object| object.location).try_collect().await?;
+        for piece in pieces {
+            match self.store().delete(&piece).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn sign_track(&self, track: TrackId, until_ms: u64) -> String {
+        let TrackId { recording, user, start_ms } = track;
+        let tag = hmac::sign(&self.0.signing_key, format!("recordings/{recording}/{user}/{start_ms}/{until_ms}").as_bytes());
+        hex(&tag.as_ref()[..SIGNATURE_BYTES])
+    }
+}
+
+impl Links {
+    /// The link to a track, for a day.
+    pub fn track(&self, track: TrackId, filename: &str) -> String {
+        let until_ms = unix_ms() + LINK_MS;
+        let signature = self.files.sign_track(track, until_ms);
+        let TrackId { recording, user, start_ms } = track;
+        format!("{}/recordings/{recording}/{user}/{start_ms}/{filename}?ex={until_ms:x}&hm={signature}", self.base)
+    }
+}
+
+/// The query of a link.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Permit {
+    /// When it ends, in Unix milliseconds, hexadecimal.
+    ex: String,
+    hm: String,
+}
+
+pub(super) async fn track(
+    State(app): State<App>,
+    Path((recording, user, start_ms, filename)): Path<(String, String, String, String)>,
+    Query(permit): Query<Permit>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let track = match (recording.parse(), user.parse(), start_ms.parse()) {
+        (Ok(recording), Ok(user), Ok(start_ms)) => TrackId { recording, user, start_ms },
+        _ => return Err(Refusal::NotFound),
+    };
+    let until_ms = u64::from_str_radix(&permit.ex, 16).map_err(|_| Refusal::NotFound)?;
+    let expected = app.files().sign_track(track, until_ms);
+    let is_signed = constant_time::verify_slices_are_equal(expected.as_bytes(), permit.hm.as_bytes()).is_ok();
+    if !is_signed || until_ms <= unix_ms() {
+        return Err(Refusal::NotFound);
+    }
+    let pieces = app.store().pieces_of(track.recording, track.user, track.start_ms).await.map_err(|error| {
+        tracing::error!(%error, "a recorded track cannot be looked up");
+        Refusal::Busy
+    })?;
+    if pieces.is_empty() {
+        return Err(Refusal::NotFound);
+    }
+    app.files().send_track(track, &pieces, &filename, &method, &headers)
+}
+
+impl Files {
+    fn send_track(
+        &self,
+        track: TrackId,
+        pieces: &[StoredPiece],
+        filename: &str,
+        method: &Method,
+        request: &HeaderMap,
+    ) -> Result<Response> {
+        let size: u64 = pieces.iter().map(|piece| piece.bytes).sum();
+        let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A track that has grown is another file for whoever has a part of it.
+        let etag = format!("\"{}-{}-{}-{size}\"", track.recording, track.user, track.start_ms);
+        let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
+        let range = match text(header::RANGE).filter(|_| is_same).map(|range| byte_range(range, size)) {
+            None | Some(Asked::Nothing) => None,
+            Some(Asked::Range(range)) => Some(range),
+            Some(Asked::Beyond) => return Err(Refusal::RangeNotSatisfiable(size)),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::ETAG, HeaderValue::from_str(&etag).expect("digits are ASCII"));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        let disposition = format!("inline; filename*=UTF-8''{}", super::links::percent_encoded(filename));
+        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).expect("it is escaped"));
+        let status = match &range {
+            Some(range) => {
+                let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+                headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&value).expect("digits are ASCII"));
+                StatusCode::PARTIAL_CONTENT
+            }
+            None => StatusCode::OK,
+        };
+        let range = range.unwrap_or(0..size);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+        if method == Method::HEAD {
+            return Ok((status, headers).into_response());
+        }
+        let files = self.clone();
+        let parts = stream::iter(parts(pieces, &range)).then(move |(number, part)| {
+            let (files, key) = (files.clone(), piece_key(track, number));
+            async move {
+                let options = GetOptions { range: Some(GetRange::Bounded(part)), ..GetOptions::default() };
+                let bytes = files.store().get_opts(&key, options).await?.bytes().await?;
+                files.count_sent(bytes.len() as u64);
+                Ok::<Bytes, object_store::Error>(bytes)
+            }
+        });
+        Ok((status, headers, Body::from_stream(parts.map_err(std::io::Error::other))).into_response())
+    }
+}
+
+/// Which pieces a range of the whole is in, and which part of each.
+fn parts(pieces: &[StoredPiece], range: &Range<u64>) -> Vec<(u32, Range<u64>)> {
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for piece in pieces {
+        let end = start + piece.bytes;
+        let (from, to) = (range.start.max(start), range.end.min(end));
+        if from < to {
+            parts.push((piece.number, from - start..to - start));
+        }
+        start = end;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_is_found_in_the_pieces_that_it_lies_in() {
+        let pieces = [3u64, 5, 0, 4].into_iter().zip([0, 1, 2, 5]);
+        let pieces: Vec<StoredPiece> = pieces.map(|(bytes, number)| StoredPiece { number, bytes }).collect();
+        // What the bytes of the whole are, by the piece and the place in it.
+        let whole: Vec<(u32, u64)> =
+            pieces.iter().flat_map(|piece| (0..piece.bytes).map(|place| (piece.number, place))).collect();
+        for start in 0..12u64 {
+            for end in start..=12 {
+                let found = parts(&pieces, &(start..end)).into_iter();
+                let found: Vec<(u32, u64)> = found.flat_map(|(number, part)| part.map(move |place| (number, place))).collect();
+                assert_eq!(found, whole[start as usize..end as usize], "{start}..{end}");
+            }
+        }
+    }
+}
