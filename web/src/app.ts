@@ -4,7 +4,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiClient, HISTORY_PAGE, type Registration } from "./api/client";
 import { ApiError, sentence } from "./api/error";
-import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, type NewPost, RelationshipType, type StreamKey, type Thread, type ThreadChange } from "./api/types";
+import { type EmojiRef, type Id, type Invite, type LoginSession, type Message, type NewPost, type Recording, RelationshipType, type StreamKey, type Thread, type ThreadChange } from "./api/types";
 import { GatewayConnection } from "./gateway/connection";
 import { type Dispatch, Op } from "./gateway/protocol";
 import { Interactions } from "./interactions";
@@ -132,6 +132,22 @@ export class App {
 
   async deleteStreamKey(channel: Id, key: Id): Promise<void> {
     await this.#api.deleteStreamKey(channel, key);
+  }
+
+  recordings(channel: Id): Promise<readonly Recording[]> {
+    return this.#api.recordings(channel);
+  }
+
+  async startRecording(channel: Id): Promise<void> {
+    await this.#api.startRecording(channel);
+  }
+
+  async stopRecording(channel: Id, recording: Id): Promise<void> {
+    await this.#api.stopRecording(channel, recording);
+  }
+
+  async deleteRecording(channel: Id, recording: Id): Promise<void> {
+    await this.#api.deleteRecording(channel, recording);
   }
 
   // Places.

@@ -1,7 +1,7 @@
 // The REST client: one method per request the page makes. It knows no state and no React.
 
 import { ApiError, readError } from "./error";
-import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, ForumTag, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, NewPost, Overwrite, PrivateChannel, Role, StreamKey, Thread, ThreadChange, ThreadMember } from "./types";
+import type { AuditLog, Ban, Channel, CommandIndex, CurrentUser, EmojiRef, ForumTag, Guild, GuildEmoji, Id, Invite, LoginSession, Member, Message, NewPost, Overwrite, PrivateChannel, Recording, Role, StreamKey, Thread, ThreadChange, ThreadMember } from "./types";
 import type { Region } from "../voice/regions";
 
 const BASE = "/api/v10";
@@ -60,6 +60,19 @@ export class ApiClient {
   }
   deleteStreamKey(channel: Id, key: Id) {
     return this.#send<void>("DELETE", `/channels/${channel}/stream-keys/${key}`);
+  }
+
+  recordings(channel: Id) {
+    return this.#send<Recording[]>("GET", `/channels/${channel}/recordings`);
+  }
+  startRecording(channel: Id) {
+    return this.#send<Recording>("POST", `/channels/${channel}/recordings`, {});
+  }
+  stopRecording(channel: Id, recording: Id) {
+    return this.#send<Recording>("POST", `/channels/${channel}/recordings/${recording}/stop`, {});
+  }
+  deleteRecording(channel: Id, recording: Id) {
+    return this.#send<void>("DELETE", `/channels/${channel}/recordings/${recording}`);
   }
 
   voiceRegions() {

@@ -58,6 +58,8 @@ export interface Channel {
   rate_limit_per_user?: number;
   last_message_id: Id | null;
   permission_overwrites: Overwrite[];
+  /** While a voice channel is recorded. */
+  recording?: { id: Id; user_id: Id; started_at: string };
   flags?: number;
   /** Of a forum. */
   available_tags?: ForumTag[];
@@ -439,6 +441,30 @@ export interface StreamKey {
   key?: string;
   whip_url: string;
   whep_url: string;
+}
+
+/** A recording of a voice channel. */
+export interface Recording {
+  id: Id;
+  user_id: Id;
+  state: "recording" | "ending" | "done" | "interrupted";
+  started_at: string;
+  ended_at: string | null;
+  expires_at: string | null;
+  tracks: RecordingTrack[];
+}
+
+/** What one user said. */
+export interface RecordingTrack {
+  user_id: Id;
+  /** From the recording's beginning. */
+  start_ms: number;
+  length_ms: number;
+  size: number;
+  lost_packets: number;
+  filename: string;
+  /** Works without a token, for a day. */
+  url: string;
 }
 
 export interface Ban {

@@ -5,11 +5,12 @@ import { Permission } from "../../state/permissions";
 import { mayInChannel, placeName } from "../../state/select";
 import { useModel } from "../context";
 import { IconButton } from "../parts/Button";
-import { AtIcon, BackIcon, ChannelIcon, GearIcon, PeopleIcon, PinIcon, ScreenIcon, SearchIcon, ThreadIcon } from "../parts/icons";
+import { AtIcon, BackIcon, ChannelIcon, GearIcon, PeopleIcon, PinIcon, RecordIcon, ScreenIcon, SearchIcon, ThreadIcon } from "../parts/icons";
 import { ConversationTools } from "../people/ConversationTools";
 import { ChannelSettings } from "../settings/ChannelSettings";
 import { StartThreadDialog } from "../threads/StartThreadDialog";
 import { ThreadsDialog } from "../threads/ThreadsDialog";
+import { RecordingsDialog, useMayRecord } from "../voice/Recordings";
 import { StreamKeysDialog } from "../voice/StreamKeys";
 import styles from "./ChannelHeader.module.css";
 import { PinsPanel } from "./PinsPanel";
@@ -23,7 +24,7 @@ interface Props {
 }
 
 export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
-  const [panel, setPanel] = useState<"pins" | "search" | "threads" | "thread" | "settings" | "streams" | null>(null);
+  const [panel, setPanel] = useState<"pins" | "search" | "threads" | "thread" | "settings" | "streams" | "recordings" | null>(null);
   const close = () => setPanel(null);
   const name = useModel((model) => placeName(model, channelId));
   const channel = useModel((model) => model.channels[channelId]);
@@ -31,6 +32,7 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
   const maySet = useModel((model) => guildId !== null && (mayInChannel(model, channelId, Permission.manageChannels) || mayInChannel(model, channelId, Permission.manageRoles)));
   const isVoice = channel?.type === ChannelType.voice || channel?.type === ChannelType.stage;
   const mayStream = useModel((model) => mayInChannel(model, channelId, Permission.connect)) && isVoice;
+  const mayRecord = useMayRecord(channelId) && isVoice;
   const hasThreads = channel?.type === ChannelType.text || channel?.type === ChannelType.announcement;
   if (channel === undefined && conversation === undefined) return null;
   return (
@@ -50,6 +52,11 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
       {mayStream && (
         <IconButton label="Stream from another program" data-testid="stream-keys" onClick={() => setPanel("streams")}>
           <ScreenIcon />
+        </IconButton>
+      )}
+      {mayRecord && (
+        <IconButton label="Recordings" data-testid="recordings" onClick={() => setPanel("recordings")}>
+          <RecordIcon />
         </IconButton>
       )}
       {guildId !== null && (
@@ -77,6 +84,7 @@ export function ChannelHeader({ guildId, channelId, members, onBack }: Props) {
       {panel === "threads" && guildId !== null && <ThreadsDialog guildId={guildId} channelId={channelId} onStart={() => setPanel("thread")} onClose={close} />}
       {panel === "thread" && guildId !== null && <StartThreadDialog guildId={guildId} channelId={channelId} from={null} onClose={close} />}
       {panel === "streams" && <StreamKeysDialog channelId={channelId} onClose={close} />}
+      {panel === "recordings" && guildId !== null && <RecordingsDialog guildId={guildId} channelId={channelId} onClose={close} />}
       {panel === "pins" && <PinsPanel guildId={guildId} channelId={channelId} onClose={close} />}
     </header>
   );

@@ -5,6 +5,7 @@ import { useApp, useModel, useVoice } from "../context";
 import { Avatar } from "../parts/Avatar";
 import { Badge } from "../parts/Badge";
 import { ChannelIcon, HeadphonesOffIcon, MicrophoneOffIcon, SpeakerIcon } from "../parts/icons";
+import { RecordingBadge } from "../voice/Recordings";
 import styles from "./ChannelItem.module.css";
 
 interface Props {
@@ -52,7 +53,7 @@ export function VoiceChannelItem({ channel, isOpen, onOpen }: Props) {
         className={styles.channel}
         data-joined={isMine}
         aria-current={isOpen ? "page" : undefined}
-        aria-label={isMine ? `${channel.name}, voice, joined` : mayConnect ? `Join ${channel.name}, voice` : `${channel.name}, voice, closed to you`}
+        aria-label={(isMine ? `${channel.name}, voice, joined` : mayConnect ? `Join ${channel.name}, voice` : `${channel.name}, voice, closed to you`) + (channel.recording === undefined ? "" : ", being recorded")}
         data-testid={`voice-join-${channel.name}`}
         onClick={() => {
           app.openChannel(channel.guild_id, channel.id);
@@ -62,6 +63,7 @@ export function VoiceChannelItem({ channel, isOpen, onOpen }: Props) {
       >
         <SpeakerIcon size={18} />
         <span className={styles.name}>{channel.name}</span>
+        <RecordingBadge channelId={channel.id} />
       </button>
       {inside.length > 0 && (
         <ul className={styles.occupants} aria-label={`In ${channel.name}`}>

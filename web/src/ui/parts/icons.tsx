@@ -52,6 +52,8 @@ export const LeaveIcon = icon(<path d="M11.5 3.5H4v13h7.5M9 10h8M14 7l3 3-3 3" /
 export const NewsIcon = icon(<path d="M3 8v4h2.5l7.5 4V4L5.5 8zM6 12l1 4.5h2L8.3 13M15.5 8a3 3 0 0 1 0 4" />);
 export const ForumIcon = icon(<path d="M3 4h10v7H7.5L5 13.5V11H3zM8 14.5h5l2.5 2.5v-2.5H17v-7h-2" />);
 
+export const RecordIcon = icon(<path d="M10 17.5a7.5 7.5 0 1 0 0-15 7.5 7.5 0 0 0 0 15zM10 13a3 3 0 1 0 0-6 3 3 0 0 0 0 6z" />);
+
 /** What kind of place a channel is. */
 export function ChannelIcon({ type, size = 18 }: { type: number; size?: number }) {
   if (type === ChannelType.voice || type === ChannelType.stage) return <SpeakerIcon size={size} />;

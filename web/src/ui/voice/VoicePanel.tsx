@@ -1,6 +1,7 @@
 import { useApp, useModel, useVoice } from "../context";
 import { IconButton } from "../parts/Button";
 import { LeaveCallIcon } from "../parts/icons";
+import { RecordingBadge } from "./Recordings";
 import { statusText } from "./status";
 import styles from "./VoicePanel.module.css";
 
@@ -26,6 +27,7 @@ export function VoicePanel() {
             {where}
           </button>
         </div>
+        <RecordingBadge channelId={place.channelId} />
         <IconButton label={status === "failed" ? "Dismiss" : "Leave the call"} className={styles.leave} data-testid="voice-leave" onClick={() => app.voice.leave()}>
           <LeaveCallIcon size={22} />
         </IconButton>

@@ -22,6 +22,7 @@ import type { VideoSource } from "../../voice/protocol";
 import { limitText, qualityText } from "../../voice/quality";
 import { type VideoKey, videoKey } from "../../voice/videos";
 import type { MembersToggle } from "../Shell";
+import { RecordingNotice } from "./Recordings";
 import { statusText } from "./status";
 import { OthersVideo, OwnVideo } from "./VideoTile";
 import styles from "./VoiceRoom.module.css";
@@ -53,6 +54,7 @@ export function VoiceRoom({ guildId, channelId, members, onBack }: Props) {
   return (
     <main className={styles.room}>
       <ChannelHeader guildId={guildId} channelId={channelId} members={members} onBack={onBack} />
+      <RecordingNotice guildId={guildId} channelId={channelId} />
       {inside.length === 0 ? (
         <div className={styles.empty}>
           <SpeakerIcon size={56} />
