@@ -8,7 +8,7 @@
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
 #   .ci/setup.sh fleet    ip and ethtool          (make fleet)
 #   .ci/setup.sh deploy   promtool and systemd    (make deploy-check)
-#   .ci/setup.sh tests    all of it, and a browser, Opus, PostgreSQL and Redis (make test)
+#   .ci/setup.sh tests    all but deploy, and a browser, Opus, ffmpeg, PostgreSQL and Redis (make test)
 set -eu
 
 packages=
@@ -73,6 +73,9 @@ need_test_tools() {
     fi
     if ! command -v redis-server >/dev/null && ! command -v redis-check-rdb >/dev/null; then
         want redis-tools "the tests connect control planes over a Redis of their own, whose program is in it"
+    fi
+    if ! command -v ffmpeg >/dev/null; then
+        want ffmpeg "the tests play what was recorded with it"
     fi
     if ! command -v chromium >/dev/null; then
         want chromium "the tests open the page in a real browser"

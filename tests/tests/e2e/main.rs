@@ -17,6 +17,7 @@ mod moderation;
 mod operations;
 mod private;
 mod process;
+mod recording;
 mod resume;
 mod room;
 mod twilight;

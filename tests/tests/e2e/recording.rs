@@ -1,0 +1,224 @@
+//! A call is recorded: everyone sees it, each person is a file that any player plays as long as the call was, and what was stored
+//! is there after the server was killed.
+
+use guildhall_loadtest::{
+    opus::Speaker,
+    voice::{Options, Peer},
+};
+use guildhall_tests::{
+    api::{get, post, refused},
+    eventually,
+    frames::SILENCE,
+    node::{VoiceNode, control_plane, operated},
+    page::{Page, assert_no_page_failed},
+    room::{GCM, Participant, WEBRTC},
+    script::Script,
+    world::{PASSWORD, World, id},
+};
+use ogg::PacketReader;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+/// Eight seconds of packets.
+const PACKETS: usize = 400;
+
+/// How long a track may be wrong: a twentieth.
+const TOLERANCE: f64 = 0.05;
+
+/// Decibels of full scale that speech reaches.
+const LOUD_DB: f64 = -20.0;
+
+fn recordings(world: &World) -> String {
+    format!("/channels/{}/recordings", world.voice)
+}
+
+/// The recording, once it is so.
+async fn recording_when(world: &World, id: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("{}/{id}", recordings(world));
+    eventually(what, async || {
+        let recording = get(&world.owner.rest, &path).await;
+        is_so(&recording).then_some(recording)
+    })
+    .await
+}
+
+fn track_of<'a>(recording: &'a Value, participant: &Participant) -> &'a Value {
+    let tracks = recording["tracks"].as_array().expect("a list");
+    let mut own = tracks.iter().filter(|track| track["user_id"] == json!(participant.id()));
+    let (track, other) = (own.next(), own.next());
+    assert!(other.is_none(), "one track each: {recording}");
+    track.unwrap_or_else(|| panic!("{} has no track: {recording}", participant.account.user.username))
+}
+
+/// Saves a track: without a token, by its link.
+async fn save(world: &World, track: &Value) -> (PathBuf, Vec<u8>) {
+    let bytes = world.rest.download(track["url"].as_str().expect("a link")).await.expect("the whole file");
+    assert_eq!(bytes.len() as u64, track["size"].as_u64().expect("a size"));
+    let path = world.server.data().join(track["filename"].as_str().expect("a name"));
+    std::fs::write(&path, &bytes).expect("there is room");
+    (path, bytes)
+}
+
+/// What was said, as it is in the file; silence left out.
+fn said(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut reader = PacketReader::new(Cursor::new(file));
+    let packets = std::iter::from_fn(|| reader.read_packet().expect("a file that can be read"));
+    let packets = packets.map(|packet| packet.data).filter(|packet| !packet.starts_with(b"Opus"));
+    // All silences end alike: they differ in their length only.
+    packets.filter(|packet| packet.len() != SILENCE.len() || packet[1..] != SILENCE[1..]).collect()
+}
+
+fn output(program: &str, arguments: &[&str], file: &Path) -> (String, String) {
+    let output = Command::new(program).args(arguments).arg(file).output().expect("ffmpeg is installed");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(output.status.success(), "{program}: {err}");
+    (out, err)
+}
+
+/// Seconds, as a player sees the file, which is Opus and nothing else.
+fn length(file: &Path) -> f64 {
+    let asked = ["-v", "error", "-show_entries", "format=duration:stream=codec_name,sample_rate,channels", "-of", "json"];
+    let (out, err) = output("ffprobe", &asked, file);
+    assert_eq!(err, "", "nothing is wrong with it");
+    let found: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(found["streams"], json!([{"codec_name": "opus", "sample_rate": "48000", "channels": 2}]));
+    found["format"]["duration"].as_str().and_then(|seconds| seconds.parse().ok()).expect("a duration")
+}
+
+/// The loudest sample in decibels of full scale; every packet has to be decodable.
+fn loudest(file: &Path) -> f64 {
+    let file_name = file.to_str().expect("a plain path");
+    let (_, wrong) = output("ffmpeg", &["-v", "error", "-xerror", "-i", file_name, "-f", "null"], Path::new("-"));
+    assert_eq!(wrong, "", "every packet is decoded");
+    let (_, told) = output("ffmpeg", &["-i", file_name, "-af", "volumedetect", "-f", "null"], Path::new("-"));
+    let (_, rest) = told.split_once("max_volume: ").expect("it measures");
+    rest.split(' ').next().and_then(|decibels| decibels.parse().ok()).expect("a number")
+}
+
+fn assert_about(found: f64, expected: f64, what: &str) {
+    assert!((found - expected).abs() <= expected * TOLERANCE, "{what}: {found} s instead of {expected} s");
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_in_everyones_sight_and_each_voice_is_a_file_as_long_as_it_was() {
+    let world = World::start().await;
+    let (gail, webb) = (world.participant("gail", GCM).await, world.participant("webb", WEBRTC).await);
+    let mona = world.member("mona").await;
+    refused(&gail.account.rest, Method::POST, &recordings(&world), Some(json!({})), 403, 50013).await;
+
+    let browser = Script::browser().await;
+    let url = format!("{}/channels/{}/{}", world.server.base(), world.guild, world.voice);
+    let owner = Page::open(&browser, "owner", &url).await;
+    owner.logs_in(&world.server.owner().login, &world.server.owner().password).await;
+    let other = Page::open(&browser, "mona", &url).await;
+    other.logs_in(&mona.user.username, PASSWORD).await;
+    other.sees("room-join").await;
+    other.sees_no_more("recording-badge").await;
+    other.sees_no_more("recordings").await;
+    owner.click("recordings").await;
+    owner.click("recording-start").await;
+    // Somebody who might join sees it before.
+    other.sees("recording-badge").await;
+    other.reads("recording-notice", "This channel is being recorded").await;
+    other.shoot("recording-seen-by-others").await;
+
+    let packets = [1, 2].map(|seed| Speaker::new(seed).and_then(|mut speaker| speaker.packets(PACKETS)).expect("libopus"));
+    let began = Instant::now();
+    tokio::join!(gail.say(&packets[0]), webb.say(&packets[1]));
+    owner.sees("recording-stop").await;
+    owner.shoot("recording-running").await;
+    let recording = id(&get(&world.owner.rest, &recordings(&world)).await[0]);
+    let stopped = post(&world.owner.rest, &format!("{}/{recording}/stop", recordings(&world)), json!({})).await;
+    let lasted = began.elapsed().as_secs_f64();
+    assert_eq!(stopped["state"], "ending");
+    let done = recording_when(&world, &recording, "the last pieces", |found| found["state"] == "done").await;
+    for (participant, packets) in [&gail, &webb].into_iter().zip(&packets) {
+        let name = &participant.account.user.username;
+        let track = track_of(&done, participant);
+        assert_eq!(track["lost_packets"], 0, "{name}");
+        let (file, bytes) = save(&world, track).await;
+        assert!(said(&bytes) == *packets, "{name} is recorded bit for bit");
+        let told = track["length_ms"].as_f64().expect("a length") / 1000.0;
+        assert_about(length(&file), told, name);
+        assert_about(told, lasted, name);
+        assert!(loudest(&file) > LOUD_DB, "{name} is heard: {} dB", loudest(&file));
+    }
+
+    other.sees_no_more("recording-badge").await;
+    owner.sees("recording-start").await;
+    owner.sees("recording-track").await;
+    eventually("the list to show that it is complete", async || {
+        (owner.attribute("recording", "data-state").await == "done").then_some(())
+    })
+    .await;
+    owner.shoot("recordings-list").await;
+    let messages = world.owner.rest.history(world.voice).await.expect("the channel has a chat");
+    let notices: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+    assert!(notices.len() == 2 && notices[0].contains("I am recording") && notices[1].contains("has ended"), "{notices:?}");
+    assert_no_page_failed(&browser);
+}
+
+/// A recording that runs, of which some is stored.
+struct Begun {
+    id: String,
+    packets: Vec<Vec<u8>>,
+    stored: Value,
+}
+
+/// Talks until some of it is stored.
+async fn begin(world: &World, gail: &Participant) -> Begun {
+    let id = id(&post(&world.owner.rest, &recordings(world), json!({})).await);
+    let packets = Speaker::new(1).and_then(|mut speaker| speaker.packets(8 * PACKETS)).expect("libopus");
+    let stored = tokio::select! {
+        () = gail.say(&packets) => panic!("nothing was stored in a minute"),
+        stored = recording_when(world, &id, "some seconds to be stored", |found| !found["tracks"][0].is_null()) => stored,
+    };
+    Begun { id, packets, stored }
+}
+
+/// Its node is gone: it is given up, and what was stored is there.
+async fn is_kept(world: &World, gail: &Participant, begun: Begun) {
+    let what = "the recording to be given up";
+    let after = recording_when(world, &begun.id, what, |found| found["state"] == "interrupted").await;
+    let (track, known) = (track_of(&after, gail), track_of(&begun.stored, gail));
+    assert!(track["length_ms"].as_u64() >= known["length_ms"].as_u64(), "{track} was {known}");
+    let (file, bytes) = save(world, track).await;
+    let kept = said(&bytes);
+    assert!(kept.len() > PACKETS / 2 && kept[..] == begun.packets[..kept.len()], "the beginning is there, bit for bit");
+    assert_about(length(&file), track["length_ms"].as_f64().expect("a length") / 1000.0, "the track");
+    assert!(loudest(&file) > LOUD_DB);
+    let channel = get(&world.owner.rest, &format!("/channels/{}", world.voice)).await;
+    assert!(channel.get("recording").is_none(), "nobody is told that it is recorded: {channel}");
+}
+
+#[tokio::test]
+async fn what_was_stored_of_a_recording_is_there_after_the_server_was_killed() {
+    let mut world = World::start().await;
+    let gail = world.participant("gail", GCM).await;
+    let begun = begin(&world, &gail).await;
+    world.server.kill_9();
+    world.restart().await;
+    is_kept(&world, &gail, begun).await;
+}
+
+#[tokio::test]
+async fn a_voice_node_elsewhere_records_to_the_control_plane_and_what_it_sent_outlives_it() {
+    let (server, nodes) = control_plane();
+    let world = World::on(server).await;
+    let mut node = VoiceNode::start(&world.server, &nodes, "eu-1", "eu");
+    eventually("the node to be heard", async || operated(&world.server, &["node", "list"]).contains("eu-1").then_some(())).await;
+    let account = world.member("gail").await;
+    let mut session = world.session(&account).await;
+    let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+    let peer = Peer::join(&grant, &Options::new(GCM)).await.expect("the node lets her in");
+    let gail = Participant { account, session, peer, transport: GCM };
+    let begun = begin(&world, &gail).await;
+    node.kill_9();
+    is_kept(&world, &gail, begun).await;
+}
