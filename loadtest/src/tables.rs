@@ -146,8 +146,13 @@ const SINGLE: &[(&str, &str, Show)] = &[
 ];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let names =
-        || [&FORWARDING, &VIDEO, &DELAY].into_iter().flat_map(|table| table.rows).map(|row| row.0).chain(SINGLE.iter().map(|row| row.0));
+    let names = || {
+        [&FORWARDING, &VIDEO, &DELAY]
+            .into_iter()
+            .flat_map(|table| table.rows)
+            .map(|row| row.0)
+            .chain(SINGLE.iter().map(|row| row.0))
+    };
     if let Some(unknown) = options.only.iter().find(|wanted| !names().any(|name| name == wanted.as_str())) {
         bail!("no table has a row {unknown:?}; there are {}", names().collect::<Vec<_>>().join(", "));
     }
