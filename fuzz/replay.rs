@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Changes to each input in a usual run: it takes a few seconds for all targets.
-const CHANGES: u64 = 20;
+/// Changed inputs for each target in a usual run: it takes a few seconds for all targets.
+const CHANGES: u64 = 300;
 /// As the fuzzer's.
 const MAX_LENGTH: usize = 4096;
 
@@ -30,17 +30,16 @@ pub fn replay(targets: &[Target]) {
             give(*target, input, path);
         }
         let started = Instant::now();
-        let goes_on = |round| match seconds {
+        let goes_on = |given| match seconds {
             Some(seconds) => started.elapsed() < Duration::from_secs(seconds),
-            None => round < CHANGES,
+            None => given < CHANGES,
         };
-        let mut round = 0;
-        while goes_on(round) {
-            for (index, input) in inputs.iter().enumerate() {
-                let changed = Random::new(round << 16 | index as u64).change(input, &inputs);
-                give(*target, &changed, &paths[index]);
-            }
-            round += 1;
+        let mut given = 0;
+        while goes_on(given) {
+            let index = given as usize % inputs.len();
+            let changed = Random::new(given).change(&inputs[index], &inputs);
+            give(*target, &changed, &paths[index]);
+            given += 1;
         }
     }
 }

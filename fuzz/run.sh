@@ -4,7 +4,8 @@
 #
 #   fuzz/run.sh SECONDS [TARGET...]   runs each target (all of them without a name) so long; what it learns goes to
 #                                     fuzz/learned, a finding to fuzz/artifacts, and a finding ends the run
-#   fuzz/run.sh merge [TARGET...]     adds to the committed corpora what fuzz/learned reaches beyond them
+#   fuzz/run.sh merge [TARGET...]     adds to the committed corpora a few inputs that reach the lines of code which only fuzz/learned
+#                                     reaches (what only loops or compares otherwise is not worth a file)
 #   fuzz/run.sh build                 builds all targets
 set -eu
 cd "$(dirname "$0")"
@@ -42,7 +43,7 @@ for target in "$@"; do
     echo "== $target"
     if [ "$what" = merge ]; then
         # shellcheck disable=SC2086  # a list of options
-        "$binary" $options -merge=1 "$corpus" "$learned"
+        "$binary" $options -use_counters=0 -use_cmp=0 -set_cover_merge=1 "$corpus" "$learned"
     else
         # shellcheck disable=SC2086
         "$binary" $options "-max_total_time=$what" "$learned" "$corpus"
