@@ -8,6 +8,7 @@
 //! - [`opus`]: real Opus audio to send, and what a listener can measure of it.
 //! - [`scenario`], [`plan`], [`net`], [`callers`], [`measure`], [`report`]: the load harness behind `guildhall-loadtest run`, from
 //!   a TOML file to a judged result; [`run`] composes them.
+//! - [`ports`]: ports for processes that are started again and again.
 //! - [`fleet`]: PostgreSQL, Redis, control planes and voice nodes on one machine, shown and measured while they fail.
 //! - [`tables`]: the README's voice figures from those scenarios. [`bench`] and [`check`]: the benchmark and the self-test behind `guildhall-loadtest`.
 
@@ -21,6 +22,7 @@ pub mod measure;
 pub mod net;
 pub mod opus;
 pub mod plan;
+pub mod ports;
 pub mod random;
 pub mod report;
 pub mod rest;

@@ -242,8 +242,7 @@ pub(crate) fn launch_at(data: &Path, listen: &str, extra: &[String], log: &Arc<M
 
 /// A port of loopback that nobody has, for what must be known before the process starts and again after its restart.
 pub(crate) fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    socket.local_addr().expect("it is bound").port()
+    guildhall_loadtest::ports::free_port(std::net::Ipv4Addr::LOCALHOST.into()).expect("loopback has free ports")
 }
 
 /// A command whose process is killed when the test's thread dies, however it dies: a test run that is killed runs no

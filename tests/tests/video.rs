@@ -2,7 +2,7 @@
 //! encode and decode are all that a small machine bears, so this runs beside no other test.
 
 use guildhall_tests::{
-    eventually,
+    eventually, eventually_within,
     page::{Page, assert_no_page_failed},
     script::Script,
     world::{PASSWORD, World},
@@ -15,6 +15,9 @@ const CAMERA: (u64, u64) = (960, 540);
 
 /// A layer that nobody shows stops at its sender within this: three seconds on a machine that has time for four browsers.
 const STOPS_WITHIN: Duration = Duration::from_secs(12);
+
+/// A layer that somebody shows comes within this. What four browsers can take grows again only as fast as they read.
+const SHOWN_WITHIN: Duration = Duration::from_secs(90);
 
 /// Makes the camera a small one, and counts what is negotiated.
 fn prepare() -> String {
@@ -53,7 +56,8 @@ async fn width(page: &Page<'_>) -> Option<u64> {
 }
 
 async fn shows(page: &Page<'_>, wanted: u64, what: &str) {
-    eventually(&format!("{what} ({wanted} wide)"), async || (width(page).await? == wanted).then_some(())).await;
+    let is_shown = async || (width(page).await? == wanted).then_some(());
+    eventually_within(SHOWN_WITHIN, &format!("{what} ({wanted} wide)"), is_shown).await;
 }
 
 /// The names of the layers that a page sends, and how many packets it has sent of each.

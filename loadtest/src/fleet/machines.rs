@@ -2,10 +2,10 @@
 
 use super::engines::{Postgres, Redis};
 use super::process::{self, Host, Owner, Process};
+use crate::ports::free_port;
 use crate::rest::Rest;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -62,7 +62,8 @@ impl Fleet {
                 std::fs::copy(fleet.data(0).join(JOIN_SECRET), data.join(JOIN_SECRET)).context("copying the join secret")?;
             }
             std::fs::write(data.join("guildhall.toml"), format!("region = \"{region}\"\n"))?;
-            fleet.planes.push(Plane { port: free_port(host)?, nodes_port: free_port(host)?, process: None });
+            let port = || free_port(host.ip.into()).context("a port for a control plane");
+            fleet.planes.push(Plane { port: port()?, nodes_port: port()?, process: None });
             fleet.start_plane(number)?;
         }
         let first = fleet.planes.first_mut().and_then(|plane| plane.process.as_mut());
@@ -204,10 +205,4 @@ impl Fleet {
         let url = format!("http://127.0.0.1:{}", self.planes[plane].port);
         Ok(Rest::new(&url)?.page("/metrics", None).await?)
     }
-}
-
-/// One that nobody has, on an address of this thread's network namespace.
-fn free_port(host: &Host) -> Result<u16> {
-    let listener = TcpListener::bind((host.ip, 0)).context("a port for a control plane")?;
-    Ok(listener.local_addr()?.port())
 }
