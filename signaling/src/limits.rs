@@ -40,7 +40,8 @@ pub const STREAM_ERRANDS: usize = 4;
 /// Read and write buffers of a socket. The WebSocket library's default of 128 KiB each would be most of a peer's memory.
 pub const SOCKET_BUFFER_BYTES: usize = 2 * 1024;
 
-/// Frames waiting for a socket that does not read. Beyond: the socket is dropped and the client may resume.
+/// Frames waiting for a socket that does not read, and beside them those of one event. Beyond: at the next event the socket is
+/// dropped, and the client may resume.
 pub const OUTGOING_FRAMES: usize = 256;
 
 /// Notes waiting for a session's task. Beyond: the session is evicted with 4015, because it missed what it must know.

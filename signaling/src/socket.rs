@@ -41,10 +41,14 @@ impl Socket {
         self.lodging = None;
     }
 
-    /// Queues a frame; `false` if the client has let too many pile up and the socket is to be dropped.
-    pub fn send(&mut self, frame: String) -> bool {
+    /// Queues a frame.
+    pub fn send(&mut self, frame: String) {
         self.outgoing.push_back(Message::text(frame));
-        self.outgoing.len() <= limits::OUTGOING_FRAMES
+    }
+
+    /// Whether the client has let too many frames pile up: then the socket is to be dropped.
+    pub fn is_stuck(&self) -> bool {
+        self.outgoing.len() > limits::OUTGOING_FRAMES
     }
 
     /// The next thing the client does; sends what is queued meanwhile. Safe to drop and call again.

@@ -147,14 +147,16 @@ impl Task {
     async fn carry_out(&mut self, out: Vec<Output>) -> Life {
         let mut wishes = VecDeque::from(out);
         let mut more = Vec::new();
+        // What one event tells is told whole: who enters a room of a thousand hears a thousand names before it can read one.
+        let is_stuck = self.socket.as_ref().is_some_and(|socket| socket.is_stuck());
         while let Some(wish) = wishes.pop_front() {
             let answer = match wish {
+                Output::Send(_) if is_stuck => self.socket.take().map(|_| Input::SocketClosed { code: None }),
                 Output::Send(frame) => {
-                    let is_stuck = self.socket.as_mut().is_some_and(|socket| !socket.send(frame));
-                    is_stuck.then(|| {
-                        self.socket = None;
-                        Input::SocketClosed { code: None }
-                    })
+                    if let Some(socket) = &mut self.socket {
+                        socket.send(frame);
+                    }
+                    None
                 }
                 Output::Authenticate(identify) => {
                     self.own_mailbox.take().map(|mailbox| match self.node.admit(&identify, mailbox) {

@@ -229,6 +229,23 @@ async fn two_clients_hear_of_each_other() {
 }
 
 #[tokio::test]
+async fn who_enters_a_room_of_hundreds_hears_every_name() {
+    let world = World::new().await;
+    let crowd = crate::limits::OUTGOING_FRAMES as u64 + 44;
+    let mut others = Vec::new();
+    for user in 1..=crowd {
+        others.push(world.join(user, &world.token(user)).await);
+    }
+    let (mut last, _) = world.join(crowd + 1, &world.token(crowd + 1)).await;
+    assert_eq!(last.expect(11).await["user_ids"].as_array().map(Vec::len), Some(crowd as usize));
+    for _ in 0..crowd {
+        last.expect(5).await;
+    }
+    drop(others);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn tokens_work_once_and_only_as_signed() {
     let world = World::new().await;
     let token = world.token(1);
