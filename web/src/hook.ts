@@ -27,10 +27,10 @@ export function installHook(app: App): void {
     inbound: () => app.voice.inbound(),
     /** Its video slots: who is in which, and what the browser decodes there; and the encodings that it sends. */
     video: async () => {
-      const { videos, videoSlots, own, limit, grades, quality } = app.voice.store.getState();
+      const { videos, own, limit, grades, quality } = app.voice.store.getState();
       const [received, sent] = await Promise.all([app.voice.inboundVideos(), app.voice.outboundVideos()]);
       const publishes = { camera: own.camera !== null, screen: own.screen !== null };
-      return { videos, videoSlots, publishes, limit, grades, quality, received, sent };
+      return { videos, videoSlots: app.voice.videoSlots(), publishes, limit, grades, quality, received, sent };
     },
   };
   Object.defineProperty(window, "guildhall", { value: Object.freeze(hook) });

@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { Call, type CallInput, type CallOutput, DISMISSED_WAIT_MS, MAX_ATTEMPTS, PLACE_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "./call";
+import {
+  AUDIO_TIMEOUT_MS,
+  Call,
+  type CallInput,
+  type CallOutput,
+  DISMISSED_WAIT_MS,
+  FORMER_MS,
+  MAX_ATTEMPTS,
+  PLACE_TIMEOUT_MS,
+  SERVER_TIMEOUT_MS,
+} from "./call";
 
 const place = { guildId: "10", channelId: "20" };
 const join: CallInput = { kind: "join", place };
@@ -7,7 +17,15 @@ const server: CallInput = { kind: "server", guildId: "10", token: "t", endpoint:
 const connect: CallOutput = {
   kind: "connect",
   credentials: { endpoint: "node:1", token: "t", serverId: "10", userId: "1", sessionId: "s" },
+  isBeside: false,
 };
+const move: CallInput = { kind: "server", guildId: "10", token: "u", endpoint: "node:2" };
+const beside: CallOutput = {
+  kind: "connect",
+  credentials: { endpoint: "node:2", token: "u", serverId: "10", userId: "1", sessionId: "s" },
+  isBeside: true,
+};
+const besideAudio: CallInput = { kind: "audio", isBeside: true };
 
 function state(channel: string | null): CallInput {
   return { kind: "state", state: { guild_id: "10", channel_id: channel, user_id: "1", session_id: "s" } };
@@ -24,6 +42,13 @@ function ask(channel: string | null, self_mute = false, self_deaf = false, self_
 function connected(): Call {
   const call = new Call(() => 0.5);
   for (const input of [join, state("20"), server, { kind: "audio" } as const]) call.handle(0, input);
+  return call;
+}
+
+/** Connected at 0, told at 5 that the room moves. */
+function moving(): Call {
+  const call = connected();
+  call.handle(5, move);
   return call;
 }
 
@@ -84,7 +109,7 @@ describe("Call", () => {
     expect(call.status).toBe("reconnecting");
   });
 
-  it("goes to the new node when the room moves, and waits when the node is not known yet", () => {
+  it("waits when the room's new node is not known yet, and goes there when it is", () => {
     const call = connected();
     expect(call.handle(5, { kind: "server", guildId: "10", token: "", endpoint: null })).toEqual([{ kind: "disconnect" }]);
     expect(call.handle(6, server)).toEqual([connect]);
@@ -158,5 +183,94 @@ describe("Call", () => {
     expect(call.handle(4, mutes(true, true))).toEqual([]);
     expect(call.handle(5, { kind: "film", isFilming: true })).toEqual([ask("20", true, true, true)]);
     expect(call.handle(6, { kind: "film", isFilming: true })).toEqual([]);
+  });
+});
+
+describe("Call while its room moves to another node", () => {
+  it("goes on at the old one until there is audio by the new one, and leaves that when the server ends it", () => {
+    const call = connected();
+    expect(call.handle(5, move)).toEqual([beside]);
+    expect(call.status).toBe("connected");
+    expect(call.handle(300, besideAudio)).toEqual([{ kind: "switch" }]);
+    expect(call.handle(2_000, { kind: "ended", end: "dismissed", isBeside: true })).toEqual([{ kind: "part" }]);
+    expect(call.status).toBe("connected");
+    expect(call.nextTimeout()).toBeNull();
+  });
+
+  it.each([
+    ["lost", { kind: "ended", end: "lost", isBeside: true }],
+    ["silent", { kind: "silent", isBeside: true }],
+  ] as [string, CallInput][])("parts with the old one when it is %s", (_, over) => {
+    const call = moving();
+    call.handle(300, besideAudio);
+    expect(call.handle(2_000, over)).toEqual([{ kind: "part" }]);
+    expect(call.handle(2_001, over)).toEqual([]);
+    expect(call.status).toBe("connected");
+  });
+
+  it("parts with the old one after a while by itself", () => {
+    const call = moving();
+    call.handle(300, besideAudio);
+    expect(call.nextTimeout()).toBe(300 + FORMER_MS);
+    expect(call.handle(300 + FORMER_MS, { kind: "tick" })).toEqual([{ kind: "part" }]);
+    expect(call.nextTimeout()).toBeNull();
+  });
+
+  it("shows nothing of it when the server ends the old one a moment too early", () => {
+    const call = moving();
+    expect(call.handle(100, { kind: "ended", end: "dismissed" })).toEqual([]);
+    expect(call.handle(200, { kind: "silent" })).toEqual([]);
+    expect(call.status).toBe("connected");
+    expect(call.handle(300, besideAudio)).toEqual([{ kind: "switch" }, { kind: "part" }]);
+    expect(call.nextTimeout()).toBeNull();
+  });
+
+  it.each([
+    ["lost", { kind: "ended", end: "lost" }],
+    ["silent", { kind: "silent" }],
+  ] as [string, CallInput][])("waits for the new one when the old one is %s", (_, over) => {
+    const call = moving();
+    expect(call.handle(100, over)).toEqual([{ kind: "switch" }, { kind: "part" }]);
+    expect(call.status).toBe("reconnecting");
+    expect(call.handle(300, { kind: "audio" })).toEqual([]);
+    expect(call.status).toBe("connected");
+  });
+
+  it.each([
+    ["is lost", { kind: "ended", end: "lost", isBeside: true }, 100],
+    ["has no path", { kind: "silent", isBeside: true }, 100],
+    ["has no audio in time", { kind: "tick" }, 5 + AUDIO_TIMEOUT_MS],
+  ] as [string, CallInput, number][])("makes everything anew when the new one %s", (_, input, at) => {
+    const call = moving();
+    expect(call.handle(at, input)).toEqual([{ kind: "disconnect" }]);
+    expect(call.status).toBe("reconnecting");
+    expect(call.handle(call.nextTimeout() ?? Number.NaN, { kind: "tick" })).toEqual([ask("20")]);
+  });
+
+  it("goes to yet another node instead, before and after the switch", () => {
+    const before = moving();
+    expect(before.handle(100, move)).toEqual([beside]);
+    expect(before.nextTimeout()).toBe(100 + AUDIO_TIMEOUT_MS);
+    expect(before.handle(200, besideAudio)).toEqual([{ kind: "switch" }]);
+    expect(before.handle(400, move)).toEqual([beside]);
+    expect(before.handle(500, besideAudio)).toEqual([{ kind: "switch" }]);
+    expect(before.status).toBe("connected");
+  });
+
+  it.each([
+    ["no node has it for now", { kind: "server", guildId: "10", token: "", endpoint: null }, "reconnecting"],
+    ["the user is moved to another channel", state("21"), "reconnecting"],
+    ["the user is put out", state(null), "idle"],
+    ["the new node puts the user out", { kind: "ended", end: "dismissed", isBeside: true }, "reconnecting"],
+  ] as [string, CallInput, string][])("closes everything when %s", (_, input, status) => {
+    const call = moving();
+    expect(call.handle(100, input)).toEqual([{ kind: "disconnect" }]);
+    expect(call.status).toBe(status);
+  });
+
+  it("leaves and tells its mutes as ever", () => {
+    const call = moving();
+    expect(call.handle(100, mutes(true, false))).toEqual([ask("20", true)]);
+    expect(call.handle(200, { kind: "leave" })).toEqual([{ kind: "disconnect" }, ask(null, true)]);
   });
 });

@@ -1,5 +1,6 @@
 // Being in a voice channel, as a pure machine: it asks the main gateway for a place, gathers the two answers, starts the
-// voice session with them, and decides when to try again and when to give up.
+// voice session with them, and decides when to try again and when to give up. When the room moves to another node, the new
+// connection is made beside the present one, which goes on until the new one has taken over and the server ends it.
 
 import type { Id, VoiceState } from "../api/types";
 import { type Backoff, delayMs } from "../gateway/backoff";
@@ -14,6 +15,11 @@ export const SERVER_TIMEOUT_MS = 60_000;
 export const AUDIO_TIMEOUT_MS = 15_000;
 /** How long a session that was dismissed waits to learn whether it was moved or removed. */
 export const DISMISSED_WAIT_MS = 5_000;
+/**
+ * How long the connection to the node that the room left may stay: the server ends it as soon as everyone has moved, after
+ * ten seconds at the latest.
+ */
+export const FORMER_MS = 12_000;
 export const CALL_BACKOFF: Backoff = { firstMs: 500, maxMs: 8_000 };
 export const MAX_ATTEMPTS = 5;
 
@@ -36,6 +42,7 @@ export interface PlaceRequest {
   self_video: boolean;
 }
 
+/** `isBeside`: of the connection beside the present one, which is the next one or the former one. */
 export type CallInput =
   | { kind: "join"; place: Place }
   | { kind: "leave" }
@@ -49,27 +56,41 @@ export type CallInput =
   /** Another page of the same user joined a channel: one speaks in one place. */
   | { kind: "taken" }
   | { kind: "server"; guildId: Id; token: string; endpoint: string | null }
-  | { kind: "audio" }
+  | { kind: "audio"; isBeside?: boolean }
   /** The media path went silent for good, or could not be made. */
-  | { kind: "silent" }
-  | { kind: "ended"; end: End }
+  | { kind: "silent"; isBeside?: boolean }
+  | { kind: "ended"; end: End; isBeside?: boolean }
   | { kind: "tick" };
 
 export type CallOutput =
   | { kind: "place"; request: PlaceRequest }
-  | { kind: "connect"; credentials: Credentials }
+  /** Beside the present connection, which goes on, or in its place. What was beside it before is closed. */
+  | { kind: "connect"; credentials: Credentials; isBeside: boolean }
+  /** The connection beside the present one takes over; what was the present one goes on beside it. */
+  | { kind: "switch" }
+  /** The connection beside the present one is closed. */
+  | { kind: "part" }
+  /** All of them are closed. */
   | { kind: "disconnect" };
 
 export type CallStatus = "idle" | "joining" | "connecting" | "connected" | "reconnecting" | "failed";
 
+interface Seated {
+  place: Place;
+  seen: { sessionId: string; userId: Id };
+}
+
 type State =
   | { name: "idle" }
   | { name: "failed"; place: Place; reason: string }
-  | { name: "pausing"; place: Place; seen: { sessionId: string; userId: Id }; untilMs: number }
+  | { name: "pausing"; place: Place; seen: Seated["seen"]; untilMs: number }
   /** op 4 was sent (or will be, as soon as there is a session). */
-  | { name: "asking"; place: Place; seen: { sessionId: string; userId: Id } | null; server: { token: string; endpoint: string } | null; deadlineMs: number }
-  | { name: "connecting"; place: Place; seen: { sessionId: string; userId: Id }; deadlineMs: number }
-  | { name: "connected"; place: Place; seen: { sessionId: string; userId: Id } }
+  | { name: "asking"; place: Place; seen: Seated["seen"] | null; server: { token: string; endpoint: string } | null; deadlineMs: number }
+  | { name: "connecting"; place: Place; seen: Seated["seen"]; deadlineMs: number }
+  /** `partMs`: when the connection to the node that the room left is closed. */
+  | { name: "connected"; place: Place; seen: Seated["seen"]; partMs: number | null }
+  /** Connected, and the connection to the node that the room moves to is being made. */
+  | { name: "moving"; place: Place; seen: Seated["seen"]; isDismissed: boolean; deadlineMs: number }
   | { name: "dismissed"; place: Place; deadlineMs: number };
 
 export class Call {
@@ -93,6 +114,8 @@ export class Call {
       case "failed":
       case "connected":
         return this.#state.name;
+      case "moving":
+        return "connected";
       case "connecting":
         return this.#hadAudio ? "reconnecting" : "connecting";
       default:
@@ -110,8 +133,11 @@ export class Call {
         return this.#state.untilMs;
       case "asking":
       case "connecting":
+      case "moving":
       case "dismissed":
         return this.#state.deadlineMs;
+      case "connected":
+        return this.#state.partMs;
       default:
         return null;
     }
@@ -155,16 +181,13 @@ export class Call {
         this.#server(now, input, out);
         break;
       case "audio":
-        if (this.#state.name !== "connecting") break;
-        this.#state = { name: "connected", place: this.#state.place, seen: this.#state.seen };
-        this.#attempt = 0;
-        this.#hadAudio = true;
+        this.#audio(now, input.isBeside === true, out);
         break;
       case "silent":
-        if (this.#state.name === "connecting" || this.#state.name === "connected") this.#retry(now, this.#state, NO_PATH, out);
+        this.#over(now, null, input.isBeside === true, out);
         break;
       case "ended":
-        this.#ended(now, input.end, out);
+        this.#over(now, input.end, input.isBeside === true, out);
         break;
       case "tick":
         this.#tick(now, out);
@@ -185,7 +208,7 @@ export class Call {
     const { name } = this.#state;
     // Asking with the same flags again would mean that the connection was lost: the server answers with a new token.
     const isChanged = before.self_mute !== after.self_mute || before.self_deaf !== after.self_deaf || before.self_video !== after.self_video;
-    if (isChanged && (name === "asking" || name === "connecting" || name === "connected")) this.#request(this.#state.place, out);
+    if (isChanged && (name === "asking" || name === "connecting" || name === "connected" || name === "moving")) this.#request(this.#state.place, out);
   }
 
   /** Who hears nobody is not heard either. */
@@ -242,6 +265,12 @@ export class Call {
     const state = this.#state;
     if (state.name === "idle" || state.name === "failed" || update.guildId !== state.place.guildId) return;
     const server = update.endpoint === null ? null : { token: update.token, endpoint: update.endpoint };
+    if (server !== null && (state.name === "connected" || state.name === "moving")) {
+      const isDismissed = state.name === "moving" && state.isDismissed;
+      this.#state = { name: "moving", place: state.place, seen: state.seen, isDismissed, deadlineMs: now + AUDIO_TIMEOUT_MS };
+      this.#connect(state, server, true, out);
+      return;
+    }
     const seen = state.name === "dismissed" ? null : state.seen;
     // The room moves to another node (or its node is gone and a new one will be named). Who had lost the node before the
     // server knew is called while they pause.
@@ -256,20 +285,60 @@ export class Call {
     const { place, seen, server } = this.#state;
     if (seen === null || server === null) return;
     this.#state = { name: "connecting", place, seen, deadlineMs: now + AUDIO_TIMEOUT_MS };
-    out.push({ kind: "connect", credentials: { ...server, serverId: place.guildId, userId: seen.userId, sessionId: seen.sessionId } });
+    this.#connect({ place, seen }, server, false, out);
   }
 
-  #ended(now: number, end: End, out: CallOutput[]): void {
+  #connect(to: Seated, server: { token: string; endpoint: string }, isBeside: boolean, out: CallOutput[]): void {
+    const { place, seen } = to;
+    const credentials = { ...server, serverId: place.guildId, userId: seen.userId, sessionId: seen.sessionId };
+    out.push({ kind: "connect", credentials, isBeside });
+  }
+
+  #audio(now: number, isBeside: boolean, out: CallOutput[]): void {
     const state = this.#state;
-    if (state.name !== "connecting" && state.name !== "connected") return;
-    if (end === "dismissed") {
-      out.push({ kind: "disconnect" });
-      this.#state = { name: "dismissed", place: state.place, deadlineMs: now + DISMISSED_WAIT_MS };
-    } else this.#retry(now, state, NO_NODE, out);
+    if (state.name === "moving" && isBeside) {
+      out.push({ kind: "switch" });
+      if (state.isDismissed) out.push({ kind: "part" });
+      this.#state = { name: "connected", place: state.place, seen: state.seen, partMs: state.isDismissed ? null : now + FORMER_MS };
+    } else if (state.name === "connecting") {
+      this.#state = { name: "connected", place: state.place, seen: state.seen, partMs: null };
+    } else return;
+    this.#attempt = 0;
+    this.#hadAudio = true;
+  }
+
+  /** A connection is over; without an `end` its media path is. */
+  #over(now: number, end: End | null, isBeside: boolean, out: CallOutput[]): void {
+    const state = this.#state;
+    if (state.name === "connected" && isBeside) {
+      // The node that the room left: everyone is at the new one by now.
+      if (state.partMs === null) return;
+      this.#state = { ...state, partMs: null };
+      out.push({ kind: "part" });
+    } else if (state.name === "moving" && !isBeside) {
+      this.#presentOver(state, end, out);
+    } else if (state.name === "connecting" || state.name === "connected" || state.name === "moving") {
+      if (end === "dismissed") {
+        out.push({ kind: "disconnect" });
+        this.#state = { name: "dismissed", place: state.place, deadlineMs: now + DISMISSED_WAIT_MS };
+      } else this.#retry(now, state, end === null ? NO_PATH : NO_NODE, out);
+    }
+  }
+
+  /** The present connection did not last until the next one had audio: all hope is in that. */
+  #presentOver(state: Extract<State, { name: "moving" }>, end: End | null, out: CallOutput[]): void {
+    if (end === "dismissed" || state.isDismissed) {
+      // As a room's move ends; that somebody put the user out, the main gateway would say. The next one takes a moment at
+      // most, in which nothing needs to change on the screen.
+      this.#state = { ...state, isDismissed: true };
+      return;
+    }
+    out.push({ kind: "switch" }, { kind: "part" });
+    this.#state = { name: "connecting", place: state.place, seen: state.seen, deadlineMs: state.deadlineMs };
   }
 
   /** Asks for a new token after a pause. The place is kept meanwhile: to the others one reconnects and does not leave. */
-  #retry(now: number, lost: { place: Place; seen: { sessionId: string; userId: Id } }, reason: string, out: CallOutput[]): void {
+  #retry(now: number, lost: Seated, reason: string, out: CallOutput[]): void {
     const { place, seen } = lost;
     this.#attempt += 1;
     out.push({ kind: "disconnect" });
@@ -291,8 +360,11 @@ export class Call {
       // Silence is the documented answer of a full channel and of one that may not be joined.
       this.#leave(out);
       this.#state = { name: "failed", place: state.place, reason: state.seen === null ? NO_PLACE : NO_SERVER };
-    } else if (state.name === "connecting") {
+    } else if (state.name === "connecting" || state.name === "moving") {
       this.#retry(now, state, NO_PATH, out);
+    } else if (state.name === "connected") {
+      this.#state = { ...state, partMs: null };
+      out.push({ kind: "part" });
     } else if (state.name === "dismissed") {
       this.#leave(out);
     }

@@ -1,4 +1,4 @@
-// Composes voice: the Call machine, the voice socket, the peer connection, the microphone and the meters. It owns the
+// Composes voice: the Call machine, the connections to voice nodes, the microphone, the camera and the screen. It owns the
 // resources and passes facts between them; the decisions are the machines'.
 
 import { createStore } from "zustand/vanilla";
@@ -8,14 +8,13 @@ import { Activity } from "./activity";
 import { isAudioRunning, type Meter, meter, openMicrophone, unlockAudio } from "./audio";
 import { Call, type CallInput, type CallOutput, type CallStatus, type Mutes, type Place } from "./call";
 import { openCamera, openScreen } from "./camera";
-import { type InboundStats, type InboundVideo, type OutboundVideo, type PathState, Peer } from "./peer";
+import { Handover } from "./handover";
+import { Leg, type LegEvent, type Lent, type SlotView } from "./leg";
+import type { InboundStats, InboundVideo, OutboundVideo } from "./peer";
 import type { Credentials, VideoSource } from "./protocol";
 import type { Grade, Limit, Quality } from "./quality";
 import type { Regions } from "./regions";
-import { opusPayloadType } from "./sdp";
-import { SlotTable } from "./slots";
-import { type VoiceEvent, VoiceSocket } from "./socket";
-import { type Shown, type VideoKey, VideoTable, videoKey } from "./videos";
+import { type Picture, type Shown, type VideoKey, together, videoKey } from "./videos";
 
 /** How often levels are measured: quicker than a syllable, and 16 times a second costs nothing to speak of. */
 const METER_INTERVAL_MS = 60;
@@ -23,8 +22,6 @@ const METER_INTERVAL_MS = 60;
 const SHOW_DELAY_MS = 120;
 /** How often the browser is asked what holds its encoders back, and how large what it decodes is. */
 const STATS_INTERVAL_MS = 2_000;
-/** A path that was interrupted may come back by itself (a roaming phone); after this it is made anew. */
-const INTERRUPTED_MS = 6_000;
 
 export interface VoiceView {
   status: CallStatus;
@@ -41,8 +38,8 @@ export interface VoiceView {
   speaking: Readonly<Record<Id, true>>;
   /** What the others publish. */
   videos: Readonly<Record<Id, readonly VideoSource[]>>;
-  /** In which slot each of the shown videos arrives. */
-  videoSlots: Readonly<Record<VideoKey, number>>;
+  /** The shown videos that arrive. */
+  pictures: Readonly<Record<VideoKey, Picture>>;
   /** What this page publishes; the streams are its own preview. */
   own: Readonly<Record<VideoSource, MediaStream | null>>;
   /** Why the camera or the screen could not be opened. */
@@ -55,18 +52,7 @@ export interface VoiceView {
   grades: Readonly<Record<VideoKey, Grade>>;
 }
 
-const NO_VIDEO = { videos: {}, videoSlots: {}, grades: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
-
-export interface SlotView {
-  mid: string;
-  ssrc: number | null;
-  userId: Id | null;
-  isOn: boolean;
-  /** RMS of the last 85 ms by the Web Audio meter. */
-  level: number;
-  /** The largest level that was measured in this slot since the call connected. */
-  peak: number;
-}
+const NO_VIDEO = { videos: {}, pictures: {}, grades: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
 
 interface Gateway {
   send(op: number, d: unknown): boolean;
@@ -91,17 +77,22 @@ export class VoiceEngine {
   readonly #gateway: Gateway;
   readonly #regions: Regions;
   readonly #call = new Call(Math.random);
-  readonly #socket = new VoiceSocket((event) => this.#onVoice(event));
-  readonly #slots = new SlotTable();
-  readonly #videos = new VideoTable();
   #me: Id | null = null;
-  #peer: Peer | null = null;
+  /** The present connection. */
+  #leg: Leg | null = null;
+  /** While the room moves: the next one, and after the switch the former one. */
+  #beside: Leg | null = null;
+  #legs = 0;
+  /** Who is heard by which of the two. */
+  #handover = new Handover();
+  readonly #shown = new Map<VideoKey, Shown>();
   #microphone: { track: MediaStreamTrack; meter: Meter } | null = null;
+  /** The last question for the microphone; answers to those before it are too late. */
+  #asked = 0;
+  /** Stays in calls: a camera that opens after the end of its own is turned off. */
+  #stays = 0;
   #ownActivity = new Activity();
-  #slotActivity = new Map<string, Activity>();
-  #peaks = new Map<string, number>();
   #callTimer: ReturnType<typeof setTimeout> | undefined;
-  #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
   #meterTimer: ReturnType<typeof setInterval> | undefined;
   #showTimer: ReturnType<typeof setTimeout> | undefined;
   #statsTimer: ReturnType<typeof setInterval> | undefined;
@@ -136,13 +127,13 @@ export class VoiceEngine {
   async setProcessed(isProcessed: boolean): Promise<void> {
     localStorage.setItem(PROCESSING_KEY, isProcessed ? "on" : "off");
     this.store.setState({ isProcessed });
-    if (this.#peer !== null) await this.#openMicrophone(this.#peer);
+    if (this.#leg !== null || this.#microphone !== null) await this.#openMicrophone();
   }
 
   /** Turns the camera or the sharing of the screen on or off. */
   async setVideo(source: VideoSource, isOn: boolean): Promise<void> {
-    const peer = this.#peer;
-    if (!isOn || peer === null) {
+    const stay = this.#stays;
+    if (!isOn || this.#leg === null) {
       this.#stopVideo(source);
       return;
     }
@@ -153,26 +144,25 @@ export class VoiceEngine {
       this.store.setState({ videoProblem: track });
       return;
     }
-    if (this.#peer !== peer) {
+    if (this.#stays !== stay) {
       track.stop();
       return;
     }
     // The browser's own bar ends a shared screen, and pulling the plug a camera.
     track.addEventListener("ended", () => this.#stopVideo(source, track));
     this.store.setState({ videoProblem: null, own: { ...this.store.getState().own, [source]: new MediaStream([track]) } });
-    await peer.setVideo(source, track);
+    for (const leg of this.#newestFirst()) leg.setVideo(source, track);
     this.#publish();
   }
 
   /** A tile shows this in so many pixels of the screen; `null` when it is gone. */
   showTile(userId: Id, source: VideoSource, shown: Omit<Shown, "userId" | "source"> | null): void {
-    this.#videos.show(videoKey(userId, source), shown === null ? null : { userId, source, ...shown });
+    const key = videoKey(userId, source);
+    const each = shown === null ? null : { userId, source, ...shown };
+    if (each === null) this.#shown.delete(key);
+    else this.#shown.set(key, each);
+    for (const leg of this.#newestFirst()) leg.show(key, each);
     this.#showSoon();
-  }
-
-  /** What arrives in a video slot. */
-  videoStream(slot: number): MediaStream | null {
-    return this.#peer?.videoStream(slot) ?? null;
   }
 
   // What the main gateway says.
@@ -204,11 +194,14 @@ export class VoiceEngine {
 
   // What tests and the curious read.
 
+  /** The slots that are played. */
   slots(): SlotView[] {
-    return this.#slots.all().map(({ mid, ssrc, userId, isOn }) => {
-      const level = this.#peer?.level(mid) ?? 0;
-      return { mid, ssrc, userId, isOn, level, peak: Math.max(level, this.#peaks.get(mid) ?? 0) };
-    });
+    return this.#newestFirst().flatMap((leg) => leg.heard());
+  }
+
+  /** In which slot of the present connection each of the shown videos arrives. */
+  videoSlots(): Record<VideoKey, number> {
+    return this.#leg?.filled() ?? {};
   }
 
   microphoneLevel(): number {
@@ -216,15 +209,15 @@ export class VoiceEngine {
   }
 
   async inbound(): Promise<InboundStats[]> {
-    return (await this.#peer?.inbound()) ?? [];
+    return (await this.#leg?.inbound()) ?? [];
   }
 
   async inboundVideos(): Promise<InboundVideo[]> {
-    return (await this.#peer?.inboundVideos()) ?? [];
+    return (await this.#leg?.inboundVideos()) ?? [];
   }
 
   async outboundVideos(): Promise<OutboundVideo[]> {
-    return (await this.#peer?.outboundVideos()) ?? [];
+    return (await this.#leg?.outboundVideos()) ?? [];
   }
 
   #feed(input: CallInput): void {
@@ -234,7 +227,10 @@ export class VoiceEngine {
     if (due !== null) this.#callTimer = setTimeout(() => this.#feed({ kind: "tick" }), Math.max(0, due - Date.now()));
     const { status, place, failure } = this.#call;
     this.store.setState({ status, place, failure });
-    if (status === "idle" || status === "failed") this.#closeMicrophone();
+    if (status === "idle" || status === "failed") {
+      this.#asked += 1;
+      this.#closeMicrophone();
+    }
   }
 
   #perform(output: CallOutput): void {
@@ -244,107 +240,86 @@ export class VoiceEngine {
         this.#gateway.send(Op.voiceState, { ...output.request, region_rtts: this.#regions.rtts });
         return;
       case "connect":
-        this.#connect(output.credentials);
+        this.#connect(output.credentials, output.isBeside);
+        return;
+      case "switch":
+        [this.#leg, this.#beside] = [this.#beside, this.#leg];
+        this.#legsChanged();
+        return;
+      case "part":
+        this.#beside?.close();
+        this.#beside = null;
+        this.#legsChanged();
         return;
       case "disconnect":
-        this.#socket.feed({ kind: "stop" });
-        this.#closePeer();
+        this.#disconnect();
     }
   }
 
-  #connect(credentials: Credentials): void {
-    this.#closePeer();
-    this.#socket.feed({ kind: "start", credentials });
+  #connect(credentials: Credentials, isBeside: boolean): void {
+    if (isBeside) this.#beside?.close();
+    else this.#disconnect();
+    this.#legs += 1;
+    const leg: Leg = new Leg(this.#legs, credentials, this.#shown, () => this.#lent(), (event) => this.#onLeg(leg, event));
+    if (isBeside) {
+      this.#beside = leg;
+      this.#handover = new Handover();
+    } else this.#leg = leg;
   }
 
-  #onVoice(event: VoiceEvent): void {
+  #lent(): Lent {
+    const { isDeafened, own } = this.store.getState();
+    const track = (source: VideoSource) => own[source]?.getTracks()[0] ?? null;
+    const videos = { camera: track("camera"), screen: track("screen") };
+    return { isDeafened, isSpeaking: this.#ownActivity.isOn, microphone: this.#microphone?.track ?? null, videos };
+  }
+
+  #newestFirst(): Leg[] {
+    return [this.#leg, this.#beside].filter((leg) => leg !== null).toSorted((a, b) => b.number - a.number);
+  }
+
+  #onLeg(leg: Leg, event: LegEvent): void {
+    const isBeside = leg === this.#beside;
     switch (event.kind) {
-      case "negotiate":
-        void this.#negotiate(event.iceServers);
+      case "admitted":
+        if (this.#microphone?.track.readyState !== "live") void this.#openMicrophone();
         return;
-      case "answer":
-        void this.#accept(event.sdp);
+      case "open":
+        this.#meterTimer ??= setInterval(() => this.#measure(), METER_INTERVAL_MS);
+        // What arrives beside the present connection is not to be heard twice, not even for a moment.
+        this.#measure();
         return;
-      case "speaker":
-        this.#slots.speaker(event.userId, event.ssrc, event.isOn);
-        return;
-      case "gone":
-        this.#slots.gone(event.userId);
-        this.#videos.gone(event.userId);
-        this.#videosChanged();
-        return;
-      case "video":
-        this.#videos.publishes(event.userId, event.sources);
-        this.#videosChanged();
-        return;
-      case "filled":
-        this.#videos.place(event.slots);
-        this.#videosChanged();
-        return;
-      case "layers":
-        this.#peer?.setLayers(event.layers);
-        return;
-      case "narrowed":
-        this.#videos.narrow(event.slots);
-        void this.#askStats();
-        return;
-      case "quality":
-        this.store.setState({ quality: event.quality });
+      case "audio":
+      case "silent":
+        this.#feed({ kind: event.kind, isBeside });
         return;
       case "ended":
-        this.#feed({ kind: "ended", end: event.end });
+        this.#feed({ kind: "ended", end: event.end, isBeside });
         return;
-      case "live":
-      case "cut":
-      // A cut socket repairs itself while audio flows.
+      case "videos":
+        this.#videosChanged();
+        return;
+      case "narrowed":
+        if (!isBeside) void this.#askStats();
+        return;
+      case "quality":
+        if (!isBeside) this.store.setState({ quality: event.quality });
     }
   }
 
-  async #negotiate(iceServers: RTCIceServer[]): Promise<void> {
-    const { isDeafened } = this.store.getState();
-    const peer = new Peer(null, isDeafened, iceServers, (path) => this.#onPath(peer, path));
-    this.#peer = peer;
-    try {
-      // The question for the microphone may stay open for long; the offer does not wait for it.
-      void this.#openMicrophone(peer);
-      const sdp = await peer.offer();
-      const payloadType = opusPayloadType(sdp);
-      if (this.#peer !== peer || payloadType === null) return;
-      this.#socket.feed({ kind: "offer", sdp, opusPayloadType: payloadType, connectionId: connectionId() });
-    } catch {
-      if (this.#peer === peer) this.#feed({ kind: "silent" });
-    }
+  /** Another connection is the present one, or there is one less. */
+  #legsChanged(): void {
+    this.#measure();
+    this.#videosChanged();
   }
 
-  async #accept(sdp: string): Promise<void> {
-    const peer = this.#peer;
-    if (peer === null) return;
-    try {
-      const slots = await peer.accept(sdp);
-      if (this.#peer !== peer) return;
-      this.#slots.open(slots);
-      this.#meterTimer ??= setInterval(() => this.#measure(), METER_INTERVAL_MS);
-    } catch {
-      if (this.#peer === peer) this.#feed({ kind: "silent" });
-    }
-  }
-
-  #onPath(peer: Peer, path: PathState): void {
-    if (this.#peer !== peer) return;
-    clearTimeout(this.#interruptedTimer);
-    if (path === "connected") this.#feed({ kind: "audio" });
-    else if (path === "failed") this.#feed({ kind: "silent" });
-    else if (path === "interrupted") this.#interruptedTimer = setTimeout(() => this.#feed({ kind: "silent" }), INTERRUPTED_MS);
-  }
-
-  #closePeer(): void {
-    clearTimeout(this.#interruptedTimer);
+  #disconnect(): void {
+    this.#stays += 1;
+    for (const leg of this.#newestFirst()) leg.close();
+    this.#leg = null;
+    this.#beside = null;
     clearInterval(this.#meterTimer);
     this.#meterTimer = undefined;
-    this.#peer?.close();
-    this.#peer = null;
-    this.#slots.clear();
-    this.#videos.clear();
     clearTimeout(this.#showTimer);
     clearInterval(this.#statsTimer);
     this.#statsTimer = undefined;
@@ -353,8 +328,6 @@ export class VoiceEngine {
     this.store.setState(NO_VIDEO);
     // After this step of the machine, which may be what closes the connection.
     if (wasFilming) queueMicrotask(() => this.#feed({ kind: "film", isFilming: this.store.getState().own.camera !== null }));
-    this.#slotActivity.clear();
-    this.#peaks.clear();
     this.#ownActivity = new Activity();
     this.store.setState({ speaking: {} });
   }
@@ -365,14 +338,15 @@ export class VoiceEngine {
     const track = own[source]?.getTracks()[0];
     if (track === undefined || (of !== undefined && of !== track)) return;
     track.stop();
-    void this.#peer?.setVideo(source, null);
+    for (const leg of this.#newestFirst()) leg.setVideo(source, null);
     this.store.setState({ own: { ...own, [source]: null } });
     this.#publish();
   }
 
   #publish(): void {
     const { own } = this.store.getState();
-    this.#socket.feed({ kind: "publish", published: { camera: own.camera !== null, screen: own.screen !== null } });
+    const published = { camera: own.camera !== null, screen: own.screen !== null };
+    for (const leg of this.#newestFirst()) leg.publish(published);
     this.#feed({ kind: "film", isFilming: own.camera !== null });
     this.store.setState({ limit: null });
     this.#statsWhileNeeded();
@@ -390,34 +364,35 @@ export class VoiceEngine {
   }
 
   async #askStats(): Promise<void> {
-    const peer = this.#peer;
-    if (peer === null) return;
+    const leg = this.#leg;
+    if (leg === null) return;
     const { own } = this.store.getState();
     const isSending = own.camera !== null || own.screen !== null;
-    const [sent, received] = await Promise.all([isSending ? peer.outboundVideos() : [], peer.inboundVideos()]);
-    if (this.#peer !== peer) return;
+    const [sent, received] = await Promise.all([isSending ? leg.outboundVideos() : [], leg.inboundVideos()]);
+    if (this.#leg !== leg) return;
     const limit = sent.find((video) => video.isActive && video.limit !== null)?.limit ?? null;
-    const grades = this.#videos.grades(received);
+    const grades = leg.grades(received);
     const before = this.store.getState();
     const isNews = limit !== before.limit || JSON.stringify(grades) !== JSON.stringify(before.grades);
     if (isNews) this.store.setState({ limit, grades });
   }
 
   #videosChanged(): void {
-    this.store.setState({ videos: this.#videos.published(), videoSlots: this.#videos.filled() });
+    const legs = this.#newestFirst();
+    this.store.setState({ videos: together(legs.map((leg) => leg.published())), pictures: pictures(legs) });
     this.#statsWhileNeeded();
     this.#showSoon();
   }
 
   #showSoon(): void {
     clearTimeout(this.#showTimer);
-    this.#showTimer = setTimeout(() => this.#socket.feed({ kind: "show", slots: this.#videos.wanted() }), SHOW_DELAY_MS);
+    this.#showTimer = setTimeout(() => this.#newestFirst().forEach((leg) => leg.sayShown()), SHOW_DELAY_MS);
   }
 
   #setMutes(mutes: Mutes): void {
     this.store.setState(mutes);
     this.#applyMute();
-    this.#peer?.setDeafened(mutes.isDeafened);
+    for (const leg of this.#newestFirst()) leg.setDeafened(mutes.isDeafened);
     this.#feed({ kind: "mutes", mutes });
   }
 
@@ -426,10 +401,11 @@ export class VoiceEngine {
     if (this.#microphone !== null) this.#microphone.track.enabled = !isMuted && !isDeafened;
   }
 
-  async #openMicrophone(peer: Peer): Promise<void> {
-    const isProcessed = this.store.getState().isProcessed;
-    const track = await openMicrophone(isProcessed);
-    if (this.#peer !== peer) {
+  async #openMicrophone(): Promise<void> {
+    this.#asked += 1;
+    const asked = this.#asked;
+    const track = await openMicrophone(this.store.getState().isProcessed);
+    if (this.#asked !== asked) {
       if (typeof track !== "string") track.stop();
       return;
     }
@@ -442,7 +418,7 @@ export class VoiceEngine {
     this.store.setState({ microphoneProblem: null });
     this.#applyMute();
     track.addEventListener("ended", () => this.store.setState({ microphoneProblem: "The microphone was unplugged or taken away." }));
-    await peer.setMicrophone(track);
+    for (const leg of this.#newestFirst()) leg.setMicrophone(track);
   }
 
   #closeMicrophone(): void {
@@ -454,37 +430,34 @@ export class VoiceEngine {
   #measure(): void {
     const now = Date.now();
     const speaking: Record<Id, true> = {};
-    for (const slot of this.#slots.all()) {
-      if (slot.ssrc === null) {
-        const ssrc = this.#peer?.ssrc(slot.mid) ?? null;
-        if (ssrc !== null) this.#slots.learn(slot.mid, ssrc);
-      }
-      const level = this.#peer?.level(slot.mid) ?? 0;
-      this.#peaks.set(slot.mid, Math.max(level, this.#peaks.get(slot.mid) ?? 0));
-      const isLoud = this.#activity(slot.mid).update(now, level);
+    const [newer, older] = this.#newestFirst();
+    newer?.measure(now);
+    older?.measure(now);
+    const hushed = older === undefined ? undefined : this.#handover.update(older.slots(), newer?.slots() ?? []);
+    newer?.hush(hushed?.newer ?? new Set());
+    older?.hush(hushed?.older ?? new Set());
+    for (const slot of this.slots()) {
       // While the browser holds the audio context back the meter reads nothing, and the server's word has to do.
-      if (slot.userId !== null && slot.isOn && (isLoud || !isAudioRunning())) speaking[slot.userId] = true;
+      if (slot.userId !== null && slot.isOn && (slot.isLoud || !isAudioRunning())) speaking[slot.userId] = true;
     }
     const wasOn = this.#ownActivity.isOn;
     const isOn = this.#ownActivity.update(now, this.#microphone?.track.enabled === true ? this.#microphone.meter.level() : 0);
-    if (isOn !== wasOn) this.#socket.feed({ kind: "speaking", isOn });
+    if (isOn !== wasOn) for (const leg of this.#newestFirst()) leg.speak(isOn);
     if (isOn && this.#me !== null) speaking[this.#me] = true;
     const before = this.store.getState().speaking;
     const users = Object.keys(speaking);
     if (users.length !== Object.keys(before).length || users.some((user) => before[user] === undefined)) this.store.setState({ speaking });
   }
-
-  #activity(mid: string): Activity {
-    let activity = this.#slotActivity.get(mid);
-    if (activity === undefined) {
-      activity = new Activity();
-      this.#slotActivity.set(mid, activity);
-    }
-    return activity;
-  }
 }
 
-/** A random id for the node's logs; not `randomUUID`, which pages opened over plain HTTP do not have. */
-function connectionId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** By the newest connection that has it. */
+function pictures(newestFirst: readonly Leg[]): Record<VideoKey, Picture> {
+  const found: Record<VideoKey, Picture> = {};
+  for (const leg of newestFirst.toReversed()) {
+    for (const [key, slot] of Object.entries(leg.filled()) as [VideoKey, number][]) {
+      const stream = leg.videoStream(slot);
+      if (stream !== null) found[key] = { stream, leg: leg.number };
+    }
+  }
+  return found;
 }

@@ -70,18 +70,14 @@ export class Peer {
   readonly #videoSlots: { transceiver: RTCRtpTransceiver; stream: MediaStream }[] = [];
   #receivers: Receiver[] = [];
   #isDeafened: boolean;
+  #hushed: ReadonlySet<string> = new Set();
   /** Parameters are changed one after the other: each change must begin with what the one before left. */
   #layers: Promise<void> = Promise.resolve();
 
-  constructor(
-    microphone: MediaStreamTrack | null,
-    isDeafened: boolean,
-    iceServers: RTCIceServer[],
-    onPath: (path: PathState) => void,
-  ) {
+  constructor(isDeafened: boolean, iceServers: RTCIceServer[], onPath: (path: PathState) => void) {
     this.#connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
     this.#isDeafened = isDeafened;
-    this.#sender = this.#connection.addTransceiver(microphone ?? "audio", { direction: "sendonly" }).sender;
+    this.#sender = this.#connection.addTransceiver("audio", { direction: "sendonly" }).sender;
     for (let slot = 0; slot < RECEIVE_SLOTS; slot += 1) this.#connection.addTransceiver("audio", { direction: "recvonly" });
     const camera = this.#connection.addTransceiver("video", { direction: "sendonly", sendEncodings: CAMERA_LAYERS });
     const screen = this.#connection.addTransceiver("video", { direction: "sendonly", sendEncodings: SCREEN_LAYERS });
@@ -119,7 +115,7 @@ export class Peer {
       // Chrome decodes a remote track only while an element plays it; without one the meter reads silence.
       const element = document.createElement("audio");
       element.autoplay = true;
-      element.muted = this.#isDeafened;
+      element.muted = this.#isDeafened || this.#hushed.has(mid);
       element.srcObject = new MediaStream([receiver.track]);
       element.dataset["slot"] = mid;
       element.hidden = true;
@@ -205,7 +201,20 @@ export class Peer {
 
   setDeafened(isDeafened: boolean): void {
     this.#isDeafened = isDeafened;
-    for (const { element } of this.#receivers) element.muted = isDeafened;
+    this.#applyMute();
+  }
+
+  /** Receives these slots without playing them. */
+  hush(mids: ReadonlySet<string>): void {
+    this.#hushed = mids;
+    this.#applyMute();
+  }
+
+  #applyMute(): void {
+    for (const { mid, element } of this.#receivers) {
+      const isMuted = this.#isDeafened || this.#hushed.has(mid);
+      if (element.muted !== isMuted) element.muted = isMuted;
+    }
   }
 
   level(mid: string): number {

@@ -18,11 +18,6 @@ export class SlotTable {
     this.#slots = slots.map((slot) => ({ ...slot }));
   }
 
-  clear(): void {
-    this.#slots = [];
-    this.#bySsrc.clear();
-  }
-
   /** A receiver reported the SSRC of its first packet. */
   learn(mid: string, ssrc: number): void {
     const slot = this.#slots.find((each) => each.mid === mid);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { VIDEO_SLOTS, VideoTable, videoKey } from "./videos";
+import { VIDEO_SLOTS, VideoTable, together, videoKey } from "./videos";
 
 function tile(userId: string, width: number, focus = false) {
   return { userId, source: "camera" as const, width, height: width / 2, focus };
@@ -74,4 +74,13 @@ it("knows where each video arrives as long as it is published", () => {
   expect(table.filled()).toEqual({ "1:camera": 1 });
   table.publishes("1", []);
   expect(table.filled()).toEqual({});
+});
+
+it("sees who publishes at either node while a room moves", () => {
+  expect(together([{ "1": ["camera"], "2": ["screen"] }, { "1": ["camera", "screen"], "3": ["camera"] }])).toEqual({
+    "1": ["camera", "screen"],
+    "2": ["screen"],
+    "3": ["camera"],
+  });
+  expect(together([])).toEqual({});
 });

@@ -18,6 +18,12 @@ export function videoKey(userId: Id, source: VideoSource): VideoKey {
   return `${userId}:${source}`;
 }
 
+/** A video as it arrives, and by which connection: its first frame by another one takes a moment. */
+export interface Picture {
+  stream: MediaStream;
+  leg: number;
+}
+
 /** A video on the screen, in pixels of the screen. */
 export interface Shown {
   userId: Id;
@@ -48,13 +54,6 @@ export class VideoTable {
   #wanted: (VideoKey | null)[] = Array.from({ length: VIDEO_SLOTS }, () => null);
   #filled = new Map<VideoKey, number>();
   #narrowed = new Map<number, NarrowedSlot>();
-
-  clear(): void {
-    this.#published.clear();
-    this.#filled.clear();
-    this.#narrowed.clear();
-    this.#wanted = this.#wanted.map(() => null);
-  }
 
   /** op 12: everything that somebody publishes. */
   publishes(userId: Id, sources: readonly VideoSource[]): void {
@@ -136,4 +135,13 @@ export class VideoTable {
     const [userId = "", source = ""] = key.split(":");
     return this.has(userId, source as VideoSource);
   }
+}
+
+/** What everyone publishes, by several connections: while a room moves not everyone is at the new node yet. */
+export function together(tables: readonly Readonly<Record<Id, readonly VideoSource[]>>[]): Record<Id, VideoSource[]> {
+  const all: Record<Id, VideoSource[]> = {};
+  for (const table of tables) {
+    for (const [userId, sources] of Object.entries(table)) all[userId] = [...new Set([...(all[userId] ?? []), ...sources])];
+  }
+  return all;
 }

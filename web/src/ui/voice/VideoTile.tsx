@@ -1,8 +1,8 @@
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { Id } from "../../api/types";
 import type { VideoSource } from "../../voice/protocol";
 import { gradeText, ownGradeText } from "../../voice/quality";
-import { videoKey } from "../../voice/videos";
+import { type Picture, videoKey } from "../../voice/videos";
 import { useApp, useVoice } from "../context";
 import styles from "./VoiceRoom.module.css";
 
@@ -18,7 +18,7 @@ interface Props {
 export function OthersVideo({ userId, source, isFocused, children }: Props) {
   const app = useApp();
   const frame = useRef<HTMLDivElement>(null);
-  const slot = useVoice((voice) => voice.videoSlots[videoKey(userId, source)] ?? null);
+  const picture = useVoice((voice) => voice.pictures[videoKey(userId, source)] ?? null);
   const reason = useVoice((voice) => voice.grades[videoKey(userId, source)]?.reason ?? null);
   const grade = useVoice((voice) => {
     const known = voice.grades[videoKey(userId, source)];
@@ -43,7 +43,7 @@ export function OthersVideo({ userId, source, isFocused, children }: Props) {
   return (
     <div ref={frame} className={styles.picture}>
       {children}
-      {slot !== null && <Picture stream={app.voice.videoStream(slot)} testId={`video-${source}-${userId}`} isWhole={source === "screen"} />}
+      {picture !== null && <LastingVideo picture={picture} testId={`video-${source}-${userId}`} isWhole={source === "screen"} />}
       {grade !== null && (
         <span className={styles.grade} data-limited={reason === "network" || reason === "paused"} data-testid={`grade-${source}-${userId}`}>
           {grade}
@@ -60,7 +60,7 @@ export function OwnVideo({ source, children }: { source: VideoSource; children: 
   return (
     <div className={styles.picture}>
       {children}
-      {stream !== null && <Picture stream={stream} testId={`preview-${source}`} isMirrored={source === "camera"} isWhole={source === "screen"} />}
+      {stream !== null && <Video stream={stream} testId={`preview-${source}`} isMirrored={source === "camera"} isWhole={source === "screen"} />}
       {grade !== null && (
         <span className={styles.grade} data-limited={true} data-testid={`grade-${source}-own`}>
           {grade}
@@ -70,10 +70,47 @@ export function OwnVideo({ source, children }: { source: VideoSource; children: 
   );
 }
 
-function Picture({ stream, testId, isMirrored = false, isWhole }: { stream: MediaStream | null; testId: string; isMirrored?: boolean; isWhole: boolean }) {
+/** A video that comes by another connection from some moment on: the last picture stays until there is one of that. */
+function LastingVideo({ picture, testId, isWhole }: { picture: Picture; testId: string; isWhole: boolean }) {
+  const [shown, setShown] = useState(picture);
+  // Within a connection the slots of others change too, and what was in the old slot may be somebody else.
+  if (shown.leg === picture.leg && shown.stream !== picture.stream) setShown(picture);
+  // Always a list: what stays in it stays the same element.
+  const list = shown.leg === picture.leg ? [picture] : [shown, picture];
+  return list.map(({ stream, leg }, index) =>
+    index === 0 ? (
+      <Video key={leg} stream={stream} testId={testId} isWhole={isWhole} />
+    ) : (
+      <Video key={leg} stream={stream} isWhole={isWhole} onPicture={() => setShown(picture)} />
+    ),
+  );
+}
+
+interface VideoProps {
+  stream: MediaStream;
+  testId?: string;
+  isMirrored?: boolean;
+  isWhole: boolean;
+  /** Given: it is not seen yet, and this is called when it could be. */
+  onPicture?: () => void;
+}
+
+function Video({ stream, testId, isMirrored = false, isWhole, onPicture }: VideoProps) {
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     if (video.current !== null && video.current.srcObject !== stream) video.current.srcObject = stream;
   }, [stream]);
-  return <video ref={video} autoPlay playsInline muted data-testid={testId} data-mirrored={isMirrored} data-whole={isWhole} />;
+  return (
+    <video
+      ref={video}
+      autoPlay
+      playsInline
+      muted
+      data-testid={testId}
+      data-mirrored={isMirrored}
+      data-whole={isWhole}
+      data-waiting={onPicture !== undefined}
+      onLoadedData={onPicture}
+    />
+  );
 }
