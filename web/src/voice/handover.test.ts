@@ -16,6 +16,12 @@ describe("Handover", () => {
     expect(handover.update(older, [slot("1", "7", 0.2)])).toEqual({ older: new Set(["1"]), newer: new Set() });
   });
 
+  it("changes in a pause, once the new node has them", () => {
+    const handover = new Handover();
+    expect(handover.update([slot("1", "7")], [slot("1", "7", 0, false)])).toEqual({ older: new Set(), newer: new Set(["1"]) });
+    expect(handover.update([slot("1", "7")], [slot("1", "7")])).toEqual({ older: new Set(["1"]), newer: new Set() });
+  });
+
   it("does not go back when they pause", () => {
     const handover = new Handover();
     handover.update([slot("1", "7", 0.2)], [slot("1", "7", 0.2)]);

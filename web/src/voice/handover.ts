@@ -1,6 +1,6 @@
 // Who is heard by which of two connections while a room moves, as a pure table. The room's people come to the new node one
 // after another and talk on both until all of them are there; each is heard by one connection at a time, and changes from
-// the old to the new one when their sound has come by that.
+// the old to the new one when their sound has come by that, or in a pause.
 
 import type { Id } from "../api/types";
 import { TUNING } from "./activity";
@@ -27,8 +27,10 @@ export class Handover {
   update(older: readonly Heard[], newer: readonly Heard[]): Hushed {
     for (const { userId, isOn, level } of newer) {
       if (userId === null) continue;
-      const isOnlyHere = !older.some((slot) => slot.userId === userId && slot.isOn);
-      if (isOnlyHere || (isOn && level >= TUNING.off)) this.#moved.add(userId);
+      const before = older.find((slot) => slot.userId === userId && slot.isOn);
+      // Between two words nothing is lost, and there is nothing to wait for.
+      const isReady = isOn && (level >= TUNING.off || (before?.level ?? 0) < TUNING.off);
+      if (before === undefined || isReady) this.#moved.add(userId);
     }
     return {
       older: mids(older, ({ userId }) => userId !== null && this.#moved.has(userId)),
