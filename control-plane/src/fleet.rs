@@ -40,6 +40,10 @@ const OWN_STALL_MS: Millis = 1_000;
 /// then is cut off from the old node, and asks the gateway again.
 const MOVE_MS: Millis = 10_000;
 
+/// How long everyone stays on the old node when all are admitted at the new one: they negotiate and find their paths there
+/// after that, and publish their video. A browser on a slow telephone needs about as long.
+pub const SETTLE_MS: Millis = 2_000;
+
 /// How often a place is looked for again for rooms that have none.
 const RETRY_MS: Millis = 1_000;
 
@@ -130,8 +134,10 @@ struct Room {
 struct Leaving {
     from: NodeId,
     until: Millis,
-    /// Everyone whom we know of is connected to the new node.
-    has_arrived: bool,
+    /// Since when everyone whom we know of is connected to the new node.
+    arrived: Option<Millis>,
+    /// They were taken off the old one.
+    is_left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -614,33 +620,36 @@ impl Fleet {
         self.leases.on(node).map(|(room, _)| room).collect()
     }
 
-    /// Rooms on their way, whose people have not all arrived as far as is known.
+    /// Rooms on their way, whose people were not taken off the old node yet.
     pub fn moving(&self) -> Vec<ChannelId> {
-        self.leaving.iter().filter(|(_, leaving)| !leaving.has_arrived).map(|(room, _)| *room).collect()
+        self.leaving.iter().filter(|(_, leaving)| !leaving.is_left).map(|(room, _)| *room).collect()
     }
 
-    /// Everyone whom we know of has arrived: the drain may go on. Answers with the node that they may be taken off, once. That
-    /// node keeps the room for those of other control planes until the move's time is over.
-    pub fn all_arrived(&mut self, room: ChannelId) -> Option<NodeId> {
-        let leaving = self.leaving.get_mut(&room).filter(|leaving| !leaving.has_arrived)?;
-        leaving.has_arrived = true;
+    /// Everyone whom we know of has arrived: the drain may go on. Answers, when they have settled, with the node that they may
+    /// be taken off, once. That node keeps the room for those of other control planes until the move's time is over.
+    pub fn all_arrived(&mut self, now: Millis, room: ChannelId) -> Option<NodeId> {
+        let leaving = self.leaving.get_mut(&room).filter(|leaving| !leaving.is_left)?;
         if let Some(drain) = self.drains.get_mut(&leaving.from) {
             drain.done(room);
         }
-        Some(leaving.from.clone())
+        let arrived = *leaving.arrived.get_or_insert(now);
+        leaving.is_left = now >= arrived + SETTLE_MS;
+        leaving.is_left.then(|| leaving.from.clone())
     }
 
     fn begin_move(&mut self, now: Millis, room: ChannelId, from: NodeId) {
         self.moves += 1;
         // Wherever it was still leaving.
         self.finish_move(room);
-        self.leaving.insert(room, Leaving { from, until: now + MOVE_MS, has_arrived: false });
+        self.leaving.insert(room, Leaving { from, until: now + MOVE_MS, arrived: None, is_left: false });
     }
 
     fn finish_move(&mut self, room: ChannelId) {
-        // Whoever has not arrived by now has had their time.
-        let _ = self.all_arrived(room);
         let Some(leaving) = self.leaving.remove(&room) else { return };
+        // Whoever has not arrived by now has had their time.
+        if let Some(drain) = self.drains.get_mut(&leaving.from) {
+            drain.done(room);
+        }
         if let Some(lease) = self.leases.of(room).filter(|lease| lease.node != leaving.from) {
             let epoch = lease.epoch;
             self.tell(&leaving.from, ToNode::Close { room, epoch });

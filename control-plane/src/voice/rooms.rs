@@ -1,7 +1,7 @@
 //! Where rooms live, and what the nodes say of the people in them.
 //!
 //! A room moves make-before-break where the client can: everyone is told the new place, the old node goes on forwarding, and
-//! people are taken off it when all of them are connected to the new one (or after ten seconds). A client that talks and
+//! people are taken off it when all of them have settled at the new one (or after ten seconds). A client that talks and
 //! listens on both until then misses nothing; clients that let go of the old connection first, as libraries do, lose what
 //! that takes them. When a node is lost the same words are said, and the old node is not there.
 
@@ -343,12 +343,13 @@ impl Core {
         self.end_move(room, at);
     }
 
-    /// Takes everyone off the node that a room is leaving, when they are all connected to the other.
+    /// Takes everyone off the node that a room is leaving, when they have all been connected to the other for a moment.
     fn end_move(&mut self, room: ChannelId, at: Moment) {
         if self.fleet.origin(room).is_none() || !self.has_arrived(room) {
             return;
         }
-        let Some(origin) = self.fleet.all_arrived(room) else { return };
+        let now = self.fleet.millis(at.now);
+        let Some(origin) = self.fleet.all_arrived(now, room) else { return };
         let members: Vec<Participant> = self.own_members_of(room).map(|(_, state)| participant(state)).collect();
         for participant in members {
             self.fleet.tell(&origin, ToNode::Disconnect { participant, as_of_ms: at.unix_ms });

@@ -14,6 +14,7 @@ mod libraries;
 mod limits;
 mod load;
 mod moderation;
+mod moving;
 mod operations;
 mod private;
 mod process;

@@ -1,6 +1,6 @@
 //! Journeys of rooms: placed, moved, lost, taken up again. Simulated time; the nodes are what the test says in their name.
 
-use crate::fleet::LineId;
+use crate::fleet::{LineId, SETTLE_MS};
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER};
 use crate::hub::core::Attached;
 use crate::hub::world::{CELLAR, PARLOR, World, hello, told};
@@ -251,6 +251,8 @@ fn a_node_that_is_drained_forwards_until_everyone_is_elsewhere() {
     fleet.connect(1, 0);
     assert_eq!(fleet.errands(1), [], "who is there first is still heard by the others here");
     fleet.connect(2, 0);
+    assert_eq!(fleet.errands(1), [], "their media has yet to find its way");
+    fleet.pass(Duration::from_millis(SETTLE_MS), &[0, 1]);
     let as_of_ms = fleet.world.at.unix_ms;
     let off = fleet.errands(1);
     assert_eq!(off.len(), 2);
