@@ -237,11 +237,12 @@ pub fn place<'a>(now: Millis, limits: &Limits, nodes: impl IntoIterator<Item = &
         nodes.sort_by(|a, b| a.hello.id.cmp(&b.hello.id));
     }
     let decision = decide(now, limits, &nodes, query);
-    if decision.outcome != Outcome::Refuse {
+    // Also what must leave its node, which would keep it otherwise: one that is being emptied will be gone.
+    if decision.because != Because::NoHeadroom {
         return decision;
     }
     let strained = decide(now, &limits.strained(), &nodes, query);
-    if strained.outcome == Outcome::Refuse { decision } else { Decision { because: Because::Strained, ..strained } }
+    if strained.because == Because::NoHeadroom { decision } else { Decision { because: Because::Strained, ..strained } }
 }
 
 fn decide(now: Millis, limits: &Limits, nodes: &[&Node], query: &Query) -> Decision {

@@ -22,6 +22,9 @@ const ANSWER: u64 = 16 << 20;
 /// How often a drain is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Rooms that are explained when a drain's time is over.
+const EXPLAINED: usize = 5;
+
 /// The `node` subcommand.
 pub fn node_command() -> Command {
     let node = || Arg::new("node").value_name("NODE").required(true).help("Its name, as `node list` shows it");
@@ -131,14 +134,26 @@ async fn follow_drain(control: &Control, node: &str) -> anyhow::Result<()> {
             return Ok(());
         }
         if drain.left_ms == 0 {
-            bail!(
-                "The time is over, and {} people and {} rooms are still there.",
-                found.load.peers,
-                drain.moving + drain.waiting
-            );
+            let people = found.load.peers;
+            let rooms = drain.moving + drain.waiting;
+            let reasons = still_there(control, node).await?;
+            bail!("The time is over, and {people} people and {rooms} rooms are still there.{reasons}");
         }
         sleep(LOOK_AGAIN).await;
     }
+}
+
+/// What was decided last on rooms of the node: why they are still there.
+async fn still_there(control: &Control, node: &str) -> anyhow::Result<String> {
+    let Rooms { rooms, .. } = control.get("/operator/rooms").await?;
+    let is_there = |room: &&RoomView| room.node.as_ref().is_some_and(|at| at.as_str() == node);
+    let mut lines = String::new();
+    for RoomView { room, .. } in rooms.iter().filter(is_there).take(EXPLAINED) {
+        let Why { decisions, .. } = control.get(&format!("/operator/rooms/{room}")).await?;
+        lines += &format!("\nRoom {room}:");
+        decisions.last().into_iter().flat_map(explain::decision).for_each(|line| lines += &format!("\n  {line}"));
+    }
+    Ok(lines)
 }
 
 fn node_table(nodes: &[NodeView]) -> String {

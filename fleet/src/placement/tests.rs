@@ -163,6 +163,10 @@ fn what_becomes_of_a_room_whose_node_changes() {
     assert_eq!(decide(lost(), None), (Outcome::Refuse, Because::NoHeadroom));
     assert_eq!(decide(draining(), Some(node("us/1", 0.1))), (goes.clone(), Because::NodeUnfit));
     assert_eq!(decide(draining(), None), (stays.clone(), Because::NoHeadroom), "a call is not ended for want of another node");
+    let strained = || Some(node("us/1", 0.9));
+    let bears_it = (goes.clone(), Because::Strained);
+    assert_eq!(decide(draining(), strained()), bears_it, "a node that will be gone is worse than one with little headroom");
+    assert_eq!(decide(full(), strained()), bears_it);
     assert_eq!(decide(full(), Some(node("us/1", 0.1))), (goes, Because::NodeFull));
     assert_eq!(decide(full(), None), (Outcome::Refuse, Because::NoHeadroom));
     let cordoned = changed(|node| node.state = State::Cordoned);
@@ -248,11 +252,12 @@ proptest! {
                 prop_assert_eq!(Some(node), current.as_ref().map(|current| &current.node));
                 1
             }
-            Outcome::Refuse => {
-                prop_assert!(nodes.iter().all(|node| limits.strained().admits(NOW, node, &query.versions).is_err()));
-                0
-            }
+            Outcome::Refuse => 0,
         };
+        if decision.because == Because::NoHeadroom {
+            prop_assert!(nodes.iter().all(|node| limits.strained().admits(NOW, node, &query.versions).is_err()));
+        }
+        prop_assert!(chosen == 1 || decision.because == Because::NoHeadroom);
         prop_assert_eq!(decision.against.len() + decision.unlisted as usize + chosen, nodes.len());
         // What is stored is what was decided.
         let stored: Decision = serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap();
