@@ -4,12 +4,13 @@ use super::{claims, disconnect, heard, member_update_of, op4, participant};
 use crate::event::Event;
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER, member, user};
 use crate::hub::core::Attached;
-use crate::hub::world::{CELLAR, HALL, PARLOR, World, told};
+use crate::hub::world::{CELLAR, HALL, PARLOR, World, hello, told};
 use crate::siblings::{LEASE, VOICE_LEASE};
-use guildhall_protocol::fleet::{FromNode, Sitting, ToNode};
+use guildhall_protocol::fleet::{Epoch, FromNode, Sitting, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
 use guildhall_protocol::model::{Member, VoiceState};
 use guildhall_protocol::{ChannelId, UserId};
+use std::time::Duration;
 
 /// Bob's session is at the first (`session1`), Ann's at the second.
 fn worlds() -> (World, Attached, World, Attached) {
@@ -237,4 +238,36 @@ fn tokens_are_of_the_control_plane_that_one_is_connected_to() {
         assert_eq!(claims(&servers[0].1).participant, participant(PARLOR, who, number));
     }
     assert_eq!((a.core.caretaker(GUILD, ANN).map(|it| it.0), b.core.caretaker(GUILD, BOB).map(|it| it.0)), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_room_of_others_people_is_moved_by_the_other_and_its_old_node_is_left_in_peace_meanwhile() {
+    let (mut a, bob, mut b, _) = worlds();
+    let [eu, us] = ["eu", "us"].map(|name| b.node_arrives(hello(name, name, &format!("{name}:1"), 1), Vec::new()));
+    a.voice(&bob, op4(PARLOR));
+    a.meets(&mut b);
+    b.node_says(&eu, FromNode::Opened { room: PARLOR, epoch: Epoch(70) });
+    for line in [&eu, &us] {
+        b.errands(line);
+    }
+    // An operator's word, which every control plane follows.
+    b.core.drain_node(&eu.node, Duration::from_secs(60), b.at).unwrap();
+    let lives = |b: &mut World, time: u64| {
+        for _ in 0..time * 2 {
+            b.pass(Duration::from_millis(500));
+            [&eu, &us].iter().for_each(|line| b.node_says(line, FromNode::Alive));
+            b.core.tick_fleet(1, b.at);
+        }
+    };
+    lives(&mut b, 11);
+    assert_eq!(b.core.fleet.lease(PARLOR), Some((&eu.node, Epoch(70))), "it is not forgotten");
+    b.node_says(&us, FromNode::Opened { room: PARLOR, epoch: Epoch(71) });
+    lives(&mut b, 8);
+    assert_eq!(b.errands(&eu), [], "the old node forwards until its time is over");
+    lives(&mut b, 3);
+    assert_eq!(b.errands(&eu), [ToNode::Close { room: PARLOR, epoch: Epoch(71) }]);
+    let now = b.core.fleet.millis(b.at.now);
+    let drain = b.core.fleet.node_views(now).into_iter().find(|view| view.id == eu.node).and_then(|view| view.drain).unwrap();
+    assert_eq!((drain.moved, drain.moving, drain.waiting), (1, 0, 0));
+    assert_eq!(b.errands(&us), []);
 }
