@@ -11,12 +11,11 @@ use guildhall_control_plane::{ControlPlane, OwnerCredentials};
 use guildhall_sfu::Sfu;
 use guildhall_signaling::Signaling;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::ServerConfig;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -37,7 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _elsewhere = data.lock_elsewhere(&config.database)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("Cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let tls = certificate(&config, &data)?;
+    let tls = tls::config(tls::current(config.tls.as_ref(), &data.path().join("tls"), &names(&config))?)?;
     let (stop, stopped) = watch::channel(false);
 
     let voice = if config.role == Role::ControlPlane { None } else { Some(Voice::start(&config, address)?) };
@@ -194,13 +193,6 @@ pub(crate) fn media_config(config: &Config, listened: u16) -> guildhall_sfu::Con
         MediaTcp::Off => None,
     };
     guildhall_sfu::Config { bind, advertise: config.media_ip.clone(), tcp_port, room_share: config.media_room_share }
-}
-
-fn certificate(config: &Config, data: &DataDir) -> anyhow::Result<Arc<ServerConfig>> {
-    match &config.tls {
-        Some(files) => tls::given(files),
-        None => tls::own(&data.path().join("tls"), &names(config), SystemTime::now()),
-    }
 }
 
 /// Every name and address that clients may reach this server by, as far as it can know.

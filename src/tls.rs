@@ -1,21 +1,26 @@
 //! The certificate: a given one, or one that the server makes for itself below its own small authority.
 //!
 //! Every library speaks `wss://` to the voice gateway, so there is always a certificate. Users who have no real one trust
-//! `tls/ca.pem` once; the certificate below it is made anew when the names change or its end is near.
+//! `tls/ca.pem` once; the certificate below it is made anew when the names change or its end is near. A certificate that was
+//! renewed is shown to whoever connects from then on: nobody has to restart anything.
 
 use crate::config::TlsFiles;
 use crate::data::{write_private, write_public};
+use crate::watched::watched;
 use anyhow::Context;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,19 +30,70 @@ const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60
 /// Browsers and Apple's systems refuse certificates that live longer than 398 days.
 const LEAF_LIFETIME: Duration = Duration::from_secs(397 * 24 * 60 * 60);
 
-/// With less than this left a start makes a new certificate, because the process may run for a long time.
+/// With less than this left a new certificate is made.
 const LEAF_RENEWAL: Duration = Duration::from_secs(200 * 24 * 60 * 60);
+
+/// How often a running server looks whether it must renew its own certificate.
+const LOOK: Duration = DAY;
 
 /// Clocks differ; a certificate from the future is refused.
 const BACKDATING: Duration = DAY;
 
+/// What to show to clients: the given certificate as its files are at the time, or the server's own, made below `dir`.
+pub fn current(
+    given: Option<&TlsFiles>,
+    dir: &Path,
+    hosts: &BTreeSet<String>,
+) -> anyhow::Result<watch::Receiver<Arc<CertifiedKey>>> {
+    if let Some(files) = given {
+        let files = files.clone();
+        return watched(vec![files.certificate.clone(), files.key.clone()], move || self::given(&files));
+    }
+    let make = {
+        let (dir, hosts) = (dir.to_owned(), hosts.clone());
+        move || own(&dir, &hosts, SystemTime::now())
+    };
+    let shown = watched(vec![dir.join("leaf.pem"), dir.join("leaf.key")], make.clone())?;
+    let ended = shown.clone();
+    tokio::spawn(async move {
+        let mut clock = tokio::time::interval(LOOK);
+        while ended.has_changed().is_ok() {
+            clock.tick().await;
+            // What is written is seen by whoever watches the files.
+            if let Err(error) = make() {
+                tracing::error!(error = format!("{error:#}"), "the certificate cannot be renewed");
+            }
+        }
+    });
+    Ok(shown)
+}
+
+/// For a server that shows the newest of these certificates in each handshake.
+pub fn config(shown: watch::Receiver<Arc<CertifiedKey>>) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(Newest(shown)));
+    // WebSockets are opened over HTTP/1.1, and one protocol on the port is enough.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[derive(Debug)]
+struct Newest(watch::Receiver<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Newest {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.borrow()))
+    }
+}
+
 /// A certificate chain and key from PEM files.
-pub fn given(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
+pub fn given(files: &TlsFiles) -> anyhow::Result<CertifiedKey> {
     load(&files.certificate, &files.key)
 }
 
 /// The server's own certificate for these names and addresses, made or renewed in `dir` as needed.
-pub fn own(dir: &Path, hosts: &BTreeSet<String>, now: SystemTime) -> anyhow::Result<Arc<ServerConfig>> {
+pub fn own(dir: &Path, hosts: &BTreeSet<String>, now: SystemTime) -> anyhow::Result<CertifiedKey> {
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     let authority = authority(dir, now)?;
     let (certificate, key) = (dir.join("leaf.pem"), dir.join("leaf.key"));
@@ -111,21 +167,14 @@ fn is_current(dir: &Path, hosts: &BTreeSet<String>, now: SystemTime) -> bool {
     found == note(hosts, ends) && ends > now + LEAF_RENEWAL && dir.join("leaf.key").exists() && dir.join("leaf.pem").exists()
 }
 
-fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
+fn load(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("The certificate {} cannot be read", certificate.display()))?;
     let private =
         PrivateKeyDer::from_pem_file(key).with_context(|| format!("The private key {} cannot be read", key.display()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .with_context(|| format!("The certificate {} and the key {} do not fit", certificate.display(), key.display()))?;
-    // WebSockets are opened over HTTP/1.1, and one protocol on the port is enough.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    CertifiedKey::from_der(chain, private, &rustls::crypto::aws_lc_rs::default_provider())
+        .with_context(|| format!("The certificate {} and the key {} do not fit", certificate.display(), key.display()))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ fn judge(file: &Path, authority: Option<&Path>, names: &[String], now: SystemTim
     let is_own = authority.is_some();
     let renew = match is_own {
         true => "Restart the server: it makes a new one.",
-        false => "Renew it, and restart the server.",
+        false => "Renew it: a running server takes up the new files by itself.",
     };
     let chain = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let Some((leaf, above)) = chain.as_deref().ok().and_then(<[_]>::split_first) else {

@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::BTreeSet;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ impl Server {
     async fn start_with(deadlines: Deadlines, per_address: Option<usize>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hosts = BTreeSet::from(["localhost".to_owned()]);
-        let tls = crate::tls::own(dir.path(), &hosts, SystemTime::now()).unwrap();
+        let tls = crate::tls::config(crate::tls::current(None, dir.path(), &hosts).unwrap()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(crate::tls::authority_path(dir.path())).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -166,7 +166,8 @@ impl Core {
         for room in self.fleet.tick(now) {
             let Some((guild, _)) = self.own_members_of(room).next() else {
                 // Rooms of others' people are others' to place. What lives with a node lives on, whoever of it is known here.
-                let is_over = self.is_deserted(room) || self.members_of(room).next().is_none() && self.fleet.is_without_node(room);
+                let is_over =
+                    self.is_deserted(room) || self.members_of(room).next().is_none() && self.fleet.is_without_node(room);
                 if is_over {
                     self.fleet.release(room);
                 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use guildhall_loadtest::{Gateway, Rest, Trust, gateway::Connect};
 use guildhall_protocol::Permissions;
 use guildhall_tests::{
-    DEADLINE,
+    DEADLINE, eventually,
     room::{GCM, WEBRTC},
     server::{Server, binary},
     wire::Wire,
@@ -127,16 +127,28 @@ async fn the_gateway_answers_under_every_url_that_libraries_build() {
 }
 
 #[tokio::test]
-async fn a_given_certificate_is_used_instead_of_a_made_one() {
-    // Another server's certificate is as good as any.
-    let maker = Server::start();
-    let tls = maker.data().join("tls");
-    let [certificate, key] = ["leaf.pem", "leaf.key"].map(|file| tls.join(file).to_str().expect("a plain path").to_string());
+async fn a_given_certificate_is_used_instead_of_a_made_one_and_a_renewed_one_without_a_restart() {
+    // Other servers' certificates are as good as any.
+    let makers = [Server::start(), Server::start()];
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["leaf.pem", "leaf.key"];
+    let give = |maker: &Server| {
+        for file in files {
+            std::fs::copy(maker.data().join("tls").join(file), folder.path().join(file)).expect("the maker's file");
+        }
+    };
+    give(&makers[0]);
+    let [certificate, key] = files.map(|file| folder.path().join(file).to_str().expect("a plain path").to_string());
     let server = Server::start_with(&["--tls-cert", &certificate, "--tls-key", &key]);
-    let trust = Trust::file(&maker.ca()).expect("the maker's authority");
-    let rest = Rest::with_trust(&format!("https://{}", server.address()), &trust).expect("a client");
-    rest.gateway_url().await.expect("the given certificate is served");
+    let seen_by = |maker: &Server| {
+        let trust = Trust::file(&maker.ca()).expect("the maker's authority");
+        Rest::with_trust(&format!("https://{}", server.address()), &trust).expect("a client")
+    };
+    seen_by(&makers[0]).gateway_url().await.expect("the given certificate is served");
     assert!(!server.ca().exists(), "no authority is made that nobody needs");
+    seen_by(&makers[1]).gateway_url().await.expect_err("it is not below that authority");
+    give(&makers[1]);
+    eventually("the renewed certificate to be served", async || seen_by(&makers[1]).gateway_url().await.ok()).await;
 }
 
 #[tokio::test]
