@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 # Two steps may both want apt-get, and cargo uses every core by itself.
 .NOTPARALLEL:
-.PHONY: help run build web test compatibility lint audit fuzz bench figures jepsen fleet fleet-figures deploy-check setup clean
+.PHONY: help run build web test compatibility lint audit fuzz bench figures jepsen narrow fleet fleet-figures deploy-check image-check setup clean
 
 # Where `make run` keeps everything: the database, the certificate, the secrets.
 DATA ?= ./data
@@ -23,6 +23,9 @@ ROUNDS ?= 200
 SEED ?=
 # More flags for the fleet's demo, and for its figures.
 FLEETFLAGS ?=
+
+# More flags for running the Containerfile's steps.
+IMAGEFLAGS ?=
 
 # How long each fuzz target runs, and which ones: all of fuzz/fuzz_targets without a name.
 FUZZ_SECONDS ?= 60
@@ -83,6 +86,11 @@ jepsen: setup web ## look for lost, doubled and moved messages while two control
 	cargo build --locked --workspace --all-targets
 	GUILDHALL_JEPSEN_ROUNDS=$(ROUNDS) GUILDHALL_JEPSEN_SEED=$(SEED) cargo test --locked --package guildhall-tests --test e2e jepsen -- --nocapture
 
+narrow: setup web ## measure four browsers, one behind a link that falls to 300 kbit/s and comes back (as root)
+	@.ci/setup.sh fleet
+	cargo build --locked --workspace --bins
+	cargo test --locked --package guildhall-tests --test narrow -- --ignored --nocapture
+
 fleet: setup web ## show a fleet over three emulated regions: placement, a node killed, one emptied, a region cut off (as root)
 	@.ci/setup.sh fleet
 	cargo build --locked --release --workspace --bins
@@ -95,6 +103,10 @@ fleet-figures: setup web ## measure what a fleet's failures and works cost its p
 deploy-check: .venv-deploy/.installed ## lint, render and test what is in deploy/: Helm, Kubernetes' schemas, promtool, systemd-analyze, linters
 	@.ci/setup.sh deploy
 	@deploy/check.sh
+
+image-check: .venv-deploy/.installed ## run the Containerfile's steps without an engine, and try what they make (as root; IMAGEFLAGS="--binary FILE" builds none)
+	@.ci/setup.sh image
+	.venv-deploy/bin/python deploy/image.py $(IMAGEFLAGS)
 
 setup: web/node_modules/.package-lock.json $(TEST_NODE)/node_modules/.package-lock.json .venv/.installed ## install what the tests need
 	@.ci/setup.sh tests

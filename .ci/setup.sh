@@ -6,8 +6,9 @@
 #   .ci/setup.sh node     Node and npm            (the web page, the JavaScript test clients)
 #   .ci/setup.sh python   Python with venv        (the Python test clients)
 #   .ci/setup.sh fuzz     a C++ compiler          (make fuzz)
-#   .ci/setup.sh fleet    ip and ethtool          (make fleet)
+#   .ci/setup.sh fleet    ip and ethtool          (make fleet, make narrow)
 #   .ci/setup.sh deploy   promtool and systemd    (make deploy-check)
+#   .ci/setup.sh image    ip, and what builds     (make image-check)
 #   .ci/setup.sh tests    all but deploy, and a browser, Opus, ffmpeg, PostgreSQL and Redis (make test)
 set -eu
 
@@ -82,10 +83,14 @@ need_test_tools() {
     fi
 }
 
-need_regions() {
+need_networks() {
     if ! command -v ip >/dev/null; then
-        want iproute2 "the regions of the demo are network namespaces"
+        want iproute2 "$1"
     fi
+}
+
+need_regions() {
+    need_networks "emulated regions and links are network namespaces"
     if ! command -v ethtool >/dev/null; then
         want ethtool "their network cards must not leave checksums to hardware that is not there"
     fi
@@ -147,6 +152,12 @@ fuzz)
     ;;
 fleet) need_regions ;;
 deploy) need_deploy_tools ;;
+image)
+    need_rust
+    need_c_compiler
+    need_node
+    need_networks "the program is tried in a network of its own"
+    ;;
 tests)
     need_rust
     need_c_compiler
@@ -154,6 +165,6 @@ tests)
     need_python
     need_test_tools
     ;;
-*) die "usage: .ci/setup.sh server | node | python | fuzz | fleet | deploy | tests" ;;
+*) die "usage: .ci/setup.sh server | node | python | fuzz | fleet | deploy | image | tests" ;;
 esac
 install_packages

@@ -23,6 +23,11 @@ REFUSED = [
     ({"controlPlane": {"defaultRegion": "eu", "replicas": 2}}, "configSecret"),
     ({"controlPlane": {"defaultRegion": "eu", "replicas": 2, "configSecret": "config"}}, "files"),
     ({"controlPlane": {"defaultRegion": "eu", "replicas": 9}}, "replicas"),
+    ({"joinSecret": {"existingSecret": ""}}, "joinSecret.existingSecret"),
+    ({"nodesMutualTls": {"enabled": True}}, "authoritySecret"),
+    ({"nodesMutualTls": {"enabled": True, "certManager": {"enabled": True}}}, "nodesMutualTls.certManager.issuerRef.name"),
+    ({"controlPlane": {"defaultRegion": "eu", "geoDatabase": {"existingClaim": "geo"}}}, "location"),
+    ({"controlPlane": {"defaultRegion": "eu", "trustedProxies": ["the ingress"]}}, "trustedProxies"),
 ]
 
 # Resources of other projects (KEDA, cert-manager, the Prometheus operator), whose schemas are not Kubernetes'.
@@ -48,9 +53,65 @@ def named(resources: list[dict], kind: str, name: str) -> dict:
     return next(resource for resource in resources if (resource["kind"], resource["metadata"]["name"]) == (kind, name))
 
 
-def variable(resource: dict, name: str) -> str:
+def variables(resource: dict) -> dict[str, str | None]:
     containers = resource["spec"]["template"]["spec"]["containers"]
-    return next(variable["value"] for variable in containers[0]["env"] if variable["name"] == name)
+    return {variable["name"]: variable.get("value") for variable in containers[0]["env"]}
+
+
+def variable(resource: dict, name: str) -> str:
+    return variables(resource)[name]
+
+
+def secrets(resource: dict) -> dict[str, tuple[str, list[str] | None]]:
+    """The Secrets of a workload's pods by volume: which, and which of their keys if not all."""
+    volumes = resource["spec"]["template"]["spec"]["volumes"]
+    return {
+        volume["name"]: (secret["secretName"], [item["key"] for item in secret["items"]] if "items" in secret else None)
+        for volume in volumes
+        if (secret := volume.get("secret"))
+    }
+
+
+def check_files(resource: dict) -> None:
+    """Every setting that names a file names one below a folder that is mounted, and of a Secret one that is there."""
+    pod = resource["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    keys = {name: keys for name, (_, keys) in secrets(resource).items()}
+    claimed = [claim["metadata"] for claim in resource["spec"].get("volumeClaimTemplates", [])]
+    assert set(mounts.values()) <= {volume["name"] for volume in [*pod["volumes"], *claimed]}, mounts
+    for name, value in variables(resource).items():
+        if value and value.startswith("/"):
+            folder, _, file = value.rpartition("/")
+            assert folder in mounts, f"{name}={value}"
+            assert keys.get(mounts[folder]) is None or file in keys[mounts[folder]], f"{name}={value}"
+
+
+def check_mutual_tls(small: list[dict], full: list[dict]) -> None:
+    """With certificates nobody has a join secret, control planes no node's key, and nodes one for their names; without, as before."""
+    control, voice = named(small, "Deployment", "guildhall-control-plane"), named(small, "StatefulSet", "guildhall-voice-eu")
+    for workload in [control, voice]:
+        assert secrets(workload)["join"] == ("join", None) and "GUILDHALL_JOIN_SECRET_FILE" in variables(workload)
+        assert not {"GUILDHALL_NODES_CA", "GUILDHALL_CONTROL_PLANE_CERT"} & set(variables(workload))
+    control = named(full, "StatefulSet", "demo-guildhall-control-plane")
+    assert "join" not in secrets(control) and "GUILDHALL_JOIN_SECRET_FILE" not in variables(control)
+    assert secrets(control)["nodes"] == ("demo-guildhall-voice-eu-west-join", ["ca.crt"]), secrets(control)
+    assert variable(control, "GUILDHALL_NODES_CA") == "/run/secrets/nodes/ca.crt"
+    for region in ["eu-west", "us-east"]:
+        voice = named(full, "StatefulSet", f"demo-guildhall-voice-{region}")
+        certificate = named(full, "Certificate", f"demo-guildhall-voice-{region}-join")["spec"]
+        assert secrets(voice)["join"] == (certificate["secretName"], ["tls.crt", "tls.key"]), secrets(voice)
+        assert "GUILDHALL_JOIN_SECRET_FILE" not in variables(voice)
+        scaled = named(full, "ScaledObject", f"demo-guildhall-voice-{region}")["spec"]["maxReplicaCount"]
+        names = [f"{voice['metadata']['name']}-{number}" for number in range(scaled)]
+        assert certificate["dnsNames"] == names and "client auth" in certificate["usages"], certificate
+    # Both for the upgrade from one to the other.
+    values = {**SMALL, "nodesMutualTls": {"enabled": True, "authoritySecret": "authority"}}
+    both = check("both", values)
+    control = variables(named(both, "Deployment", "both-guildhall-control-plane"))
+    voice = variables(named(both, "StatefulSet", "both-guildhall-voice-eu"))
+    assert {"GUILDHALL_JOIN_SECRET_FILE", "GUILDHALL_NODES_CA"} <= set(control), control
+    assert "GUILDHALL_CONTROL_PLANE_CERT" in voice and "GUILDHALL_JOIN_SECRET_FILE" not in voice, voice
+    assert not [resource for resource in both if resource["kind"] == "Certificate"]
 
 
 def main() -> None:
@@ -72,6 +133,16 @@ def main() -> None:
     for region in ["eu-west", "us-east"]:
         dialled = variable(named(full, "StatefulSet", f"demo-guildhall-voice-{region}"), "GUILDHALL_CONTROL_PLANE")
         assert dialled.split(",") == [f"https://{service}.chat.svc:7443" for service in services], dialled
+
+    for resources in [small, full]:
+        workloads = [resource for resource in resources if resource["kind"] in ("Deployment", "StatefulSet")]
+        assert len(workloads) > 1
+        for workload in workloads:
+            check_files(workload)
+    check_mutual_tls(small, full)
+    assert variable(control, "GUILDHALL_REGION_LOCATIONS") == "eu-west=53.3/-6.3,us-east=39.0/-77.5"
+    assert variable(control, "GUILDHALL_TRUSTED_PROXIES") == "10.42.0.0/16,fd00:42::/48"
+    assert "GUILDHALL_CONNECTIONS_PER_ADDRESS" not in variables(control)
 
     for values, word in REFUSED:
         # A refusal for another reason than the one that is meant would hide behind the values that are always needed.

@@ -3,13 +3,17 @@
 //! A flag wins over the environment, the environment over the file, the file over the default. Everything here is pure but
 //! [`Config::load`], which reads the process's arguments and environment and the file.
 
+use crate::listener::Proxies;
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use guildhall_control_plane::Registration;
 use guildhall_control_plane::files::{self, check_url};
 use guildhall_control_plane::store::{Location, Quotas};
 use guildhall_control_plane::{check_bus_url, database_file};
 use guildhall_dial::node::{BadUrl, ControlUrl};
-use guildhall_protocol::fleet::{NodeId, RegionId};
+use guildhall_fleet::Coordinates;
+use guildhall_fleet::coordinates::BadCoordinates;
+use guildhall_fleet::region::MAX_REACHES;
+use guildhall_protocol::fleet::{BadRegion, NodeId, RegionId};
 use guildhall_signaling::turn::{BadTurnUrl, TurnUrl};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -33,6 +37,9 @@ const TURN_SERVERS_MAX: usize = 4;
 
 /// Longest time for handing a node's rooms to others: nobody waits longer for a machine to stop.
 const LEAVE_WITHIN_MAX_S: u64 = 3_600;
+
+/// Longest time between two probe calls at a node: whoever wants them more rarely wants none.
+const PROBE_SECONDS_MAX: u64 = 3_600;
 
 /// Longest time for keeping recordings: ten years.
 const RECORDING_DAYS_MAX: u32 = 3_660;
@@ -146,6 +153,19 @@ const KEYS: &[Key] = &[
                distances are known",
     },
     Key {
+        name: "geo-database",
+        value: "FILE",
+        default: None,
+        help: "A city database in MaxMind's format (.mmdb) that says where addresses are: for clients that measure no distances, \
+               bots mostly, those to --region-locations are estimated by it; read at the start",
+    },
+    Key {
+        name: "region-locations",
+        value: "NAME=LAT/LON[,NAME=LAT/LON]",
+        default: None,
+        help: "Where regions are, in degrees: eu-west=53.3/-6.3,us-east=39.0/-77.5",
+    },
+    Key {
         name: "node",
         value: "NAME",
         default: None,
@@ -191,6 +211,13 @@ const KEYS: &[Key] = &[
         default: None,
         help: "PEM authorities of voice nodes: a node with a certificate for its name below one of them may join; with a join secret \
                only if --join-secret-file is given, too",
+    },
+    Key {
+        name: "probe-calls",
+        value: "SECONDS",
+        default: Some("30"),
+        help: "How often a control plane makes a short voice call at each node of another machine, as users do; a node through \
+               which nobody is heard loses its rooms to others (0: never, if this machine cannot reach the nodes as users can)",
     },
     Key {
         name: "egress-mbit",
@@ -255,8 +282,15 @@ const KEYS: &[Key] = &[
         name: "connections-per-address",
         value: "N",
         default: Some("2000"),
-        help: "Connections that one address may have open without having logged in on them; behind a proxy everyone comes from \
-               its address (0: any number)",
+        help: "Connections that one address may have open without having logged in on them; behind a proxy that is not one of \
+               --trusted-proxies everyone comes from its address (0: any number)",
+    },
+    Key {
+        name: "trusted-proxies",
+        value: "CIDR[,CIDR]",
+        default: None,
+        help: "Addresses and ranges of the proxies in front of this server: of a request that comes from one of them, \
+               X-Forwarded-For or Forwarded says whose it is, for limits and estimates by address [default: nobody's word counts]",
     },
     Key {
         name: "log",
@@ -278,6 +312,7 @@ const KEYS: &[Key] = &[
 pub struct Config {
     pub role: Role,
     pub region: RegionId,
+    pub geo: Option<Geo>,
     pub node: Option<NodeId>,
     /// Where to dial, with [`Role::Voice`]; at least one then.
     pub control_planes: Vec<ControlUrl>,
@@ -289,6 +324,8 @@ pub struct Config {
     pub join_secret: Option<PathBuf>,
     /// Authorities below which nodes' certificates are.
     pub nodes_ca: Option<PathBuf>,
+    /// `None`: no probe calls.
+    pub probe_every: Option<Duration>,
     pub egress_mbit: u32,
     /// How long a voice node that is asked to stop gives its people to move to others.
     pub leave_within: Duration,
@@ -314,6 +351,8 @@ pub struct Config {
     pub has_rate_limits: bool,
     /// `None`: any number.
     pub connections_per_address: Option<usize>,
+    /// Who is believed to ask for others.
+    pub trusted_proxies: Proxies,
     pub log: String,
     pub log_format: LogFormat,
     /// The file that some of this may have come from.
@@ -350,6 +389,13 @@ pub struct TurnServers {
     pub secret: PathBuf,
 }
 
+/// What distances are estimated by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Geo {
+    pub database: PathBuf,
+    pub regions: Vec<(RegionId, Coordinates)>,
+}
+
 /// A given certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -370,6 +416,8 @@ pub enum ConfigError {
     HalfTls { given: String, missing: &'static str },
     #[error("{given} is set but --{missing} is not; TURN needs both.")]
     HalfTurn { given: String, missing: &'static str },
+    #[error("{given} is set but --{missing} is not; estimates of distances need both.")]
+    HalfGeo { given: String, missing: &'static str },
     #[error("A voice node needs --{0}.")]
     VoiceNeeds(&'static str),
     #[error("--control-plane-cert is shown by https only, and {0} is not that: give the node a join secret, too.")]
@@ -457,6 +505,12 @@ impl Config {
             (Some(given), None) => return Err(ConfigError::HalfTurn { given: given.name(), missing: "turn-secret-file" }),
             (None, Some(given)) => return Err(ConfigError::HalfTurn { given: given.name(), missing: "turn" }),
         };
+        let geo = match (raw("geo-database"), raw("region-locations")) {
+            (Some(database), Some(places)) => Some(Geo { database: database.value.into(), regions: region_locations(places)? }),
+            (None, None) => None,
+            (Some(given), None) => return Err(ConfigError::HalfGeo { given: given.name(), missing: "region-locations" }),
+            (None, Some(given)) => return Err(ConfigError::HalfGeo { given: given.name(), missing: "geo-database" }),
+        };
         let workers = match raw("media-workers") {
             Some(given) => {
                 let workers = given.parse::<usize>()?;
@@ -495,6 +549,7 @@ impl Config {
             data,
             role,
             region: required(raw("region"))?,
+            geo,
             node: optional(raw("node"))?,
             control_planes,
             control_plane_ca: raw("control-plane-ca").map(|given| PathBuf::from(given.value)),
@@ -502,6 +557,7 @@ impl Config {
             nodes_ca: raw("nodes-ca").map(|given| PathBuf::from(given.value)),
             nodes_listen: optional(raw("nodes-listen"))?.or((role == Role::ControlPlane).then_some(NODES_LISTEN)),
             join_secret,
+            probe_every: probe_every(raw("probe-calls").expect("it has a default"))?,
             egress_mbit: required(raw("egress-mbit"))?,
             leave_within: leave_within(raw("leave-within").expect("it has a default"))?,
             public_host: raw("public-host").map(public_host).transpose()?,
@@ -522,6 +578,7 @@ impl Config {
             registration: one_of(raw("registration"), [("open", Registration::Open), ("closed", Registration::Closed)])?,
             has_rate_limits: one_of(raw("rate-limits"), [("on", true), ("off", false)])?,
             connections_per_address: Some(required::<usize>(raw("connections-per-address"))?).filter(|most| *most > 0),
+            trusted_proxies: optional(raw("trusted-proxies"))?.unwrap_or_default(),
             log: log_filter(raw("log").expect("it has a default"))?,
             log_format: one_of(raw("log-format"), [("text", LogFormat::Text), ("json", LogFormat::Json)])?,
             file: None,
@@ -606,6 +663,14 @@ fn one_of<T, const N: usize>(given: Option<Given>, choices: [(&str, T); N]) -> R
     chosen.map(|(_, choice)| choice).ok_or_else(|| given.invalid(reason))
 }
 
+fn probe_every(given: Given) -> Result<Option<Duration>, ConfigError> {
+    match given.parse::<u64>()? {
+        0 => Ok(None),
+        seconds @ 1..=PROBE_SECONDS_MAX => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(given.invalid(format!("it must be {PROBE_SECONDS_MAX} at most"))),
+    }
+}
+
 fn recording_days(given: Given) -> Result<u32, ConfigError> {
     let days = given.parse::<u32>()?;
     if days > RECORDING_DAYS_MAX {
@@ -656,6 +721,22 @@ fn control_planes(given: Given) -> Result<Vec<ControlUrl>, ConfigError> {
         return Err(given.invalid(format!("{CONTROL_PLANES_MAX} control planes are possible")));
     }
     Ok(urls)
+}
+
+fn region_locations(given: Given) -> Result<Vec<(RegionId, Coordinates)>, ConfigError> {
+    let mut regions: Vec<(RegionId, Coordinates)> = Vec::new();
+    for pair in given.value.split(',') {
+        let (name, at) = pair.split_once('=').ok_or_else(|| given.invalid("regions are given as NAME=LATITUDE/LONGITUDE"))?;
+        let region: RegionId = name.trim().parse().map_err(|error: BadRegion| given.invalid(error.to_string()))?;
+        if regions.iter().any(|(known, _)| *known == region) {
+            return Err(given.invalid(format!("{region} is in it twice")));
+        }
+        regions.push((region, at.parse().map_err(|error: BadCoordinates| given.invalid(error.to_string()))?));
+    }
+    if regions.len() > MAX_REACHES {
+        return Err(given.invalid(format!("{MAX_REACHES} regions are possible")));
+    }
+    Ok(regions)
 }
 
 fn log_filter(given: Given) -> Result<String, ConfigError> {

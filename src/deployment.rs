@@ -169,6 +169,68 @@ fn compose_starts_the_server_with_settings_that_it_takes() {
     }
 }
 
+/// What a service is told by its environment and its command, `NAME=value` each, and the secrets that it gets.
+fn told(service: &Yaml) -> (Vec<String>, BTreeSet<&str>) {
+    let environment = service["environment"].as_hash().into_iter().flatten();
+    let mut told: Vec<String> =
+        environment.map(|(name, value)| format!("{}={}", name.as_str().unwrap(), value.as_str().unwrap())).collect();
+    told.extend(service["command"].as_vec().into_iter().flatten().filter_map(Yaml::as_str).map(str::to_owned));
+    (told, service["secrets"].as_vec().into_iter().flatten().filter_map(Yaml::as_str).collect())
+}
+
+#[test]
+fn compose_gives_a_service_the_secrets_that_its_settings_name() {
+    let stacks = [
+        ("compose.control-plane.yaml", vec!["compose.postgres.yaml", "compose.control-plane.mutual-tls.yaml"]),
+        ("compose.fleet.yaml", vec!["compose.fleet.mutual-tls.yaml"]),
+        ("compose.voice.yaml", vec!["compose.voice.mutual-tls.yaml"]),
+    ];
+    let mut seen = 0;
+    for (base, more) in stacks {
+        for overlay in std::iter::once(None).chain(more.into_iter().map(Some)) {
+            let files: Vec<Yaml> = std::iter::once(base).chain(overlay).map(yaml).collect();
+            let services = |file: &Yaml| -> Vec<String> {
+                file["services"].as_hash().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect()
+            };
+            let is_declared = |secret: &str| files.iter().any(|file| !file["secrets"][secret]["file"].is_badvalue());
+            for name in files.iter().flat_map(services) {
+                let parts: Vec<_> = files.iter().map(|file| told(&file["services"][name.as_str()])).collect();
+                let given: BTreeSet<&str> = parts.iter().flat_map(|(_, secrets)| secrets.iter().copied()).collect();
+                assert!(given.iter().all(|secret| is_declared(secret)), "{base} {overlay:?} {name}: {given:?}");
+                for line in parts.iter().flat_map(|(lines, _)| lines) {
+                    let Some((_, secret)) = line.split_once("=/run/secrets/") else { continue };
+                    assert!(given.contains(secret), "{base} {overlay:?} {name}: {line}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn with_mutual_tls_no_compose_file_has_a_join_secret() {
+    let of = |file: &str, service: &str| told(&yaml(file)["services"][service]).0;
+    let says = |lines: &[String], line: &str| lines.iter().any(|told| told == line);
+    for (file, service) in
+        [("compose.fleet", "control-plane-a"), ("compose.fleet", "control-plane-b"), ("compose.voice", "voice")]
+    {
+        let named = "GUILDHALL_JOIN_SECRET_FILE=/run/secrets/join_secret";
+        assert!(says(&of(&format!("{file}.yaml"), service), named), "{file} {service}: what is emptied is there");
+        assert!(says(&of(&format!("{file}.mutual-tls.yaml"), service), "GUILDHALL_JOIN_SECRET_FILE="), "{file} {service}");
+        assert!(yaml(&format!("{file}.mutual-tls.yaml"))["secrets"]["join_secret"]["file"].as_str() == Some("/dev/null"));
+    }
+    // Alone it makes one for itself, unless nodes have certificates.
+    assert!(
+        !of("compose.control-plane.yaml", "control-plane")
+            .iter()
+            .any(|line| line.contains("JOIN_SECRET") || line.contains("join-secret"))
+    );
+    for (file, service) in [("control-plane", "control-plane"), ("fleet", "control-plane-a"), ("fleet", "control-plane-b")] {
+        assert!(says(&of(&format!("compose.{file}.mutual-tls.yaml"), service), "GUILDHALL_NODES_CA=/run/secrets/nodes_ca"));
+    }
+}
+
 #[test]
 fn who_stops_a_voice_node_waits_until_it_is_empty() {
     let patience = |leave: u64| Duration::from_secs(leave) + serve::STOP_TIMEOUT;

@@ -6,11 +6,13 @@
 
 mod crowd;
 mod patient;
+mod proxies;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use crowd::Crowd;
 use guildhall_protocol::connection::{Connection, Lodging};
 use guildhall_sfu::Sfu;
@@ -20,6 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use patient::Patient;
+pub use proxies::{BadProxies, Proxies};
 use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
@@ -78,15 +81,23 @@ impl Default for Deadlines {
     }
 }
 
+/// What addresses may do.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// How many connections one has without being logged in; `None`: any number.
+    pub per_address: Option<usize>,
+    /// Those that ask for others.
+    pub proxies: Proxies,
+}
+
 /// Serves until `stop` turns true, then lets running requests finish. Returns when the last one has; the caller bounds that.
-/// `per_address` bounds the connections that one address has without being logged in; `None`: any number.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     router: Router,
     deadlines: Deadlines,
     media: Option<Sfu>,
-    per_address: Option<usize>,
+    addresses: Addresses,
     mut stop: watch::Receiver<bool>,
 ) {
     let door = Arc::new(Door {
@@ -94,11 +105,12 @@ pub async fn serve(
         router,
         media,
         deadlines,
+        crowd: Crowd::new(addresses.per_address),
+        proxies: addresses.proxies,
         half_open: Semaphore::new(HALF_OPEN),
         stop: stop.clone(),
     });
     let open = Arc::new(Semaphore::new(CONNECTIONS));
-    let crowd = Crowd::new(per_address);
     loop {
         let permit = Arc::clone(&open).acquire_owned().await.expect("the semaphore is never closed");
         let accepted = tokio::select! {
@@ -107,8 +119,9 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                // One that is too many is closed at once.
-                let Some(lodging) = crowd.admit(peer.ip()) else { continue };
+                // One that is too many is closed at once. Whom a proxy asks for is known by its requests.
+                let is_proxy = door.proxies.include(peer.ip());
+                let Some(lodging) = (if is_proxy { Some(None) } else { door.crowd.admit(peer.ip()).map(Some) }) else { continue };
                 let door = Arc::clone(&door);
                 tokio::spawn(async move {
                     door.connection(stream, peer, lodging).await;
@@ -135,12 +148,15 @@ struct Door {
     /// Where media of clients without UDP goes.
     media: Option<Sfu>,
     deadlines: Deadlines,
+    crowd: Arc<Crowd>,
+    proxies: Proxies,
     half_open: Semaphore,
     stop: watch::Receiver<bool>,
 }
 
 impl Door {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, lodging: Lodging) {
+    /// `lodging`: the place that the connection has; `None`: it is a proxy's, whose requests have places.
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, lodging: Option<Lodging>) {
         let Ok(half_open) = self.half_open.try_acquire() else { return };
         // Gateway frames are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
@@ -164,10 +180,10 @@ impl Door {
         if first[0] == TLS_HANDSHAKE {
             let Some(stream) = self.in_time(self.deadlines.tls_handshake, self.tls.accept(stream)).await else { return };
             drop(half_open);
-            self.http(stream, Connection { peer, is_tls: true }, lodging).await;
+            self.http(stream, Connection { peer, client: peer.ip(), is_tls: true }, lodging).await;
         } else {
             drop(half_open);
-            self.http(stream, Connection { peer, is_tls: false }, lodging).await;
+            self.http(stream, Connection { peer, client: peer.ip(), is_tls: false }, lodging).await;
         }
     }
 
@@ -180,13 +196,29 @@ impl Door {
         }
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: Connection, lodging: Lodging) {
-        let service = service_fn(|request: Request<Incoming>| {
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connection: Connection,
+        lodging: Option<Lodging>,
+    ) {
+        let service = service_fn(async |request: Request<Incoming>| {
             let mut request = request.map(|body| Body::new(TimeoutBody::new(self.deadlines.request_body, body)));
-            request.extensions_mut().insert(connection);
+            let (client, lodging) = match &lodging {
+                Some(lodging) => (connection.client, Some(lodging.clone())),
+                None => {
+                    let client = self.proxies.client(connection.client, request.headers());
+                    (client, self.crowd.admit(client))
+                }
+            };
+            let Some(lodging) = lodging else { return Ok(too_many()) };
+            request.extensions_mut().insert(Connection { client, ..connection });
             request.extensions_mut().insert(lodging.clone());
             request.extensions_mut().insert(ConnectInfo(connection.peer));
-            self.router.clone().oneshot(request)
+            let answer = self.router.clone().oneshot(request).await;
+            // What came by a proxy has its place until here, a WebSocket until it has identified.
+            drop(lodging);
+            answer
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.deadlines.request_head).max_buf_size(BUFFER_BYTES);
@@ -199,6 +231,14 @@ impl Door {
         }
         let _ = serving.await;
     }
+}
+
+/// The answer to one more of an address that has as many connections as it may; the proxy's own is not to be closed for it.
+fn too_many() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 #[cfg(test)]

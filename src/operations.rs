@@ -15,6 +15,7 @@ use axum::{Extension, Json, Router};
 use guildhall_control_plane::Vitals;
 use guildhall_protocol::connection::Connection;
 use guildhall_sfu::Sfu;
+use guildhall_signaling::Signaling;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ struct Inner {
     vitals: Option<Vitals>,
     /// `None`: a control plane without one.
     sfu: Option<Sfu>,
+    /// Of the same node.
+    signaling: Option<Signaling>,
     /// Held while the parts are asked, so that everyone else waits for the same answer.
     verdict: Mutex<Option<(Instant, Readiness)>>,
 }
@@ -56,8 +59,8 @@ struct Readiness {
     degraded: Vec<&'static str>,
 }
 
-pub fn router(vitals: Option<Vitals>, sfu: Option<Sfu>) -> Router {
-    let watch = Watch(Arc::new(Inner { vitals, sfu, verdict: Mutex::default() }));
+pub fn router(vitals: Option<Vitals>, sfu: Option<Sfu>, signaling: Option<Signaling>) -> Router {
+    let watch = Watch(Arc::new(Inner { vitals, sfu, signaling, verdict: Mutex::default() }));
     Router::new()
         .route("/livez", get(async || "alive"))
         .route("/readyz", get(readyz))
@@ -108,7 +111,7 @@ async fn metrics(State(watch): State<Watch>, Extension(connection): Extension<Co
     if !is_from_here(connection, &headers) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let Inner { vitals, sfu, .. } = &*watch.0;
+    let Inner { vitals, sfu, signaling, .. } = &*watch.0;
     // A scrape of a server whose media engine hangs still says how the rest is.
     let media = match sfu {
         Some(sfu) => Some(timeout(PATIENCE, sfu.stats()).await.unwrap_or_default()),
@@ -118,14 +121,17 @@ async fn metrics(State(watch): State<Watch>, Extension(connection): Extension<Co
         Some(vitals) => Some(metrics::Control {
             census: vitals.census(),
             fleet: vitals.fleet(),
+            probes: vitals.probes(),
             writer: vitals.writer(),
             requests: vitals.requests(),
             files: vitals.files(),
+            recordings: vitals.recordings(),
             attachment_bytes: timeout(PATIENCE, vitals.attachment_bytes()).await.ok().and_then(Result::ok),
         }),
         None => None,
     };
-    let page = metrics::page(media.as_ref(), control.as_ref(), metrics::Process::read());
+    let recorders = signaling.as_ref().map(Signaling::recorders);
+    let page = metrics::page(media.as_ref(), recorders.as_ref(), control.as_ref(), metrics::Process::read());
     ([(header::CONTENT_TYPE, PROMETHEUS), (header::CACHE_CONTROL, "no-store")], page).into_response()
 }
 

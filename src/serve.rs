@@ -1,10 +1,11 @@
 //! `guildhall serve`: one role or all of them composed into a process, from the first bind to the last flush.
 
-use crate::config::{Config, MediaTcp, Role};
+use crate::config::{Config, Geo, MediaTcp, Role};
 use crate::data::DataDir;
-use crate::listener::{self, Deadlines};
+use crate::listener::{self, Addresses, Deadlines};
 use crate::{doors, nodes, operations, operator, tls, web};
 use anyhow::Context;
+use guildhall_control_plane::atlas::Atlas;
 use guildhall_control_plane::fleet::Config as FleetConfig;
 use guildhall_control_plane::store::Location;
 use guildhall_control_plane::{ControlPlane, OwnerCredentials};
@@ -42,8 +43,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let voice = if config.role == Role::ControlPlane { None } else { Some(Voice::start(&config, address)?) };
     let control = if config.role == Role::Voice { None } else { Some(start_control(&config, &data).await?) };
     let mut owner = None;
-    let mut router =
-        operations::router(control.as_ref().map(ControlPlane::vitals), voice.as_ref().map(|voice| voice.sfu.clone()));
+    let of_voice = voice.as_ref().map(|voice| (voice.sfu.clone(), voice.signaling.clone())).unzip();
+    let mut router = operations::router(control.as_ref().map(ControlPlane::vitals), of_voice.0, of_voice.1);
     match (&control, &voice) {
         (Some(control), voice) => {
             owner = control.ensure_owner().await?;
@@ -66,8 +67,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         (None, None) => unreachable!("every role has one of them"),
     }
     let media = voice.as_ref().map(|voice| voice.sfu.clone());
-    let per_address = config.connections_per_address;
-    let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), media, per_address, stopped));
+    let addresses = Addresses { per_address: config.connections_per_address, proxies: config.trusted_proxies.clone() };
+    let serving = tokio::spawn(listener::serve(listener, tls, router, Deadlines::default(), media, addresses, stopped));
     announce(address, owner);
 
     signals.next().await;
@@ -130,6 +131,11 @@ async fn start_control(config: &Config, data: &DataDir) -> anyhow::Result<Contro
     control.files.clone_from(&config.files);
     control.recording_days = config.recording_days;
     control.fleet = FleetConfig { issuer: data.issuer()?, default_region: Some(config.region.clone()) };
+    control.probe_every = config.probe_every;
+    if let Some(Geo { database, regions }) = &config.geo {
+        control.atlas = Some(Arc::new(Atlas::open(database, regions.clone())?));
+        tracing::info!(database = %database.display(), "distances that clients do not measure are estimated by their addresses");
+    }
     if !config.has_rate_limits {
         tracing::warn!("the rate limits are off: anyone may call as often as they like");
     }

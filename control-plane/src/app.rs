@@ -5,13 +5,15 @@ use crate::api::passwords::Passwords;
 #[cfg(test)]
 use crate::api::rate_limit::Identity;
 use crate::api::rate_limit::{Limiter, Verdict};
+use crate::atlas::Atlas;
 use crate::bus::Bus;
 use crate::files::{self, FileStats, Files, janitor, serve};
 use crate::fleet::{self, views::FleetCensus};
 use crate::gateway::cloakroom::Cloakroom;
 use crate::hub::{self, Census, Hub};
 use crate::ids::unix_ms;
-use crate::recordings::{self, Keeper};
+use crate::probes::{ProbeStats, Tally as ProbeTally, Watch};
+use crate::recordings::{Intake, Keeper, KeeperStats};
 use crate::requests::{ClassStats, Requests};
 use crate::store::{self, HeldIssuer, Location, Publication, Store, WriterStats};
 use crate::tail::Tail;
@@ -65,6 +67,10 @@ pub struct Config {
     /// How many days recordings of voice channels are kept; 0: nothing may be recorded.
     pub recording_days: u32,
     pub fleet: fleet::Config,
+    /// How far clients are that do not measure it; `None`: nothing is known of them.
+    pub atlas: Option<Arc<Atlas>>,
+    /// How often each voice node of another process is called to hear whether it works; `None`: never.
+    pub probe_every: Option<Duration>,
 }
 
 impl Config {
@@ -83,6 +89,8 @@ impl Config {
             files: files::Config::default(),
             recording_days: 30,
             fleet: fleet::Config { issuer: 0, default_region: None },
+            atlas: None,
+            probe_every: None,
         }
     }
 }
@@ -108,6 +116,8 @@ struct Inner {
     passwords: Passwords,
     files: Files,
     requests: Requests,
+    recordings: Intake,
+    probes: Arc<ProbeTally>,
     bus: Option<Bus>,
 }
 
@@ -195,6 +205,11 @@ impl Vitals {
         self.0.hub().fleet_census()
     }
 
+    /// The probe calls that this process made.
+    pub fn probes(&self) -> ProbeStats {
+        self.0.0.probes.read()
+    }
+
     pub fn writer(&self) -> WriterStats {
         self.0.store().writer_stats()
     }
@@ -208,6 +223,10 @@ impl Vitals {
         self.0.files().stats()
     }
 
+    pub fn recordings(&self) -> KeeperStats {
+        self.0.0.recordings.stats()
+    }
+
     /// What all attachments take together, in bytes.
     pub async fn attachment_bytes(&self) -> store::Result<u64> {
         self.0.store().all_stored_bytes().await
@@ -219,6 +238,8 @@ pub struct ControlPlane {
     publisher: JoinHandle<()>,
     janitor: JoinHandle<()>,
     archivist: JoinHandle<()>,
+    /// Calls the voice nodes.
+    watch: Option<JoinHandle<()>>,
     /// Of recordings, and what ends it.
     keeper: JoinHandle<()>,
     stop_keeping: oneshot::Sender<()>,
@@ -247,15 +268,16 @@ impl ControlPlane {
             Some((url, fleet)) if config.rate_limits => Some(Tally::new(url, fleet)?),
             _ => None,
         };
-        let (recorded, pieces) = mpsc::channel(recordings::QUEUE);
+        let (intake, pieces) = Intake::new();
         let hub = hub::Config {
             public_host: config.public_host.clone(),
             voice_key: agree_on_voice_key(&config, &store, &mut publications).await?,
             heartbeat_interval: config.heartbeat_interval,
             fleet: config.fleet.clone(),
+            atlas: config.atlas.clone(),
             rate_limits: config.rate_limits,
             tally: tally.clone(),
-            recorded,
+            recorded: intake.clone(),
             cloakroom: shared.as_ref().map(|(url, fleet)| Cloakroom::new(url, fleet)).transpose()?,
         };
         let hub = Hub::start(hub, store.clone());
@@ -274,9 +296,18 @@ impl ControlPlane {
         let secret = store.secret(FILES_SECRET).await?;
         let (files, abandoned) = Files::open(config.files.clone(), &config.data_dir, config.public_host.clone(), &secret)?;
         let janitor = tokio::spawn(janitor::run(files.clone(), store.clone(), abandoned));
-        let keeper = Keeper { files: files.clone(), store: store.clone(), hub: hub.clone(), days: config.recording_days };
+        let keeper = Keeper {
+            files: files.clone(),
+            store: store.clone(),
+            hub: hub.clone(),
+            intake: intake.clone(),
+            days: config.recording_days,
+        };
         let (stop_keeping, stop) = oneshot::channel();
         let keeper = tokio::spawn(keeper.run(pieces, stop));
+        let probes = Arc::new(ProbeTally::default());
+        let watch = |every| Watch::new(hub.clone(), store.clone(), every, Arc::clone(&probes));
+        let watch = config.probe_every.map(|every| tokio::spawn(watch(every).run()));
         let app = App(Arc::new(Inner {
             config,
             store,
@@ -286,10 +317,12 @@ impl ControlPlane {
             passwords,
             files,
             requests: Requests::default(),
+            recordings: intake,
+            probes,
             bus,
         }));
         let archivist = tokio::spawn(archive_idle_threads(app.store().clone()));
-        Ok(Self { app, publisher, janitor, archivist, keeper, stop_keeping, _issuer: issuer })
+        Ok(Self { app, publisher, janitor, archivist, watch, keeper, stop_keeping, _issuer: issuer })
     }
 
     /// `/api/…`, complete with CORS, and `/cdn/…`. Wants a [`Connection`](guildhall_protocol::connection::Connection) in every request's
@@ -320,6 +353,9 @@ impl ControlPlane {
     /// Sends the sessions away, finishes what was accepted, keeps the sessions for the next start, closes the database. Requests that come later are refused.
     pub async fn shutdown(self) {
         self.archivist.abort();
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
         let (hub, store) = (self.app.hub(), self.app.store());
         hub.shutdown().await;
         // The nodes have said their last word; what it cannot store in time is lost.

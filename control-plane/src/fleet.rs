@@ -13,8 +13,10 @@ use calls::Calls;
 use guildhall_fleet::drain::Drain;
 use guildhall_fleet::lease::Leases;
 use guildhall_fleet::node::State;
-use guildhall_fleet::placement::{Because, Current, Decision, Limits, Outcome, Query};
+use guildhall_fleet::placement::{Because, Current, Decision, Limits, Outcome, Query, relieve};
+use guildhall_fleet::probes::{HOLD_MS, Reports, Verdict};
 use guildhall_fleet::registry::{Change, Registry, RegistryError};
+use guildhall_fleet::relief::Relief;
 use guildhall_fleet::{Millis, NodeId, Reach, RegionId, place};
 use guildhall_protocol::ChannelId;
 use guildhall_protocol::fleet::{CONTRACT_VERSION, Epoch, Hello, Load, ToNode};
@@ -164,9 +166,20 @@ pub struct Fleet {
     decisions: VecDeque<Record>,
     pub calls: Calls,
     ticked: Millis,
+    /// What probe calls say of the nodes, and whether nobody is heard through any of them.
+    probed: Reports,
+    is_deaf: bool,
+    /// Nodes that fail their calls and are not given up, because too many do.
+    spared: Vec<NodeId>,
+    /// When rooms of failing nodes were last to leave, and how many of them had their turn in this round.
+    fled: Millis,
+    fled_rooms: usize,
     /// Since this process began: rooms that went from one node to another, and nodes that were lost.
     moves: u64,
     losses: u64,
+    relief: Relief,
+    /// Rooms that left a node only because it had too much to do.
+    reliefs: u64,
 }
 
 impl Fleet {
@@ -459,7 +472,14 @@ impl Fleet {
         let decision = asked
             .filter(|decision| decision.outcome != Outcome::Refuse)
             .unwrap_or_else(|| place(now, &self.limits, self.registry.nodes(), &query));
-        let outcome = decision.outcome.clone();
+        self.carry_out(now, unix_ms, decision)
+    }
+
+    /// Does with the room what was decided.
+    fn carry_out(&mut self, now: Millis, unix_ms: u64, decision: Decision) -> Settled {
+        let (room, outcome) = (decision.room, decision.outcome.clone());
+        let lease = self.leases.of(room).cloned();
+        let before = lease.as_ref().map(|lease| lease.node.clone());
         self.keep(unix_ms, decision);
         let (lease, has_moved) = match (outcome, lease) {
             (Outcome::Keep { .. }, Some(lease)) => {
@@ -481,7 +501,7 @@ impl Fleet {
             return Settled { spot: None, has_moved: false, is_awaited: false };
         };
         let (is_awaited, is_cut) = (std::mem::take(&mut known.is_waiting), std::mem::take(&mut known.is_cut));
-        if current.is_none_or(|current| current.node != lease.node) {
+        if before.is_none_or(|before| before != lease.node) {
             known.since = now;
             self.tell(&lease.node, ToNode::Open { room, epoch: lease.epoch });
         }
@@ -588,6 +608,94 @@ impl Fleet {
         self.registry.node(node).is_some()
     }
 
+    // --- overload ---
+
+    /// The node that a room should leave now because it has too much to do. `planes` control planes ask this.
+    pub fn to_relieve(&mut self, now: Millis, planes: u32) -> Option<NodeId> {
+        self.hear_ourselves(now);
+        let alive = self.registry.nodes().filter(|node| !self.registry.is_lost(&node.hello.id));
+        let node = self.relief.next(now, alive, planes)?;
+        // While rooms of it are on their way it is not known what it will have to do.
+        let is_settled = !self.leaving.values().any(|leaving| leaving.from == node && !leaving.is_left);
+        is_settled.then_some(node)
+    }
+
+    /// Whether a room may leave its node only because that has too much to do.
+    pub fn may_be_relieved(&self, now: Millis, room: ChannelId) -> bool {
+        !self.pins.contains_key(&room) && !self.leaving.contains_key(&room) && self.relief.is_rested(now, room)
+    }
+
+    /// Moves the room to a node with headroom, if there is one. `true`: everyone in it must be told.
+    pub fn relieve(
+        &mut self,
+        now: Millis,
+        unix_ms: u64,
+        room: ChannelId,
+        members: &[Reach],
+        wish: Option<&RegionId>,
+        draw: u64,
+    ) -> bool {
+        let Some(node) = self.leases.of(room).and_then(|lease| self.registry.node(&lease.node)) else { return false };
+        let cost = members.len() as f32 * node.peer_cost();
+        let since = self.rooms.get(&room).map_or(now, |known| known.since);
+        let current = Current { node: node.hello.id.clone(), since };
+        let query = Query {
+            room,
+            members,
+            wish,
+            current: Some(&current),
+            default_region: self.default_region.as_ref(),
+            versions: VERSIONS,
+            draw,
+        };
+        let Some(decision) = relieve(now, &self.limits, self.registry.nodes(), &query, members.len() as u32) else {
+            return false;
+        };
+        self.relief.moved(now, room, &current.node, cost);
+        self.reliefs += 1;
+        self.carry_out(now, unix_ms, decision).has_moved
+    }
+
+    // --- probe calls ---
+
+    /// Nodes of other processes that are alive and not being emptied, with their endpoints.
+    pub fn nodes_to_probe(&self) -> BTreeMap<NodeId, String> {
+        let serves = |node: &&guildhall_fleet::Node| {
+            let is_leaving = matches!(node.state, State::Draining { .. });
+            !node.hello.endpoint.is_empty() && !is_leaving && !self.registry.is_lost(&node.hello.id)
+        };
+        self.registry.nodes().filter(serves).map(|node| (node.hello.id.clone(), node.hello.endpoint.clone())).collect()
+    }
+
+    /// Nodes fail, or do not any more. What is said of a node holds until it is said anew, or its time is over.
+    pub fn heed_probes(&mut self, now: Millis, unix_ms: u64, reports: &Reports, verdict: &Verdict) {
+        let known: Vec<(NodeId, Millis)> =
+            self.registry.nodes().map(|node| (node.hello.id.clone(), node.failing_until)).collect();
+        for (node, until) in known {
+            let left = verdict.failing.get(&node).map_or(0, |until| until.saturating_sub(unix_ms).min(HOLD_MS));
+            match (now < until, left > 0) {
+                (false, true) => {
+                    let trouble = reports.get(&node).map_or("", |report| &report.trouble);
+                    tracing::error!(%node, trouble, "a voice node fails its probe calls; its rooms go elsewhere");
+                    self.fled = 0;
+                }
+                (true, false) => tracing::info!(%node, "a voice node passes its probe calls again"),
+                _ => {}
+            }
+            // It was just read from the registry.
+            let _ = self.registry.set_failing(&node, if left > 0 { now + left } else { 0 });
+        }
+        if verdict.is_deaf && !self.is_deaf {
+            tracing::error!("nobody is heard by a probe call at any voice node: can this machine reach them as users do?");
+        }
+        self.is_deaf = verdict.is_deaf;
+        if verdict.spared != self.spared && !verdict.spared.is_empty() {
+            tracing::error!(nodes = ?verdict.spared, "too many voice nodes fail their probe calls; these keep their rooms");
+        }
+        self.spared.clone_from(&verdict.spared);
+        self.probed.clone_from(reports);
+    }
+
     // --- time ---
 
     /// Finds who is lost, and which rooms must be placed now: of lost nodes, of nodes that are being emptied, and those that
@@ -611,6 +719,15 @@ impl Fleet {
         });
         for drain in self.drains.values_mut() {
             drain.handle(now, &mut rooms);
+        }
+        if self.fled_rooms > 0 || now >= self.fled + RETRY_MS {
+            self.fled = now;
+            let failing = self.registry.nodes().filter(|node| now < node.failing_until);
+            let there = failing.flat_map(|node| self.leases.on(&node.hello.id)).map(|(room, _)| room);
+            let before = rooms.len();
+            rooms.extend(there.skip(self.fled_rooms).take(PLACED_PER_TICK));
+            let is_full = rooms.len() - before == PLACED_PER_TICK;
+            self.fled_rooms = if is_full { self.fled_rooms + PLACED_PER_TICK } else { 0 };
         }
         rooms
     }

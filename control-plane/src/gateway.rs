@@ -31,13 +31,15 @@ use guildhall_protocol::connection::Connection;
 use guildhall_protocol::gateway::VERSIONS;
 use serde::Deserialize;
 use std::convert::Infallible;
+use std::net::IpAddr;
 
-/// By which name and scheme a client reached us: where it is told to come back to.
+/// By which name and scheme a client reached us, where it is told to come back to, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// `host` or `host:port`.
     pub host: String,
     pub is_tls: bool,
+    pub address: Option<IpAddr>,
 }
 
 impl Origin {
@@ -55,8 +57,9 @@ impl<S: Sync> FromRequestParts<S> for Origin {
         // HTTP/1.1 requires Host; a client without one can only be on this machine.
         let host = header(HOST.as_str()).unwrap_or("localhost").to_owned();
         let by_proxy = header("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        let is_tls = by_proxy || parts.extensions.get::<Connection>().is_some_and(|connection| connection.is_tls);
-        Ok(Self { host, is_tls })
+        let connection = parts.extensions.get::<Connection>();
+        let is_tls = by_proxy || connection.is_some_and(|connection| connection.is_tls);
+        Ok(Self { host, is_tls, address: connection.map(|connection| connection.client) })
     }
 }
 

@@ -16,6 +16,7 @@ mod members;
 mod moving;
 mod nodes;
 pub mod private;
+mod probes;
 pub(crate) mod seats;
 #[cfg(test)]
 mod sibling_tests;
@@ -32,6 +33,7 @@ pub use moving::Left;
 pub use nodes::NodeError;
 pub use siblings::Told;
 
+use crate::atlas::Atlas;
 use crate::event::{Committed, Topic};
 use crate::gateway::admission::admit;
 use crate::gateway::cloakroom::Cloakroom;
@@ -42,12 +44,14 @@ use crate::gateway::turnstile::{self, Turnstile};
 use crate::gateway::{Origin, mailbox::Dispatch};
 use crate::guild;
 use crate::ids::unix_ms;
+use crate::recordings::Intake;
 use crate::siblings::words::{Deed, StageChange, Wish};
 use crate::store::{self, Store};
 use crate::tally::Tally;
 use crate::voice::{Door, Entrance, Refused};
 use core::{Attached, Core, Missing, Moment, SessionKey};
-use guildhall_protocol::fleet::{FromNode, Way};
+use guildhall_fleet::Reach;
+use guildhall_protocol::fleet::Way;
 use guildhall_protocol::gateway::{
     CloseCode, GuildSubscription, Identify, PresenceUpdate, RequestMembers, Resume, VoiceStateUpdate,
 };
@@ -93,12 +97,14 @@ pub struct Config {
     pub voice_key: VoiceKey,
     pub heartbeat_interval: Duration,
     pub fleet: crate::fleet::Config,
+    /// How far clients are that do not measure it.
+    pub atlas: Option<Arc<Atlas>>,
     /// `false`: sessions may be opened and member lists asked for as often as anyone likes; for load tests.
     pub rate_limits: bool,
     /// Counts sessions that are opened, if there may be other control planes.
     pub tally: Option<Tally>,
     /// Takes what nodes record.
-    pub recorded: mpsc::Sender<FromNode>,
+    pub recorded: Intake,
     /// Where sessions wait that go from one of them to another.
     pub cloakroom: Option<Cloakroom>,
 }
@@ -173,7 +179,7 @@ fn moment() -> Moment {
     Moment { now: Instant::now(), unix_ms: unix_ms() }
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
     bytes
@@ -456,6 +462,7 @@ impl Hub {
             return Err(Refusal::Invalid);
         }
         let mut admission = admit(&caller, identify, origin, version, session_id)?;
+        let reach = self.estimate(origin);
         self.core_mut().arrive(user);
         let guilds = self.0.store.guild_ids_of(user).await;
         if let Ok(guilds) = &guilds {
@@ -480,7 +487,8 @@ impl Hub {
                 }
                 core.arrived(user);
                 // Without its guilds a session would look as if the user had left them all.
-                Some(if is_known { core.attach(admission.clone(), at) } else { Err(CloseCode::UnknownError) })
+                let attached = if is_known { core.attach(admission.clone(), at) } else { Err(CloseCode::UnknownError) };
+                Some(attached.inspect(|attached| core.estimate(attached.key, reach.clone())))
             });
             if let Some(attached) = attached {
                 break attached?;
@@ -530,7 +538,23 @@ impl Hub {
         if self.core().session_key(&resume.session_id).is_none() {
             return self.resume_left(&resume, &caller, origin).await;
         }
-        self.change(|core, at| core.resume(&resume.session_id, &caller.token_hash, resume.seq, origin.host.clone(), at))
+        self.resume_here(&resume, &caller.token_hash, origin)
+    }
+
+    /// A session that is here.
+    fn resume_here(&self, resume: &Resume, token_hash: &[u8; 32], origin: &Origin) -> Result<Attached, Refusal> {
+        let reach = self.estimate(origin);
+        self.change(|core, at| {
+            let attached = core.resume(&resume.session_id, token_hash, resume.seq, origin.host.clone(), at)?;
+            core.estimate(attached.key, reach);
+            Ok(attached)
+        })
+    }
+
+    /// How far a client is that comes from there, if there is something to tell by.
+    fn estimate(&self, origin: &Origin) -> Reach {
+        let atlas = self.0.config.atlas.as_ref();
+        atlas.zip(origin.address).map(|(atlas, address)| atlas.reach(address)).unwrap_or_default()
     }
 
     async fn authenticate(&self, token: &str) -> Result<Arc<crate::store::Caller>, CloseCode> {

@@ -5,6 +5,7 @@
 
 mod api;
 pub mod app;
+pub mod atlas;
 pub mod audit;
 mod bus;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod histogram;
 pub mod hub;
 pub mod ids;
 pub mod presence;
+pub mod probes;
 mod recordings;
 pub mod requests;
 mod settings;
@@ -29,3 +31,4 @@ pub mod voice;
 
 pub use app::{Config, ControlPlane, OwnerCredentials, Registration, Vitals, database_file};
 pub use bus::check_url as check_bus_url;
+pub use recordings::KeeperStats;

@@ -10,17 +10,22 @@ use crate::audit::By;
 use crate::files::Files;
 use crate::hub::Hub;
 use crate::ids::unix_ms;
-use crate::store::{Conflict, RECORDING_BYTES, Store, StoreError, StoredRecording};
+use crate::store::{Conflict, Store, StoreError, StoredRecording};
 use guildhall_protocol::RecordingId;
-use guildhall_protocol::fleet::{FromNode, Recorded, RecordingOrder};
+use guildhall_protocol::fleet::{FromNode, Medium, Recorded, RecordingOrder};
 use guildhall_protocol::model::RecordingState;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Pieces of all recordings that wait to be stored: some 16 MB of a few full rooms. Beyond: they are lost.
-pub const QUEUE: usize = 1_024;
+const QUEUE: usize = 1_024;
+/// Of them pieces of videos, which are larger, some 32 MB: when as many wait, there is no place for more of those. Voices have
+/// the rest for themselves.
+const VIDEO_QUEUE: usize = QUEUE / 4;
 /// How often it is looked which recordings run: several times in the time that a node records without being asked.
 const ROUND: Duration = Duration::from_secs(3);
 /// A recording that no node speaks of for this long is interrupted: nodes that come back do so within seconds, and a room that
@@ -44,6 +49,62 @@ pub fn order(recording: &StoredRecording) -> RecordingOrder {
         room: recording.channel_id,
         since_ms: recording.started_at,
         is_over: recording.state != RecordingState::Recording,
+        video: recording.video,
+    }
+}
+
+/// What became of recordings since the start, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeeperStats {
+    /// Those that run, as all control planes know them.
+    pub running: u64,
+    /// Pieces that were stored here, and their bytes.
+    pub pieces: u64,
+    pub bytes: u64,
+    /// Pieces that came faster than they could be stored, or could not be.
+    pub lost: u64,
+    /// Recordings that were interrupted, because no voice node spoke of them any more.
+    pub interrupted: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    running: AtomicU64,
+    pieces: AtomicU64,
+    bytes: AtomicU64,
+    lost: AtomicU64,
+    interrupted: AtomicU64,
+}
+
+/// Where what nodes record is handed in. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    queue: mpsc::Sender<FromNode>,
+    counters: Arc<Counters>,
+}
+
+impl Intake {
+    /// With the other end, which the keeper takes.
+    pub fn new() -> (Self, mpsc::Receiver<FromNode>) {
+        let (queue, pieces) = mpsc::channel(QUEUE);
+        (Self { queue, counters: Arc::default() }, pieces)
+    }
+
+    /// Never waits.
+    pub fn take(&self, message: FromNode) {
+        let is_video = matches!(&message, FromNode::Recorded(piece) if piece.medium != Medium::Voice);
+        let waiting = QUEUE - self.queue.capacity().min(QUEUE);
+        if is_video && waiting >= VIDEO_QUEUE || self.queue.try_send(message).is_err() {
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("pieces of recordings come faster than they can be stored; one is lost");
+        }
+    }
+
+    pub fn stats(&self) -> KeeperStats {
+        let Counters { running, pieces, bytes, lost, interrupted } = &*self.counters;
+        let [running, pieces, bytes, lost, interrupted] =
+            [running, pieces, bytes, lost, interrupted].map(|counter| counter.load(Ordering::Relaxed));
+        KeeperStats { running, pieces, bytes, lost, interrupted }
     }
 }
 
@@ -73,6 +134,7 @@ pub struct Keeper {
     pub files: Files,
     pub store: Store,
     pub hub: Hub,
+    pub intake: Intake,
     /// How long recordings are kept.
     pub days: u32,
 }
@@ -121,15 +183,25 @@ impl Keeper {
         if !self.store.takes_pieces(recording).await? {
             return Ok(());
         }
-        self.files.put_piece(piece.clone()).await?;
+        let counters = &self.intake.counters;
+        let lose = |error: anyhow::Error| {
+            counters.lost.fetch_add(1, Ordering::Relaxed);
+            error
+        };
+        self.files.put_piece(piece.clone()).await.map_err(|error| lose(error.into()))?;
         match self.store.keep_piece(&piece).await {
+            Ok(()) => {
+                counters.pieces.fetch_add(1, Ordering::Relaxed);
+                counters.bytes.fetch_add(piece.bytes.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
             // It was ended or deleted meanwhile; a deleted one's files are deleted together.
-            Ok(()) | Err(StoreError::Conflict(Conflict::Missing)) => Ok(()),
+            Err(StoreError::Conflict(Conflict::Missing)) => Ok(()),
             Err(StoreError::Conflict(Conflict::Full)) => {
-                tracing::warn!(%recording, "a recording ends because it has reached {RECORDING_BYTES} bytes");
+                tracing::warn!(%recording, "a recording ends because it is as large as one may be");
                 self.end(recording, RecordingState::Ending).await
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(lose(error.into())),
         }
     }
 
@@ -145,6 +217,8 @@ impl Keeper {
     /// `empty`: since when nobody is in the room of which recording.
     async fn round(&self, empty: &mut HashMap<RecordingId, Instant>) -> anyhow::Result<()> {
         let running = self.store.running_recordings().await?;
+        let count = running.iter().filter(|recording| recording.state == RecordingState::Recording).count();
+        self.intake.counters.running.store(count as u64, Ordering::Relaxed);
         empty.retain(|id, _| running.iter().any(|recording| recording.id == *id));
         for recording in running {
             if self.hub.is_deserted(recording.channel_id) {
@@ -155,7 +229,11 @@ impl Keeper {
             let is_empty_for_long = empty.get(&recording.id).is_some_and(|since| since.elapsed() > EMPTY);
             match next(&recording, unix_ms(), is_empty_for_long) {
                 Next::Ask => self.hub.record(order(&recording)),
-                Next::End(state) => self.end(recording.id, state).await?,
+                Next::End(state) => {
+                    let is_lost = state == RecordingState::Interrupted;
+                    self.intake.counters.interrupted.fetch_add(u64::from(is_lost), Ordering::Relaxed);
+                    self.end(recording.id, state).await?;
+                }
                 Next::Finish => self.store.finish_recording(recording.id).await?,
             }
         }
@@ -190,6 +268,20 @@ mod tests {
     use guildhall_protocol::{ChannelId, GuildId, UserId};
 
     #[test]
+    fn videos_leave_most_of_the_queue_to_voices_and_what_finds_no_place_is_counted() {
+        let (intake, _pieces) = Intake::new();
+        let piece = |medium| {
+            let (recording, user) = (RecordingId::new(1), UserId::new(4));
+            let (start_ms, number, length_ms, lost, bytes) = (0, 0, 0, 0, vec![1]);
+            FromNode::Recorded(Recorded { recording, user, medium, start_ms, number, length_ms, lost, bytes })
+        };
+        (0..VIDEO_QUEUE + 10).for_each(|_| intake.take(piece(Medium::ALL[1])));
+        assert_eq!(intake.stats(), KeeperStats { lost: 10, ..KeeperStats::default() });
+        (0..QUEUE - VIDEO_QUEUE + 5).for_each(|_| intake.take(piece(Medium::Voice)));
+        assert_eq!(intake.stats().lost, 15);
+    }
+
+    #[test]
     fn a_recording_goes_on_until_its_node_its_people_or_its_time_are_gone() {
         let started_at = 1_000_000;
         let recording = |state, heard: u64, ended: Option<u64>| StoredRecording {
@@ -202,6 +294,7 @@ mod tests {
             ended_at: ended.map(|ms| started_at + ms),
             heard_at: started_at + heard,
             bytes: 0,
+            video: false,
         };
         for (state, heard, ended, now, is_empty, expected) in [
             (Recording, 0, None, SILENCE_MS, false, Next::Ask),

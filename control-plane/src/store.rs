@@ -25,6 +25,7 @@ mod orders;
 mod outbox;
 mod presence;
 mod private_channels;
+mod probes;
 mod profiles;
 mod read_states;
 mod recordings;
@@ -62,7 +63,7 @@ pub use orders::NodeOrder;
 pub use private_channels::{RECIPIENTS, Reach};
 pub use profiles::{MutualGuild, Profile};
 pub use read_states::ReadState;
-pub use recordings::{RECORDING_BYTES, StoredPiece, StoredRecording, StoredTrack};
+pub use recordings::{StoredPiece, StoredRecording, StoredTrack};
 pub use relationships::Asked;
 pub use search::{Facet, MATCHES, Order, Question, Search, SearchOutcome, Sender, Thing};
 #[cfg(any(test, feature = "fuzzing"))]

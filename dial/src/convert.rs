@@ -5,7 +5,7 @@ use crate::wire;
 use crate::wire::from_node::Message as From;
 use crate::wire::to_node::Message as To;
 use guildhall_protocol::fleet::{
-    Epoch, FromNode, Hello, Load, Participant, Policy, Recorded, RecordingOrder, Secret, Sitting, ToNode,
+    Epoch, FromNode, Hello, Load, Medium, Participant, Policy, Recorded, RecordingOrder, Secret, Sitting, ToNode,
 };
 use guildhall_protocol::{ChannelId, GuildId, RecordingId, UserId};
 
@@ -20,8 +20,8 @@ pub fn to_node(message: ToNode) -> wire::ToNode {
         ToNode::Disconnect { participant, as_of_ms } => {
             To::Disconnect(wire::Disconnect { participant: Some(participant_out(participant)), as_of_ms })
         }
-        ToNode::Record(RecordingOrder { recording, room, since_ms, is_over }) => {
-            To::Record(wire::Record { recording: recording.get(), room: room.get(), since_ms, is_over })
+        ToNode::Record(RecordingOrder { recording, room, since_ms, is_over, video }) => {
+            To::Record(wire::Record { recording: recording.get(), room: room.get(), since_ms, is_over, video })
         }
     };
     wire::ToNode { message: Some(message) }
@@ -36,9 +36,9 @@ pub fn read_to_node(message: wire::ToNode) -> Option<ToNode> {
         To::Disconnect(wire::Disconnect { participant, as_of_ms }) => {
             ToNode::Disconnect { participant: participant_in(participant?), as_of_ms }
         }
-        To::Record(wire::Record { recording, room, since_ms, is_over }) => {
+        To::Record(wire::Record { recording, room, since_ms, is_over, video }) => {
             let (recording, room) = (RecordingId::new(recording), ChannelId::new(room));
-            ToNode::Record(RecordingOrder { recording, room, since_ms, is_over })
+            ToNode::Record(RecordingOrder { recording, room, since_ms, is_over, video })
         }
     })
 }
@@ -70,20 +70,22 @@ pub fn read_from_node(message: wire::FromNode) -> Option<FromNode> {
         From::Joined(sitting) => FromNode::Joined(sitting_in(sitting)?),
         From::Left(sitting) => FromNode::Left(sitting_in(sitting)?),
         From::Leaving(leaving) => FromNode::Leaving { within_ms: leaving.within_ms },
-        From::Recorded(recorded) => FromNode::Recorded(recorded_in(recorded)),
+        From::Recorded(recorded) => FromNode::Recorded(recorded_in(recorded)?),
         From::Recording(it) => FromNode::Recording { recording: RecordingId::new(it.recording), is_over: it.is_over },
         From::Goodbye(_) => FromNode::Goodbye,
     })
 }
 
 fn recorded_out(recorded: Recorded) -> wire::Recorded {
-    let Recorded { recording, user, start_ms, number, length_ms, lost, bytes } = recorded;
-    wire::Recorded { recording: recording.get(), user: user.get(), start_ms, number, length_ms, lost, bytes }
+    let Recorded { recording, user, medium, start_ms, number, length_ms, lost, bytes } = recorded;
+    let (recording, user, medium) = (recording.get(), user.get(), medium.number());
+    wire::Recorded { recording, user, start_ms, number, length_ms, lost, bytes, medium }
 }
 
-fn recorded_in(recorded: wire::Recorded) -> Recorded {
-    let wire::Recorded { recording, user, start_ms, number, length_ms, lost, bytes } = recorded;
-    Recorded { recording: RecordingId::new(recording), user: UserId::new(user), start_ms, number, length_ms, lost, bytes }
+fn recorded_in(recorded: wire::Recorded) -> Option<Recorded> {
+    let wire::Recorded { recording, user, start_ms, number, length_ms, lost, bytes, medium } = recorded;
+    let (recording, user, medium) = (RecordingId::new(recording), UserId::new(user), Medium::from_number(medium)?);
+    Some(Recorded { recording, user, medium, start_ms, number, length_ms, lost, bytes })
 }
 
 fn room_epoch(room: ChannelId, epoch: Epoch) -> wire::RoomEpoch {
@@ -244,6 +246,7 @@ mod tests {
             FromNode::Recorded(Recorded {
                 recording: RecordingId::new(6),
                 user: UserId::new(3),
+                medium: Medium::ALL[4],
                 start_ms: 40,
                 number: 2,
                 length_ms: 9_000,
@@ -263,6 +266,7 @@ mod tests {
             ToNode::Close { room, epoch },
             ToNode::SetPolicy { participant: participant.clone(), policy },
             ToNode::Disconnect { participant, as_of_ms: 1_800_000_000_000 },
+            ToNode::Record(RecordingOrder { recording: RecordingId::new(6), room, since_ms: 7, is_over: false, video: true }),
         ];
         for order in orders {
             let bytes = to_node(order.clone()).encode_to_vec();

@@ -194,6 +194,8 @@ pub struct Record {
     pub since_ms: u64,
     #[prost(bool, tag = "4")]
     pub is_over: bool,
+    #[prost(bool, tag = "5")]
+    pub video: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Recorded {
@@ -211,6 +213,9 @@ pub struct Recorded {
     pub lost: u32,
     #[prost(bytes = "vec", tag = "7")]
     pub bytes: ::prost::alloc::vec::Vec<u8>,
+    /// 0 voice; camera and screen: 1 and 2 in WebM, 3 and 4 in Matroska.
+    #[prost(uint32, tag = "8")]
+    pub medium: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Recording {

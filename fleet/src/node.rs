@@ -69,12 +69,18 @@ impl Node {
         self.load.busy + (self.recent.len() - first) as f32 * self.peer_cost()
     }
 
-    fn peer_cost(&self) -> f32 {
+    /// What one participant costs here, as a share of the busiest worker.
+    pub fn peer_cost(&self) -> f32 {
         if self.load.peers < TELLING_PEERS {
             return PEER_COST;
         }
         // A node of listeners to silence looks free of charge until they speak.
         (self.load.busy / self.load.peers as f32).clamp(PEER_COST / 10.0, PEER_COST * 10.0)
+    }
+
+    /// How much of its network it uses.
+    pub fn egress_share(&self) -> f32 {
+        self.load.egress_bps as f32 / self.hello.egress_cap_bps.max(1) as f32
     }
 }
 

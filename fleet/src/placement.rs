@@ -20,6 +20,11 @@ mod tests;
 /// What is added for a member that knows other regions but not this one: farther than the farthest that it measured.
 const UNMEASURED_MS: u16 = 50;
 
+/// By how much less an estimated distance counts than a measured one. Estimates are wrong by a third for many, and those of whom
+/// there are only estimates are mostly bots, in data centres of their own choice: they must not draw a call across an ocean, but
+/// decide where nobody else does. It also makes a move for their sake worth it only when it saves them twice as much.
+const ESTIMATED_DIVISOR: u16 = 2;
+
 /// Nodes of which a decision says why they were not taken; of more it says how many. Far more than one region has.
 const MAX_AGAINST: usize = 64;
 
@@ -91,6 +96,9 @@ pub struct Decision {
     pub because: Because,
     /// How many members' distances are known, of how many.
     pub known_members: u32,
+    /// Those of them whose distances are estimated from their addresses.
+    #[serde(default)]
+    pub estimated_members: u32,
     pub members: u32,
     /// Every region that could serve, the best first.
     pub regions: Vec<RegionView>,
@@ -133,6 +141,8 @@ pub enum Because {
     NodeUnfit,
     /// The node that has it is full, and another is not.
     NodeFull,
+    /// The node that has it has too much to do for long, and another has headroom.
+    Relieved,
     /// No node has headroom; this one bears more for a while.
     Strained,
     /// No node takes anybody.
@@ -143,7 +153,7 @@ pub enum Because {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionView {
     pub region: RegionId,
-    /// Round-trip time of the farthest member and the mean of all, of those that are known.
+    /// Round-trip time of the farthest member and the mean of all, of those that are known. Estimated times count half.
     pub worst_ms: u16,
     pub mean_ms: u16,
     /// Nodes that would take the room.
@@ -183,6 +193,9 @@ pub enum Against {
     },
 }
 
+/// What a node may have to do once it has taken a room of one that is to be relieved: so little that it is not the next.
+const RELIEVING_BUSY: f32 = 0.70;
+
 /// Share of its network's capacity that a node may use before it takes nobody at all.
 const STRAINED_EGRESS: f32 = 0.95;
 
@@ -198,7 +211,7 @@ impl Limits {
     fn admits(&self, now: Millis, node: &Node, versions: &RangeInclusive<u16>) -> Result<f32, Against> {
         self.is_fit(now, node, versions)?;
         let expected = node.expected_busy(now);
-        let share = node.load.egress_bps as f32 / node.hello.egress_cap_bps.max(1) as f32;
+        let share = node.egress_share();
         match node.state {
             State::Cordoned => Err(Against::Cordoned),
             _ if expected >= self.admit_busy => Err(Against::Busy { expected }),
@@ -245,11 +258,45 @@ pub fn place<'a>(now: Millis, limits: &Limits, nodes: impl IntoIterator<Item = &
     if strained.because == Because::NoHeadroom { decision } else { Decision { because: Because::Strained, ..strained } }
 }
 
+/// Another node for a room of `people` whose own has too much to do: one that has headroom with it, and is not noticeably farther
+/// from them. `None`: there is none, and the room stays.
+pub fn relieve<'a>(
+    now: Millis,
+    limits: &Limits,
+    nodes: impl IntoIterator<Item = &'a Node>,
+    query: &Query,
+    people: u32,
+) -> Option<Decision> {
+    let current = query.current?;
+    let (home, others): (Vec<&Node>, Vec<&Node>) = nodes.into_iter().partition(|node| node.hello.id == current.node);
+    let home = *home.first()?;
+    let admit_busy = RELIEVING_BUSY - people as f32 * home.peer_cost();
+    // As if the other had a network like this one's.
+    let admit_egress = RELIEVING_BUSY - people as f32 * home.egress_share() / home.load.peers.max(1) as f32;
+    let limits = Limits { admit_busy, admit_egress, ..*limits };
+    let is_known = query.members.iter().any(Reach::is_known);
+    // Without distances, only its own region is as near.
+    let wish = query.wish.or(if is_known { None } else { Some(&home.hello.region) });
+    let decision = decide(now, &limits, &others, &Query { current: None, wish, versions: query.versions.clone(), ..*query });
+    let Outcome::Place { node: to } = &decision.outcome else { return None };
+    let region = others.iter().find(|node| node.hello.id == *to).map(|node| &node.hello.region)?;
+    let is_near = || {
+        let worst = |region| distance(region, query.members).0;
+        is_known && wish != Some(&home.hello.region) && worst(region) < worst(&home.hello.region) + limits.hysteresis_ms
+    };
+    if *region != home.hello.region && !is_near() {
+        return None;
+    }
+    let outcome = Outcome::Move { from: current.node.clone(), to: to.clone() };
+    Some(Decision { outcome, because: Because::Relieved, ..decision })
+}
+
 fn decide(now: Millis, limits: &Limits, nodes: &[&Node], query: &Query) -> Decision {
     let standings: Vec<(&Node, Result<f32, Against>)> =
         nodes.iter().map(|&node| (node, limits.admits(now, node, &query.versions))).collect();
     let regions = view_regions(&standings, query.members);
     let known = query.members.iter().filter(|reach| reach.is_known()).count();
+    let estimated = query.members.iter().filter(|reach| reach.is_estimated()).count();
     let (best, because) = choose_region(&regions, &standings, query, known > 0);
 
     let (outcome, because) = match (query.current, best) {
@@ -264,6 +311,7 @@ fn decide(now: Millis, limits: &Limits, nodes: &[&Node], query: &Query) -> Decis
         outcome,
         because,
         known_members: known as u32,
+        estimated_members: estimated as u32,
         members: query.members.len() as u32,
         regions,
         against,
@@ -294,6 +342,7 @@ fn distance(region: &RegionId, members: &[Reach]) -> (u16, u16) {
     for reach in members {
         let Some(farthest) = reach.farthest() else { continue };
         let rtt_ms = reach.to(region).unwrap_or(farthest + UNMEASURED_MS);
+        let rtt_ms = if reach.is_estimated() { rtt_ms.div_ceil(ESTIMATED_DIVISOR) } else { rtt_ms };
         worst = worst.max(rtt_ms);
         sum += u32::from(rtt_ms);
         count += 1;

@@ -1,13 +1,15 @@
 //! What the listener knows of the connection that a request came by. The binary puts it into every request's extensions.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The TCP peer: a client, or the proxy in front of us.
     pub peer: SocketAddr,
+    /// The client: the peer, or whom a proxy that is trusted names. Limits for each address go by it.
+    pub client: IpAddr,
     /// Whether this port decrypted it: `wss://` and `https://` belong in the answers then.
     pub is_tls: bool,
 }

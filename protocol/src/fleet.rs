@@ -8,9 +8,11 @@
 //! A line begins with [`FromNode::Hello`], which says everything that the node holds, and [`ToNode::Welcome`]. Whatever a line
 //! that broke has lost is therefore made good by the next one.
 
+mod medium;
 mod node;
 mod way;
 
+pub use medium::{DURATION_AT, Medium};
 pub use node::{BadNode, BadRegion, CONTRACT_VERSION, Epoch, Hello, Load, NodeId, RegionId};
 pub use way::Way;
 
@@ -27,6 +29,16 @@ pub const RECORDING_LEASE: Duration = Duration::from_secs(15);
 
 /// The longest piece of a recording that crosses the line in one message. Pieces are cut before they are this long.
 pub const RECORDED_BYTES: usize = 256 * 1024;
+
+/// Rooms, guilds and users from here on exist in probe calls only: control planes make such a call at each node now and then, to
+/// know whether people would be heard there. Nothing that exists has such an id, because it would not fit the database's signed
+/// numbers.
+pub const PROBES_FROM: u64 = 1 << 63;
+
+/// Whether the room is a probe call's. It is no lease's, nobody is told of it, and it counts nowhere as a room.
+pub const fn is_probe(room: ChannelId) -> bool {
+    room.get() >= PROBES_FROM
+}
 
 /// What the control plane lets one participant do in a room. The SFU enforces it per packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,20 +111,25 @@ pub struct RecordingOrder {
     pub since_ms: u64,
     /// Nothing more is to be recorded; what is there is to be sent.
     pub is_over: bool,
+    /// Cameras and screens, too.
+    pub video: bool,
 }
 
-/// A piece of one user's track: what is appended to the file. Every piece ends where the file may end.
+/// A piece of one user's track: what is appended to the file. Every piece ends where the file may end, but those of a picture
+/// that is larger than a piece.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     pub recording: RecordingId,
     pub user: UserId,
-    /// When the track begins, in milliseconds of the recording. With the user, it names the track.
+    pub medium: Medium,
+    /// When the track begins, in milliseconds of the recording. With the user and the medium, it names the track.
     pub start_ms: u64,
     /// The piece's place in the track, from 0.
     pub number: u32,
     /// How long the track is with it.
     pub length_ms: u64,
-    /// Packets that are missing in it because something could not keep up.
+    /// Packets that are missing in it: of a voice those that something could not keep up with, of pictures all that were left
+    /// out.
     pub lost: u32,
     pub bytes: Vec<u8>,
 }
@@ -120,8 +137,8 @@ pub struct Recorded {
 impl fmt::Debug for Recorded {
     /// Without what people said.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recording, user, start_ms, number, bytes, .. } = self;
-        write!(f, "Recorded({recording} {user} {start_ms} {number}: {} bytes)", bytes.len())
+        let Self { recording, user, medium, start_ms, number, bytes, .. } = self;
+        write!(f, "Recorded({recording} {user} {medium:?} {start_ms} {number}: {} bytes)", bytes.len())
     }
 }
 

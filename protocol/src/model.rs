@@ -38,7 +38,7 @@ pub use message::{
 };
 pub use private_channel::{Group, PrivateChannel};
 pub use reaction::{Reaction, ReactionCounts, ReactionEmoji};
-pub use recording::{ChannelRecording, Recording, RecordingState, RecordingTrack};
+pub use recording::{ChannelRecording, Recording, RecordingState, RecordingTrack, TrackKind};
 pub use relationship::{Relationship, RelationshipKind};
 pub use stream_key::StreamKey;
 pub use thread::{COUNTED_MEMBERS, Thread, ThreadMember, ThreadMetadata};

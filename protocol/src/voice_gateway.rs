@@ -47,6 +47,8 @@ pub mod opcode {
     pub const NARROWED: u8 = 203;
     /// From a client: whom it hears whoever else talks, each time all of them.
     pub const PINS: u8 = 204;
+    /// To a client: the codecs that everybody in the room decodes who is shown videos; with others some would not see it.
+    pub const CODECS: u8 = 205;
     /// The highest opcode that is documented anywhere; above it a client is closed with 4001.
     pub const LAST_KNOWN: u8 = 32;
 }
@@ -424,6 +426,12 @@ pub struct WantedLayer {
     /// Empty for the only one.
     pub rid: String,
     pub active: bool,
+}
+
+/// [`opcode::CODECS`]: those that fit the room, as SDP names them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomCodecs {
+    pub video: Vec<&'static str>,
 }
 
 /// [`opcode::NARROWED`]: all slots that get less than they could show; the others get what they show.

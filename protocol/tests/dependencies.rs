@@ -40,7 +40,11 @@ const DUPLICATES: &[(&str, &[&str], &str)] = &[
     ("digest", &["0.10", "0.11"], "sha1 and sha2 0.10"),
     ("foldhash", &["0.1", "0.2"], "hashbrown 0.15"),
     ("getrandom", &["0.3", "0.4"], "rand 0.9"),
-    ("hashbrown", &["0.15", "0.16", "0.17"], "hashlink of sqlx 0.9; petgraph of prost-build 0.14, which only a test needs"),
+    (
+        "hashbrown",
+        &["0.14", "0.15", "0.16", "0.17"],
+        "dashmap of twilight-standby 0.18, petgraph of prost-build 0.14, which only tests need; hashlink of sqlx 0.9",
+    ),
     ("itertools", &["0.14", "0.15"], "prost 0.14"),
     ("logos", &["0.15", "0.16"], "prost-reflect of protox 0.9, which only a test needs"),
     ("logos-codegen", &["0.15", "0.16"], "logos 0.15"),

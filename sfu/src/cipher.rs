@@ -129,6 +129,25 @@ impl Outbound {
                 Cipher::CounterMode(keys) => keys.seal(header, index, body, payload),
             }
     }
+
+    /// The same for a payload of `len` bytes that stands behind the header already: what is changed before it is sealed is
+    /// copied once.
+    #[inline]
+    pub fn seal_in_place(&mut self, out: &mut [u8], header_len: usize, index: u64, len: usize) -> usize {
+        let (header, body) = out.split_at_mut(header_len);
+        header_len
+            + match &self.cipher {
+                Cipher::Native { aead, is_xchacha } => {
+                    let counter = self.nonces.take().to_be_bytes();
+                    let nonce = native_nonce(counter);
+                    let sealed = aead.seal_in_place(&nonce[..native_nonce_len(*is_xchacha)], header, body, len);
+                    body[sealed..sealed + NONCE_TAIL].copy_from_slice(&counter);
+                    sealed + NONCE_TAIL
+                }
+                Cipher::Gcm { aead, salt } => aead.seal_in_place(&gcm_nonce(salt, ssrc_of(header), index), header, body, len),
+                Cipher::CounterMode(keys) => keys.seal_in_place(header, index, body, len),
+            }
+    }
 }
 
 /// Opens what one peer sends.

@@ -30,6 +30,7 @@ mod peer;
 mod room;
 mod sink;
 mod slots;
+mod sound;
 mod speakers;
 mod spread;
 mod stage;
@@ -43,24 +44,27 @@ use crate::replay::{NATIVE_FIRST_ROLLOVER, ReplayWindow};
 use crate::rtcp;
 use crate::rtp;
 use crate::sdp::video::{MAX_TRACKS, MAX_VIDEO_SLOTS};
-use crate::sdp::{Local, MAX_SLOTS, Offer};
+use crate::sdp::{Local, MAX_SLOTS, MAX_SOUNDS, Offer, Ssrcs};
 use crate::stats::{Audience, Drops, Opinions, Reason, Traffic};
+use crate::strain::Ceiling;
 use crate::sys::net::SEND_CAPACITY;
-use crate::video::MAX_LAYERS;
+use crate::video::{MAX_LAYERS, Source};
 pub use crate::webrtc::Identity;
 use crate::webrtc::{Ended, Session, credentials};
-use crate::{Addresses, Answer, Heard, NativeSuite, PeerEvent, PeerId, RoomId, SfuError};
+use crate::{Addresses, Answer, Heard, NativeSuite, PeerEvent, PeerId, RoomId, Seen, SfuError};
 use activity::Activity;
 use bitrate::Bucket;
 use budget::Allowances;
 use demux::Kind;
-use guildhall_protocol::fleet::Policy;
+use guildhall_protocol::ChannelId;
+use guildhall_protocol::fleet::{Policy, is_probe};
 use peer::{MAX_ADDRESSES, Native, Peer, Transactions, Transport, Webrtc};
 pub use room::MAX_PINS;
 use room::{Listener, Room};
 use sink::Formats;
 pub use sink::Want;
 use slots::FREE_AFTER;
+use sound::Sound;
 use spread::Parcels;
 pub use spread::{Life, Parcel, Part};
 use std::collections::{HashMap, HashSet};
@@ -98,11 +102,15 @@ const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 /// once, or one lost datagram, would leave its bot waiting for ever.
 const DISCOVERY_DELAYS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(150), Duration::from_millis(600)];
 
-/// Where the SSRCs of a peer's video slots begin, behind its native one and those of its audio slots.
+/// Where the SSRCs of a peer's slots for sounds begin, behind its native one and those of its audio slots, and those of its
+/// video slots behind them.
+const SOUND_SSRCS: u32 = 1 + MAX_SLOTS as u32;
 const VIDEO_SSRCS: u32 = 2 * MAX_SLOTS as u32;
+const _: () = assert!(SOUND_SSRCS + MAX_SOUNDS as u32 <= VIDEO_SSRCS);
 
-/// Reports that fit into one compound packet: one about audio that is received, one for each video, one for each slot.
-const MAX_REPORTS: usize = 1 + MAX_TRACKS * MAX_LAYERS + MAX_SLOTS + MAX_VIDEO_SLOTS;
+/// Reports that fit into one compound packet: about the voice and the sound that are received, one for each video, one for
+/// each slot.
+const MAX_REPORTS: usize = 2 + MAX_TRACKS * MAX_LAYERS + MAX_SLOTS + MAX_SOUNDS + MAX_VIDEO_SLOTS;
 
 /// Header, payload and seal of a copy fit a send slot when the payload is no longer than this.
 const MAX_PAYLOAD: usize = SEND_CAPACITY - rtp::MAX_WRITTEN - MAX_OVERHEAD;
@@ -142,9 +150,14 @@ pub struct Engine {
     /// Rooms that are recorded, whether anybody is there or not.
     taped: HashSet<RoomId>,
     heard: Vec<Heard>,
+    /// Those of them of which pictures are recorded, too.
+    filmed: HashSet<RoomId>,
+    seen: Vec<Seen>,
     traffic: Traffic,
     drops: Drops,
     opinions: Opinions,
+    /// Of pictures in all rooms.
+    ceiling: Ceiling,
     /// The peer that the engine works for now, to whom a panic is laid.
     at_work_for: Option<u32>,
     /// The peer whose next piece of work is to panic.
@@ -173,9 +186,12 @@ impl Engine {
             parcels: Parcels::default(),
             taped: HashSet::new(),
             heard: Vec::new(),
+            filmed: HashSet::new(),
+            seen: Vec::new(),
             traffic: Traffic::default(),
             drops: Drops::default(),
             opinions: Opinions::default(),
+            ceiling: Ceiling::NONE,
             at_work_for: None,
             #[cfg(test)]
             fault: None,
@@ -211,6 +227,7 @@ impl Engine {
             listener: None,
             activity: Activity::default(),
             bitrate: Bucket::default(),
+            sound_bitrate: Bucket::default(),
             last_spoken: None,
             is_silence_watched: false,
             is_cared_for: false,
@@ -306,9 +323,13 @@ impl Engine {
         };
         let video_ssrc = |slot: u32| (base.wrapping_add(VIDEO_SSRCS + 2 * slot), base.wrapping_add(VIDEO_SSRCS + 2 * slot + 1));
         let video_ssrcs: Vec<(u32, u32)> = (0..).map(video_ssrc).take(offer.video_slots().count()).collect();
-        let sdp = offer.answer(&local, &slot_ssrcs, &video_ssrcs);
+        let sound_ssrcs: Vec<u32> =
+            (SOUND_SSRCS..).map(|slot| base.wrapping_add(slot)).take(offer.sound_slots().count()).collect();
+        let sdp = offer.answer(&local, &Ssrcs { slots: &slot_ssrcs, sounds: &sound_ssrcs, videos: &video_ssrcs });
         let room = self.peer(key).room;
         let publisher = Publisher::new(now, &offer, |source, layers| self.room(room).open_stage(now, (key, id), source, layers));
+        let screen = publisher.as_ref().and_then(|publisher| publisher.stage_of(Source::Screen));
+        let sound = offer.sound().zip(screen).and_then(|(sound, stage)| Sound::new(&sound, stage));
         self.by_ufrag.insert(ufrag.clone(), key);
         self.peer(key).transport = Transport::Webrtc(Box::new(Webrtc {
             session,
@@ -325,6 +346,9 @@ impl Engine {
             video_formats: offer.video_slots().next().map(Formats::of).unwrap_or_default(),
             video_ssrcs: video_ssrcs.clone(),
             publisher: publisher.map(Box::new),
+            sound: sound.map(Box::new),
+            sound_payload_type: offer.sound_slots().next().map(|opus| opus.payload_type),
+            sound_ssrcs,
             media: None,
         }));
         // A timer of an earlier transport serves this one too.
@@ -356,6 +380,9 @@ impl Engine {
         }
         if was_audible && !policy.is_audible() {
             self.silence(key);
+        }
+        if !sound::may_sound(&policy) {
+            self.silence_sound(key);
         }
     }
 
@@ -415,6 +442,13 @@ impl Engine {
         self.run_errands(now, room_index);
     }
 
+    /// Lets go what a publisher's pictures have so far.
+    fn release_held(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
+        let room = self.peer(key).room;
+        self.room(room).release_held(now, key, egress);
+        self.run_errands(now, room);
+    }
+
     /// Takes the peer out: its address, keys and slots are dead.
     pub fn leave(&mut self, id: PeerId) -> Result<(), SfuError> {
         let key = self.key_of(id)?;
@@ -449,6 +483,34 @@ impl Engine {
         self.heard.drain(..)
     }
 
+    /// From now on, or no more, [`Engine::take_seen`] has what is shown in the room. It need not exist yet.
+    pub fn film(&mut self, now: Instant, id: RoomId, is_filmed: bool) {
+        if is_filmed {
+            self.filmed.insert(id);
+        } else {
+            self.filmed.remove(&id);
+        }
+        for index in 0..self.rooms.len() {
+            if let Some(room) = self.rooms[index].as_mut().filter(|room| room.life.room == id) {
+                room.film(now, is_filmed);
+                self.run_errands(now, index);
+            }
+        }
+    }
+
+    /// What was shown in rooms that are filmed, since the last call.
+    pub fn take_seen(&mut self) -> std::vec::Drain<'_, Seen> {
+        self.seen.drain(..)
+    }
+
+    /// Whoever films needs a key frame of this. Requests for one are coalesced.
+    pub fn refresh(&mut self, now: Instant, id: PeerId, source: Source) {
+        let Ok(key) = self.key_of(id) else { return };
+        let room = self.peer(key).room;
+        self.room(room).refresh(id, source);
+        self.run_errands(now, room);
+    }
+
     /// Events since the last call.
     pub fn take_events(&mut self) -> std::vec::Drain<'_, (PeerId, PeerEvent)> {
         self.events.drain(..)
@@ -458,13 +520,27 @@ impl Engine {
         self.addresses.first
     }
 
-    pub fn peers(&self) -> usize {
-        self.by_id.len()
+    /// How large pictures may be from now on. Listeners' layers are chosen by it the next time that they are, which is within a
+    /// fraction of a second.
+    pub fn set_ceiling(&mut self, ceiling: Ceiling) {
+        self.ceiling = ceiling;
+        self.rooms.iter_mut().flatten().for_each(|room| room.ceiling = ceiling);
     }
 
-    /// Rooms whose home is here.
+    /// Participants, those of probe calls apart: they are not people.
+    pub fn peers(&self) -> usize {
+        self.by_id.len() - self.probes().map(|room| room.members).sum::<usize>()
+    }
+
+    /// Rooms whose home is here, those of probe calls apart.
     pub fn rooms(&self) -> usize {
-        self.by_room.len() - self.branches()
+        self.by_room.len() - self.branches() - self.probes().count()
+    }
+
+    /// Rooms of probe calls. Looks at every room.
+    fn probes(&self) -> impl Iterator<Item = &Room> {
+        let is_probe = |room: &&Room| is_probe(ChannelId::new(room.life.room.0)) && matches!(room.part, Part::Home);
+        self.rooms.iter().flatten().filter(is_probe)
     }
 
     /// Branches of rooms whose home is elsewhere. Looks at every room.
@@ -548,6 +624,7 @@ impl Engine {
                     Timer::Silence => engine.watch_silence(now, key),
                     Timer::Uplink => engine.look_at_uplink(now, key, egress),
                     Timer::Downlink => engine.look_at_downlink(now, key, egress),
+                    Timer::Held => engine.release_held(now, key, egress),
                 }
             });
         }
@@ -613,6 +690,10 @@ impl Engine {
             let (expected, lost) = reception.write_report(now, from, about, &mut compound);
             media.quality.on_reception(expected, lost, reception.jitter());
             len = rtcp::REPORT_LEN;
+        }
+        if let Some((about, reception)) = webrtc.sound.as_mut().and_then(|sound| sound.reception()) {
+            reception.write_report(now, ssrc, about, &mut compound[len..]);
+            len += rtcp::REPORT_LEN;
         }
         for (about, reception) in webrtc.publisher.iter_mut().flat_map(|publisher| publisher.receptions()) {
             reception.write_report(now, ssrc, about, &mut compound[len..]);

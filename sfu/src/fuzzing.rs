@@ -7,7 +7,7 @@ use crate::cipher::keys::{Profile, TransportKeys};
 use crate::cipher::{Inbound, Outbound, RtcpInbound};
 use crate::engine::{Egress, Engine, Identity, Secret, demux};
 use crate::rtp::{self, Header, NATIVE_OPUS, Outgoing};
-use crate::sdp::{Local, Offer};
+use crate::sdp::{Local, MAX_SOUNDS, Offer, Ssrcs};
 use crate::stats::Reason;
 use crate::video::rewrite::{Incoming, Origin, Rewriter};
 use crate::video::{self, Codec, Source, vp8};
@@ -18,8 +18,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 mod bandwidth;
+mod layered;
 
 pub use bandwidth::{bandwidth, twcc};
+pub use layered::{dependency_descriptor, thinner, vp9_descriptor};
 
 /// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
 pub type Target = (&'static str, fn(&[u8]));
@@ -34,6 +36,9 @@ pub const TARGETS: &[Target] = &[
     ("engine", engine),
     ("twcc", twcc),
     ("bandwidth", bandwidth),
+    ("dependency_descriptor", dependency_descriptor),
+    ("vp9_descriptor", vp9_descriptor),
+    ("thinner", thinner),
 ];
 
 /// The user name of a STUN message, read before anything is believed.
@@ -107,16 +112,18 @@ pub fn sdp_offer(data: &[u8]) {
     let (session, bitrate_bps) = ((1, 1), Some(64_000));
     let local = Local { addresses, ufrag: "ours", password: "secret", fingerprint: "sha-256 00", session, bitrate_bps };
     let video: Vec<(u32, u32)> = (1001..).map(|ssrc| (ssrc, ssrc + 1000)).take(offer.video_slots().count()).collect();
-    let answer = offer.answer(&local, &ssrcs, &video);
+    let sounds: Vec<u32> = (501..).take(offer.sound_slots().count()).collect();
+    assert!(sounds.len() <= MAX_SOUNDS && offer.sound().is_none_or(|sound| sound.ssrc.is_some()), "a sound is found by its SSRC");
+    let answer = offer.answer(&local, &Ssrcs { slots: &ssrcs, sounds: &sounds, videos: &video });
     let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&answer), sections(text), "every section is answered once");
     assert!(answer.ends_with("\r\n") && answer.split("\r\n").all(|line| !line.contains('\n')), "a line is cut");
-    for ssrc in ssrcs.into_iter().chain(video.into_iter().flat_map(|(ssrc, rtx)| [ssrc, rtx])) {
+    for ssrc in ssrcs.into_iter().chain(sounds).chain(video.into_iter().flat_map(|(ssrc, rtx)| [ssrc, rtx])) {
         assert!(answer.contains(&format!("a=ssrc:{ssrc} ")), "a slot has no stream");
     }
 }
 
-/// Payloads of both codecs: what is found lies within them, and patching changes the numbers alone.
+/// Payloads of all codecs: what is found lies within them, and patching changes the numbers alone.
 pub fn video(data: &[u8]) {
     for codec in Codec::ALL {
         let look = video::look(codec, data);
@@ -124,14 +131,14 @@ pub fn video(data: &[u8]) {
         let mut patched = data.to_vec();
         vp8::patch(&mut patched, &look.picture, 0x1234, 0x56);
         assert_eq!(patched.len(), data.len());
-        if codec == Codec::Vp8 {
+        if matches!(codec, Codec::Vp8 | Codec::Vp9) {
             let again = video::look(codec, &patched);
             assert_eq!((again.starts_key_frame, again.size), (look.starts_key_frame, look.size));
             let expected = look.picture.id.map(|(_, is_long, _)| if is_long { 0x1234 } else { 0x34 });
             assert_eq!(again.picture.id.map(|(_, _, id)| id), expected);
             assert_eq!(again.picture.base.map(|(_, base)| base), look.picture.base.map(|_| 0x56));
         } else {
-            assert_eq!(patched, data, "nothing of H.264 is patched");
+            assert_eq!(patched, data, "nothing of other codecs is patched");
         }
     }
 }
@@ -146,8 +153,9 @@ pub fn rewriter(data: &[u8]) {
         now += Duration::from_millis(u64::from(passed));
         index = (index + (u64::from(jump) << (what >> 4))).saturating_sub(u64::from(what & 3));
         timestamp = timestamp.wrapping_add(90 * u32::from(passed));
-        let picture = vp8::Picture { id: Some((2, true, u16::from(number) << 7)), base: Some((4, number)) };
-        let origin = Origin { stage: 0, generation: 1, layer: what & 3 };
+        let picture =
+            vp8::Picture { id: Some((2, true, u16::from(number) << 7)), base: Some((4, number)), frame: Some(u16::from(number)) };
+        let origin = Origin { stage: 0, generation: 1, layer: what & 3, is_thinned: false };
         let incoming = Incoming { index, timestamp, picture: &picture };
         let placed = if what & 0x0C == 0 {
             let placed = rewriter.begin(now, origin, &incoming);

@@ -6,7 +6,7 @@
 use crate::placement::{Places, Seat};
 use crate::tcp;
 use crate::worker::{self, Link, Mail, Request};
-use crate::{Answer, Config, Heard, Joined, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Stats, Want};
+use crate::{Answer, Config, Heard, Joined, NativeSuite, PeerEvent, PeerId, RoomId, Seen, SfuError, Source, Stats, Want};
 use guildhall_protocol::fleet::Policy;
 use std::io;
 use std::net::SocketAddr;
@@ -122,15 +122,28 @@ impl Sfu {
         Ok(())
     }
 
-    /// Records a room, in which nobody need be yet: `tape` gets what is said there until its receiver is dropped. It is never
-    /// waited for; what it has no place for is counted in what follows. A tape takes the place of the one before.
-    pub async fn tape(&self, room: RoomId, tape: mpsc::Sender<Heard>) -> Result<(), SfuError> {
+    /// Records a room, in which nobody need be yet: `sound` gets what is said there until its receiver is dropped, and until
+    /// then `pictures` what is shown. Neither is ever waited for; what they have no place for is counted in what follows, or
+    /// missing by its number. They take the place of those before.
+    pub async fn tape(
+        &self,
+        room: RoomId,
+        sound: mpsc::Sender<Heard>,
+        pictures: Option<mpsc::Sender<Seen>>,
+    ) -> Result<(), SfuError> {
         // A room that empties and fills again may come to another worker.
         for worker in 0..self.0.workers.len() {
-            let tape = tape.clone();
-            self.ask(worker, |reply| Request::Tape { room, tape, reply }).await?;
+            let (sound, pictures) = (sound.clone(), pictures.clone());
+            self.ask(worker, |reply| Request::Tape { room, sound, pictures, reply }).await?;
         }
         Ok(())
+    }
+
+    /// Whoever records needs a key frame of this video to go on. It may be lost, and is coalesced with others' requests.
+    pub fn refresh(&self, peer: PeerId, source: Source) {
+        if let Ok(worker) = self.worker_of(peer) {
+            self.0.workers[worker].try_send(Request::Refresh { peer, source });
+        }
     }
 
     /// Carries the media of a client that has no UDP, over a connection of which nothing was read yet and whose first byte is

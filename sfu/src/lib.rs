@@ -19,6 +19,7 @@ pub mod engine;
 pub mod fuzzing;
 pub mod handle;
 mod load;
+mod pace;
 mod placement;
 mod quality;
 mod red;
@@ -27,6 +28,7 @@ mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod stats;
+mod strain;
 pub mod sys;
 pub mod tcp;
 pub mod video;
@@ -103,6 +105,8 @@ pub enum PeerEvent {
     Connected,
     /// A receive slot of this WebRTC listener now carries `speaker`, or nobody.
     Slot { ssrc: u32, speaker: Option<PeerId> },
+    /// A slot for sounds of this WebRTC listener now carries that of `publisher`'s screen, or nothing.
+    Sound { ssrc: u32, publisher: Option<PeerId> },
     /// How well this WebRTC peer was connected in the last seconds.
     Quality(Quality),
     /// A video slot of this WebRTC listener now shows this, or nothing.
@@ -112,6 +116,8 @@ pub enum PeerEvent {
     Narrowed { less: u16, paused: u16 },
     /// Which encodings of this publisher's video anybody wants to see; it need not send the others.
     Layers { source: Source, layers: Layers },
+    /// With these alone this WebRTC peer is to code its videos from now on: everybody in its room decodes them.
+    Codecs(video::Codecs),
     /// A WebRTC peer sent nothing authentic for 30 s, its DTLS failed, or a native key is used up. Native peers are not lost
     /// by silence: an idle bot sends no datagram at all, and the heartbeats of its voice socket are its life.
     Lost,
@@ -129,6 +135,26 @@ pub struct Heard {
     /// Packets of the room before this one that the recorder's queue had no place for.
     pub lost_before: u32,
     pub opus: Box<[u8]>,
+}
+
+/// One packet of video that a room saw, for whoever records the room: of the largest layer that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub room: RoomId,
+    pub publisher: PeerId,
+    pub source: Source,
+    /// Numbers and times go on within one stream; another one of the same video begins with a key frame.
+    pub stream: (u32, u32),
+    pub codec: video::Codec,
+    /// Its number, which is never repeated in the stream. Packets come in any order, and some come not at all.
+    pub index: u64,
+    /// The publisher's own RTP time, [`video::CLOCK_HZ`].
+    pub timestamp: u32,
+    /// The last of its picture.
+    pub marker: bool,
+    /// When it arrived.
+    pub at: Instant,
+    pub payload: Box<[u8]>,
 }
 
 /// The encodings of one video.

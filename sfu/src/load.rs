@@ -46,18 +46,19 @@ impl Meter {
         Meter { gauge, window_start: now, busy_before: Duration::ZERO }
     }
 
-    /// `busy` is the time spent working since the start. Cheap: tells once per window.
+    /// `busy` is the time spent working since the start. Cheap: tells once per window, and answers then with its share.
     #[inline]
-    pub fn tick(&mut self, now: Instant, busy: Duration) {
+    pub fn tick(&mut self, now: Instant, busy: Duration) -> Option<u64> {
         let window = now.saturating_duration_since(self.window_start);
         if window < WINDOW {
-            return;
+            return None;
         }
         let share = (busy.saturating_sub(self.busy_before).as_micros() as u64 * FULL / window.as_micros() as u64).min(FULL);
         let ended = now.saturating_duration_since(self.gauge.made).as_millis() as u64;
         self.gauge.window.store(ended << 16 | share, Ordering::Relaxed);
         self.window_start = now;
         self.busy_before = busy;
+        Some(share)
     }
 }
 

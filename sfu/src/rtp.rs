@@ -9,6 +9,10 @@ pub const FIXED_LEN: usize = 12;
 /// The longest header written: the fixed part and an extension block with one audio level or transport-wide number.
 pub const MAX_WRITTEN: usize = FIXED_LEN + 8;
 
+/// What a header with a dependency descriptor has beside that, at most: the fixed part, the block's head, a transport-wide
+/// number, the descriptor's own head and what fills a word.
+pub const MAX_DESCRIBED: usize = FIXED_LEN + 4 + 4 + 2 + 3;
+
 /// The bit of a header's first byte that says that the payload ends in padding, whose length is its last byte.
 pub const PADDED: u8 = 0x20;
 
@@ -144,6 +148,31 @@ impl Outgoing {
         let [profile_high, profile_low] = ONE_BYTE.to_be_bytes();
         out[12..20].copy_from_slice(&[profile_high, profile_low, 0, 1, first, second, third, 0]);
         MAX_WRITTEN
+    }
+
+    /// Writes the header with a dependency descriptor (extension id and at most 255 bytes) beside the transport-wide number,
+    /// and returns its length: at most [`MAX_DESCRIBED`] more than the descriptor's.
+    pub fn write_described(&self, out: &mut [u8], (id, descriptor): (u8, &[u8])) -> usize {
+        self.write(out);
+        out[0] = 0x90;
+        // Longer elements than 16 bytes need the two-byte form (RFC 8285 §4.3).
+        let is_long = descriptor.len() > 16;
+        let number = self.transport.map(|(id, number)| (id, number.to_be_bytes()));
+        let mut at = FIXED_LEN + 4;
+        for (id, value) in number.iter().map(|(id, number)| (*id, &number[..])).chain([(id, descriptor)]) {
+            let len = value.len() as u8;
+            let head = if is_long { [id, len] } else { [id << 4 | len.wrapping_sub(1) & 0x0F, 0] };
+            let head = &head[..1 + usize::from(is_long)];
+            out[at..at + head.len()].copy_from_slice(head);
+            at += head.len();
+            out[at..at + value.len()].copy_from_slice(value);
+            at += value.len();
+        }
+        let end = at.next_multiple_of(4);
+        out[at..end].fill(0);
+        let [profile_high, profile_low] = if is_long { TWO_BYTE } else { ONE_BYTE }.to_be_bytes();
+        out[12..16].copy_from_slice(&[profile_high, profile_low, 0, ((end - FIXED_LEN - 4) / 4) as u8]);
+        end
     }
 }
 

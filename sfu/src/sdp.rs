@@ -4,10 +4,12 @@
 //! (slots with fixed SSRCs), and only credentials and fingerprint are str0m's. Audio and video sections are accepted as long as
 //! there are slots; every other section is rejected with port zero, which browsers take well.
 
+mod sound;
 pub mod video;
 
 use crate::Addresses;
 use crate::video::Source;
+pub use sound::{BITRATE_BPS as SOUND_BITRATE_BPS, MAX_SOUNDS};
 use std::fmt::Write;
 use video::{MAX_TRACKS, MAX_VIDEO_SLOTS, Video};
 
@@ -76,6 +78,8 @@ struct Section {
     /// None when it is not audio, has no Opus, or was offered as rejected.
     opus: Option<Opus>,
     ssrc: Option<u32>,
+    /// Whether it is for the sound of screens.
+    is_sound: bool,
     /// None when it is not video, has no codec that we forward, or was offered as rejected.
     video: Option<Video>,
 }
@@ -113,6 +117,17 @@ pub struct Local<'a> {
     pub bitrate_bps: Option<u32>,
 }
 
+/// What we send with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ssrcs<'a> {
+    /// One per entry of [`Offer::slots`].
+    pub slots: &'a [u32],
+    /// One per entry of [`Offer::sound_slots`].
+    pub sounds: &'a [u32],
+    /// One and that of retransmissions per entry of [`Offer::video_slots`].
+    pub videos: &'a [(u32, u32)],
+}
+
 /// What the client will send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -148,8 +163,12 @@ impl Offer {
             }
             sections.push(builder.finish(sections.len()));
         }
+        let is_described = |video: &Video| allows_mixed_extensions && video.extensions.dependency.is_some();
+        for section in &mut sections {
+            section.video.take_if(|video| !is_described(video) && !video.undescribed());
+        }
         if !sections.iter().any(|section| section.opus.is_some() || section.video.is_some()) {
-            return Err("no section offers Opus, VP8 or H.264");
+            return Err("no section offers Opus, VP8, H.264, VP9 or AV1");
         }
         if transport.setup_is_passive {
             return Err("the client must be able to start DTLS (a=setup:actpass or active)");
@@ -174,11 +193,11 @@ impl Offer {
         self.accepted().filter(|(_, section)| section.direction.receives()).filter_map(|(_, section)| section.opus.as_ref())
     }
 
-    /// Sections that carry media: audio with Opus, until the slots are used up.
+    /// Sections that carry voices: audio with Opus, until the slots are used up.
     fn accepted(&self) -> impl Iterator<Item = (usize, &Section)> {
         let mut slots = 0;
         self.sections.iter().enumerate().filter(move |(_, section)| {
-            let is_usable = section.opus.is_some() && section.direction != Direction::Inactive;
+            let is_usable = section.opus.is_some() && !section.is_sound && section.direction != Direction::Inactive;
             slots += usize::from(is_usable && section.direction.receives());
             is_usable && (!section.direction.receives() || slots <= MAX_SLOTS)
         })
@@ -205,15 +224,14 @@ impl Offer {
         usable.filter_map(|(index, section)| Some((index, section, section.video.as_ref()?)))
     }
 
-    /// Writes the answer; `slot_ssrcs` has one SSRC per entry of [`Offer::slots`], `video_ssrcs` one and that of
-    /// retransmissions per entry of [`Offer::video_slots`].
-    pub fn answer(&self, local: &Local, slot_ssrcs: &[u32], video_ssrcs: &[(u32, u32)]) -> String {
+    /// Writes the answer.
+    pub fn answer(&self, local: &Local, ssrcs: &Ssrcs) -> String {
         let mut out = String::with_capacity(1024 * (1 + self.sections.len()));
-        self.write_answer(&mut out, local, slot_ssrcs, video_ssrcs).expect("writing to a String does not fail");
+        self.write_answer(&mut out, local, ssrcs).expect("writing to a String does not fail");
         out
     }
 
-    fn write_answer(&self, out: &mut String, local: &Local, slot_ssrcs: &[u32], video_ssrcs: &[(u32, u32)]) -> std::fmt::Result {
+    fn write_answer(&self, out: &mut String, local: &Local, ssrcs: &Ssrcs) -> std::fmt::Result {
         let first = local.addresses.first;
         let ip_version = if first.is_ipv4() { "IP4" } else { "IP6" };
         let (ip, port) = (first.ip(), first.port());
@@ -228,8 +246,10 @@ impl Offer {
             write!(out, "a=extmap-allow-mixed\r\n")?;
         }
         let accepted: Vec<usize> = self.accepted().map(|(index, _)| index).collect();
-        let mut slots = slot_ssrcs.iter().enumerate();
-        let (mut tracks, mut video_slots) = (0, video_ssrcs.iter().copied().enumerate());
+        let mut slots = ssrcs.slots.iter().enumerate();
+        let mut sounds = ssrcs.sounds.iter().copied().enumerate();
+        let sound = self.sound_section();
+        let (mut tracks, mut video_slots) = (0, ssrcs.videos.iter().copied().enumerate());
         for (index, section) in self.sections.iter().enumerate() {
             if let Some(video) = &section.video {
                 let formats = video.payload_types();
@@ -248,6 +268,13 @@ impl Offer {
                 continue;
             };
             let payload_type = opus.payload_type;
+            if section.is_sound {
+                write!(out, "m=audio {port} {} {payload_type}\r\nc=IN {ip_version} {ip}\r\n", section.protocol)?;
+                write_transport(out, local, &section.mid)?;
+                let slot = if section.direction.receives() { sounds.next() } else { None };
+                sound::write(out, payload_type, sound == Some(index), slot)?;
+                continue;
+            }
             // The first is what the client sends, so its own order is kept.
             let formats = match opus.red {
                 Some(red) if opus.prefers_red => format!("{red} {payload_type}"),
@@ -390,6 +417,7 @@ impl SectionBuilder {
             direction: Direction::SendRecv,
             opus: None,
             ssrc: None,
+            is_sound: false,
             video: None,
         };
         let is_usable = protocol.ends_with("RTP/SAVPF");
@@ -421,6 +449,7 @@ impl SectionBuilder {
             "sendonly" => self.section.direction = Direction::SendOnly,
             "recvonly" => self.section.direction = Direction::RecvOnly,
             "inactive" => self.section.direction = Direction::Inactive,
+            "content" => self.section.is_sound = self.is_offered && sound::is_named(value),
             "rtpmap" => {
                 let Some((number, codec)) = value.split_once(' ') else { return };
                 let codec = codec.to_ascii_lowercase();

@@ -73,11 +73,13 @@ pub enum Reason {
     HandoverFull,
     /// A packet from another worker's part of a room that is gone.
     RoomGone,
+    /// A packet for whoever records its room: the recorder did not keep up.
+    TapeFull,
 }
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 32] = [
+    pub const ALL: [Reason; 33] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -110,6 +112,7 @@ impl Reason {
         Reason::QueueFull,
         Reason::HandoverFull,
         Reason::RoomGone,
+        Reason::TapeFull,
     ];
 
     /// The label for metrics and logs.
@@ -147,13 +150,20 @@ impl Reason {
             Reason::QueueFull => "queue_full",
             Reason::HandoverFull => "handover_full",
             Reason::RoomGone => "room_gone",
+            Reason::TapeFull => "tape_full",
         }
     }
 }
 
 /// One counter per [`Reason`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drops([u64; Reason::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Drops {
+        Drops([0; Reason::ALL.len()])
+    }
+}
 
 impl Drops {
     pub fn count(&mut self, reason: Reason) {
@@ -301,6 +311,8 @@ pub struct WorkerStats {
     pub delays: Delays,
     pub opinions: Opinions,
     pub audience: Audience,
+    /// How far pictures are lowered because the worker has too much to do; 0: not at all.
+    pub video_step: usize,
 }
 
 /// A snapshot of the whole engine.

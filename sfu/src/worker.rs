@@ -2,22 +2,25 @@
 //! [`crate::handle`], that does I/O or reads a clock.
 //!
 //! The loop: wait until something is readable, a request or a parcel came or a timer is due; take datagrams in batches and send
-//! what they caused at the end of each batch; then other workers' parcels; then requests; then timers.
+//! what they caused at the end of each batch, RTCP in steps ([`crate::pace`]); then other workers' parcels; then requests; then
+//! timers.
 
 use crate::engine::{Egress, Engine, Life, Parcel, Part, Secret};
 use crate::load::{Gauge, Meter};
+use crate::pace::Pace;
 use crate::stats::{Delays, Drops, Reason, Traffic, WorkerStats};
-use crate::sys::net::{BATCH, Receiver, Sender, stamp_arrivals};
-use crate::sys::thread::{Poll, Waker, pin};
+use crate::strain::Strain;
+use crate::sys::net::{BATCH, Receiver, Sender, put_rtcp_aside, stamp_arrivals};
+use crate::sys::thread::{Poll, Ready, Waker, pin};
 use crate::webrtc::Identity;
-use crate::{Addresses, Answer, Config, Heard, NativeSuite, PeerEvent, PeerId, RoomId, SfuError, Want, addresses};
+use crate::{Addresses, Answer, Config, Heard, NativeSuite, PeerEvent, PeerId, RoomId, Seen, SfuError, Source, Want, addresses};
 use crossbeam_queue::ArrayQueue;
 use guildhall_protocol::fleet::Policy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -83,8 +86,13 @@ pub enum Request {
     },
     Tape {
         room: RoomId,
-        tape: mpsc::Sender<Heard>,
+        sound: mpsc::Sender<Heard>,
+        pictures: Option<mpsc::Sender<Seen>>,
         reply: oneshot::Sender<()>,
+    },
+    Refresh {
+        peer: PeerId,
+        source: Source,
     },
     Leave {
         peer: PeerId,
@@ -167,7 +175,8 @@ pub fn start(index: usize, bind: SocketAddr, config: &Config, mail: Mail) -> io:
     let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let addresses = Addresses { tcp_port: config.tcp_port, ..addresses::told(bound, &config.advertise) };
     let identity = Identity::generate().ok_or_else(|| io::Error::other("no DTLS certificate could be made"))?;
-    let poll = Poll::new(socket.as_raw_fd())?;
+    let aside = open_aside(&socket);
+    let poll = Poll::new(socket.as_raw_fd(), aside.as_ref().map(AsRawFd::as_raw_fd))?;
     let waker = poll.waker();
     // Each worker is started once.
     let _ = mail.0[index].waker.set(waker.clone());
@@ -189,6 +198,8 @@ pub fn start(index: usize, bind: SocketAddr, config: &Config, mail: Mail) -> io:
                 drops: Drops::default(),
             },
             socket,
+            aside,
+            pace: Pace::new(Instant::now()),
             poll,
             inbox,
             index,
@@ -200,6 +211,7 @@ pub fn start(index: usize, bind: SocketAddr, config: &Config, mail: Mail) -> io:
             busy: Duration::ZERO,
             idle: Duration::ZERO,
             meter: Meter::new(gauge, Instant::now()),
+            strain: Strain::default(),
             delays: Delays::default(),
         };
         worker.run(&stopping);
@@ -217,7 +229,33 @@ fn open_socket(bind: SocketAddr) -> io::Result<Socket> {
     open(bind)
 }
 
+/// A second socket on the same address, for RTCP alone. `None` where the system cannot tell it from the rest. The port is shared
+/// only once it is ours, so that who binds it by mistake is told.
+fn open_aside(socket: &Socket) -> Option<Socket> {
+    let share = || {
+        let bind = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let aside = unbound(bind)?;
+        socket.set_reuse_port(true)?;
+        aside.set_reuse_port(true)?;
+        aside.bind(&SockAddr::from(bind))?;
+        put_rtcp_aside(aside.as_raw_fd())?;
+        io::Result::Ok(aside)
+    };
+    let aside = share();
+    if aside.is_err() {
+        // Nobody else is to share it. What is refused changes nothing for us.
+        let _ = socket.set_reuse_port(false);
+    }
+    aside.ok()
+}
+
 fn open(bind: SocketAddr) -> io::Result<Socket> {
+    let socket = unbound(bind)?;
+    socket.bind(&SockAddr::from(bind))?;
+    Ok(socket)
+}
+
+fn unbound(bind: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
     if bind.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -228,7 +266,6 @@ fn open(bind: SocketAddr) -> io::Result<Socket> {
     // Without them nobody knows how long a datagram waited for us; it is handled all the same.
     let _ = stamp_arrivals(socket.as_raw_fd());
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::from(bind))?;
     Ok(socket)
 }
 
@@ -237,6 +274,9 @@ struct Worker {
     receiver: Receiver,
     outbox: Outbox,
     socket: Socket,
+    /// Where RTCP comes, if the system puts it there.
+    aside: Option<Socket>,
+    pace: Pace,
     poll: Poll,
     inbox: mpsc::Receiver<Request>,
     index: usize,
@@ -252,15 +292,18 @@ struct Worker {
     busy: Duration,
     idle: Duration,
     meter: Meter,
+    strain: Strain,
     /// From a packet's arrival in the kernel until its copies were given back to it.
     delays: Delays,
 }
 
 /// Somebody who records a room.
 struct Tape {
-    sender: mpsc::Sender<Heard>,
+    sound: mpsc::Sender<Heard>,
     /// What it had no place for since it last took something.
     lost: u32,
+    /// A queue of its own, so that pictures never take the place of sound.
+    pictures: Option<mpsc::Sender<Seen>>,
 }
 
 /// The send batch as the engine sees it.
@@ -304,16 +347,24 @@ impl Worker {
     fn run(mut self, is_stopping: &AtomicBool) {
         let mut working_since = Instant::now();
         while !is_stopping.load(Ordering::Relaxed) {
-            let timeout = self.engine.next_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+            let due = [self.engine.next_timeout(), self.pace.next_timeout()].into_iter().flatten().min();
+            let timeout = due.map(|at| at.saturating_duration_since(Instant::now()));
             let timeout = if self.unsent.is_empty() { timeout } else { Some(timeout.map_or(TRY_AGAIN, |at| at.min(TRY_AGAIN))) };
             let waiting_since = Instant::now();
             self.busy += waiting_since - working_since;
-            self.meter.tick(waiting_since, self.busy);
-            self.poll.wait(timeout);
+            if let Some(share) = self.meter.tick(waiting_since, self.busy)
+                && self.strain.handle(waiting_since, share)
+            {
+                self.engine.set_ceiling(self.strain.ceiling());
+            }
+            let ready = self.poll.wait(timeout);
             working_since = Instant::now();
             self.idle += working_since - waiting_since;
 
-            self.receive();
+            if ready.socket {
+                self.receive(self.socket.as_raw_fd());
+            }
+            self.look_aside(ready);
             self.open_mail();
             if !self.serve_requests() {
                 return;
@@ -382,11 +433,23 @@ impl Worker {
         }
     }
 
-    /// Takes what arrived, a batch at a time; each batch's copies leave before the next batch is taken.
-    fn receive(&mut self) {
+    /// Takes what peers tell of what they were sent, if it is time.
+    fn look_aside(&mut self, ready: Ready) {
+        let now = Instant::now();
+        let Some(aside) = self.aside.as_ref().filter(|_| self.pace.is_due(now, ready.aside)) else { return };
+        let found = self.receive(aside.as_raw_fd());
+        if let Some(is_heeded) = self.pace.on_look(now, found) {
+            self.poll.heed_aside(is_heeded);
+        }
+    }
+
+    /// Takes what arrived, a batch at a time; each batch's copies leave before the next batch is taken. Returns how much it was.
+    fn receive(&mut self, socket: RawFd) -> usize {
+        let mut sum = 0;
         for _ in 0..ROUNDS {
             // An error on a UDP socket is about some earlier send; there is nothing to receive then.
-            let received = self.receiver.receive(self.socket.as_raw_fd()).unwrap_or(0);
+            let received = self.receiver.receive(socket).unwrap_or(0);
+            sum += received;
             let now = Instant::now();
             let mut forwarded = 0;
             let mut arrivals = [Duration::ZERO; BATCH];
@@ -416,10 +479,11 @@ impl Worker {
             self.deliver_heard();
             self.deliver_events();
             if received < BATCH {
-                return;
+                break;
             }
         }
         // More may have arrived: the wait returns at once while the socket is readable.
+        sum
     }
 
     /// `false` when the handle is gone.
@@ -472,11 +536,13 @@ impl Worker {
             Request::Pin { peer, speakers, reply } => {
                 let _ = reply.send(self.engine.pin(peer, &speakers));
             }
-            Request::Tape { room, tape, reply } => {
+            Request::Tape { room, sound, pictures, reply } => {
                 self.engine.tape(room, true);
-                self.tapes.insert(room, Tape { sender: tape, lost: 0 });
+                self.engine.film(Instant::now(), room, pictures.is_some());
+                self.tapes.insert(room, Tape { sound, lost: 0, pictures });
                 let _ = reply.send(());
             }
+            Request::Refresh { peer, source } => self.engine.refresh(Instant::now(), peer, source),
             Request::Leave { peer, reply } => {
                 self.events.remove(&peer);
                 let _ = reply.send(self.engine.leave(peer));
@@ -504,23 +570,34 @@ impl Worker {
         }
     }
 
-    /// Gives the recorders of rooms what was said there. A room whose recorder has gone is not recorded any more.
+    /// Gives the recorders of rooms what was said and shown there. A room whose recorder has gone is not recorded any more.
     fn deliver_heard(&mut self) {
         let mut ended: Option<Vec<RoomId>> = None;
         for heard in self.engine.take_heard() {
             let room = heard.room;
             let Some(tape) = self.tapes.get_mut(&room) else { continue };
-            match tape.sender.try_send(Heard { lost_before: tape.lost, ..heard }) {
+            match tape.sound.try_send(Heard { lost_before: tape.lost, ..heard }) {
                 Ok(()) => tape.lost = 0,
-                Err(TrySendError::Full(_)) => tape.lost = tape.lost.saturating_add(1),
+                Err(TrySendError::Full(_)) => {
+                    self.outbox.drops.count(Reason::TapeFull);
+                    tape.lost = tape.lost.saturating_add(1);
+                }
                 Err(TrySendError::Closed(_)) => {
                     self.tapes.remove(&room);
                     ended.get_or_insert_default().push(room);
                 }
             }
         }
+        for seen in self.engine.take_seen() {
+            let pictures = self.tapes.get(&seen.room).and_then(|tape| tape.pictures.as_ref());
+            // What is missing shows by its number. When a recorder is gone, the sound tells.
+            if let Some(Err(TrySendError::Full(_))) = pictures.map(|pictures| pictures.try_send(seen)) {
+                self.outbox.drops.count(Reason::TapeFull);
+            }
+        }
         for room in ended.into_iter().flatten() {
             self.engine.tape(room, false);
+            self.engine.film(Instant::now(), room, false);
         }
     }
 
@@ -539,6 +616,7 @@ impl Worker {
             delays: self.delays,
             opinions: self.engine.opinions(),
             audience: self.engine.audience(),
+            video_step: self.strain.step(),
         }
     }
 }

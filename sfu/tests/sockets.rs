@@ -264,5 +264,8 @@ fn a_taken_port_stops_the_start() {
     let bind = vec![free, taken.local_addr().expect("bound")];
     let config = |bind| Config { bind, advertise: Vec::new(), tcp_port: None, room_share: ROOM_SHARE };
     assert!(Sfu::start(config(bind)).is_err());
+    // Nor is one taken that a worker of another server has, although a worker shares it with itself.
+    let other = start(1);
+    assert!(Sfu::start(config(other.addresses())).is_err());
     assert!(Sfu::start(config(vec![])).is_err());
 }

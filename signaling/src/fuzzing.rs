@@ -4,21 +4,24 @@
 //! Compiled for this crate's tests, which replay every committed corpus, and for the feature `fuzzing`; never into the server.
 
 use crate::limits;
+use crate::recorder::film::{Film, PER_MS};
 use crate::rooms::Occupant;
 use crate::session::{Input, Output, RoomEvent, Session};
 use crate::streams::offer::{Fragment, facing, fragment_of};
 use guildhall_protocol::UserId;
-use guildhall_protocol::fleet::{Policy, Way};
+use guildhall_protocol::fleet::{Policy, RECORDED_BYTES, Way};
 use guildhall_protocol::voice_gateway::{CloseCode, Published, VERSION_MAX, VERSION_MIN, VideoSource};
-use guildhall_sfu::Answer;
 use guildhall_sfu::sdp::Offer;
-use std::collections::VecDeque;
+use guildhall_sfu::video::Codec;
+use guildhall_sfu::{Answer, PeerId, RoomId, Seen};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: &[Target] = &[("voice_session", voice_session), ("stream_sdp", stream_sdp)];
+pub const TARGETS: &[Target] =
+    &[("voice_session", voice_session), ("stream_sdp", stream_sdp), ("recorded_video", recorded_video)];
 
 /// A session's life, driven as its shell drives it. The first byte is the version, the second says what is refused; then
 /// each line is a text frame or, behind a `!`, something that happens (see [`Life::event`]).
@@ -119,9 +122,11 @@ impl Life {
                 self.give(Input::Layers { source: VideoSource::Screen, layers });
             }
             b'n' => self.give(Input::Narrowed { less: u16::from(low), paused: u16::from(low) & number as u16 }),
+            b'k' => self.give(Input::Codecs(Codec::ALL.into_iter().filter(|codec| low >> *codec as u8 & 1 == 1).collect())),
             b's' => self.give(Input::Room(RoomEvent::Spoke(occupant))),
             b'l' => self.give(Input::Room(RoomEvent::Left(occupant.user_id))),
             b'o' => self.give(Input::Slot { ssrc: u32::from(low), speaker: (number >= 0).then_some(occupant.user_id) }),
+            b'u' => self.give(Input::Sound { ssrc: u32::from(low), publisher: (number >= 0).then_some(occupant.user_id) }),
             b'p' => self.give(Input::Policy(policy(low))),
             b'L' => self.give(Input::PeerLost),
             b'D' => self.give(Input::Disconnect),
@@ -218,6 +223,51 @@ impl Life {
     /// Whether a resume would find it.
     fn has_seat(&self) -> bool {
         !self.is_over && self.session.is_identified()
+    }
+}
+
+/// Packets of somebody's videos, of whatever numbers, times and bytes, for a recorder. The first byte chooses the codec; then each
+/// packet is: how far its number goes on (or back), marks, how much time passes, its length, its payload. What comes of it are
+/// files in pieces that follow each other, none too large, in which time goes on.
+pub fn recorded_video(data: &[u8]) {
+    let [codec, script @ ..] = data else { return };
+    let (mut film, mut pieces) = (Film::default(), Vec::new());
+    let (mut rest, mut index, mut timestamp, mut now) = (script, 1u64 << 20, 0u32, 0u64);
+    while let [step, marks, time, len, behind @ ..] = rest {
+        let (payload, next) = behind.split_at(behind.len().min(usize::from(*len)));
+        rest = next;
+        // Small steps are usual, and large ones are there.
+        index = if step & 0xF0 == 0xF0 { index.wrapping_add(1 << (step & 0x0F)) } else { index + u64::from(step & 3) };
+        index = if step & 0x0C == 0x0C { index.saturating_sub(3) } else { index };
+        timestamp = if marks & 2 == 2 { timestamp.wrapping_add(u32::from(*time) << (marks >> 4)) } else { timestamp };
+        now += (u64::from(*time) * PER_MS) << (marks >> 5);
+        let source = if marks & 4 == 4 { VideoSource::Screen } else { VideoSource::Camera };
+        let seen = Seen {
+            room: RoomId(1),
+            publisher: PeerId(1),
+            source,
+            stream: (1, u32::from(marks & 8)),
+            codec: if codec & 1 == 0 { Codec::Vp8 } else { Codec::H264 },
+            index,
+            timestamp,
+            marker: marks & 1 == 1,
+            at: Instant::now(),
+            payload: payload.into(),
+        };
+        film.see(UserId::new(1), now, seen, &mut pieces);
+        if time % 8 == 0 {
+            pieces.extend(film.tick(now));
+        }
+        assert!(film.wishes(now).count() <= 2);
+    }
+    pieces.extend(film.end(now));
+    let mut files = HashMap::new();
+    for piece in pieces {
+        let (number, length_ms) = files.entry((piece.medium, piece.start_ms)).or_insert((0, 0));
+        assert_eq!(piece.number, *number, "a piece is missing");
+        assert!(piece.length_ms >= *length_ms && !piece.bytes.is_empty() && piece.bytes.len() <= RECORDED_BYTES);
+        assert_eq!(piece.bytes.starts_with(&[0x1A, 0x45, 0xDF, 0xA3]), piece.number == 0, "a file has one head");
+        (*number, *length_ms) = (*number + 1, piece.length_ms);
     }
 }
 

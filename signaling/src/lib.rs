@@ -37,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub use limits::LINE_QUEUE;
+pub use recorder::RecorderStats;
 
 /// What a node is called and where it is.
 #[derive(Clone, Debug)]
@@ -133,6 +134,11 @@ impl Signaling {
     /// The paths of WHIP and WHEP, to be served beside the voice WebSocket.
     pub fn streams(&self) -> axum::Router {
         streams::router(Arc::clone(&self.0))
+    }
+
+    /// What its recorders did.
+    pub fn recorders(&self) -> RecorderStats {
+        self.0.recorded.stats()
     }
 
     /// Closes every socket with 1001, takes every peer out of the media engine and returns when all sessions have ended.

@@ -8,7 +8,7 @@
 
 use crate::limits;
 use crate::lines::Lines;
-use crate::recorder::Recorders;
+use crate::recorder::{Counters, Recorders};
 use crate::rooms::{Listener, Occupant, Place, Rooms, TokenDigest};
 use crate::session::{RoomEvent, Wanted};
 use crate::socket::Socket;
@@ -17,7 +17,7 @@ use crate::tokens::Ledger;
 use crate::turn::Turn;
 use aws_lc_rs::digest;
 use guildhall_fleet::lease::Ownership;
-use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode, Way};
+use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Policy, Sitting, ToNode, Way, is_probe};
 use guildhall_protocol::voice_gateway::{CloseCode, IceServer, Identify, Published, Resume};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
 use guildhall_protocol::{ChannelId, RecordingId, UserId};
@@ -56,6 +56,8 @@ pub struct Node {
     pub sockets: Arc<Semaphore>,
     turn: Option<Turn>,
     pub streams: Streams,
+    /// What recorders count.
+    pub recorded: Counters,
     desk: Mutex<Desk>,
 }
 
@@ -83,6 +85,7 @@ impl Node {
             sockets: Arc::new(Semaphore::new(limits::SOCKETS)),
             turn,
             streams: Streams::default(),
+            recorded: Counters::default(),
             desk: Mutex::default(),
         }
     }
@@ -152,8 +155,11 @@ impl Node {
         leave(&mut self.desk(), place);
     }
 
-    /// Tells the control planes of a connection.
+    /// Tells the control planes of a connection. Those of probe calls are known to whoever makes them, and concern nobody else.
     pub fn joined(&self, sitting: Sitting) {
+        if is_probe(sitting.participant.channel_id) {
+            return;
+        }
         let mut desk = self.desk();
         desk.sittings.insert(seat_of(&sitting), sitting.clone());
         desk.lines.tell(FromNode::Joined(sitting));
@@ -161,6 +167,9 @@ impl Node {
 
     /// A connection has ended; the control planes are told unless they know.
     pub fn left(&self, sitting: Sitting, is_reported: bool) {
+        if is_probe(sitting.participant.channel_id) {
+            return;
+        }
         let mut desk = self.desk();
         let seat = seat_of(&sitting);
         // A newer connection in the same seat stays.
@@ -279,7 +288,8 @@ impl Desk {
     /// Gives whom a used token names their seat; an older session of theirs in that room is told to go.
     fn seat(&mut self, claims: VoiceClaims, token: &str, mailbox: Mailbox) -> Result<(Place, VoiceClaims), CloseCode> {
         let room = claims.participant.channel_id;
-        if !self.owned.accept(room, claims.epoch) {
+        // A probe call's room is nobody's, and ends with the call.
+        if !is_probe(room) && !self.owned.accept(room, claims.epoch) {
             return Err(CloseCode::SessionInvalid);
         }
         self.vacant.remove(&room);

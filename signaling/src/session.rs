@@ -19,6 +19,7 @@ use guildhall_protocol::voice_gateway::{
     IceServer, Identify, MODE_AES256_GCM, MODE_XCHACHA20_POLY1305, MODES, Published, Ready, Resume, SelectProtocol,
     SessionDescription, Speaking, VERSION_BUFFERED_RESUME, VideoSource, encode, opcode, speaking,
 };
+use guildhall_sfu::video::Codecs;
 use guildhall_sfu::{Answer, Layers, NativeSuite, Quality};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -70,6 +71,11 @@ pub enum Input<'a> {
         ssrc: u32,
         speaker: Option<UserId>,
     },
+    /// A slot for sounds of this WebRTC listener carries that of another screen, or nothing.
+    Sound {
+        ssrc: u32,
+        publisher: Option<UserId>,
+    },
     /// A video slot of this WebRTC listener changed its content.
     Filled {
         slot: u8,
@@ -80,6 +86,8 @@ pub enum Input<'a> {
         source: VideoSource,
         layers: Layers,
     },
+    /// With which codecs this WebRTC client's video can be seen by everybody.
+    Codecs(Codecs),
     /// Which video slots of this WebRTC listener get less than they could show, and which of them nothing: one bit each.
     Narrowed {
         less: u16,
@@ -344,17 +352,20 @@ impl Session {
                 }
                 self.announce(out);
                 self.announce_video(out);
+                self.tell_codecs(out);
             }
 
             (Stage::Connected, Input::Room(event)) => self.room_event(event, out),
-            (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, out),
+            (Stage::Connected, Input::Slot { ssrc, speaker }) => self.slot(ssrc, speaker, speaking::MICROPHONE, out),
+            (Stage::Connected, Input::Sound { ssrc, publisher }) => self.slot(ssrc, publisher, speaking::SOUNDSHARE, out),
             // A session that has not entered learns of everyone when it does.
             (Stage::Connected, Input::Quality(quality)) if self.transport == Some(Transport::WebRtc) => self.tell(quality, out),
             (Stage::Connected, Input::Filled { slot, showing }) => self.filled(slot, showing, out),
             (Stage::Connected, Input::Layers { source, layers }) => self.layers(source, layers, out),
+            (_, Input::Codecs(codecs)) => self.room_decodes(codecs, out),
             (Stage::Connected, Input::Narrowed { less, paused }) => self.narrowed(less, paused, out),
             (_, Input::Room(_) | Input::Slot { .. } | Input::Filled { .. } | Input::Layers { .. }) => {}
-            (_, Input::Narrowed { .. } | Input::Quality(_)) => {}
+            (_, Input::Narrowed { .. } | Input::Quality(_) | Input::Sound { .. }) => {}
             (_, Input::PeerLost) => self.end(CloseCode::SessionTimedOut, out),
             (_, Input::Policy(policy)) => {
                 if policy != self.policy {
@@ -492,7 +503,7 @@ impl Session {
 
     /// What the room shows videos in, for clients that are told of codecs; native clients have none.
     fn video_codec(&self) -> Option<String> {
-        (self.transport == Some(Transport::WebRtc)).then(|| "VP8".to_owned())
+        (self.transport == Some(Transport::WebRtc)).then(|| self.videos.codec().to_owned())
     }
 
     /// Not worth replaying: the next figure comes in a few seconds.
@@ -534,7 +545,8 @@ impl Session {
         }
     }
 
-    fn slot(&mut self, ssrc: u32, speaker: Option<UserId>, out: &mut Vec<Output>) {
+    /// Op 5 with the SSRC of a slot: these bits for who is in it, none for who was.
+    fn slot(&mut self, ssrc: u32, speaker: Option<UserId>, speaking: u8, out: &mut Vec<Output>) {
         let is_known = self.slots.contains_key(&ssrc);
         let before = match speaker {
             Some(_) if !is_known && self.slots.len() >= limits::SLOTS => return,
@@ -548,7 +560,6 @@ impl Session {
             self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking: 0 }, out);
         }
         if let Some(user_id) = speaker {
-            let speaking = speaking::MICROPHONE;
             self.send_replayable(opcode::SPEAKING, &Speaking { user_id: user_id.into(), ssrc, speaking }, out);
         }
     }

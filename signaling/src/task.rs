@@ -121,6 +121,10 @@ impl Task {
                 let speaker = speaker.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place.channel_id, peer));
                 self.feed(Input::Slot { ssrc, speaker }).await
             }
+            Wake::Media(Some(PeerEvent::Sound { ssrc, publisher })) => {
+                let publisher = publisher.and_then(|peer| self.node.user_of(self.seat.as_ref()?.place.channel_id, peer));
+                self.feed(Input::Sound { ssrc, publisher }).await
+            }
             Wake::Media(Some(PeerEvent::Shown { slot, showing })) => {
                 let showing = showing.and_then(|(peer, source)| {
                     let user_id = self.node.user_of(self.seat.as_ref()?.place.channel_id, peer)?;
@@ -129,6 +133,7 @@ impl Task {
                 self.feed(Input::Filled { slot, showing }).await
             }
             Wake::Media(Some(PeerEvent::Layers { source, layers })) => self.feed(Input::Layers { source, layers }).await,
+            Wake::Media(Some(PeerEvent::Codecs(codecs))) => self.feed(Input::Codecs(codecs)).await,
             Wake::Media(Some(PeerEvent::Narrowed { less, paused })) => self.feed(Input::Narrowed { less, paused }).await,
             Wake::Media(Some(PeerEvent::Quality(quality))) => self.feed(Input::Quality(quality)).await,
             Wake::Media(Some(PeerEvent::Lost) | None) => self.feed(Input::PeerLost).await,

@@ -69,6 +69,7 @@ mod tests {
             delays,
             opinions: Default::default(),
             audience: Default::default(),
+            video_step: 0,
         }
     }
 

@@ -42,6 +42,19 @@ fn each_role_has_its_settings() {
 }
 
 #[test]
+fn distances_are_estimated_by_a_database_and_the_regions_places() {
+    let set =
+        [("geo-database", "city.mmdb"), ("region-locations", "eu=52.4/4.9, us=39/-77.5"), ("trusted-proxies", "10.0.0.0/8,::1")];
+    let config = resolve(&set, &[], "").unwrap();
+    let at = |latitude, longitude| Coordinates::new(latitude, longitude).unwrap();
+    let regions = vec![("eu".parse().unwrap(), at(52.4, 4.9)), ("us".parse().unwrap(), at(39.0, -77.5))];
+    assert_eq!(config.geo, Some(Geo { database: "city.mmdb".into(), regions }));
+    assert!(config.trusted_proxies.include("10.1.1.1".parse().unwrap()));
+    let default = resolve(&[], &[], "").unwrap();
+    assert_eq!((default.geo, default.trusted_proxies), (None, Proxies::default()));
+}
+
+#[test]
 fn several_control_planes_have_no_voice_node_inside() {
     let shared = [("database", "postgres://h/d"), ("redis", "redis://h")];
     let refused = resolve(&shared, &[], "").unwrap().check_role().unwrap_err().to_string();
@@ -102,6 +115,13 @@ fn a_bad_value_is_named_with_its_source() {
             "--control-plane-cert is shown by https only, and http://b:2 is not that"),
         (&[("control-plane-key", "k")], &[], "", "--control-plane-key is set but --control-plane-cert is not; a certificate needs both."),
         (&[("control-plane", "a:1")], &[], "", "--control-plane = \"a:1\" is not valid: a control plane is given as https://HOST:PORT."),
+        (&[("trusted-proxies", "10.0.0.0/33")], &[], "", "--trusted-proxies = \"10.0.0.0/33\" is not valid: \"10.0.0.0/33\" is no address"),
+        (&[("geo-database", "f")], &[], "", "--geo-database is set but --region-locations is not; estimates of distances need both."),
+        (&[], &[("GUILDHALL_REGION_LOCATIONS", "eu=0/0")], "", "The environment variable GUILDHALL_REGION_LOCATIONS is set but --geo-database"),
+        (&[("geo-database", "f"), ("region-locations", "eu:1/2")], &[], "", "--region-locations = \"eu:1/2\" is not valid: regions are given as"),
+        (&[("geo-database", "f"), ("region-locations", "EU=1/2")], &[], "", "--region-locations = \"EU=1/2\" is not valid: a region is named by"),
+        (&[("geo-database", "f"), ("region-locations", "eu=91/2")], &[], "", "--region-locations = \"eu=91/2\" is not valid: a place is given as"),
+        (&[("geo-database", "f"), ("region-locations", "eu=1/2,eu=3/4")], &[], "", "--region-locations = \"eu=1/2,eu=3/4\" is not valid: eu is in it twice."),
         (&[("region", "EU")], &[], "", "--region = \"EU\" is not valid: a region is named by"),
         (&[("registration", "maybe")], &[], "", "--registration = \"maybe\" is not valid: it must be open or closed."),
         (&[], &[], "rate_limits = 'no'", "rate_limits in the configuration file = \"no\" is not valid: it must be on or off."),

@@ -1,12 +1,15 @@
 //! The metrics page: Prometheus' text format 0.0.4. The names are a promise to dashboards: deploy/README.md lists them.
 
+use guildhall_control_plane::KeeperStats;
 use guildhall_control_plane::files::FileStats;
 use guildhall_control_plane::fleet::views::{FleetCensus, Standing};
 use guildhall_control_plane::histogram::{BOUNDS_MS, Durations};
 use guildhall_control_plane::hub::Census;
+use guildhall_control_plane::probes::{OUTCOMES, ProbeStats};
 use guildhall_control_plane::requests::{ClassStats, STATUSES};
 use guildhall_control_plane::store::WriterStats;
 use guildhall_sfu::{Audience, Delays, Stats, WorkerStats};
+use guildhall_signaling::RecorderStats;
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
@@ -26,9 +29,11 @@ pub struct Process {
 pub struct Control {
     pub census: Census,
     pub fleet: FleetCensus,
+    pub probes: ProbeStats,
     pub writer: WriterStats,
     pub requests: Vec<ClassStats>,
     pub files: FileStats,
+    pub recordings: KeeperStats,
     /// What all attachments take together; `None`: the database did not say.
     pub attachment_bytes: Option<u64>,
 }
@@ -60,12 +65,15 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 /// The whole page.
-pub fn page(media: Option<&Stats>, control: Option<&Control>, process: Process) -> String {
+pub fn page(media: Option<&Stats>, recorders: Option<&RecorderStats>, control: Option<&Control>, process: Process) -> String {
     let mut page = Page::default();
     page.gauge("guildhall_build_info", "Always 1; the version is the label.");
     page.sample(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
     if let Some(media) = media {
         page.media(media);
+    }
+    if let Some(recorders) = recorders {
+        page.recorders(recorders);
     }
     if let Some(control) = control {
         page.control(control);
@@ -173,6 +181,11 @@ impl Page {
                 self.sample(&format!("{},state=\"{state}\"", label(worker)), count);
             }
         }
+        self.gauge(
+            "guildhall_media_video_step",
+            "How far pictures are lowered because a worker has too much to do: 0 (not at all) to 3.",
+        );
+        self.per_worker(media, |worker| worker.video_step);
         self.counter("guildhall_media_dropped_packets_total", "Datagrams, or one listener's copies, that were dropped.");
         for worker in &media.workers {
             for (reason, count) in worker.drops.iter() {
@@ -203,9 +216,30 @@ impl Page {
         self.per_worker(media, |worker| worker.opinions.poor);
     }
 
+    /// What the node's recorders count.
+    fn recorders(&mut self, recorders: &RecorderStats) {
+        let RecorderStats { running, bytes, pictures, video_lost, failures } = *recorders;
+        self.gauge("guildhall_recorders", "Recordings that this voice node makes.");
+        self.sample("", running);
+        self.counter("guildhall_recorder_sent_bytes_total", "Bytes of recordings given to control planes.");
+        self.sample("", bytes);
+        self.counter("guildhall_recorder_pictures_total", "Pictures of cameras and screens that were recorded.");
+        self.sample("", pictures);
+        self.counter(
+            "guildhall_recorder_lost_video_packets_total",
+            "Packets of video that are not in recordings, because they or others that they need did not come.",
+        );
+        self.sample("", video_lost);
+        self.counter(
+            "guildhall_recorder_failures_total",
+            "Recordings that could not begin, or ended because no control plane took them.",
+        );
+        self.sample("", failures);
+    }
+
     /// What the control plane counts.
     fn control(&mut self, control: &Control) {
-        let Control { census, fleet, writer, requests, files, attachment_bytes } = control;
+        let Control { census, fleet, probes, writer, requests, files, recordings, attachment_bytes } = control;
         self.gauge("guildhall_gateway_sessions", "Gateway sessions, those that may still be resumed included.");
         self.sample("", census.sessions);
         self.gauge("guildhall_gateway_connections", "Open gateway WebSockets, those that have not identified included.");
@@ -243,6 +277,19 @@ impl Page {
         self.counter("guildhall_node_losses_total", "Voice nodes that were lost.");
         self.sample("", fleet.losses);
 
+        self.gauge("guildhall_nodes_strained", "Voice nodes with too much to do, which rooms leave one by one.");
+        self.sample("", fleet.strained);
+        self.counter("guildhall_room_reliefs_total", "Voice rooms that left such a node for one with headroom.");
+        self.sample("", fleet.reliefs);
+        self.counter("guildhall_probe_calls_total", "Short calls that were made at voice nodes, by how they ended.");
+        for (outcome, count) in OUTCOMES.iter().zip(probes.calls) {
+            self.sample(&format!("outcome=\"{outcome}\""), count);
+        }
+        self.histogram("guildhall_probe_first_audio_seconds", "From such a call's first step until both sides heard the other.");
+        self.durations("", &probes.media);
+        self.gauge("guildhall_probe_deaf", "1 while nobody is heard by such a call at any voice node.");
+        self.sample("", u8::from(fleet.is_deaf));
+
         self.counter("guildhall_database_commits_total", "Committed transactions that carried changes.");
         self.sample("", writer.commits);
         self.counter("guildhall_database_jobs_total", "Changes that were committed, many to a transaction under load.");
@@ -271,6 +318,22 @@ impl Page {
         self.sample("", files.sent);
         self.gauge("guildhall_files_uploads", "Uploads that run.");
         self.sample("", files.uploads);
+        self.gauge("guildhall_recordings", "Recordings that run.");
+        self.sample("", recordings.running);
+        self.counter("guildhall_recordings_stored_pieces_total", "Pieces of recordings that were stored.");
+        self.sample("", recordings.pieces);
+        self.counter("guildhall_recordings_stored_bytes_total", "Bytes of recordings that were stored.");
+        self.sample("", recordings.bytes);
+        self.counter(
+            "guildhall_recordings_lost_pieces_total",
+            "Pieces of recordings that came faster than they could be stored, or could not be stored.",
+        );
+        self.sample("", recordings.lost);
+        self.counter(
+            "guildhall_recordings_interrupted_total",
+            "Recordings that ended because no voice node spoke of them any more.",
+        );
+        self.sample("", recordings.interrupted);
         if let Some(bytes) = attachment_bytes {
             self.gauge("guildhall_attachments_bytes", "What all attachments take together.");
             self.sample("", bytes);
@@ -354,6 +417,7 @@ mod tests {
             idle: Duration::from_secs(10),
             delays: Delays::default(),
             opinions: guildhall_sfu::Opinions { count: 4, sum: 1_650, poor: 1 },
+            video_step: 2,
             audience: Audience { listeners: 3, estimate_bps: 4_500_000, slots: 6, narrowed: 2, paused: 1 },
         };
         let mut workers = vec![worker(50_000), worker(50_001)];
@@ -382,10 +446,25 @@ mod tests {
         let writer = WriterStats { commits: 6, jobs: 7, failures: 8, waiting: 9, durations: durations.read() };
         let class = ClassStats { class: "channels", counts: [1, 2, 3, 4, 5], durations: durations.read() };
         let files = FileStats { received: 13, sent: 14, uploads: 15 };
-        let fleet = FleetCensus { nodes: [18, 19, 20, 21], rooms: 22, waiting_rooms: 23, calls: 24, moves: 25, losses: 26 };
-        let control = Control { census, fleet, writer, requests: vec![class], files, attachment_bytes: Some(16) };
+        let recordings = KeeperStats { running: 30, pieces: 31, bytes: 32, lost: 33, interrupted: 34 };
+        let recorders = RecorderStats { running: 35, bytes: 36, pictures: 37, video_lost: 38, failures: 39 };
+        let fleet = FleetCensus {
+            nodes: [18, 19, 20, 40, 21],
+            rooms: 22,
+            waiting_rooms: 23,
+            calls: 24,
+            moves: 25,
+            losses: 26,
+            reliefs: 41,
+            strained: 42,
+            is_deaf: true,
+        };
+        let probes = ProbeStats { calls: [43, 44, 45, 46, 47, 48, 49, 50, 51], media: durations.read() };
+        let control =
+            Control { census, fleet, probes, writer, requests: vec![class], files, recordings, attachment_bytes: Some(16) };
         page(
             Some(&stats()),
+            Some(&recorders),
             Some(&control),
             Process { resident_bytes: Some(4_096), cpu_seconds: Some(0.25), open_files: Some(17) },
         )
@@ -423,6 +502,15 @@ mod tests {
             "guildhall_gateway_starts_waiting 29",
             "guildhall_nodes{state=\"serving\"} 18",
             "guildhall_nodes{state=\"lost\"} 21",
+            "guildhall_nodes{state=\"failing\"} 40",
+            "guildhall_room_reliefs_total 41",
+            "guildhall_nodes_strained 42",
+            "guildhall_probe_calls_total{outcome=\"heard\"} 43",
+            "guildhall_probe_calls_total{outcome=\"silent\"} 50",
+            "guildhall_probe_calls_total{outcome=\"starved\"} 51",
+            "guildhall_probe_first_audio_seconds_count 2",
+            "guildhall_probe_deaf 1",
+            "guildhall_media_video_step{worker=\"50001\"} 2",
             "guildhall_rooms 22",
             "guildhall_rooms_waiting 23",
             "guildhall_calls_waiting 24",
@@ -447,6 +535,16 @@ mod tests {
             "guildhall_files_sent_bytes_total 14",
             "guildhall_files_uploads 15",
             "guildhall_attachments_bytes 16",
+            "guildhall_recordings 30",
+            "guildhall_recordings_stored_pieces_total 31",
+            "guildhall_recordings_stored_bytes_total 32",
+            "guildhall_recordings_lost_pieces_total 33",
+            "guildhall_recordings_interrupted_total 34",
+            "guildhall_recorders 35",
+            "guildhall_recorder_sent_bytes_total 36",
+            "guildhall_recorder_pictures_total 37",
+            "guildhall_recorder_lost_video_packets_total 38",
+            "guildhall_recorder_failures_total 39",
             "process_open_fds 17",
             "process_resident_memory_bytes 4096",
             "process_cpu_seconds_total 0.25",

@@ -3,6 +3,7 @@ use crate::data::DataDir;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use guildhall_control_plane::ControlPlane;
+use std::net::SocketAddr;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -22,7 +23,7 @@ async fn world() -> World {
     let sfu =
         Sfu::start(guildhall_sfu::Config { bind, advertise: Vec::new(), tcp_port: None, room_share: guildhall_sfu::ROOM_SHARE })
             .unwrap();
-    let router = router(Some(control_plane.vitals()), Some(sfu.clone()));
+    let router = router(Some(control_plane.vitals()), Some(sfu.clone()), None);
     World { router, control_plane, sfu, _folder: folder }
 }
 
@@ -32,7 +33,8 @@ async fn ask(router: &Router, path: &str, peer: &str, headers: &[(&str, &str)]) 
         request = request.header(*name, *value);
     }
     let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Connection { peer: peer.parse().unwrap(), is_tls: false });
+    let peer: SocketAddr = peer.parse().unwrap();
+    request.extensions_mut().insert(Connection { peer, client: peer.ip(), is_tls: false });
     let answer = router.clone().oneshot(request).await.unwrap();
     let status = answer.status();
     let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();

@@ -157,7 +157,8 @@ async fn still_there(control: &Control, node: &str) -> anyhow::Result<String> {
 }
 
 fn node_table(nodes: &[NodeView]) -> String {
-    let heading = ["NODE", "REGION", "STATE", "ROOMS", "PEOPLE", "BUSY", "OUT MBIT/S", "P99 US", "DROPS/S", "ADDRESS"];
+    let heading =
+        ["NODE", "REGION", "STATE", "ROOMS", "PEOPLE", "BUSY", "OUT MBIT/S", "P99 US", "DROPS/S", "FIRST AUDIO", "ADDRESS"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(nodes.iter().map(|node| {
         let load = &node.load;
@@ -171,6 +172,7 @@ fn node_table(nodes: &[NodeView]) -> String {
             format!("{:.1}", load.egress_bps as f64 / 1e6),
             load.forward_p99_us.to_string(),
             load.drops.to_string(),
+            explain::first_audio(node),
             if node.endpoint.is_empty() { "this server".to_owned() } else { node.endpoint.clone() },
         ]
     }));

@@ -33,6 +33,7 @@ pub fn because(because: Because) -> &'static str {
         Because::Settled => "nowhere is better by enough, or it has not been there for long",
         Because::NodeUnfit => "its node is lost, being emptied, failing or too old",
         Because::NodeFull => "its node is full",
+        Because::Relieved => "its node has too much to do, and this one has headroom",
         Because::Strained => "no node has headroom, and this one bears more for a while",
         Because::NoHeadroom => "no node takes a room",
     }
@@ -43,7 +44,7 @@ fn against(reason: Against) -> String {
         Against::Lost { silent_ms } => format!("lost, silent for {:.1} s", silent_ms as f64 / 1000.0),
         Against::Cordoned => "cordoned".to_owned(),
         Against::Draining => "being emptied".to_owned(),
-        Against::Failing => "failing its probes".to_owned(),
+        Against::Failing => "failing its probe calls".to_owned(),
         Against::Version { speaks } => format!("speaks version {speaks}"),
         Against::Busy { expected } => format!("{:.0} % busy", expected * 100.0),
         Against::NetworkFull { share } => format!("network {:.0} % used", share * 100.0),
@@ -57,9 +58,13 @@ fn against(reason: Against) -> String {
 /// A decision in a few lines.
 pub fn decision(record: &Record) -> Vec<String> {
     let Record { unix_ms, decision } = record;
+    let estimated = match decision.estimated_members {
+        0 => String::new(),
+        count => format!(", {count} of them estimated by address, which counts half"),
+    };
     let mut lines = vec![
         format!("{}  {}: {}", moment(*unix_ms), outcome(&decision.outcome), because(decision.because)),
-        format!("  {} of {} members' distances are known", decision.known_members, decision.members),
+        format!("  {} of {} members' distances are known{estimated}", decision.known_members, decision.members),
     ];
     for view in &decision.regions {
         lines.push(format!(
@@ -76,6 +81,7 @@ pub fn decision(record: &Record) -> Vec<String> {
 }
 
 pub fn standing(node: &NodeView) -> String {
+    let trouble = node.probe.as_ref().map_or("", |probe| &probe.trouble);
     match (node.state, node.drain) {
         (Standing::Lost, _) => format!("lost for {} s", node.silent_ms / 1000),
         (Standing::Draining, Some(drain)) => format!(
@@ -86,9 +92,17 @@ pub fn standing(node: &NodeView) -> String {
             drain.left_ms / 1000
         ),
         (Standing::Draining, None) => "draining".to_owned(),
-        (Standing::Cordoned, _) => "cordoned".to_owned(),
-        (Standing::Serving, _) => "serving".to_owned(),
+        (Standing::Failing, _) if trouble.is_empty() => "failing: being tried again".to_owned(),
+        // One call is no reason to take its rooms, and neither are many while too many other nodes fail.
+        (state, _) if trouble.is_empty() => state.name().to_owned(),
+        (state, _) => format!("{}: {trouble}", state.name()),
     }
+}
+
+/// How long it takes until people hear each other through the node, by the last probe call that found out.
+pub fn first_audio(node: &NodeView) -> String {
+    let media_ms = node.probe.as_ref().and_then(|probe| probe.media_ms);
+    media_ms.map_or_else(|| "-".to_owned(), |media_ms| format!("{media_ms} ms"))
 }
 
 /// Rows in columns that fit their widest cell; the first row is the heading.

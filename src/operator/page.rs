@@ -32,11 +32,23 @@ pub(super) async fn show(_: Onlooker, State(desk): State<Desk>) -> Response {
     page += &regions(&nodes);
     page += "<h2>Nodes</h2>";
     page += &rows(
-        &["Node", "Region", "State", "#Rooms", "#People", "#Busy", "#Out", "#Delay p50 / p99", "#Drops", "Address"],
+        &[
+            "Node",
+            "Region",
+            "State",
+            "#Rooms",
+            "#People",
+            "#Busy",
+            "#Out",
+            "#Delay p50 / p99",
+            "#Drops",
+            "#First audio",
+            "Address",
+        ],
         nodes.iter().map(|node| {
             let load = &node.load;
             let class = match node.state {
-                Standing::Lost => "bad",
+                Standing::Lost | Standing::Failing => "bad",
                 Standing::Draining | Standing::Cordoned => "wait",
                 Standing::Serving => "",
             };
@@ -50,6 +62,7 @@ pub(super) async fn show(_: Onlooker, State(desk): State<Desk>) -> Response {
                 format!("{:.1} Mbit/s", load.egress_bps as f64 / 1e6),
                 format!("{} / {} µs", load.forward_p50_us, load.forward_p99_us),
                 format!("{} /s", load.drops),
+                explain::first_audio(node),
                 escape(if node.endpoint.is_empty() { "this server" } else { &node.endpoint }),
             ]
         }),

@@ -3,6 +3,7 @@ use crate::data::DataDir;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use guildhall_control_plane::ControlPlane;
+use guildhall_control_plane::fleet::views::{ProbeView, Standing};
 use guildhall_protocol::fleet::{CONTRACT_VERSION, FromNode, Hello, ToNode};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -105,6 +106,19 @@ async fn a_node_is_steered_and_what_cannot_be_is_said() {
         assert!(found == status && answer.contains(says), "{path} {body}: {found} {answer}");
     }
     assert_eq!(post("/operator/rooms/5/pin", "{\"to\":\"voice-1\"}").await.0, 204);
+
+    let nodes = world.ask("GET", "/operator/nodes", &world.bearer(), "").await.1;
+    let mut node = serde_json::from_str::<Vec<NodeView>>(&nodes).unwrap().remove(0);
+    assert_eq!((node.probe.take(), explain::first_audio(&node)), (None, "-".to_owned()), "it is in this process");
+    let (mut found, calls) = (Vec::new(), [("", Some(31)), ("no audio through it", Some(32)), ("no audio through it", None)]);
+    for ((trouble, media_ms), state) in calls.into_iter().zip([Standing::Failing, Standing::Failing, Standing::Serving]) {
+        (node.state, node.probe) = (state, Some(ProbeView { media_ms, trouble: trouble.to_owned() }));
+        found.push(format!("{}, {}", explain::standing(&node), explain::first_audio(&node)));
+    }
+    assert_eq!(
+        found,
+        ["failing: being tried again, 31 ms", "failing: no audio through it, 32 ms", "serving: no audio through it, -"]
+    );
     let (_, why) = world.ask("GET", "/operator/rooms/5", &world.basic(), "").await;
     let Why { room, decisions } = serde_json::from_str(&why).unwrap();
     assert_eq!((room.pinned_to, room.node, decisions.len()), (Some("voice-1".into()), None, 0));

@@ -6,8 +6,12 @@
 
 pub mod api;
 pub mod bucket;
+pub mod camera;
 pub mod compatibility;
 pub mod frames;
+/// Small databases of where addresses are, as the control plane's own tests write them.
+#[path = "../../control-plane/src/atlas/fixture.rs"]
+pub mod geography;
 pub mod jepsen;
 pub mod node;
 pub mod page;

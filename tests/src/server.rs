@@ -4,7 +4,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -57,12 +57,21 @@ impl Server {
         Self::start_among(extra, &[])
     }
 
-    /// The same among environment variables.
+    /// The same on an address of a network that the calling thread is in.
+    pub fn start_at(ip: Ipv4Addr) -> Server {
+        Self::start_on(&format!("{ip}:0"), &[], &[])
+    }
+
+    /// On loopback, among environment variables.
     pub fn start_among(extra: &[&str], environment: &[(String, String)]) -> Server {
+        Self::start_on("127.0.0.1:0", extra, environment)
+    }
+
+    fn start_on(listen: &str, extra: &[&str], environment: &[(String, String)]) -> Server {
         let data = tempfile::Builder::new().prefix("guildhall-test-").tempdir().expect("a temporary folder");
         let extra: Vec<String> = extra.iter().map(|argument| argument.to_string()).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (process, ready) = launch(data.path(), "127.0.0.1:0", &extra, environment, &log);
+        let (process, ready) = launch(data.path(), listen, &extra, environment, &log);
         let owner = ready.owner.expect("the first start shows the owner's login and password");
         Server { process: Some(process), data, extra, environment: environment.to_vec(), address: ready.address, owner, log }
     }
@@ -178,10 +187,15 @@ fn launch(
     environment: &[(String, String)],
     log: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Ready) {
+    let (ip, _) = listen.rsplit_once(':').expect("an address and a port");
+    // A test may have people told another address.
+    let is_told = extra.iter().any(|argument| argument == "--media-ip");
+    let media_ip: &[&str] = if is_told { &[] } else { &["--media-ip", ip] };
     let mut process = bound_to_this_thread(&binary())
         .arg("serve")
         .args(["--data".as_ref(), data.as_os_str()])
-        .args(["--listen", listen, "--media-listen", "127.0.0.1", "--media-ip", "127.0.0.1", "--media-port", "0"])
+        .args(["--listen", listen, "--media-listen", ip, "--media-port", "0"])
+        .args(media_ip)
         .args(extra)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())

@@ -138,8 +138,8 @@ export class App {
     return this.#api.recordings(channel);
   }
 
-  async startRecording(channel: Id): Promise<void> {
-    await this.#api.startRecording(channel);
+  async startRecording(channel: Id, video: boolean): Promise<void> {
+    await this.#api.startRecording(channel, video);
   }
 
   async stopRecording(channel: Id, recording: Id): Promise<void> {

@@ -21,7 +21,8 @@ export function installHook(app: App): void {
           peak: slot?.peak ?? 0,
         };
       });
-      return { state: status, place, failure, isMuted, isDeafened, microphoneProblem, microphoneLevel: app.voice.microphoneLevel(), participants, slots };
+      const sounds = app.voice.sounds();
+      return { state: status, place, failure, isMuted, isDeafened, microphoneProblem, microphoneLevel: app.voice.microphoneLevel(), participants, slots, sounds };
     },
     /** The inbound RTP streams of the peer connection, as getStats has them. */
     inbound: () => app.voice.inbound(),

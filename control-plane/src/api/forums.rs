@@ -49,7 +49,8 @@ fn read_emoji(form: &Form) -> ForumEmoji {
 
 fn read_tag(form: &Form) -> Tag {
     Tag {
-        id: form.id("id").value(),
+        // hikari says 0 where there is none.
+        id: form.id("id").value().filter(|id: &TagId| id.get() != 0),
         name: form.required("name", form.text("name", NAME)),
         moderated: form.flag("moderated").value().unwrap_or(false),
         emoji: read_emoji(form),
@@ -72,7 +73,11 @@ impl Settings {
         let known_tags = known.and_then(|channel| channel.forum.as_ref()).map_or(&[][..], |forum| &forum.available_tags);
         let mut tags = Vec::new();
         let is_given = self.tags.is_some();
-        for tag in self.tags.take().unwrap_or_default() {
+        for mut tag in self.tags.take().unwrap_or_default() {
+            if known.is_none() {
+                // The tags of a forum that is yet to be made have no ids; libraries whose model wants one make it up.
+                tag.id = None;
+            }
             let is_known = |id: &TagId| known_tags.iter().any(|tag| tag.id == *id);
             if tag.id.as_ref().is_some_and(|id| !is_known(id)) {
                 return Err(ErrorCode::UnknownTag.into());

@@ -26,6 +26,10 @@ const BUCKET: HeaderName = HeaderName::from_static("x-ratelimit-bucket");
 const SCOPE: HeaderName = HeaderName::from_static("x-ratelimit-scope");
 const IS_GLOBAL: HeaderName = HeaderName::from_static("x-ratelimit-global");
 
+/// discord.py waits and tries again only if it hears of a proxy on the way, as there is before Discord; otherwise it takes a 429
+/// for the end of everything and gives up.
+const VIA: HeaderName = HeaderName::from_static("via");
+
 /// The path up to which [`axum`] reports routes: they are nested below it.
 const PREFIX: &str = "/api";
 
@@ -34,7 +38,7 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
-    let address = request.extensions().get::<Connection>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.peer.ip());
+    let address = request.extensions().get::<Connection>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.client);
     let identity = caller.as_ref().map_or_else(|| Identity::of_address(address), |caller| Identity::User(caller.id()));
 
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -49,6 +53,7 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
     let (Some(all), Some(own)) = (verdicts.first().copied(), verdicts.last().copied()) else {
         unreachable!("the first window is always looked at");
     };
+    let is_told = rate_limit::is_told(route);
     let mut response = if own.is_allowed || !app.config().rate_limits {
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
@@ -57,7 +62,13 @@ pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> R
     } else {
         too_many(own, !all.is_allowed)
     };
-    describe(response.headers_mut(), bucket, own);
+    let is_refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    if is_told || is_refused {
+        describe(response.headers_mut(), bucket, own);
+    }
+    if is_refused {
+        response.headers_mut().insert(VIA, HeaderValue::from_static("1.1 guildhall"));
+    }
     response
 }
 
@@ -115,21 +126,23 @@ fn seconds(duration: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("{:.3}", duration.as_secs_f64())).expect("digits and a point are a header value")
 }
 
-/// Cuts the version off `/v10/…`. What has none is v10; versions that nobody speaks any more are refused.
+/// Cuts the version off `/v10/…`. What has none is v10; versions that nobody speaks any more are refused. An encoded `@` is an
+/// `@`: discord.js asks for `/guilds/1/members/%40me`, and routes are found by what they say literally.
 pub async fn version(mut request: Request, next: Next) -> Response {
     let uri = request.uri();
-    let path = uri.path();
+    let path = uri.path().replace("%40", "@");
     let (first, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let number = first.strip_prefix('v').filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    if let Some(number) = number {
-        if !["8", "9", "10"].contains(&number) {
-            return ApiError::from(ErrorCode::InvalidApiVersion).into_response();
-        }
+    if number.is_some_and(|number| !["8", "9", "10"].contains(&number)) {
+        return ApiError::from(ErrorCode::InvalidApiVersion).into_response();
+    }
+    if number.is_some() || path != uri.path() {
+        let path = if number.is_some() { rest } else { &path[1..] };
         let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
-        let Ok(stripped) = format!("/{rest}{query}").parse() else {
+        let Ok(plain) = format!("/{path}{query}").parse() else {
             return ApiError::from(ErrorCode::NotFound).into_response();
         };
-        *request.uri_mut() = stripped;
+        *request.uri_mut() = plain;
     }
     next.run(request).await
 }

@@ -49,6 +49,8 @@ const EVERYONE: Permissions = Permissions(
 /// Where the server may write to.
 const TEXT: [ChannelType; 2] = [ChannelType::Text, ChannelType::Announcement];
 const NAME: std::ops::RangeInclusive<usize> = 2..=100;
+/// The bits that are documented. Libraries that know of more send them, too; they are dropped.
+const SYSTEM_CHANNEL_FLAGS: u32 = (1 << 6) - 1;
 
 pub fn routes() -> Routes {
     Routes::new().route("/guilds", post(create, "Makes a guild that you own.")).route(
@@ -184,7 +186,10 @@ impl Shape for Edit {
             afk_channel_id: form.id("afk_channel_id"),
             afk_timeout: form.choice("afk_timeout", &[60, 300, 900, 1800, 3600]).value().map(|seconds| seconds as u32),
             system_channel_id: form.id("system_channel_id"),
-            system_channel_flags: form.integer("system_channel_flags", 0..=63).value().map(|flags| flags as u32),
+            system_channel_flags: form
+                .integer("system_channel_flags", 0..=i64::from(u32::MAX))
+                .value()
+                .map(|flags| flags as u32 & SYSTEM_CHANNEL_FLAGS),
             rules_channel_id: form.id("rules_channel_id"),
             public_updates_channel_id: form.id("public_updates_channel_id"),
             verification_level: level("verification_level", 4),

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use guildhall_protocol::model::{AuditAction, Member, parse_timestamp, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, GuildId, Permissions, RoleId, UserId};
+use serde_json::{Value, json};
 
 /// How long a timeout may last: 28 days.
 const LONGEST_TIMEOUT_MS: u64 = 28 * 86_400_000;
@@ -22,6 +23,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .route("/guilds/{guild_id}/members", get(list, "Lists members, by id."))
         .route("/guilds/{guild_id}/members/@me", patch(edit_me, "Changes your own membership: CHANGE_NICKNAME for the nickname."))
+        .route("/guilds/{guild_id}/members/@me/nick", patch(edit_my_nick, "Changes your nickname, as older libraries ask: CHANGE_NICKNAME."))
         .route("/guilds/{guild_id}/members/{user_id}", get(read, "One member.").put(add, "Adds somebody by their OAuth2 token; this server grants none, so only for who is a member already does it succeed: bots with CREATE_INSTANT_INVITE.").patch(edit, "Changes a member: MANAGE_NICKNAMES, MANAGE_ROLES, MUTE_MEMBERS, DEAFEN_MEMBERS, MOVE_MEMBERS or MODERATE_MEMBERS, by what changes.").delete(kick, "Removes a member: KICK_MEMBERS."))
         .route("/guilds/{guild_id}/members/{user_id}/roles/{role_id}", put(give_role, "Gives a member a role: MANAGE_ROLES.").delete(take_role, "Takes a role from a member: MANAGE_ROLES."))
         .route("/guilds/{guild_id}/members/search", get(search, "Finds members by the beginning of their name."))
@@ -319,6 +321,17 @@ async fn edit_me(
         }
     };
     Ok(Json(app.store().change_member(by, guild, caller.id(), change).await.refine(&UNKNOWN_MEMBER)?))
+}
+
+async fn edit_my_nick(
+    State(app): State<App>,
+    caller: Caller,
+    by: By,
+    Ids(guild): Ids<GuildId>,
+    edit: Body<EditMe>,
+) -> Result<Json<Value>> {
+    let Json(member) = edit_me(State(app), caller, by, Ids(guild), edit).await?;
+    Ok(Json(json!({ "nick": member.nick })))
 }
 
 async fn kick(State(app): State<App>, caller: Caller, by: By, Ids((guild, user)): Ids<(GuildId, UserId)>) -> Result<StatusCode> {

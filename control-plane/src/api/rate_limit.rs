@@ -90,6 +90,12 @@ pub fn all_of(route: &str) -> (&'static str, Limit) {
     if is_answer { (ANSWERS_BUCKET, ANSWERS) } else { (GLOBAL_BUCKET, GLOBAL) }
 }
 
+/// Whether answers of a route say how often one may ask. The first answer to an interaction has limits of which Discord does
+/// not tell, and hikari takes it for a fault of its own when it hears of one.
+pub fn is_told(route: &str) -> bool {
+    !route.starts_with("/interactions/{")
+}
+
 /// Whom requests are counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {

@@ -5,20 +5,21 @@
 //! changes) and by a message in the channel's chat, which every client shows.
 
 use super::access::ChannelAccess;
-use super::body::{Caller, Ids};
+use super::body::{Body, Caller, Ids};
 use super::error::{Refine, Result};
+use super::form::{Form, Shape};
 use super::routes::{Routes, get, post};
 use crate::app::App;
 use crate::audit::By;
 use crate::files::links::Links;
-use crate::files::recordings::{CONTENT_TYPE, TrackId};
+use crate::files::recordings::TrackId;
 use crate::gateway::Origin;
 use crate::recordings::{expires_at, order};
 use crate::store::{Conflict, StoredRecording, StoredTrack};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use guildhall_protocol::model::{Recording, RecordingState, RecordingTrack, timestamp};
+use guildhall_protocol::model::{Recording, RecordingState, RecordingTrack, TrackKind, timestamp};
 use guildhall_protocol::{ChannelId, ErrorCode, Permissions, RecordingId};
 
 /// What it takes to record a channel, and to hear what was recorded.
@@ -30,7 +31,7 @@ pub fn routes() -> Routes {
             "/channels/{channel_id}/recordings",
             get(list, "Lists the recordings of a voice channel, the newest first: MANAGE_CHANNELS and CONNECT.").post(
                 begin,
-                "Records a voice channel that somebody is in; everyone who sees it sees that: MANAGE_CHANNELS and CONNECT.",
+                "Records a voice channel that somebody is in, with `video` its cameras and screens, too; everyone who sees it sees that: MANAGE_CHANNELS and CONNECT.",
             ),
         )
         .route(
@@ -57,16 +58,22 @@ async fn find(app: &App, channel: ChannelId, id: RecordingId) -> Result<StoredRe
 }
 
 fn shown_track(recording: RecordingId, track: StoredTrack, links: &Links) -> RecordingTrack {
-    let StoredTrack { user_id, start_ms, length_ms, bytes, lost } = track;
-    let filename = format!("{recording}-{user_id}-{start_ms}.ogg");
-    let url = links.track(TrackId { recording, user: user_id, start_ms }, &filename);
+    let StoredTrack { user_id, medium, start_ms, length_ms, bytes, lost } = track;
+    let kind = match medium.kind() {
+        TrackKind::Voice => "",
+        TrackKind::Camera => "-camera",
+        TrackKind::Screen => "-screen",
+    };
+    let filename = format!("{recording}-{user_id}-{start_ms}{kind}.{}", medium.extension());
+    let url = links.track(TrackId { recording, user: user_id, medium, start_ms }, &filename);
     RecordingTrack {
         user_id,
+        kind: medium.kind(),
         start_ms,
         length_ms,
         size: bytes,
         lost_packets: lost,
-        content_type: CONTENT_TYPE.to_owned(),
+        content_type: medium.content_type().to_owned(),
         filename,
         url,
     }
@@ -84,6 +91,7 @@ async fn shown(app: &App, origin: &Origin, recording: StoredRecording) -> Result
         started_at: timestamp(recording.started_at),
         ended_at: recording.ended_at.map(timestamp),
         expires_at: expires_at(&recording, app.config().recording_days).map(timestamp),
+        video: recording.video,
         size: recording.bytes,
         tracks: tracks.into_iter().map(|track| shown_track(recording.id, track, &links)).collect(),
     })
@@ -103,12 +111,24 @@ async fn list(
     Ok(Json(recordings))
 }
 
+struct Begin {
+    /// Cameras and screens, too.
+    video: bool,
+}
+
+impl Shape for Begin {
+    fn read(form: &Form) -> Self {
+        Self { video: form.flag("video").value().unwrap_or_default() }
+    }
+}
+
 async fn begin(
     State(app): State<App>,
     caller: Caller,
     origin: Origin,
     by: By,
     Ids(channel): Ids<ChannelId>,
+    Body(Begin { video }): Body<Begin>,
 ) -> Result<(StatusCode, Json<Recording>)> {
     authorize(&app, &caller, channel).await?;
     if app.config().recording_days == 0 {
@@ -122,7 +142,7 @@ async fn begin(
         (Conflict::AlreadyThere, ErrorCode::AlreadyRecorded),
         (Conflict::Full, ErrorCode::TooManyRecordings),
     ];
-    let recording = app.store().begin_recording(by, channel, caller.id()).await.refine(&meanings)?;
+    let recording = app.store().begin_recording(by, channel, caller.id(), video).await.refine(&meanings)?;
     // The keeper's next round would ask as well.
     app.hub().record(order(&recording));
     Ok((StatusCode::CREATED, Json(shown(&app, &origin, recording).await?)))

@@ -14,6 +14,7 @@ use guildhall_protocol::model::{Role, RoleColors};
 use guildhall_protocol::permissions::{Rank, may_change_role};
 use guildhall_protocol::{ErrorCode, GuildId, Permissions, RoleId};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -22,6 +23,10 @@ pub fn routes() -> Routes {
             get(list, "Lists the roles.")
                 .post(create, "Makes a role: MANAGE_ROLES.")
                 .patch(reorder, "Moves roles: MANAGE_ROLES. The body is a list of `{id, position}`."),
+        )
+        .route(
+            "/guilds/{guild_id}/roles/member-counts",
+            get(count_members, "How many members have each role but that of everyone."),
         )
         .route(
             "/guilds/{guild_id}/roles/{role_id}",
@@ -72,6 +77,24 @@ async fn list(State(app): State<App>, caller: Caller, Ids(guild): Ids<GuildId>) 
 
 async fn read(State(app): State<App>, caller: Caller, Ids((guild, id)): Ids<(GuildId, RoleId)>) -> Result<Json<Role>> {
     Ok(Json(app.in_guild(&caller, guild, |access| access.role(id).cloned()).await?))
+}
+
+async fn count_members(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(guild): Ids<GuildId>,
+) -> Result<Json<BTreeMap<RoleId, usize>>> {
+    let counts = app.in_guild(&caller, guild, |access| {
+        let roles = access.state.guild().roles.iter().map(|role| role.id).filter(|id| *id != guild.everyone());
+        let mut counts: BTreeMap<RoleId, usize> = roles.map(|id| (id, 0)).collect();
+        for role in access.state.members().flat_map(|member| &member.roles) {
+            if let Some(count) = counts.get_mut(role) {
+                *count += 1;
+            }
+        }
+        Ok(counts)
+    });
+    Ok(Json(counts.await?))
 }
 
 async fn create(

@@ -38,6 +38,7 @@ use crate::store::testing::Place;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
+use bytes::Bytes;
 use guildhall_protocol::fleet::{FromNode, ToNode};
 use guildhall_protocol::gateway::{Identify, Intents, Shard};
 use guildhall_protocol::voice_token::VoiceKey;
@@ -78,6 +79,7 @@ struct Reply {
     headers: HeaderMap,
     body: Value,
     text: String,
+    bytes: Bytes,
 }
 
 impl Reply {
@@ -185,7 +187,7 @@ impl World {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let reply = Reply { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned() };
+        let reply = Reply { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned(), bytes };
         // Whatever a test is about: a success has the shape that the world expects of it.
         let described = path.strip_prefix("/api/v10").filter(|_| (200..300).contains(&status));
         if let Some(name) = described.and_then(|path| SCHEMAS.check_success(&method, path, &reply)) {
@@ -229,7 +231,7 @@ impl World {
     async fn listen(&self, who: &Session, intents: Option<Intents>) -> (Attached, Value) {
         let (token, shard) = (who.token.clone(), Shard::WHOLE);
         let identify = Identify { token, intents, large_threshold: 50, shard, presence: None };
-        let origin = Origin { host: "hall.example:8080".to_owned(), is_tls: false };
+        let origin = Origin { host: "hall.example:8080".to_owned(), is_tls: false, address: None };
         let attached = self.control_plane.hub().identify(identify, &origin, 10).await.expect("the session opens");
         let greeting = told(&attached);
         assert_eq!(greeting[0].0, "READY");

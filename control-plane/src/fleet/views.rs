@@ -23,6 +23,8 @@ pub struct NodeView {
     pub load: Load,
     /// While it is being emptied, or since it was.
     pub drain: Option<DrainView>,
+    /// What came of the last probe call.
+    pub probe: Option<ProbeView>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +33,17 @@ pub enum Standing {
     Serving,
     Cordoned,
     Draining,
+    /// Alive, and nobody is heard through it.
+    Failing,
     Lost,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// From the first step of the last good call until both callers had heard the other; `None`: there was none yet.
+    pub media_ms: Option<u32>,
+    /// What is wrong with the node by the last call; empty: nothing.
+    pub trouble: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +72,7 @@ pub struct RoomView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FleetCensus {
     /// In the order of [`Standing::ALL`].
-    pub nodes: [usize; 4],
+    pub nodes: [usize; 5],
     pub rooms: usize,
     /// Rooms that wait for a node.
     pub waiting_rooms: usize,
@@ -68,10 +80,15 @@ pub struct FleetCensus {
     pub calls: usize,
     pub moves: u64,
     pub losses: u64,
+    /// Rooms that left a node because it had too much to do, and nodes that they leave or are about to.
+    pub reliefs: u64,
+    pub strained: usize,
+    /// Probe calls are made, and by none of them is anybody heard.
+    pub is_deaf: bool,
 }
 
 impl Standing {
-    pub const ALL: [Self; 4] = [Self::Serving, Self::Cordoned, Self::Draining, Self::Lost];
+    pub const ALL: [Self; 5] = [Self::Serving, Self::Cordoned, Self::Draining, Self::Failing, Self::Lost];
 
     /// The label for metrics.
     pub const fn name(self) -> &'static str {
@@ -79,6 +96,7 @@ impl Standing {
             Self::Serving => "serving",
             Self::Cordoned => "cordoned",
             Self::Draining => "draining",
+            Self::Failing => "failing",
             Self::Lost => "lost",
         }
     }
@@ -94,15 +112,19 @@ impl Fleet {
             calls: self.calls.len(),
             moves: self.moves,
             losses: self.losses,
+            reliefs: self.reliefs,
+            strained: self.relief.strained(),
+            is_deaf: self.is_deaf,
         }
     }
 
     fn standing(&self, node: &guildhall_fleet::Node) -> Standing {
         match node.state {
             _ if self.registry.is_lost(&node.hello.id) => Standing::Lost,
+            State::Draining { .. } => Standing::Draining,
+            _ if self.ticked < node.failing_until => Standing::Failing,
             State::Serving => Standing::Serving,
             State::Cordoned => Standing::Cordoned,
-            State::Draining { .. } => Standing::Draining,
         }
     }
 
@@ -126,6 +148,10 @@ impl Fleet {
                 silent_ms: now.saturating_sub(node.heard),
                 load: node.load.clone(),
                 drain,
+                probe: self.probed.get(&hello.id).map(|report| ProbeView {
+                    media_ms: (report.heard_at > 0).then_some(report.media_ms),
+                    trouble: report.trouble.clone(),
+                }),
             }
         };
         self.registry.nodes().map(view).collect()

@@ -360,7 +360,7 @@ fn only_json_in_versions_9_and_10_is_spoken() {
 
 #[test]
 fn clients_come_back_by_the_scheme_that_they_came_by() {
-    let url = |is_tls| Origin { host: "guild.example:8080".to_owned(), is_tls }.gateway_url();
+    let url = |is_tls| Origin { host: "guild.example:8080".to_owned(), is_tls, address: None }.gateway_url();
     assert_eq!(url(false), "ws://guild.example:8080/gateway");
     assert_eq!(url(true), "wss://guild.example:8080/gateway");
 }

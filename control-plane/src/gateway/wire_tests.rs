@@ -4,6 +4,7 @@ use super::{Origin, Parameters, Upgrade, upgrade};
 use crate::guild::fixture::{member, role, user};
 use crate::hub::{Config, Hub};
 use crate::ids::unix_ms;
+use crate::recordings::Intake;
 use crate::store::testing::Place;
 use crate::store::{Device, NewGuild, NewMessage, Publication, Store};
 use axum::Router;
@@ -60,10 +61,11 @@ impl Server {
             public_host: None,
             voice_key: VoiceKey::new(&[7; 32]),
             tally: None,
-            recorded: mpsc::channel(1).0,
+            recorded: Intake::new().0,
             cloakroom: None,
             heartbeat_interval: Duration::from_secs(40),
             fleet: crate::fleet::Config { issuer: 0, default_region: None },
+            atlas: None,
             rate_limits: true,
         };
         let hub = Hub::start(config, store.clone());

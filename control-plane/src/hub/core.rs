@@ -90,7 +90,7 @@ pub struct Session {
     pub large_threshold: usize,
     pub presence: PresenceUpdate,
     pub host: String,
-    /// How far its client is from regions, as it measured.
+    /// How far its client is from regions, as it measured, or as its address tells.
     pub reach: Reach,
     pub link: Arc<Link>,
     /// Set while no connection is attached.
@@ -537,6 +537,15 @@ impl Core {
         session.host = host;
         session.link.push(Dispatch::new("RESUMED", &serde_json::json!({ "_trace": [] })));
         Ok(Attached { key, connection, link: session.link.clone(), is_bot: session.is_bot })
+    }
+
+    /// What the address of a session's client tells, which is less than what the client measured.
+    pub fn estimate(&mut self, key: SessionKey, reach: Reach) {
+        if let Some(session) = self.sessions.get_mut(&key)
+            && (session.reach.is_estimated() || !session.reach.is_known())
+        {
+            session.reach = reach;
+        }
     }
 
     /// A connection is gone. `may_resume`: it broke, rather than being closed on purpose by its client.

@@ -196,8 +196,7 @@ impl Hub {
             tracing::info!("a session of another control plane cannot be resumed faithfully; its client starts anew");
             return Err(Refusal::Invalid);
         }
-        let host = origin.host.clone();
-        self.change(|core, at| core.resume(&resume.session_id, &caller.token_hash, resume.seq, host, at))
+        self.resume_here(resume, &caller.token_hash, origin)
     }
 
     async fn take_in(&self, left: &Left, caller: &Caller) -> bool {

@@ -10,7 +10,7 @@ use crate::store::{self, NodeOrder};
 use guildhall_fleet::registry::RegistryError;
 use guildhall_fleet::{NodeId, RegionId};
 use guildhall_protocol::ChannelId;
-use guildhall_protocol::fleet::{FromNode, RecordingOrder, ToNode};
+use guildhall_protocol::fleet::{FromNode, RecordingOrder, ToNode, is_probe};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -53,7 +53,10 @@ impl Hub {
     /// few places: what waits for a slow node waits in its outbox, where newer messages replace older ones.
     pub async fn serve_node(&self, mut from_node: mpsc::Receiver<FromNode>, to_node: mpsc::Sender<ToNode>) {
         let mut over = self.0.are_nodes_over.subscribe();
-        let Ok(Some(FromNode::Hello { hello, rooms, sittings })) = timeout(HELLO, from_node.recv()).await else { return };
+        let Ok(Some(FromNode::Hello { hello, mut rooms, mut sittings })) = timeout(HELLO, from_node.recv()).await else { return };
+        // Nodes of the version before tell of probe calls as of any other.
+        rooms.retain(|(room, _)| !is_probe(*room));
+        sittings.retain(|sitting| !is_probe(sitting.participant.channel_id));
         let node = hello.id.clone();
         let mut guilds: Vec<_> = sittings.iter().map(|sitting| sitting.participant.guild_id).collect();
         guilds.sort_unstable();
@@ -72,6 +75,9 @@ impl Hub {
             () = self.carry(&line, &bell, to_node) => {}
             () = async {
                 while let Some(message) = from_node.recv().await {
+                    if is_of_probe(&message) {
+                        continue;
+                    }
                     if let FromNode::Joined(sitting) = &message {
                         self.load(sitting.participant.guild_id).await;
                     }
@@ -88,9 +94,7 @@ impl Hub {
 
     /// A piece of a recording, or word of one, goes to whoever keeps them.
     fn keep(&self, recorded: FromNode) {
-        if self.0.config.recorded.try_send(recorded).is_err() {
-            tracing::warn!("pieces of recordings come faster than they can be stored; one is lost");
-        }
+        self.0.config.recorded.take(recorded);
     }
 
     /// Whether there is anybody in the room, at a node that could record it.
@@ -252,6 +256,15 @@ impl Hub {
         stored(self.0.store.pin_room(room, to.as_ref()).await)?;
         self.core_mut().fleet.pin(room, to);
         Ok(())
+    }
+}
+
+/// Whether a node of the version before tells of a probe call.
+fn is_of_probe(message: &FromNode) -> bool {
+    match message {
+        FromNode::Opened { room, .. } | FromNode::Ended { room, .. } => is_probe(*room),
+        FromNode::Joined(sitting) | FromNode::Left(sitting) => is_probe(sitting.participant.channel_id),
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A copy of the database while the server runs, what is in a database file, and the way back.
 
 use super::BUSY_TIMEOUT;
-use super::recordings::DELETED;
+use super::recordings::{DELETED, medium_of};
 use crate::files::recordings::{TrackId, piece_key};
 use crate::files::{attachment_key, emoji_path, picture_path};
 use anyhow::{Context, bail};
@@ -188,15 +188,15 @@ pub async fn named_files(database: &Path, mut each: impl FnMut(&str)) -> anyhow:
         each(&emoji_path(EmojiId::from_sql(id)));
     }
     drop(emojis);
-    let mut pieces = sqlx::query_as::<_, (i64, i64, i64, i64)>(
-        "SELECT p.recording_id, p.user_id, p.start_ms, p.number FROM recorded_pieces p \
+    let mut pieces = sqlx::query_as::<_, (i64, i64, i64, i64, i64)>(
+        "SELECT p.recording_id, p.user_id, p.medium, p.start_ms, p.number FROM all_pieces p \
          JOIN recordings r ON r.id = p.recording_id WHERE r.state <> $1",
     )
     .bind(DELETED)
     .fetch(&mut connection);
-    while let Some((recording, user, start_ms, number)) = pieces.try_next().await? {
+    while let Some((recording, user, medium, start_ms, number)) = pieces.try_next().await? {
         let (recording, user) = (RecordingId::from_sql(recording), UserId::from_sql(user));
-        let track = TrackId { recording, user, start_ms: start_ms as u64 };
+        let track = TrackId { recording, user, medium: medium_of(medium), start_ms: start_ms as u64 };
         each(piece_key(track, number as u32).as_ref());
     }
     drop(pieces);

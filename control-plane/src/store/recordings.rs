@@ -9,7 +9,8 @@ use super::messages::{NewMessage, insert_message};
 use super::users::find_user;
 use super::{Conflict, Result, Store, Tx};
 use crate::audit::{By, Entry};
-use guildhall_protocol::fleet::Recorded;
+use crate::files::recordings::TrackId;
+use guildhall_protocol::fleet::{Medium, Recorded};
 use guildhall_protocol::model::{AuditAction, ChannelRecording, Message, RecordingState, timestamp};
 use guildhall_protocol::{ChannelId, GuildId, RecordingId, UserId};
 use serde_json::json;
@@ -18,12 +19,16 @@ use sqlx::Row as _;
 /// Recordings of one guild at a time.
 const AT_ONCE: i64 = 3;
 /// Bytes of one recording: ten people who talk for the four hours that it may last, and then some. Beyond: it ends.
-pub const RECORDING_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+const RECORDING_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// The same with cameras and screens: five of them at their best for an hour and a half.
+const VIDEO_RECORDING_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 /// How many recordings of a channel are listed: the newest.
 const LISTED: i64 = 100;
 
 /// The message of the chat when it begins and when it ends.
 const BEGUN: &str = "\u{1F534} I am recording this voice channel: whatever is said here is kept.";
+const BEGUN_WITH_VIDEO: &str =
+    "\u{1F534} I am recording this voice channel with its cameras and screens: whatever is said and shown here is kept.";
 const ENDED: &str = "\u{23F9}\u{FE0F} The recording of this voice channel has ended.";
 
 /// In the database; what has no name in the protocol is about to be deleted.
@@ -52,12 +57,22 @@ pub struct StoredRecording {
     pub ended_at: Option<u64>,
     pub heard_at: u64,
     pub bytes: u64,
+    /// With cameras and screens.
+    pub video: bool,
 }
 
-/// What is stored of one user's voice.
+impl StoredRecording {
+    /// How large it may become.
+    pub fn most_bytes(&self) -> u64 {
+        if self.video { VIDEO_RECORDING_BYTES } else { RECORDING_BYTES }
+    }
+}
+
+/// What is stored of one user's voice, or of what they showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTrack {
     pub user_id: UserId,
+    pub medium: Medium,
     pub start_ms: u64,
     pub length_ms: u64,
     pub bytes: u64,
@@ -69,6 +84,13 @@ pub struct StoredTrack {
 pub struct StoredPiece {
     pub number: u32,
     pub bytes: u64,
+    /// Of the track, with this piece.
+    pub length_ms: u64,
+}
+
+/// Of the column; what a newer version wrote is shown as what every version knows.
+pub(super) fn medium_of(number: i64) -> Medium {
+    u32::try_from(number).ok().and_then(Medium::from_number).unwrap_or(Medium::Voice)
 }
 
 fn recording_of(row: &Row) -> Result<StoredRecording> {
@@ -88,6 +110,7 @@ fn recording_of(row: &Row) -> Result<StoredRecording> {
         ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(|ms| ms as u64),
         heard_at: moment("heard_at")?,
         bytes: moment("bytes")?,
+        video: row.try_get::<i64, _>("video")? != 0,
     })
 }
 
@@ -107,7 +130,12 @@ async fn show(tx: &mut Tx<'_>, by: &By, recording: &StoredRecording, shown: Opti
     let entry = Entry::changed(AuditAction::CHANNEL_UPDATE, channel_id, fact(!is_begun), fact(is_begun));
     tx.audit(guild_id, by, entry).await?;
     let Some(author) = find_user(tx.sql(), user_id).await? else { return Ok(()) };
-    let message = Message::new(channel_id, author, if is_begun { BEGUN } else { ENDED }.to_owned());
+    let text = match (is_begun, recording.video) {
+        (true, false) => BEGUN,
+        (true, true) => BEGUN_WITH_VIDEO,
+        (false, _) => ENDED,
+    };
+    let message = Message::new(channel_id, author, text.to_owned());
     let guild_id = Some(guild_id);
     insert_message(tx, NewMessage { guild_id, message, member: None, files: Vec::new(), enforced_nonce: None }).await?;
     Ok(())
@@ -133,7 +161,7 @@ async fn set_state(tx: &mut Tx<'_>, id: RecordingId, state: i64) -> Result<()> {
 impl Store {
     /// Begins to record a voice channel, for whoever `user` is. [`Conflict::AlreadyThere`]: it is recorded;
     /// [`Conflict::Full`]: enough others of the guild are; [`Conflict::Missing`]: it is gone.
-    pub async fn begin_recording(&self, by: By, channel: ChannelId, user: UserId) -> Result<StoredRecording> {
+    pub async fn begin_recording(&self, by: By, channel: ChannelId, user: UserId, video: bool) -> Result<StoredRecording> {
         let id: RecordingId = self.make_id();
         self.write(move |tx| {
             Box::pin(async move {
@@ -156,19 +184,21 @@ impl Store {
                     ended_at: None,
                     heard_at: tx.now_ms,
                     bytes: 0,
+                    video,
                 };
                 sqlx::query(
-                    "INSERT INTO recordings (id, guild_id, channel_id, user_id, state, started_at, heard_at) \
-                     VALUES ($1, $2, $3, $4, 0, $5, $5)",
+                    "INSERT INTO recordings (id, guild_id, channel_id, user_id, state, started_at, heard_at, video) \
+                     VALUES ($1, $2, $3, $4, 0, $5, $5, $6)",
                 )
                 .bind(id.to_sql())
                 .bind(channel.guild_id.to_sql())
                 .bind(channel.id.to_sql())
                 .bind(user.to_sql())
                 .bind(tx.now_ms as i64)
+                .bind(i64::from(video))
                 .execute(tx.sql())
                 .await?;
-                let shown = ChannelRecording { id, user_id: user, started_at: timestamp(tx.now_ms) };
+                let shown = ChannelRecording { id, user_id: user, started_at: timestamp(tx.now_ms), video };
                 show(tx, &by, &recording, Some(shown)).await?;
                 Ok(recording)
             })
@@ -228,7 +258,7 @@ impl Store {
     /// After the piece's file is durable: from now on it can be played. A piece that came twice is there once.
     /// [`Conflict::Missing`]: nothing is taken any more; [`Conflict::Full`]: the recording is as large as it may be.
     pub async fn keep_piece(&self, piece: &Recorded) -> Result<()> {
-        let Recorded { recording, user, start_ms, number, length_ms, lost, ref bytes } = *piece;
+        let Recorded { recording, user, medium, start_ms, number, length_ms, lost, ref bytes } = *piece;
         let bytes = bytes.len() as u64;
         self.write(move |tx| {
             Box::pin(async move {
@@ -236,22 +266,26 @@ impl Store {
                 if !matches!(found.state, RecordingState::Recording | RecordingState::Ending) {
                     return Err(Conflict::Missing.into());
                 }
-                if found.bytes + bytes > RECORDING_BYTES {
+                if found.bytes + bytes > found.most_bytes() {
                     return Err(Conflict::Full.into());
                 }
-                let kept = sqlx::query(
+                let insert = if medium == Medium::Voice {
                     "INSERT INTO recorded_pieces (recording_id, user_id, start_ms, number, bytes, length_ms, lost) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-                )
-                .bind(recording.to_sql())
-                .bind(user.to_sql())
-                .bind(start_ms as i64)
-                .bind(i64::from(number))
-                .bind(bytes as i64)
-                .bind(length_ms as i64)
-                .bind(i64::from(lost))
-                .execute(tx.sql())
-                .await?;
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
+                } else {
+                    "INSERT INTO recorded_pictures (recording_id, user_id, start_ms, number, bytes, length_ms, lost, medium) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+                };
+                let kept = sqlx::query(insert)
+                    .bind(recording.to_sql())
+                    .bind(user.to_sql())
+                    .bind(start_ms as i64)
+                    .bind(i64::from(number))
+                    .bind(bytes as i64)
+                    .bind(length_ms as i64)
+                    .bind(i64::from(lost));
+                let kept = if medium == Medium::Voice { kept } else { kept.bind(i64::from(medium.number())) };
+                let kept = kept.execute(tx.sql()).await?;
                 if kept.rows_affected() > 0 {
                     let heard_at = tx.now_ms as i64;
                     sqlx::query("UPDATE recordings SET bytes = bytes + $2, heard_at = $3 WHERE id = $1")
@@ -297,8 +331,9 @@ impl Store {
     /// A recording's tracks, by their beginnings.
     pub async fn tracks_of(&self, recording: RecordingId) -> Result<Vec<StoredTrack>> {
         let rows = sqlx::query(
-            "SELECT user_id, start_ms, max(length_ms) AS length_ms, CAST(sum(bytes) AS BIGINT) AS bytes, CAST(sum(lost) AS BIGINT) AS lost \
-             FROM recorded_pieces WHERE recording_id = $1 GROUP BY user_id, start_ms ORDER BY start_ms, user_id",
+            "SELECT user_id, medium, start_ms, max(length_ms) AS length_ms, CAST(sum(bytes) AS BIGINT) AS bytes, \
+             CAST(sum(lost) AS BIGINT) AS lost FROM all_pieces WHERE recording_id = $1 \
+             GROUP BY user_id, medium, start_ms ORDER BY start_ms, user_id, medium",
         )
         .bind(recording.to_sql())
         .fetch_all(self.readers())
@@ -307,6 +342,7 @@ impl Store {
             let count = |column| row.try_get::<i64, _>(column).map(|count| count as u64);
             Ok(StoredTrack {
                 user_id: UserId::from_sql(row.try_get("user_id")?),
+                medium: medium_of(row.try_get("medium")?),
                 start_ms: count("start_ms")?,
                 length_ms: count("length_ms")?,
                 bytes: count("bytes")?,
@@ -317,18 +353,25 @@ impl Store {
     }
 
     /// A track's pieces in order; none of a recording that was deleted.
-    pub async fn pieces_of(&self, recording: RecordingId, user: UserId, start_ms: u64) -> Result<Vec<StoredPiece>> {
-        let rows: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT p.number, p.bytes FROM recorded_pieces p JOIN recordings r ON r.id = p.recording_id \
-             WHERE p.recording_id = $1 AND p.user_id = $2 AND p.start_ms = $3 AND r.state <> $4 ORDER BY p.number",
+    pub async fn pieces_of(&self, track: TrackId) -> Result<Vec<StoredPiece>> {
+        let TrackId { recording, user, medium, start_ms } = track;
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+            "SELECT p.number, p.bytes, p.length_ms FROM all_pieces p JOIN recordings r ON r.id = p.recording_id \
+             WHERE p.recording_id = $1 AND p.user_id = $2 AND p.start_ms = $3 AND r.state <> $4 AND p.medium = $5 ORDER BY p.number",
         )
         .bind(recording.to_sql())
         .bind(user.to_sql())
         .bind(start_ms as i64)
         .bind(DELETED)
+        .bind(i64::from(medium.number()))
         .fetch_all(self.readers())
         .await?;
-        Ok(rows.into_iter().map(|(number, bytes)| StoredPiece { number: number as u32, bytes: bytes as u64 }).collect())
+        let piece = |(number, bytes, length_ms): (i64, i64, i64)| StoredPiece {
+            number: number as u32,
+            bytes: bytes as u64,
+            length_ms: length_ms as u64,
+        };
+        Ok(rows.into_iter().map(piece).collect())
     }
 
     /// Nobody gets a recording any more that has ended; its files go soon. [`Conflict::Missing`]: there is none;

@@ -1,6 +1,7 @@
 //! The store on a real file: order, gaplessness, isolation, durability.
 
 mod people;
+mod probes;
 
 use super::testing::{Place, is_on_postgres};
 use super::{

@@ -28,6 +28,9 @@ use tokio::sync::Notify;
 /// from the one before (nodes dial again within seconds), and those of streams, whose programs are on their way to their node.
 pub const UNCLAIMED: Duration = Duration::from_secs(20);
 
+/// Rooms of a busy node that are looked at in one step: if none of the smallest finds a place, a larger one hardly does.
+const RELIEF_TRIES: usize = 32;
+
 /// A voice state that waits for its node's word.
 pub struct Unclaimed {
     guild: GuildId,
@@ -182,6 +185,7 @@ impl Core {
                 members.into_iter().for_each(|(guild, user)| self.tell_to_wait(guild, user));
             }
         }
+        self.relieve(draw, at);
         for room in self.fleet.moving() {
             self.end_move(room, at);
         }
@@ -194,6 +198,29 @@ impl Core {
             }
         }
         self.sweep(at);
+    }
+
+    /// Moves a room away from a node that has too much to do, if there is one and the room is to go by now: the smallest that can.
+    fn relieve(&mut self, draw: u64, at: Moment) {
+        let now = self.fleet.millis(at.now);
+        let planes = self.siblings.count() as u32 + 1;
+        let Some(node) = self.fleet.to_relieve(now, planes) else { return };
+        let mut rooms: Vec<(u32, ChannelId)> = self.sizes(&node).into_iter().map(|(room, people)| (people, room)).collect();
+        rooms.retain(|(people, room)| *people > 0 && self.fleet.may_be_relieved(now, *room) && self.is_ours_to_relieve(*room));
+        rooms.sort_unstable();
+        for (_, room) in rooms.into_iter().take(RELIEF_TRIES) {
+            let Some((guild, _)) = self.members_of(room).next() else { continue };
+            let (members, wish) = self.facts(guild, room);
+            if self.fleet.relieve(now, at.unix_ms, room, &members, wish.as_ref(), spread(draw, room)) {
+                return self.call_everyone(room, at);
+            }
+        }
+    }
+
+    /// One control plane decides on the room: the one that looks after the first of its people.
+    fn is_ours_to_relieve(&self, room: ChannelId) -> bool {
+        let first = self.members_of(room).min_by_key(|(_, state)| state.user_id);
+        first.is_some_and(|(guild, state)| self.is_own(guild, state.user_id))
     }
 
     /// Tells the next person whose turn it is where their room is now. `false`: it is nobody's turn.

@@ -82,6 +82,43 @@ fn every_unfit_node_is_passed_over_for_its_own_reason() {
 }
 
 #[test]
+fn a_room_is_relieved_of_a_busy_node_only_by_one_with_headroom_that_is_as_near() {
+    let near = reach(&[("eu", 10), ("fr", 25), ("us", 100)]);
+    type Case<'a> = (&'a str, &'a [(&'a str, f32)], bool, Option<&'a str>, u32, Option<&'a str>);
+    let cases: [Case; 9] = [
+        ("its own region", &[("eu/2", 0.5), ("fr/1", 0.1)], true, None, 10, Some("eu/2")),
+        ("with the room it must stay below", &[("eu/2", 0.65)], true, None, 60, None),
+        ("it need not be the same region", &[("eu/2", 0.75), ("fr/1", 0.6)], true, None, 10, Some("fr/1")),
+        ("it must not be far", &[("us/1", 0.1)], true, None, 10, None),
+        ("without distances no other region will do", &[("fr/1", 0.1)], false, None, 10, None),
+        ("without distances its own will", &[("eu/2", 0.3)], false, None, 10, Some("eu/2")),
+        ("the channel's own region is kept", &[("fr/1", 0.1)], true, Some("eu"), 10, None),
+        ("and found", &[("fr/1", 0.1), ("eu/2", 0.1)], true, Some("fr"), 10, Some("fr/1")),
+        ("alone", &[], true, None, 10, None),
+    ];
+    for (what, others, is_known, wish, people, expected) in cases {
+        let members = if is_known { vec![near.clone()] } else { Vec::new() };
+        let mut nodes: Vec<Node> = others.iter().map(|(id, busy)| node(id, *busy)).collect();
+        let mut home = node("eu/1", 0.95);
+        home.load.peers = 950;
+        nodes.push(home);
+        let (current, wish) = (Current { node: "eu/1".into(), since: 0 }, wish.map(region));
+        let query = Query { wish: wish.as_ref(), current: Some(&current), ..query(&members) };
+        let decision = relieve(NOW, &Limits::default(), &nodes, &query, people);
+        let expected = expected.map(|to| (Outcome::Move { from: "eu/1".into(), to: to.into() }, Because::Relieved));
+        assert_eq!(decision.map(|it| (it.outcome, it.because)), expected, "{what}");
+    }
+    // What the room takes of the network counts like what it takes of the processor: here each of a hundred has a hundredth.
+    let relieved = |people: u32| {
+        let (mut home, mut other) = (node("eu/1", 0.1), node("eu/2", 0.1));
+        (home.load.peers, home.load.egress_bps, other.load.egress_bps) = (100, 1_000_000, 600_000);
+        let current = Current { node: "eu/1".into(), since: 0 };
+        relieve(NOW, &Limits::default(), &[home, other], &Query { current: Some(&current), ..query(&[]) }, people).is_some()
+    };
+    assert_eq!((relieved(9), relieved(11)), (true, false));
+}
+
+#[test]
 fn without_headroom_anywhere_a_node_that_bears_it_is_taken() {
     let strained = |busy: f32, egress_bps: u64, forward_p99_us: u32| {
         let mut node = node("eu/1", busy);
@@ -122,6 +159,29 @@ fn of_whom_nothing_is_known_goes_to_the_default_and_then_to_the_idlest() {
     assert_eq!((default.outcome, default.because), (placed("eu/1"), Because::DefaultRegion));
     let without = place(NOW, &Limits::default(), &nodes, &query(&members));
     assert_eq!((without.outcome, without.because, without.known_members), (placed("us/1"), Because::LeastLoaded, 0));
+}
+
+#[test]
+fn estimates_decide_where_nobody_measured_and_count_half_beside_those_who_did() {
+    let nodes = [node("eu/1", 0.1), node("us/1", 0.1)];
+    let estimated = |times: &[(&str, u16)]| Reach::estimated(times.iter().map(|(name, rtt)| (region(name), *rtt)));
+    let (far, near) = (estimated(&[("eu", 110), ("us", 10)]), reach(&[("eu", 10), ("us", 110)]));
+    let alone = place(NOW, &Limits::default(), &nodes, &query(std::slice::from_ref(&far)));
+    assert_eq!((alone.outcome, alone.because, alone.estimated_members), (placed("us/1"), Because::NearestToAll, 1));
+    let both = place(NOW, &Limits::default(), &nodes, &query(&[far.clone(), near]));
+    assert_eq!((both.outcome, both.known_members, both.estimated_members), (placed("eu/1"), 2, 1));
+    assert_eq!(both.regions.iter().map(|view| view.worst_ms).collect::<Vec<_>>(), [55, 110]);
+
+    // What a move must save is twice as much by estimates: 20 ms are enough of measured times.
+    let current = Current { node: "eu/1".into(), since: 0 };
+    let moved = |member: &Reach| {
+        let members = [member.clone()];
+        place(NOW, &Limits::default(), &nodes, &Query { current: Some(&current), ..query(&members) }).outcome
+    };
+    let stays = Outcome::Keep { node: "eu/1".into() };
+    assert_eq!(moved(&estimated(&[("eu", 40), ("us", 10)])), stays);
+    assert_ne!(moved(&reach(&[("eu", 40), ("us", 10)])), stays);
+    assert_ne!(moved(&far), stays);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::caller::{Call, Caller};
 use super::machines::Fleet;
-use super::regions::{self, Region, Regions};
+use super::regions::{Region, Regions};
 use super::room::Room;
 use super::{state_of, unless_interrupted, until};
 use crate::gateway::{Connect, Gateway};
@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         println!("    from {}: {}", region.name, far.join(", "));
     }
     // Requests come from where the control planes are. Processes are started by this thread, which outlives them.
-    regions::enter(regions.host(HUB)?.namespace.as_deref().context("it has one")?)?;
+    regions.enter(HUB)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let told = runtime.block_on(unless_interrupted(tell(options, &binary, &regions)));
     drop(regions);

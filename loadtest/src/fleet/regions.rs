@@ -102,10 +102,30 @@ impl Regions {
         Ok(self.regions.iter().map(to).collect())
     }
 
+    /// Moves this thread into a region, with the processes that it starts and the sockets that it opens from then on.
+    pub fn enter(&self, region: &str) -> Result<()> {
+        self.number(region)?;
+        enter(&namespace(region))
+    }
+
+    fn sky(&self) -> Result<&Sky> {
+        self.sky.as_ref().context("the sky is there as long as the regions are")
+    }
+
+    /// What the way to a region carries from now on, kbit/s, and what a queue before it holds; 0 carries everything at once.
+    pub fn narrow(&self, region: &str, bandwidth_kbps: f64, queue: Duration) -> Result<()> {
+        self.sky()?.narrow(self.number(region)?, bandwidth_kbps, queue);
+        Ok(())
+    }
+
+    /// The part of the packets that came late because this machine had no time, since this was asked last.
+    pub fn late(&self) -> Result<f64> {
+        Ok(self.sky()?.late())
+    }
+
     /// Whether the region's packets reach the others, and theirs it.
     pub fn connect(&self, region: &str, is_connected: bool) -> Result<()> {
-        let sky = self.sky.as_ref().context("the sky is there as long as the regions are")?;
-        sky.connect(self.number(region)?, is_connected);
+        self.sky()?.connect(self.number(region)?, is_connected);
         Ok(())
     }
 }
@@ -133,7 +153,7 @@ fn port(number: usize) -> String {
 }
 
 /// Moves this thread into a namespace.
-pub fn enter(namespace: &str) -> Result<()> {
+fn enter(namespace: &str) -> Result<()> {
     let file = File::open(format!("{NAMESPACES}/{namespace}"))?;
     Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?)
 }

@@ -47,7 +47,11 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("video.bitrate_bps", "bit/s", "of payload per picture that was shown, without the viewers whose network changed"),
     ("video.best", "part", "of the time in which those pictures were of the layer that fits the size they were shown at"),
     ("video.poorest_second", "part", "of the middle second's bytes that reached those viewers in the poorest second"),
-    ("video.freezes", "freezes", "of those pictures: the next frame came 150 ms and more after its turn"),
+    (
+        "video.freezes",
+        "freezes",
+        "of those pictures: the next frame came 150 ms and more after its turn, by what the 30 before took",
+    ),
     ("video.frozen_ms", "ms", "sum of those freezes, each from frame to frame"),
     ("video.blank", "pictures", "of theirs that were not shown in the whole window"),
     ("video.delay_p50_ms", "ms", "from the publisher's wire to the viewer's kernel, of those pictures' packets"),

@@ -17,8 +17,10 @@ pub const MOST_LAYERS: usize = 3;
 pub const MOST_PACKETS: usize = 64;
 /// Frames that wait for what is missing: more than any listener's patience.
 const MOST_FRAMES: usize = 128;
-/// A picture stands still when the next frame comes so much later than its turn, as browsers count freezes.
+/// A picture stands still when the next frame comes so much later than its turn, and three times as late at least, as browsers
+/// count freezes (webrtc-stats, `freezeCount`): its turn is what so many frames before it took on average.
 const FREEZE: u64 = 150_000_000;
+const FRAMES_BEFORE: usize = 30;
 /// When a picture could not go on for so long, and again after so long, a key frame is asked for.
 const PATIENCE: u64 = 500_000_000;
 /// Seconds of a window whose bytes are kept apart: the longest scenarios with video take minutes.
@@ -222,8 +224,10 @@ pub struct Viewer {
     pub speaker: u32,
     /// The layer that fits the size at which it is shown.
     best: u8,
-    /// A gap between two frames from which on the picture stood still.
-    freeze: u64,
+    /// How long the last frames were shown; before there were any, as long as the camera films each.
+    durations: [u64; FRAMES_BEFORE],
+    /// Of the oldest of them.
+    oldest: usize,
     /// By the place of their first packet in the stream.
     frames: BTreeMap<u64, Frame>,
     /// The last one and its place.
@@ -236,8 +240,22 @@ pub struct Viewer {
 impl Viewer {
     /// Of somebody's camera.
     pub fn new(speaker: u32, video: &Video) -> Self {
-        let (best, freeze) = (video.shown() as u8, SECOND / u64::from(video.frames_per_s) + FREEZE);
-        Self { speaker, best, freeze, frames: BTreeMap::new(), shown: None, stuck_since: None, change: None }
+        Self {
+            speaker,
+            best: video.shown() as u8,
+            durations: [SECOND / u64::from(video.frames_per_s); FRAMES_BEFORE],
+            oldest: 0,
+            frames: BTreeMap::new(),
+            shown: None,
+            stuck_since: None,
+            change: None,
+        }
+    }
+
+    /// A gap between two frames from which on the picture stood still.
+    fn freeze(&self) -> u64 {
+        let mean = self.durations.iter().sum::<u64>() / FRAMES_BEFORE as u64;
+        (3 * mean).max(mean + FREEZE)
     }
 
     /// A packet with its number in the stream, which a packet that was sent again shares. `counts`: it was sent within a
@@ -296,13 +314,15 @@ impl Viewer {
                 self.change = None;
             }
         }
-        if !counts {
-            return;
-        }
-        book.frames += 1;
+        book.frames += u64::from(counts);
         // Between two takes there was nothing to be seen.
         if let Some((_, Shown { stamp: before, at: shown })) = last.filter(|(_, shown)| shown.stamp.take == stamp.take) {
-            Self::enter(before.layer, at.saturating_sub(shown), self.best, self.freeze, book);
+            let time = at.saturating_sub(shown);
+            if counts {
+                Self::enter(before.layer, time, self.best, self.freeze(), book);
+            }
+            self.durations[self.oldest] = time;
+            self.oldest = (self.oldest + 1) % FRAMES_BEFORE;
         }
     }
 
@@ -325,8 +345,9 @@ impl Viewer {
     pub fn close(&mut self, begin: u64, end: u64, book: &mut Pictures) {
         match self.shown {
             Some((_, Shown { stamp, at })) if at >= begin => {
-                if end.saturating_sub(at) >= self.freeze {
-                    Self::enter(stamp.layer, end - at, self.best, self.freeze, book);
+                let freeze = self.freeze();
+                if end.saturating_sub(at) >= freeze {
+                    Self::enter(stamp.layer, end - at, self.best, freeze, book);
                 }
             }
             _ => book.blank += 1,
@@ -375,6 +396,20 @@ mod tests {
         // Without one it cannot be shown, and one is asked for after a while.
         let torn = [(7, 2, 1, true, 0, 1, 0), (9, 2, 3, false, 0, 1, 66), (10, 2, 4, false, 0, 1, 600)];
         check(&torn, (1, 0, true));
+    }
+
+    #[test]
+    fn a_picture_that_is_slow_is_not_frozen_each_time() {
+        let slow = |interval: u64| {
+            let frames: Vec<_> = (0..60).map(|n| (n, 2, n as u32, n == 0, 0, 1, n * interval)).collect();
+            let (mut viewer, mut book) = (Viewer::new(2, &Video::default()), Pictures::default());
+            for (sequence, layer, frame, is_key, index, count, at) in frames {
+                viewer.see(&stamp(layer, frame, is_key, index, count), sequence, at * MS, true, &mut book);
+            }
+            (book.freezes.len(), viewer.freeze().div_ceil(MS))
+        };
+        // The turns of 30 frames a second end after 33 ms each; after 60 of other intervals these are the turns.
+        assert_eq!((slow(33), slow(100), slow(185)), ((0, 183), (0, 300), (1, 555)));
     }
 
     #[test]

@@ -55,6 +55,14 @@ const NO_QUEUE: f64 = 8.0;
 /// A queue longer than this is one, whatever the line says.
 const LONG_QUEUE: f64 = 45.0;
 
+/// So many packets that each came later than all before them, by so many ms together and by this part of the time in which they
+/// came, are a surge: a bottleneck that carries a third of what is sent, or less, and whose queue is full before the least delay
+/// of a moment tells. Packets that were held back do not come so: the first waited longest.
+const SURGE: (u32, f64, f64) = (4, 60.0, 0.7);
+/// All in µs: a rise ends with a packet that waited less by the first, and when none waited longer by the second for as many as
+/// the third.
+const STEPS: (i64, i64, i64) = (5_000, 1_000, 100_000);
+
 /// A clock that jumps by more than this (µs) against ours begins anew.
 const JUMP: i64 = 20_000_000;
 
@@ -66,6 +74,15 @@ pub enum Usage {
     Normal,
     /// More is sent than leaves the bottleneck.
     Over,
+}
+
+/// A bottleneck's queue that shoots up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surge {
+    /// When that began, µs of the listener's clock.
+    pub since: i64,
+    /// How long the newest packet waited.
+    pub queue_ms: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +111,7 @@ pub struct ArrivalFilter {
     beyond: f64,
     usage: Usage,
     recent: Minimum<MOST_RECENTS>,
+    rise: Rise,
     base: Minimum<PERIODS>,
     held: Held,
     /// How far single packets are above the least of their moment: what jitter is here, ms.
@@ -116,6 +134,8 @@ impl Default for ArrivalFilter {
             beyond: 0.0,
             usage: Usage::Normal,
             recent: Minimum::new(RECENT),
+            // No packet waits so long, so the first one begins.
+            rise: Rise { since: 0, newest: 0, steps: 0, first: 0, peak: i64::MAX / 2 },
             base: Minimum::new(PERIOD),
             held: Held::default(),
             jitter: 0.0,
@@ -135,6 +155,7 @@ impl ArrivalFilter {
         }
         self.base.add(arrived, delay);
         self.recent.add(arrived, delay);
+        self.rise.add(arrived, delay);
         self.held.add(arrived, delay, self.base.least().unwrap_or(delay));
         if let Some(least) = self.recent.least_of(RECENTS) {
             self.jitter += ((delay - least) as f64 / 1e3 - self.jitter) / 64.0;
@@ -184,6 +205,15 @@ impl ArrivalFilter {
             (Some(recent), Some(base)) => (recent - base) as f64 / 1e3,
             _ => 0.0,
         }
+    }
+
+    /// Whether the queue shoots up now, and how.
+    pub fn surge(&self) -> Option<Surge> {
+        let base = self.base.least()?;
+        let Rise { since, newest, steps, first, peak } = self.rise;
+        let (rise, took) = ((peak - first) as f64, (newest - since) as f64);
+        let is_surge = steps >= SURGE.0 && rise > 1e3 * SURGE.1 && rise > SURGE.2 * took;
+        is_surge.then_some(Surge { since, queue_ms: (peak - base) as f64 / 1e3 })
     }
 
     /// What looks like a queue is the way itself: it became longer.
@@ -253,6 +283,31 @@ fn slope(points: &[(f64, f64); WINDOW]) -> f64 {
         below += (x - mean_x) * (x - mean_x);
     }
     if below > 0.0 { above / below } else { 0.0 }
+}
+
+/// Packets that each come later than those before them.
+#[derive(Clone, Copy, Debug)]
+struct Rise {
+    /// The arrival before the first of them, and of the newest.
+    since: i64,
+    newest: i64,
+    steps: u32,
+    /// The delay before the first of them, and the longest.
+    first: i64,
+    peak: i64,
+}
+
+impl Rise {
+    fn add(&mut self, arrived: i64, delay: i64) {
+        let (fall, step, pause) = STEPS;
+        if delay < self.peak - fall || arrived - self.newest > pause {
+            *self = Rise { since: arrived, newest: arrived, steps: 0, first: delay, peak: delay };
+        } else if delay > self.peak + step {
+            (self.newest, self.steps, self.peak) = (arrived, self.steps + 1, delay);
+        } else if self.steps == 0 {
+            (self.since, self.newest, self.first, self.peak) = (arrived, arrived, delay, self.peak.max(delay));
+        }
+    }
 }
 
 /// How long packets are held back although there is no queue.

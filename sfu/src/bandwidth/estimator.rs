@@ -20,6 +20,7 @@ use super::ledger::{Class, Cluster, Ledger, News};
 use super::loss::{LossFilter, Verdict};
 use super::meter::Meter;
 use super::probe::{Finding, Probe, Prober};
+use crate::sys::thread::prefetch;
 use drain::Drain;
 use rival::Rival;
 use std::time::{Duration, Instant};
@@ -112,6 +113,8 @@ const USES: f64 = 0.72;
 /// Windows of the meters, µs.
 const WINDOW: i64 = 500_000;
 const SHORT_WINDOW: i64 = 125_000;
+/// Of a queue that shoots up: what arrived before has nothing to do with it.
+const SURGE_WINDOW: i64 = 100_000;
 
 /// A probe's own queue is not held against the rate for so long after it, µs and a round trip.
 const PROBE_AFTER: i64 = 250_000;
@@ -152,6 +155,8 @@ struct Moment {
     queue: f64,
     /// By how much it is longer than when feedback came before.
     jump: f64,
+    /// It shoots up.
+    is_surging: bool,
     slack: f64,
     /// What arrived and what was sent while the bottleneck was busy, or in the last half second.
     carried: f64,
@@ -260,6 +265,13 @@ impl Estimator {
         self.ledger.sent(now, bytes, class, cluster)
     }
 
+    /// Asks for what [`Estimator::sent`] touches.
+    #[inline]
+    pub fn ask(&self) {
+        prefetch(&self.ledger, size_of::<Ledger>());
+        prefetch(&self.awaiting, size_of::<Option<i64>>());
+    }
+
     /// What the application would send if it could, bit/s: the next better choice of layers. Probes go there and no further;
     /// zero when nothing better is wanted.
     pub fn set_wanted(&mut self, bps: u64) {
@@ -280,20 +292,32 @@ impl Estimator {
             Phase::Silent => State::Silent,
             Phase::Return { .. } => State::Returning,
         };
-        let less = if self.is_trying_less { TRYING_LESS } else { 1.0 };
-        let bps = match self.phase {
-            Phase::Drain(drain) => self.rate.max(BELOW * drain.capacity),
-            _ => self.rate,
-        };
         Estimate {
-            bps: self.clamp(bps) as u64,
-            pace_bps: self.clamp(self.rate * less) as u64,
+            bps: self.bps(),
+            pace_bps: self.pace_bps(),
             state,
             limit: if self.rate >= self.bounds.most_bps as f64 { Limit::Most } else { self.limit },
             queue: Duration::from_micros((self.filter.queue_ms() * 1e3) as u64),
             random_loss_permille: (self.random_loss * 1e3) as u16,
             round_trip: self.round_trip.map(|micros| Duration::from_micros(micros as u64)),
         }
+    }
+
+    /// [`Estimate::bps`] alone.
+    #[inline]
+    pub fn bps(&self) -> u64 {
+        let bps = match self.phase {
+            Phase::Drain(drain) => self.rate.max(BELOW * drain.capacity),
+            _ => self.rate,
+        };
+        self.clamp(bps) as u64
+    }
+
+    /// [`Estimate::pace_bps`] alone.
+    #[inline]
+    pub fn pace_bps(&self) -> u64 {
+        let less = if self.is_trying_less { TRYING_LESS } else { 1.0 };
+        self.clamp(self.rate * less) as u64
     }
 
     /// What the pacer is to send beside the media.
@@ -436,19 +460,25 @@ impl Estimator {
         let (latest, latest_sent) = (self.arrived.latest()?, self.sent.latest()?);
         let seconds = ((now - self.controlled) as f64 / 1e6).clamp(0.0, 0.3);
         self.controlled = now;
-        let queue = self.filter.queue_ms();
+        // A probe is to make a queue.
+        let is_probe = self.prober.is_recent(now, PROBE_AFTER + self.round_trip.unwrap_or(RESPONSE) as i64);
+        let surge = self.filter.surge().filter(|_| !is_probe);
+        let queue = surge.map_or(self.filter.queue_ms(), |surge| surge.queue_ms);
         let jump = queue - std::mem::replace(&mut self.queue, queue);
         // An empty queue may look like more than nothing: by jitter, and by a packet that is just leaving.
         let slack = 0.5 * self.filter.jitter_ms() + PACKET_PART * PACKET * 1e3 / self.rate;
         if queue > 0.7 * EMPTY + slack {
-            self.busy.get_or_insert(latest);
+            self.busy.get_or_insert(surge.map_or(latest, |surge| surge.since));
         } else {
             self.busy = None;
         }
         // What left the bottleneck while it was busy is what it carries.
         let busy = self.busy.map_or(0, |since| latest - since);
         // Of packets that are held back at times, a moment says nothing.
-        let least = (SHORT_WINDOW + self.filter.patience()).min(WINDOW);
+        let least = match surge {
+            Some(_) => SURGE_WINDOW,
+            None => (SHORT_WINDOW + self.filter.patience()).min(WINDOW),
+        };
         let span = self.busy.map_or(WINDOW, |_| busy.clamp(least, WINDOW));
         let used = self.sent.rate(latest_sent, WINDOW);
         Some(Moment {
@@ -457,13 +487,14 @@ impl Estimator {
             round_trip: self.round_trip.unwrap_or(RESPONSE),
             queue,
             jump,
+            is_surging: surge.is_some(),
             slack,
             carried: self.arrived.rate(latest, span),
             offered: self.sent.rate(latest_sent, span),
             is_carrying: busy >= least,
             used,
             is_unused: used < USES * self.rate,
-            is_over: self.filter.usage() == Usage::Over,
+            is_over: surge.is_some() || self.filter.usage() == Usage::Over,
             is_losing,
         })
     }

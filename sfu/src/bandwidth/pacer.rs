@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 /// Video packets that may wait: a second of 5 Mbit/s.
 pub const VIDEO_QUEUE: usize = 512;
 
-/// Packets to be sent again that may wait. Who misses more than that wants a keyframe.
+/// Packets to be sent again that may wait, and for how long. Who misses more than that wants a keyframe.
 pub const RESEND_QUEUE: usize = 128;
+const RESEND_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Room for so many video packets and repeated ones from the start: a camera's key frame. It grows when more wait.
 const AT_FIRST: (usize, usize) = (64, 16);
@@ -115,9 +116,11 @@ impl<T> Pacer<T> {
         Ok(())
     }
 
-    /// A packet that was asked for again is to leave before new video. Given back when the queue is full.
+    /// A packet that was asked for again is to leave before new video. Given back when the queue is full, or what is in it takes
+    /// too long.
     pub fn push_resend(&mut self, now: Instant, item: T, bytes: usize) -> Result<(), T> {
-        if self.resend.len() == RESEND_QUEUE {
+        let waiting: usize = self.resend.iter().map(|waiting| waiting.bytes).sum();
+        if self.resend.len() == RESEND_QUEUE || self.duration_of(waiting) > RESEND_PATIENCE {
             return Err(item);
         }
         self.queued += bytes;
@@ -146,6 +149,15 @@ impl<T> Pacer<T> {
         self.leave(now, bytes);
         self.queued -= bytes;
         Some(Departure::Packet { item, bytes, class, cluster })
+    }
+
+    /// The packet that [`Pacer::pop`] gave last, for this cluster, did not leave: the next one need not wait for it.
+    pub fn unsent(&mut self, now: Instant, bytes: usize, cluster: Option<Cluster>) {
+        if cluster.is_some() {
+            self.probed = self.probed.saturating_sub(bytes);
+        }
+        self.due -= self.time_of(now, bytes);
+        self.run.1 = self.run.1.saturating_sub(1);
     }
 
     /// What was sent as padding, in bytes. Zero when there was nothing to send: this probe gets no more padding.
@@ -190,7 +202,11 @@ impl<T> Pacer<T> {
 
     /// How long what waits needs to leave.
     pub fn delay(&self) -> Duration {
-        Duration::from_secs_f64(self.queued as f64 * 8.0 / (FACTOR * self.rate))
+        self.duration_of(self.queued)
+    }
+
+    fn duration_of(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 * 8.0 / (FACTOR * self.rate))
     }
 
     /// Drops video that waits and is no longer wanted, for example of a layer that was left.

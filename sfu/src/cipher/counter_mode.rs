@@ -32,11 +32,17 @@ impl CounterMode {
     /// Writes ciphertext and tag into `body` and returns their length.
     #[inline]
     pub fn seal(&self, header: &[u8], index: u64, body: &mut [u8], payload: &[u8]) -> usize {
-        let (ciphertext, rest) = body.split_at_mut(payload.len());
-        ciphertext.copy_from_slice(payload);
+        body[..payload.len()].copy_from_slice(payload);
+        self.seal_in_place(header, index, body, payload.len())
+    }
+
+    /// The same for a payload that stands in the first `len` bytes of `body` already.
+    #[inline]
+    pub fn seal_in_place(&self, header: &[u8], index: u64, body: &mut [u8], len: usize) -> usize {
+        let (ciphertext, rest) = body.split_at_mut(len);
         self.apply_key_stream(ssrc_of(header), index, ciphertext);
         rest[..TAG_LEN].copy_from_slice(&self.tag(&[header, ciphertext, &rollover(index)]));
-        payload.len() + TAG_LEN
+        len + TAG_LEN
     }
 
     /// Verifies, then decrypts `body` in place; the length of the plaintext.

@@ -37,6 +37,23 @@ fn check_known(profile: Profile, keys: &SessionKeys, header: &str, index: u64, p
 }
 
 #[test]
+fn what_stands_in_its_place_already_is_sealed_as_what_is_copied_there() {
+    let keys = session(KEY_256, QUID, KEY_128);
+    let profiles = [Profile::Aes128CmSha1, Profile::Aes128Gcm, Profile::Aes256Gcm];
+    let suites = [NativeSuite::Aes256GcmRtpsize, NativeSuite::XChaCha20Poly1305Rtpsize];
+    let srtp = profiles.map(|profile| [Outbound::srtp(profile, &keys), Outbound::srtp(profile, &keys)]);
+    let native = suites.map(|suite| [Outbound::native(suite, &[7; 32]), Outbound::native(suite, &[7; 32])]);
+    for [mut copying, mut in_place] in srtp.into_iter().chain(native) {
+        let payload: Vec<u8> = (0..=255).cycle().take(1_111).collect();
+        let (mut copied, mut placed) = ([3; 1_200], [3; 1_200]);
+        placed[12..12 + payload.len()].copy_from_slice(&payload);
+        let len = copying.seal(&mut copied, 12, 70_000, &payload);
+        assert_eq!(in_place.seal_in_place(&mut placed, 12, 70_000, payload.len()), len);
+        assert_eq!(placed, copied);
+    }
+}
+
+#[test]
 fn srtp_gcm_matches_rfc_7714_16() {
     let header = "8040f17b 8041f8d3 5501a0b2";
     let index = 0xf17b;

@@ -3,6 +3,7 @@
 
 use super::demux;
 use super::peer::{MAX_ADDRESSES, Media, Transport};
+use super::room::sounds::Sounds;
 use super::room::{Ear, Format, Listener};
 use super::sink::Sink;
 use super::slots::Slots;
@@ -11,7 +12,7 @@ use super::{DISCOVERY_DELAYS, Egress, Engine, budget};
 use crate::cipher::{Inbound, Outbound, RtcpInbound, RtcpOutbound};
 use crate::quality::Collector;
 use crate::replay::ReplayWindow;
-use crate::sdp::{Local, Offer};
+use crate::sdp::{Local, Offer, Ssrcs};
 use crate::stats::Reason;
 use crate::webrtc::{self, Ended, Session};
 use crate::{Answer, PeerEvent, SfuError};
@@ -71,7 +72,8 @@ impl Engine {
         let (addresses, fingerprint) = (self.addresses, self.identity.fingerprint.clone());
         let bitrate_bps = self.peer(key).policy.bitrate_bps;
         let webrtc = self.webrtc(key);
-        if offer.slots().count() != webrtc.slot_ssrcs.len() || offer.video_slots().count() != webrtc.video_ssrcs.len() {
+        let offered = (offer.slots().count(), offer.sound_slots().count(), offer.video_slots().count());
+        if offered != (webrtc.slot_ssrcs.len(), webrtc.sound_ssrcs.len(), webrtc.video_ssrcs.len()) {
             return Err(SfuError::BadOffer("an ICE restart keeps the media sections"));
         }
         if webrtc.session.restart_ice(creds.clone(), offer).is_err() {
@@ -84,7 +86,8 @@ impl Engine {
         let (ufrag, password) = (creds.ufrag.as_str(), creds.pass.as_str());
         let session = webrtc.sdp_session;
         let local = Local { addresses, ufrag, password, fingerprint: &fingerprint, session, bitrate_bps };
-        let sdp = offer.answer(&local, &webrtc.slot_ssrcs, &webrtc.video_ssrcs);
+        let ssrcs = Ssrcs { slots: &webrtc.slot_ssrcs, sounds: &webrtc.sound_ssrcs, videos: &webrtc.video_ssrcs };
+        let sdp = offer.answer(&local, &ssrcs);
         let video_slots = webrtc.video_ssrcs.clone();
         self.by_ufrag.remove(&before);
         self.by_ufrag.insert(creds.ufrag, key);
@@ -246,7 +249,9 @@ impl Engine {
                 Format { payload_type: opus.payload_type, red: opus.red, audio_level: opus.audio_level, repeats: opus.repeats };
             let slots = Slots::new(now, &webrtc.slot_ssrcs);
             let ear = Ear { peer: key, ssrc, peer_id: id, address, outbound, is_deafened };
-            let sink = (!webrtc.video_ssrcs.is_empty()).then(|| Sink::new(now, webrtc.video_formats, &webrtc.video_ssrcs));
+            let sounds = webrtc.sound_payload_type.map(|payload_type| Sounds::new(now, payload_type, &webrtc.sound_ssrcs));
+            let sink = || Sink::new(now, webrtc.video_formats, &webrtc.video_ssrcs).with_sounds(sounds);
+            let sink = (!webrtc.video_ssrcs.is_empty()).then(sink);
             let listener = Listener::webrtc(ear, format, slots).with_sink(sink);
             let place = self.room(room).add(listener);
             self.peer(key).listener = Some(place);

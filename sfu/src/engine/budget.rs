@@ -58,6 +58,8 @@ impl Allowance {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowances {
     pub audio: Allowance,
+    /// The sound of a screen, as [`AUDIO`].
+    pub sound: Allowance,
     pub video: Allowance,
     pub control: Allowance,
     pub handshake: Allowance,

@@ -45,6 +45,9 @@ impl Engine {
                 if webrtc.publisher.as_ref().is_some_and(|publisher| publisher.carries(header.payload_type)) {
                     return self.handle_video(now, key, from, &header, datagram, egress);
                 }
+                if webrtc.sound.as_ref().is_some_and(|sound| sound.ssrc == header.ssrc) {
+                    return self.handle_sound(now, key, from, &header, datagram, egress);
+                }
                 let media = webrtc.media.as_mut().ok_or(Reason::BeforeKeys)?;
                 let upstream = webrtc.upstream.as_ref().ok_or(Reason::WrongSsrc)?;
                 if upstream.ssrc.is_some_and(|ssrc| ssrc != header.ssrc) {
@@ -266,7 +269,7 @@ impl Engine {
                 }
             }
             Feedback::KeyFrame { about } => room.want_key_frame(listener, about),
-            Feedback::Transport(packet) => room.hear_arrivals(now, listener, packet, egress),
+            Feedback::Transport(packet) => room.hear_arrivals(now, listener, packet),
         });
         room.hear_reports(now, listener, find_remb(compound), video_lost);
         self.run_errands(now, room_index);

@@ -6,8 +6,10 @@
 
 use crate::bandwidth::allocator::{Allocator, Grant};
 use crate::bandwidth::estimator::{Bounds, Estimator};
-use crate::bandwidth::pacer::Pacer;
+use crate::bandwidth::pacer::{Pacer, RESEND_QUEUE};
+use crate::sys::thread::prefetch;
 use crate::video::rewrite::Origin;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How often layers are chosen again while anything is shown and no feedback comes: the allocator goes up in steps of time.
@@ -25,6 +27,15 @@ const START_BY_REPORTS_BPS: u64 = 1_500_000;
 /// out what the estimate allows and no more.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// A packet is not sent again before the one that was has had the time to arrive, and its listener that to say so: this part of
+/// a round trip, for feedback waits a little, or as long as that while none is known. Whoever asks more often asks for the same.
+const REPEATS_APART: (u32, u32) = (3, 4);
+const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// What is to be left for a smaller picture goes on until that comes, unless it waits longer than this to leave: then it would
+/// only fill the queue that the smaller one has to pass.
+const LEFT_BEHIND: Duration = Duration::from_millis(150);
+
 /// What the allocator wants of room for a layer that is new to a slot.
 const ROOM: (u64, u64) = (11, 10);
 
@@ -35,8 +46,20 @@ pub struct Queued {
     pub origin: Origin,
     /// The publisher's.
     pub index: u64,
+    /// Packets before it that this listener was not sent, of a layered stream, and the largest layer that it is sent.
+    pub left_out: u32,
+    pub top: u8,
+    /// Nothing is sent under its number: it is not for this listener.
+    pub is_blank: bool,
     /// The slot's stream begins anew with it.
     pub begins: bool,
+}
+
+impl Queued {
+    /// What its number in the slot's stream is derived from.
+    pub fn number(&self) -> u64 {
+        self.index.wrapping_sub(u64::from(self.left_out))
+    }
 }
 
 /// Slots that get less than they could show, because the network carries no more: one bit each.
@@ -63,6 +86,8 @@ pub struct Paced {
     pub due: Option<Instant>,
     /// The newest packet that left, to probe with.
     pub latest: Option<Queued>,
+    /// What was sent again in the last round trip, and when; at most [`RESEND_QUEUE`].
+    repeated: VecDeque<(Instant, Queued)>,
 }
 
 impl Paced {
@@ -80,6 +105,7 @@ impl Paced {
             chosen: now,
             due: None,
             latest: None,
+            repeated: VecDeque::new(),
         };
         paced.apply();
         paced
@@ -87,7 +113,7 @@ impl Paced {
 
     /// What layers may be chosen for, bit/s, when the smallest of everything shown have `least` together.
     pub fn budget(&mut self, now: Instant, least: u64) -> u64 {
-        let bps = self.estimator.estimate().bps;
+        let bps = self.estimator.bps();
         let least = least * ROOM.0 / ROOM.1;
         if bps >= least {
             self.short_since = None;
@@ -97,9 +123,33 @@ impl Paced {
         if now.saturating_duration_since(since) < PATIENCE { least } else { bps }
     }
 
+    /// Asks for what sending a packet touches.
+    #[inline]
+    pub fn ask(&self) {
+        prefetch(&self.pacer, size_of::<Pacer<Queued>>());
+        self.estimator.ask();
+    }
+
     /// What is known of the network goes to where it matters.
     pub fn apply(&mut self) {
-        self.pacer.set(self.estimator.estimate().pace_bps, self.estimator.probe());
+        self.pacer.set(self.estimator.pace_bps(), self.estimator.probe());
+    }
+
+    /// Whether a packet that was asked for may be sent again now; then it counts as sent.
+    pub fn may_repeat(&mut self, now: Instant, queued: Queued) -> bool {
+        let round_trip = self.estimator.estimate().round_trip.unwrap_or(FIRST_ROUND_TRIP);
+        let apart = round_trip * REPEATS_APART.0 / REPEATS_APART.1 + self.pacer.delay();
+        while self.repeated.pop_front_if(|(at, _)| now.saturating_duration_since(*at) >= apart).is_some() {}
+        let may = self.repeated.len() < RESEND_QUEUE && self.repeated.iter().all(|(_, other)| *other != queued);
+        if may {
+            self.repeated.push_back((now, queued));
+        }
+        may
+    }
+
+    /// Whether what waits would only be in the way of a smaller picture.
+    pub fn is_left_behind(&self) -> bool {
+        self.pacer.delay() > LEFT_BEHIND
     }
 
     /// Drops what waits for a slot and says how many packets that were.

@@ -5,6 +5,7 @@ use super::activity::Activity;
 use super::bitrate::Bucket;
 use super::budget::Allowances;
 use super::sink::{Formats, Want};
+use super::sound::Sound;
 use super::uplink::Publisher;
 use crate::PeerId;
 use crate::cipher::{Inbound, RtcpInbound, RtcpOutbound};
@@ -41,6 +42,8 @@ pub struct Peer {
     pub activity: Activity,
     /// What its channel's bitrate leaves it.
     pub bitrate: Bucket,
+    /// And the sound of its screen.
+    pub sound_bitrate: Bucket,
     /// When something that it said was last forwarded.
     pub last_spoken: Option<Instant>,
     /// Whether a timer watches for this speaker's silence.
@@ -98,6 +101,11 @@ pub struct Webrtc {
     pub video_ssrcs: Vec<(u32, u32)>,
     /// The video that it sends, if its offer has any.
     pub publisher: Option<Box<Publisher>>,
+    /// The sound of its screen, if its offer has that.
+    pub sound: Option<Box<Sound>>,
+    /// How the sound of others' screens is sent to it, and the SSRCs of its slots for that.
+    pub sound_payload_type: Option<u8>,
+    pub sound_ssrcs: Vec<u32>,
     /// Once DTLS is done.
     pub media: Option<Media>,
 }

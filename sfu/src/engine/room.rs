@@ -4,7 +4,10 @@
 //! header is written and the payload sealed straight into the send batch. No lock, no allocation, no log line.
 
 pub mod downlink;
+pub mod film;
+mod layered;
 mod repeats;
+pub mod sounds;
 pub mod video;
 
 use super::Egress;
@@ -21,8 +24,10 @@ use crate::red;
 use crate::rtcp::SentStream;
 use crate::rtp::{NATIVE_OPUS, Outgoing};
 use crate::stats::{Drops, Reason, Traffic};
+use crate::strain::Ceiling;
 use crate::sys::thread::prefetch;
-use crate::{PeerEvent, PeerId};
+use crate::video::Codecs;
+use crate::{PeerEvent, PeerId, Seen};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -64,6 +69,14 @@ enum Target {
     Native,
     /// Speakers in slots.
     Webrtc { format: Format, slots: Slots, repeats: Allowance },
+}
+
+impl Listener {
+    /// Asks for what sending a copy touches.
+    #[inline]
+    fn ask(&self) {
+        prefetch(self, PREFETCH_LEN);
+    }
 }
 
 /// Who a new listener is and where it is sent to.
@@ -114,6 +127,7 @@ impl Listener {
         self.hearing.voices = if is_deafened { 0 } else { self.target.voices() };
         if let (true, Target::Webrtc { slots, .. }) = (is_deafened, &mut self.target) {
             slots.free_all(|ssrc| events.push((self.peer_id, PeerEvent::Slot { ssrc, speaker: None })));
+            self.stop_sounds(events);
         }
     }
 
@@ -240,6 +254,10 @@ pub struct Room {
     pub members: usize,
     /// Whether somebody records what is said here.
     pub is_taped: bool,
+    /// And what is shown.
+    pub is_filmed: bool,
+    /// Nobody is shown larger pictures.
+    pub ceiling: Ceiling,
     listeners: Vec<Listener>,
     speakers: Speakers,
     /// Whether any listener ever pinned a speaker: then new places are looked at for all.
@@ -250,6 +268,8 @@ pub struct Room {
     stages: Vec<Option<Stage>>,
     /// Stages there were.
     generations: u32,
+    /// The codecs that everybody here who is shown videos decodes, as they were told.
+    codecs: Codecs,
     pub errands: Errands,
 }
 
@@ -260,7 +280,11 @@ pub struct Errands {
     pub calls: Vec<u32>,
     /// Listeners of video that are to be looked at, when, and whether exactly then: a probe that leaves late tells nothing.
     pub alarms: Vec<(Instant, bool, PeerId, u32)>,
+    /// Publishers of whose pictures packets are held back for the rest.
+    pub held: Vec<(PeerId, u32)>,
     pub events: Vec<(PeerId, PeerEvent)>,
+    /// For whoever films the room.
+    pub seen: Vec<Seen>,
     /// Copies of audio that were sent again.
     pub audio_repeated: u64,
     /// Copies of video that left: new ones, those sent again, and those that only probe.
@@ -297,12 +321,15 @@ impl Room {
             branches: Vec::new(),
             members: 0,
             is_taped: false,
+            is_filmed: false,
+            ceiling: Ceiling::NONE,
             listeners: Vec::new(),
             speakers: Speakers::new(),
             has_pins: false,
             past: None,
             stages: Vec::new(),
             generations: 0,
+            codecs: Codecs::ALL,
             errands: Errands::default(),
         }
     }
@@ -315,7 +342,11 @@ impl Room {
         }
         listener.hearing.own = self.speakers.place_of(listener.ssrc);
         self.speakers.move_listener(listener.ssrc, Some(at));
+        let newcomer = listener.sink.as_ref().map(|_| listener.peer_id);
         self.listeners.push(listener);
+        if let (false, Some(newcomer)) = (self.agree(), newcomer) {
+            self.errands.events.push((newcomer, PeerEvent::Codecs(self.codecs)));
+        }
         at
     }
 
@@ -328,7 +359,9 @@ impl Room {
         if let Some(moved) = moved {
             self.speakers.move_listener(moved.ssrc, Some(index));
         }
-        (removed, moved.map(|moved| moved.peer))
+        let moved = moved.map(|moved| moved.peer);
+        self.agree();
+        (removed, moved)
     }
 
     /// Removes what a peer shows and hears here, without asking it where that is; places change.
@@ -394,7 +427,7 @@ impl Room {
         let (mut copies, mut unheard, mut hint) = (0, 0, 0);
         for next in 0..self.listeners.len() {
             if let Some(ahead) = self.listeners.get(next + PREFETCH_AHEAD) {
-                prefetch(ahead, PREFETCH_LEN);
+                ahead.ask();
             }
             let listener = &mut self.listeners[next];
             if !listener.hearing.includes(place) || listener.ssrc == frame.speaker {

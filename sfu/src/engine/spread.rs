@@ -268,6 +268,8 @@ impl Engine {
         }
         let mut made = Room::new(life, part);
         made.is_taped = self.taped.contains(&life.room);
+        made.is_filmed = self.filmed.contains(&life.room);
+        made.ceiling = self.ceiling;
         let made = Some(made);
         let index = match self.free_rooms.pop() {
             Some(index) => {

@@ -1,5 +1,6 @@
 //! One published video in its room: its layers, what of them is known, and who is shown it.
 
+use super::room::film::Film;
 use crate::PeerId;
 use crate::bandwidth::allocator;
 use crate::video::history::History;
@@ -48,12 +49,36 @@ pub struct Stage {
     /// Tells this stage from others that had its place.
     pub generation: u32,
     pub layers: Vec<Layer>,
+    /// Which layers are part of which: see [`crate::video::layered::Shape`].
+    pub within: [u8; MAX_LAYERS],
+    /// Packets of a key frame could not be understood when they came.
+    pub is_torn: bool,
+    /// Its layers are others than its publisher was last told of.
+    is_new: bool,
     pub audience: Vec<Seat>,
+    /// What of it is recorded.
+    pub film: Film,
+    /// Somebody looks soon after packets of a picture that wait for the rest of it.
+    pub is_holding: bool,
+}
+
+/// A packet that waits for the rest of its picture; it is remembered already.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub index: u64,
+    pub codec: Codec,
+    /// On the wire.
+    pub bytes: usize,
+    pub starts_key_frame: bool,
 }
 
 pub struct Layer {
-    /// From the first packet on.
+    /// Of the stream of this number, from its first packet on.
     pub history: Option<History>,
+    /// Which stream it comes in.
+    pub stream: u8,
+    /// What came of a picture and has not been given to anybody; at most [`super::room::video::MOST_HELD`].
+    pub held: Vec<Held>,
     codec: Option<Codec>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
@@ -88,9 +113,11 @@ pub struct Choices {
 }
 
 impl Layer {
-    pub fn new(now: Instant) -> Layer {
+    pub fn new(now: Instant, stream: u8) -> Layer {
         Layer {
             history: None,
+            stream,
+            held: Vec::new(),
             codec: None,
             size: None,
             last_packet: None,
@@ -127,6 +154,12 @@ impl Layer {
             self.rate = Rate { since: now, bytes: 0, bps, slow_bps };
         }
         is_change
+    }
+
+    /// Counts a packet of so many bytes that those are sent, too, who are sent this layer.
+    #[inline]
+    pub fn on_other(&mut self, len: usize) {
+        self.rate.bytes += len as u64;
     }
 
     /// What it costs (bit/s), and how much more than that it has now. `is_only`: nothing smaller could be sent instead, and a
@@ -182,8 +215,20 @@ impl Layer {
 impl Stage {
     /// With so many encodings.
     pub fn new(now: Instant, publisher: (u32, PeerId), source: Source, generation: u32, layers: usize) -> Stage {
-        let layers = (0..layers.min(MAX_LAYERS)).map(|_| Layer::new(now)).collect();
-        Stage { publisher: publisher.0, publisher_id: publisher.1, source, generation, layers, audience: Vec::new() }
+        let layers = (0..layers.min(MAX_LAYERS) as u8).map(|stream| Layer::new(now, stream)).collect();
+        Stage {
+            publisher: publisher.0,
+            publisher_id: publisher.1,
+            source,
+            generation,
+            layers,
+            within: [0; MAX_LAYERS],
+            is_torn: false,
+            is_new: false,
+            audience: Vec::new(),
+            film: Film::default(),
+            is_holding: false,
+        }
     }
 
     /// The layers that can be had.
@@ -208,6 +253,36 @@ impl Stage {
         self.layers.iter().find_map(|layer| layer.codec)
     }
 
+    /// Its publisher codes it otherwise from now on: nothing that is known of its layers is true, and who is shown it begins anew.
+    pub fn recode(&mut self, now: Instant) {
+        for (layer, stream) in self.layers.iter_mut().zip(0..) {
+            *layer = Layer { history: layer.history.take(), ..Layer::new(now, stream) };
+        }
+        self.film.cut();
+        (self.within, self.is_new) = ([0; MAX_LAYERS], true);
+    }
+
+    /// A stream has so many layers: they are those from its own number on.
+    pub fn widen(&mut self, now: Instant, stream: u8, spatial: u8) {
+        for place in usize::from(stream)..=usize::from(stream + spatial).min(MAX_LAYERS - 1) {
+            if place >= self.layers.len() {
+                self.layers.push(Layer::new(now, stream));
+                self.is_new = true;
+            }
+            self.layers[place].stream = stream;
+        }
+    }
+
+    /// The layers that come in a stream, one bit each.
+    pub fn of_stream(&self, stream: u8) -> u8 {
+        self.layers.iter().enumerate().fold(0, |bits, (place, layer)| bits | u8::from(layer.stream == stream) << place)
+    }
+
+    /// Whether all of one layer is sent to whoever is sent another.
+    pub fn is_within(&self, layer: u8, other: u8) -> bool {
+        self.within.get(usize::from(other)).is_some_and(|within| within >> layer & 1 == 1)
+    }
+
     /// Whether one layer is of fewer pixels than another.
     pub fn is_smaller(&self, layer: u8, than: u8) -> bool {
         let pixels = |layer: u8| self.layers.get(usize::from(layer)).map_or(0, |state| state.pixels(usize::from(layer)));
@@ -217,7 +292,7 @@ impl Stage {
     /// Which layers the publisher is to send, by what of them is wanted; `Some` when that changed. With it comes whether a
     /// layer came or went by itself, so that others must be chosen.
     pub fn review(&mut self, now: Instant, wanted: u8) -> (Option<u8>, bool) {
-        let (mut has_changed, mut came_or_went) = (false, false);
+        let (mut has_changed, mut came_or_went) = (std::mem::take(&mut self.is_new), false);
         for (place, layer) in self.layers.iter_mut().enumerate() {
             let is_sent = layer.is_sent(now);
             came_or_went |= std::mem::replace(&mut layer.was_sent, is_sent) != is_sent && layer.is_on;
@@ -336,7 +411,7 @@ mod tests {
     #[test]
     fn requests_for_key_frames_are_coalesced() {
         let start = Instant::now();
-        let mut layer = Layer::new(start);
+        let mut layer = Layer::new(start, 0);
         assert!(!layer.ask_key_frame(start), "nobody needs one");
         let asked = (0..1000).filter(|&ms| {
             layer.need_key_frame();

@@ -295,6 +295,16 @@ fn a_new_key_replaces_the_old_one_and_its_packets() {
 }
 
 #[test]
+fn probe_calls_are_served_and_not_counted() {
+    let mut world = World::connected();
+    let probe = RoomId(guildhall_protocol::fleet::PROBES_FROM | 1);
+    world.engine.join(probe, PeerId(3), 300, OPEN).expect("there is room");
+    assert_eq!((world.engine.peers(), world.engine.rooms()), (2, 1));
+    world.engine.leave(PeerId(3)).expect("it is there");
+    assert_eq!((world.engine.peers(), world.engine.rooms()), (2, 1));
+}
+
+#[test]
 fn places_are_bounded_and_given_back() {
     let mut world = World::empty();
     for n in 1..=MAX_ROOM_PEERS as u64 {

@@ -22,6 +22,8 @@ pub enum Timer {
     Silence,
     /// A publisher of video wants to hear what is wanted of it.
     Uplink,
+    /// Packets of a publisher's picture have waited long enough for the rest of it.
+    Held,
     /// A listener of video has packets that wait, or wants its layers chosen.
     Downlink,
 }

@@ -17,6 +17,7 @@ use crate::sdp::Offer;
 use crate::sdp::video::{Extensions, Format};
 use crate::stats::Reason;
 use crate::video::gaps::Gaps;
+use crate::video::layered::Parts;
 use crate::video::{CLOCK_HZ, Codec, Rid, Source};
 use crate::{Layer, PeerEvent, PeerId};
 use std::net::SocketAddr;
@@ -27,6 +28,10 @@ const TICK: Duration = Duration::from_millis(25);
 
 /// A publisher that sends nothing is looked at this rarely: somebody may want a layer that does not come.
 const IDLE_TICK: Duration = Duration::from_millis(500);
+
+/// For so long, and until the next common time (5 ms), a picture's packets wait for its last one. It is not seen before that
+/// anyway, and what comes late of it is not waited for: senders spread a picture over no more than some milliseconds.
+const HELD: Duration = Duration::from_millis(2);
 
 /// Packets that one request asks for.
 const ASKED: usize = 64;
@@ -67,6 +72,7 @@ struct Stream {
     rtx_window: ReplayWindow,
     reception: Option<Reception>,
     gaps: Gaps,
+    parts: Parts,
 }
 
 /// Which stream a packet is of.
@@ -108,6 +114,11 @@ impl Publisher {
             });
         }
         (!publisher.tracks.is_empty()).then_some(publisher)
+    }
+
+    /// Where this video is in the room, if it may be sent.
+    pub fn stage_of(&self, source: Source) -> Option<usize> {
+        self.tracks.iter().find(|track| track.source == source).map(|track| track.stage)
     }
 
     #[inline]
@@ -166,6 +177,7 @@ impl Stream {
             rtx_window: ReplayWindow::new(0),
             reception: None,
             gaps: Gaps::default(),
+            parts: Parts::default(),
         }
     }
 
@@ -191,7 +203,7 @@ impl Stream {
         if is_new {
             (*ssrc, *window) = (Some(header.ssrc), fresh);
             if !is_repeat {
-                (self.reception, self.gaps) = (None, Gaps::default());
+                (self.reception, self.gaps, self.parts) = (None, Gaps::default(), Parts::default());
             }
         }
         let window = if is_repeat { &mut self.rtx_window } else { &mut self.window };
@@ -224,6 +236,7 @@ impl Engine {
             let body = datagram.get(header.preamble_len()..header.full_len())?;
             rtp::find_extension(profile, body, id)?.first_chunk().map(|number| u16::from_be_bytes(*number))
         });
+        let dependency_id = publisher.extensions.dependency;
         let (stage, layer) = (publisher.tracks[track].stage, stream as u8);
         let stream = &mut publisher.tracks[track].streams[stream];
         let (index, opened, is_newest) = stream.open(media, header, is_repeat, datagram)?;
@@ -255,6 +268,13 @@ impl Engine {
             }
             is_repaired = stream.gaps.on_packet(now, index);
         }
+        let described = if codec.is_layered() { dependency_id.zip(header.extension) } else { None };
+        let datagram = &*datagram;
+        let descriptor = described.and_then(|(id, (profile, _))| rtp::find_extension(profile, &datagram[opened.extension], id));
+        let part = match codec.is_layered() && !payload.is_empty() {
+            true => stream.parts.read(codec, header.timestamp, descriptor, &datagram[payload.clone()]),
+            false => None,
+        };
         let (policy, id, room) = (peer.policy, peer.id, peer.room);
         let is_within = peer.allowances.video.spend(now, budget::VIDEO);
         if due.is_none_or(|due| due > now + TICK) {
@@ -278,7 +298,12 @@ impl Engine {
             return Err(Reason::Oversized);
         }
         self.traffic.video_in += 1;
-        let shot = Shot { codec, index, timestamp: header.timestamp, marker: header.marker, payload };
+        if codec.is_layered() && part.is_none() {
+            in_room.miss_structure(stage, layer);
+            return Err(Reason::Malformed);
+        }
+        let (timestamp, marker, descriptor) = (header.timestamp, header.marker, descriptor.unwrap_or_default());
+        let shot = Shot { codec, index, timestamp, marker, payload, part, descriptor };
         if !is_repaired && let Some(layer) = in_room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
             layer.need_key_frame();
         }
@@ -303,6 +328,7 @@ impl Engine {
         let Some(errands) = self.rooms[room].as_mut().map(|room| &mut room.errands) else { return };
         errands.count(&mut self.traffic, &mut self.drops);
         self.events.append(&mut errands.events);
+        self.seen.append(&mut errands.seen);
         let timers = &mut self.timers;
         for (at, is_exact, id, key) in errands.alarms.drain(..) {
             if is_exact {
@@ -310,6 +336,9 @@ impl Engine {
             } else {
                 timers.arm_common(at, id, key, Timer::Downlink);
             }
+        }
+        for (id, key) in errands.held.drain(..) {
+            timers.arm_common(now + HELD, id, key, Timer::Held);
         }
         while let Some(key) = self.rooms[room].as_mut().and_then(|room| room.errands.calls.pop()) {
             if let Some(id) = self.peers[key as usize].as_ref().map(|peer| peer.id) {
@@ -341,27 +370,35 @@ impl Engine {
                 room.errands.calls.retain(|called| *called != key);
             }
             if let Some(on) = told {
-                let layer = |(place, stream): (usize, &Stream)| Layer {
-                    rid: stream.rid,
-                    ssrc: stream.ssrc,
-                    is_wanted: on >> place & 1 == 1,
+                // The only stream may hold several layers.
+                let is_only = track.streams.len() == 1;
+                let is_wanted = |place: usize| if is_only { on != 0 } else { on >> place & 1 == 1 };
+                let layer = |(place, stream): (usize, &Stream)| {
+                    let Stream { rid, ssrc, .. } = *stream;
+                    Layer { rid, ssrc, is_wanted: is_wanted(place) }
                 };
                 let layers = track.streams.iter().enumerate().map(layer).collect();
                 self.events.push((id, PeerEvent::Layers { source: track.source, layers }));
             }
             let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) else { continue };
             let Some(stage) = room.stage(track.stage) else { continue };
-            for (place, (stream, layer)) in track.streams.iter_mut().zip(&mut stage.layers).enumerate() {
-                if wanted >> place & 1 == 0 {
+            for (number, stream) in track.streams.iter_mut().enumerate() {
+                let layers = stage.of_stream(number as u8);
+                if wanted & layers == 0 {
                     stream.gaps.forget();
                 }
                 let Some(about) = stream.ssrc else { continue };
-                if layer.ask_key_frame(now) {
+                let mut asks = false;
+                for (_, layer) in stage.layers.iter_mut().enumerate().filter(|(place, _)| layers >> place & 1 == 1) {
+                    asks |= layer.ask_key_frame(now);
+                    is_waiting |= layer.waits_for_key_frame();
+                }
+                if asks {
                     let mut packet = [0; rtcp::PICTURE_LOSS_LEN];
                     let len = rtcp::write_picture_loss(own, about, &mut packet);
                     media.send_rtcp(&packet[..len], to, egress);
                 }
-                is_waiting |= layer.waits_for_key_frame() || !stream.gaps.is_empty();
+                is_waiting |= !stream.gaps.is_empty();
                 let mut asked = [0; ASKED];
                 let count = stream.gaps.ask(now, &mut asked);
                 if count > 0 {

@@ -23,6 +23,25 @@ fn a_written_header_reads_back() {
 }
 
 #[test]
+fn a_header_with_a_descriptor_reads_back() {
+    for (transport, len) in [None, Some((3, 0xABCD))].into_iter().flat_map(|number| [1, 3, 16, 17, 255].map(|len| (number, len)))
+    {
+        let (marker, audio_level) = (true, None);
+        let outgoing = Outgoing { marker, payload_type: 98, sequence: 1, timestamp: 2, ssrc: 3, audio_level, transport };
+        let descriptor: Vec<u8> = (1..=len).map(|byte| byte as u8).collect();
+        let mut out = [0xEE; 512];
+        let written = outgoing.write_described(&mut out, (13, &descriptor));
+        assert!(written <= MAX_DESCRIBED + descriptor.len());
+        let header = Header::parse(&out[..written]).expect("we wrote a whole header");
+        assert_eq!((header.marker, header.payload_type, header.full_len()), (true, 98, written));
+        let (profile, _) = header.extension.expect("an extension");
+        let find = |id| find_extension(profile, &out[header.preamble_len()..written], id);
+        assert_eq!(find(13), Some(&descriptor[..]), "{len} bytes");
+        assert_eq!(find(3), transport.map(|_| &[0xAB, 0xCD][..]));
+    }
+}
+
+#[test]
 fn headers_that_announce_more_than_they_have_are_refused() {
     let with = |first: u8, len: usize| {
         let mut datagram = vec![0; len];

@@ -17,6 +17,7 @@ const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 const TRANSPORT: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+const DEPENDENCY: &str = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /// Lines of one kind that are read of a section.
 const MAX_LINES: usize = 128;
@@ -40,6 +41,8 @@ pub struct Extensions {
     pub repaired_rid: Option<u8>,
     /// Transport-wide sequence numbers.
     pub transport: Option<u8>,
+    /// Dependency descriptors; they may need the two-byte form, so only for clients that take it beside the other.
+    pub dependency: Option<u8>,
 }
 
 /// Video as one section offers it.
@@ -55,6 +58,13 @@ pub struct Video {
 }
 
 impl Video {
+    /// Without dependency descriptors; nobody could be sent a layer of AV1 then. Whether anything is left.
+    pub(super) fn undescribed(&mut self) -> bool {
+        self.extensions.dependency = None;
+        self.formats.retain(|format| format.codec != Codec::Av1);
+        !self.formats.is_empty()
+    }
+
     /// Payload types in the order of the answer.
     pub(super) fn payload_types(&self) -> String {
         let mut out = String::new();
@@ -70,7 +80,7 @@ impl Video {
     /// Everything of an answered section but its transport and direction. `is_received`: the client's encodings are taken;
     /// `slot`: its number, our SSRC, and that of retransmissions.
     pub(super) fn write(&self, out: &mut String, is_received: bool, slot: Option<(usize, (u32, u32))>) -> fmt::Result {
-        let Extensions { mid, rid, repaired_rid, transport } = self.extensions;
+        let Extensions { mid, rid, repaired_rid, transport, dependency } = self.extensions;
         if is_received {
             for (id, uri) in [(mid, MID), (rid, RID), (repaired_rid, REPAIRED_RID)] {
                 if let Some(id) = id {
@@ -78,12 +88,14 @@ impl Video {
                 }
             }
         }
-        if let Some(id) = transport {
-            write!(out, "a=extmap:{id} {TRANSPORT}\r\n")?;
+        for (id, uri) in [(transport, TRANSPORT), (dependency, DEPENDENCY)] {
+            if let Some(id) = id {
+                write!(out, "a=extmap:{id} {uri}\r\n")?;
+            }
         }
         write!(out, "a=rtcp-mux\r\na=rtcp-rsize\r\n")?;
         for format in &self.formats {
-            let (number, name) = (format.payload_type, name(format.codec));
+            let (number, name) = (format.payload_type, format.codec.name());
             write!(out, "a=rtpmap:{number} {name}/90000\r\n")?;
             // The older kind of estimate is for clients that do not know the newer one.
             let estimate = if transport.is_some() { "transport-cc" } else { "goog-remb" };
@@ -115,13 +127,6 @@ impl Video {
     }
 }
 
-const fn name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Vp8 => "VP8",
-        Codec::H264 => "H264",
-    }
-}
-
 /// Gathers a video section's lines.
 #[derive(Default)]
 pub(super) struct Builder {
@@ -142,6 +147,8 @@ impl Builder {
                 let codec = match codec.trim().to_ascii_lowercase().as_str() {
                     "vp8/90000" => Some(Codec::Vp8),
                     "h264/90000" => Some(Codec::H264),
+                    "vp9/90000" => Some(Codec::Vp9),
+                    "av1/90000" => Some(Codec::Av1),
                     "rtx/90000" => None,
                     _ => return,
                 };
@@ -160,6 +167,7 @@ impl Builder {
                     Some(RID) => self.extensions.rid = id,
                     Some(REPAIRED_RID) => self.extensions.repaired_rid = id,
                     Some(TRANSPORT) => self.extensions.transport = id,
+                    Some(DEPENDENCY) => self.extensions.dependency = id,
                     _ => {}
                 }
             }
@@ -201,12 +209,14 @@ impl Builder {
         for &payload_type in order {
             let Some(&(_, Some(codec))) = self.codecs.iter().find(|(number, _)| *number == payload_type) else { continue };
             let is_known = formats.iter().any(|format| format.codec == codec);
-            if is_known || codec == Codec::H264 && !is_common_h264(parameters(payload_type)) {
+            if is_known || !is_common(codec, parameters(payload_type)) {
                 continue;
             }
             let parameters = parameters(payload_type).to_owned();
             formats.push(Format { codec, payload_type, rtx: rtx(payload_type), parameters });
         }
+        // Who does not choose sends what everybody decodes.
+        formats.sort_by_key(|format| format.codec.is_layered());
         if formats.is_empty() {
             return None;
         }
@@ -222,8 +232,17 @@ impl Builder {
     }
 }
 
-/// The form of H.264 that every browser decodes: baseline, packets that may hold parts of a unit.
-fn is_common_h264(parameters: &str) -> bool {
-    let has = |wanted: &str| parameters.split(';').any(|each| each.trim().to_ascii_lowercase().starts_with(wanted));
-    has("packetization-mode=1") && has("profile-level-id=42")
+/// Whether every browser that decodes a codec decodes this form of it: baseline and packets that may hold parts of a unit,
+/// eight bits and a quarter of the colours.
+fn is_common(codec: Codec, parameters: &str) -> bool {
+    let of = |name: &str| {
+        let pairs = parameters.split(';').filter_map(|each| each.trim().split_once('='));
+        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    match codec {
+        Codec::Vp8 => true,
+        Codec::H264 => of("packetization-mode") == Some("1") && of("profile-level-id").is_some_and(|id| id.starts_with("42")),
+        Codec::Vp9 => of("profile-id").is_none_or(|profile| profile == "0"),
+        Codec::Av1 => of("profile").is_none_or(|profile| profile == "0"),
+    }
 }

@@ -77,23 +77,49 @@ impl Aead {
     /// with it. Panics when `body` is too short: callers hold a whole datagram.
     #[inline]
     pub fn seal(&self, nonce: &[u8], aad: &[u8], body: &mut [u8], plaintext: &[u8]) -> usize {
-        let end = plaintext.len() + TAG_LEN;
-        assert!(nonce.len() == self.nonce_len && end <= body.len());
         let (ciphertext, tag) = body.split_at_mut(plaintext.len());
+        // SAFETY: both are live slices of the length that is said, and cannot overlap (one is borrowed mutably).
+        unsafe { self.seal_scatter(nonce, aad, ciphertext.as_mut_ptr(), plaintext.as_ptr(), plaintext.len(), tag) }
+    }
+
+    /// The same for a plaintext that stands in the first `len` bytes of `body` already.
+    #[inline]
+    pub fn seal_in_place(&self, nonce: &[u8], aad: &[u8], body: &mut [u8], len: usize) -> usize {
+        let (text, tag) = body.split_at_mut(len);
+        let text = text.as_mut_ptr();
+        // SAFETY: it is one live slice of the length that is said.
+        unsafe { self.seal_scatter(nonce, aad, text, text, len, tag) }
+    }
+
+    /// Encrypts `len` bytes and writes the tag into the start of `tag`; the length of both.
+    ///
+    /// # Safety
+    /// `plaintext` is readable and `ciphertext` writable for `len` bytes; they are the same or do not overlap.
+    #[inline]
+    unsafe fn seal_scatter(
+        &self,
+        nonce: &[u8],
+        aad: &[u8],
+        ciphertext: *mut u8,
+        plaintext: *const u8,
+        len: usize,
+        tag: &mut [u8],
+    ) -> usize {
+        assert!(nonce.len() == self.nonce_len && tag.len() >= TAG_LEN);
         let mut tag_len = 0;
-        // SAFETY: every pointer comes from a live slice and is passed with that slice's length; `ciphertext` has exactly the
-        // length of `plaintext` and cannot overlap it (one is borrowed mutably); `tag` holds at least TAG_LEN bytes.
+        // SAFETY: the caller answers for the text; every other pointer comes from a live slice and is passed with its length, and
+        // `tag` holds at least TAG_LEN bytes.
         let done = unsafe {
             EVP_AEAD_CTX_seal_scatter(
                 &self.context,
-                ciphertext.as_mut_ptr(),
+                ciphertext,
                 tag.as_mut_ptr(),
                 &mut tag_len,
                 TAG_LEN,
                 nonce.as_ptr(),
                 nonce.len(),
-                plaintext.as_ptr(),
-                plaintext.len(),
+                plaintext,
+                len,
                 ptr::null(),
                 0,
                 aad.as_ptr(),
@@ -101,7 +127,7 @@ impl Aead {
             )
         };
         assert!(done == 1 && tag_len == TAG_LEN, "sealing fails only for lengths that were just checked");
-        end
+        len + TAG_LEN
     }
 
     /// Decrypts `body` (ciphertext, then tag) in place and returns the length of the plaintext at its start. When the tag

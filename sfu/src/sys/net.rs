@@ -43,6 +43,38 @@ impl<const N: usize> Messages<N> {
     }
 }
 
+/// Has the kernel put RTCP (RFC 5761 §4) into the second socket that is bound to an address, and everything else into the first;
+/// both share their port, and either may be given.
+pub fn put_rtcp_aside(socket: RawFd) -> io::Result<()> {
+    const BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const ANSWER: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    // A datagram that has no such byte is answered with the first socket.
+    let mut program = [
+        step(BYTE, 0, 0, 0),
+        step(AT_LEAST, 128, 0, 5),
+        step(AT_LEAST, 192, 4, 0),
+        step(BYTE, 1, 0, 0),
+        step(AT_LEAST, 192, 0, 2),
+        step(AT_LEAST, 224, 1, 0),
+        step(ANSWER, 1, 0, 0),
+        step(ANSWER, 0, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, which lives through the call and has the length that is said.
+    let result = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as u32,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Room for what the kernel says besides the datagram: one time of arrival.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -53,6 +85,8 @@ pub struct Receiver {
     buffers: Box<[[u8; RECV_CAPACITY]; BATCH]>,
     controls: Box<[Control; BATCH]>,
     messages: Messages<BATCH>,
+    /// How many headers the kernel wrote to since they were last made ready.
+    used: usize,
 }
 
 /// One received datagram; `is_cut` when it was longer than the buffer.
@@ -95,12 +129,12 @@ impl Receiver {
         for (header, control) in messages.headers.iter_mut().zip(controls.iter_mut()) {
             header.msg_hdr.msg_control = (&raw mut control.0).cast();
         }
-        Receiver { buffers, controls, messages }
+        Receiver { buffers, controls, messages, used: BATCH }
     }
 
     /// Takes what has arrived, without waiting. An empty socket is `Ok(0)`.
     pub fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
-        for header in self.messages.headers.iter_mut() {
+        for header in &mut self.messages.headers[..std::mem::take(&mut self.used)] {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
             header.msg_hdr.msg_controllen = size_of::<Control>() as _;
         }
@@ -110,8 +144,11 @@ impl Receiver {
             libc::recvmmsg(socket, self.messages.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
         if received >= 0 {
-            return Ok(received as usize);
+            self.used = received as usize;
+            return Ok(self.used);
         }
+        // One that was refused may have been written to.
+        self.used = 1;
         match io::Error::last_os_error() {
             error if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             error => Err(error),

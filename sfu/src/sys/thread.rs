@@ -1,15 +1,23 @@
 //! Waiting, waking, pinning, prefetching.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Waits for a socket to be readable or for a [`Waker`].
+/// Waits for a socket to be readable, or a second one at times, or for a [`Waker`].
 pub struct Poll {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
+    socket: RawFd,
+    aside: Option<RawFd>,
+}
+
+/// What a wait ended with: which of the sockets are readable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    pub socket: bool,
+    pub aside: bool,
 }
 
 /// Ends a worker's wait from any thread. Waking twice before the wait ends once is one wake.
@@ -17,34 +25,49 @@ pub struct Poll {
 pub struct Waker(Arc<OwnedFd>);
 
 impl Poll {
-    pub fn new(socket: RawFd) -> io::Result<Poll> {
+    /// For a socket, and perhaps a second one.
+    pub fn new(socket: RawFd, aside: Option<RawFd>) -> io::Result<Poll> {
         // SAFETY: both calls take no pointers; the returned descriptors are owned by nobody else.
         let (epoll, wake) = unsafe {
             let epoll = OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?);
             let wake = OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?);
             (epoll, wake)
         };
-        for fd in [socket, wake.as_raw_fd()] {
+        for fd in [socket, wake.as_raw_fd()].into_iter().chain(aside) {
             let mut interest = libc::epoll_event { events: libc::EPOLLIN as u32, u64: fd as u64 };
             // SAFETY: `interest` lives through the call; the kernel copies it.
             check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut interest) })?;
         }
-        Ok(Poll { epoll, wake: Arc::new(wake) })
+        Ok(Poll { epoll, wake: Arc::new(wake), socket, aside })
     }
 
     pub fn waker(&self) -> Waker {
         Waker(self.wake.clone())
     }
 
+    /// Whether waits end for the second socket. They do at first.
+    pub fn heed_aside(&self, is_heeded: bool) {
+        let Some(fd) = self.aside else { return };
+        let events = if is_heeded { libc::EPOLLIN as u32 } else { 0 };
+        let mut interest = libc::epoll_event { events, u64: fd as u64 };
+        // SAFETY: `interest` lives through the call; the kernel copies it. It fails for a descriptor that was not added, or without
+        // memory; then waits go on to end, or to end in time.
+        unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_MOD, fd, &mut interest) };
+    }
+
     /// Returns when something is readable, someone woke us, or the time is over (rounded up to a millisecond).
-    pub fn wait(&self, timeout: Option<Duration>) {
+    pub fn wait(&self, timeout: Option<Duration>) -> Ready {
         let millis = timeout.map_or(-1, |t| t.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32);
-        let mut events = [const { MaybeUninit::<libc::epoll_event>::uninit() }; 2];
-        // SAFETY: the kernel writes at most `events.len()` entries, which are not read here: the caller looks at both sources.
-        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr().cast(), events.len() as i32, millis) };
-        let mut count = 0u64;
-        // SAFETY: an eventfd read writes 8 bytes; without a wake it fails with EAGAIN, which is fine.
-        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+        let mut events = [libc::epoll_event { events: 0, u64: u64::MAX }; 3];
+        // SAFETY: the kernel writes at most `events.len()` entries.
+        unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, millis) };
+        let is_ready = |fd: RawFd| events.iter().any(|event| event.u64 == fd as u64);
+        if is_ready(self.wake.as_raw_fd()) {
+            let mut count = 0u64;
+            // SAFETY: an eventfd read writes 8 bytes; it cannot fail after a wake, and nothing would follow from it.
+            unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+        }
+        Ready { socket: is_ready(self.socket), aside: self.aside.is_some_and(is_ready) }
     }
 }
 

@@ -22,7 +22,25 @@ pub struct Remembered<'a> {
     pub marker: bool,
     pub timestamp: u32,
     pub picture: Picture,
+    /// In a layered stream, its layer, and whether it is the last packet of its frame.
+    pub level: Option<Level>,
     pub payload: &'a [u8],
+    /// The dependency descriptor, where there is one; at most 255 bytes.
+    pub descriptor: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    pub spatial: u8,
+    pub ends: bool,
+    /// For which layers it is sent, one bit each.
+    pub layers: u8,
+}
+
+impl Remembered<'_> {
+    fn len(&self) -> usize {
+        self.payload.len() + self.descriptor.len()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -31,10 +49,12 @@ struct Entry {
     /// Where its bytes begin, counted since the beginning.
     at: u64,
     len: u16,
+    descriptor_len: u8,
     codec: Codec,
     marker: bool,
     timestamp: u32,
     picture: Picture,
+    level: Option<Level>,
 }
 
 pub struct History {
@@ -53,16 +73,25 @@ impl History {
 
     fn with(packets: usize, bytes: usize) -> History {
         // The index of no packet: they have 48 bits.
-        let nothing =
-            Entry { index: u64::MAX, at: 0, len: 0, codec: Codec::Vp8, marker: false, timestamp: 0, picture: Picture::default() };
+        let nothing = Entry {
+            index: u64::MAX,
+            at: 0,
+            len: 0,
+            descriptor_len: 0,
+            codec: Codec::Vp8,
+            marker: false,
+            timestamp: 0,
+            picture: Picture::default(),
+            level: None,
+        };
         History { entries: vec![nothing; packets].into(), bytes: vec![0; bytes].into(), written: 0, lap: None }
     }
 
     /// Remembers a packet in place of the oldest. One larger than everything is not remembered.
     #[inline]
     pub fn insert(&mut self, index: u64, packet: &Remembered) {
-        let len = packet.payload.len();
-        if len > BYTES.0 {
+        let (len, descriptor_len) = (packet.len(), packet.descriptor.len() as u8);
+        if len > BYTES.0 || packet.descriptor.len() > usize::from(u8::MAX) {
             return;
         }
         if self.is_short(index, packet) {
@@ -77,11 +106,14 @@ impl History {
         if offset == 0 {
             self.lap = Some(packet.timestamp);
         }
-        self.bytes[offset..offset + len].copy_from_slice(packet.payload);
-        let Remembered { codec, marker, timestamp, picture, .. } = *packet;
+        let (payload, descriptor) = self.bytes[offset..offset + len].split_at_mut(packet.payload.len());
+        payload.copy_from_slice(packet.payload);
+        descriptor.copy_from_slice(packet.descriptor);
+        let Remembered { codec, marker, timestamp, picture, level, .. } = *packet;
+        let (at, len) = (self.written, len as u16);
         self.entries[index as usize % self.entries.len()] =
-            Entry { index, at: self.written, len: len as u16, codec, marker, timestamp, picture };
-        self.written += len as u64;
+            Entry { index, at, len, descriptor_len, codec, marker, timestamp, picture, level };
+        self.written += u64::from(len);
     }
 
     /// Whether this packet would take the place of one that is younger than what is to be remembered, and there may be more.
@@ -93,7 +125,7 @@ impl History {
         let entry = &self.entries[index as usize % self.entries.len()];
         let is_full = entry.index != u64::MAX && entry.index < index && is_young(entry.timestamp);
         let offset = (self.written % self.bytes.len() as u64) as usize;
-        is_full || (offset + packet.payload.len() > self.bytes.len() && self.lap.is_some_and(is_young))
+        is_full || (offset + packet.len() > self.bytes.len() && self.lap.is_some_and(is_young))
     }
 
     /// Twice the room, with what is known in it.
@@ -117,8 +149,10 @@ impl History {
             return None;
         }
         let offset = (entry.at % self.bytes.len() as u64) as usize;
-        let Entry { codec, marker, timestamp, picture, len, .. } = *entry;
-        Some(Remembered { codec, marker, timestamp, picture, payload: &self.bytes[offset..offset + usize::from(len)] })
+        let Entry { codec, marker, timestamp, picture, level, len, descriptor_len, .. } = *entry;
+        let bytes = &self.bytes[offset..offset + usize::from(len)];
+        let (payload, descriptor) = bytes.split_at(usize::from(len) - usize::from(descriptor_len));
+        Some(Remembered { codec, marker, timestamp, picture, level, payload, descriptor })
     }
 }
 
@@ -133,7 +167,8 @@ mod tests {
     use super::*;
 
     fn packet(payload: &[u8]) -> Remembered<'_> {
-        Remembered { codec: Codec::Vp8, marker: false, timestamp: 7, picture: Picture::default(), payload }
+        let (codec, picture) = (Codec::Vp8, Picture::default());
+        Remembered { codec, marker: false, timestamp: 7, picture, level: None, payload, descriptor: &[] }
     }
 
     #[test]
@@ -150,6 +185,17 @@ mod tests {
             assert_eq!((history.get(index + 1), history.get(index - 100 + 1 + 512)), (None, None));
         }
         assert_eq!(history.get(4999 - 400), None, "its bytes were written over");
+    }
+
+    #[test]
+    fn a_descriptor_is_remembered_beside_its_payload() {
+        let mut history = History::new();
+        let level = Some(Level { spatial: 2, ends: true, layers: 0b100 });
+        history.insert(7, &Remembered { level, descriptor: b"descriptor", ..packet(b"payload") });
+        history.insert(8, &packet(b"other"));
+        let known = history.get(7).expect("recent");
+        assert_eq!((known.level, known.payload, known.descriptor), (level, &b"payload"[..], &b"descriptor"[..]));
+        assert_eq!(history.get(8).expect("recent").descriptor, b"");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! One listener's slot as one continuous stream, whatever is sent in it: sequence numbers without holes of our making,
-//! timestamps that go on, and VP8's picture numbers, which a decoder follows.
+//! timestamps that go on, and the numbers of pictures and frames, which a decoder follows.
 //!
 //! A *tenure* is the time in which one layer of one source is sent in the slot. It begins with a key frame, above everything
 //! sent before, and within it each number is the incoming one plus a fixed difference; incoming indices are never repeated,
@@ -25,12 +25,16 @@ const MIN_STEP: u32 = CLOCK_HZ / 200;
 pub struct Origin {
     pub stage: u16,
     pub generation: u32,
+    /// Which of its streams.
     pub layer: u8,
+    /// It is layered, and the slot's numbers are those of what of it is sent: see [`super::thinner`].
+    pub is_thinned: bool,
 }
 
 /// The publisher's numbers of one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
+    /// Of a layered stream less what the listener was not sent before it.
     pub index: u64,
     pub timestamp: u32,
     pub picture: &'a Picture,
@@ -43,6 +47,7 @@ pub struct Placed {
     pub timestamp: u32,
     pub picture_id: u16,
     pub base: u8,
+    pub frame: u16,
 }
 
 /// Why a packet has no place.
@@ -64,6 +69,7 @@ struct Tenure {
     timestamp_offset: u32,
     picture_offset: u16,
     base_offset: u8,
+    frame_offset: u16,
 }
 
 impl Tenure {
@@ -74,6 +80,7 @@ impl Tenure {
             timestamp: incoming.timestamp.wrapping_add(self.timestamp_offset),
             picture_id: picture.id.map_or(0, |(_, _, id)| id.wrapping_add(self.picture_offset)) & 0x7FFF,
             base: picture.base.map_or(0, |(_, base)| base.wrapping_add(self.base_offset)),
+            frame: picture.frame.map_or(0, |frame| frame.wrapping_add(self.frame_offset)),
         }
     }
 }
@@ -89,13 +96,15 @@ pub struct Rewriter {
     sent_at: Instant,
     picture_id: u16,
     base: u8,
+    frame: u16,
 }
 
 impl Rewriter {
     pub fn new(now: Instant) -> Rewriter {
         // Index 1 is in the lower half of the first rollover, so that losing the first packets cannot make the receiver guess
         // a wrong count.
-        Rewriter { tenures: [None; TENURES], current: 0, next_index: 1, timestamp: 0, sent_at: now, picture_id: 0, base: 0 }
+        let (picture_id, base, frame) = (0, 0, 0);
+        Rewriter { tenures: [None; TENURES], current: 0, next_index: 1, timestamp: 0, sent_at: now, picture_id, base, frame }
     }
 
     /// Begins a tenure with the first packet of a key frame.
@@ -110,6 +119,7 @@ impl Rewriter {
             timestamp_offset: timestamp.wrapping_sub(incoming.timestamp),
             picture_offset: incoming.picture.id.map_or(0, |(_, _, id)| (self.picture_id + 1).wrapping_sub(id)),
             base_offset: incoming.picture.base.map_or(0, |(_, base)| self.base.wrapping_add(1).wrapping_sub(base)),
+            frame_offset: incoming.picture.frame.map_or(0, |frame| self.frame.wrapping_add(1).wrapping_sub(frame)),
         };
         self.current = (self.current + 1) % TENURES;
         self.tenures[self.current] = Some(tenure);
@@ -153,6 +163,9 @@ impl Rewriter {
             }
             if picture.base.is_some() {
                 self.base = placed.base;
+            }
+            if picture.frame.is_some() {
+                self.frame = placed.frame;
             }
         }
         *placed

@@ -13,6 +13,8 @@ pub struct Picture {
     pub id: Option<(u8, bool, u16)>,
     /// Where the index of the latest picture of the lowest temporal layer stands, and what it is.
     pub base: Option<(u8, u8)>,
+    /// The number of its frame in a dependency descriptor.
+    pub frame: Option<u16>,
 }
 
 /// Reads a payload; `None` when it is cut short within its descriptor.
@@ -49,6 +51,18 @@ pub fn look(payload: &[u8]) -> Option<Look> {
     let starts_key_frame = starts_frame && frame.first().is_some_and(|byte| byte & 1 == 0);
     let size = if starts_key_frame { size(frame) } else { None };
     Some(Look { starts_key_frame, size, picture })
+}
+
+/// Where the frame begins in a payload; `None` when it is cut short before.
+pub fn descriptor_len(payload: &[u8]) -> Option<usize> {
+    let first = *payload.first()?;
+    let extended = if first & 0x80 == 0 { 0 } else { *payload.get(1)? };
+    let mut at = 1 + usize::from(first >> 7);
+    if extended & 0x80 != 0 {
+        at += 1 + usize::from(*payload.get(at)? >> 7);
+    }
+    at += usize::from(extended & 0x40 != 0) + usize::from(extended & 0x30 != 0);
+    (at <= payload.len()).then_some(at)
 }
 
 /// Three bytes of tag, three of start code, then 14 bits each of width and height with two of scale above.
@@ -115,7 +129,23 @@ pub mod tests {
         let plain = look(&[0x10, 0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x40, 0x01, 0xB4, 0x40]).expect("whole");
         assert_eq!((plain.size, plain.picture.id), (Some((320, 180)), None), "the scale is no part of the size");
         for cut in [&[][..], &[0x90], &[0x90, 0x80], &[0x90, 0x80, 0x80], &[0x90, 0x40]] {
-            assert_eq!(look(cut), None, "{cut:?}");
+            assert_eq!((look(cut), descriptor_len(cut)), (None, None), "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn the_frame_begins_behind_every_form_of_the_descriptor() {
+        for (payload, expected) in [
+            (&[0x10, 1][..], Some(1)),
+            (&[0x90, 0x00, 1], Some(2)),
+            (&[0x90, 0x80, 0x05, 1], Some(3)),
+            (&[0x90, 0x80, 0x85, 0x01, 1], Some(4)),
+            (&[0x90, 0xE0, 0x85, 0x01, 7, 0x40, 1], Some(6)),
+            (&[0x90, 0x10, 0x03, 1], Some(3)),
+            (&[0x10], Some(1)),
+            (&[0x90, 0x10], None),
+        ] {
+            assert_eq!(descriptor_len(payload), expected, "{payload:?}");
         }
     }
 

@@ -14,6 +14,7 @@
 use super::ogg::OpusFile;
 use super::opus::{self, PER_MS, QUANTUM};
 use guildhall_protocol::UserId;
+use guildhall_protocol::fleet::Medium;
 use guildhall_sfu::PeerId;
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,6 +40,7 @@ const TRACKS: usize = 99;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub user: UserId,
+    pub medium: Medium,
     pub start_ms: u64,
     pub number: u32,
     pub length_ms: u64,
@@ -187,6 +189,7 @@ impl Track {
     fn cut_piece(&mut self, user: UserId) -> Piece {
         let piece = Piece {
             user,
+            medium: Medium::Voice,
             start_ms: self.start / PER_MS,
             number: self.pieces,
             length_ms: (self.end - self.start) / PER_MS,

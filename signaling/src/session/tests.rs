@@ -1,6 +1,7 @@
 //! The machine's table: scripts of inputs, and what comes out. Time is simulated.
 
 use super::*;
+use guildhall_sfu::video::Codec;
 use serde_json::{Value, json};
 
 const AUDIBLE: Policy =
@@ -207,6 +208,20 @@ fn a_webrtc_listener_is_told_who_is_in_which_slot() {
 }
 
 #[test]
+fn a_webrtc_listener_is_told_whose_screen_it_hears() {
+    let mut rig = Rig::webrtc(vec![]);
+    rig.take();
+    let ann = UserId::new(5);
+    let told = |rig: &mut Rig| rig.sent().into_iter().map(|(op, d, _)| (op, d)).collect::<Vec<_>>();
+    rig.give(Input::Sound { ssrc: 17, publisher: Some(ann) }).give(Input::Slot { ssrc: 9, speaker: Some(ann) });
+    let both =
+        [(5, json!({ "user_id": "5", "ssrc": 17, "speaking": 2 })), (5, json!({ "user_id": "5", "ssrc": 9, "speaking": 1 }))];
+    assert_eq!(told(&mut rig), both, "one person may be in two slots");
+    rig.give(Input::Sound { ssrc: 17, publisher: None });
+    assert_eq!(told(&mut rig), [(5, json!({ "user_id": "5", "ssrc": 17, "speaking": 0 }))]);
+}
+
+#[test]
 fn slots_beyond_the_limit_stay_unnamed() {
     let mut rig = Rig::webrtc(vec![]);
     rig.take();
@@ -410,6 +425,26 @@ fn what_a_client_films_is_told_while_it_may() {
     assert_eq!(rig.give(Input::Policy(refused)).take(), [Output::SetPolicy(refused), publish(false, false)[0].clone()]);
     assert_eq!(rig.frame(12, video(json!([camera]))).sent(), [(15, json!({ "any": 0 }), None)]);
     assert_eq!(rig.give(Input::Policy(AUDIBLE)).take(), [Output::SetPolicy(AUDIBLE), publish(true, false)[0].clone()]);
+}
+
+#[test]
+fn a_client_hears_which_codecs_everybody_decodes() {
+    let mut rig = Rig::webrtc(vec![]);
+    let codecs = |codecs: &[Codec]| Input::Codecs(codecs.iter().copied().collect());
+    let told = |names: &[&str], seq| vec![(205, json!({ "video": names }), Some(seq))];
+    rig.sent();
+    let first = rig.give(codecs(&[Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1])).sent();
+    let seq = first[0].2.expect("replayable");
+    assert_eq!(first, told(&["VP8", "H264", "VP9", "AV1"], seq));
+    assert_eq!(rig.give(codecs(&[Codec::Av1, Codec::Vp9, Codec::H264, Codec::Vp8])).sent(), [], "nothing new");
+    assert_eq!(rig.give(codecs(&[Codec::H264])).sent(), told(&["H264"], seq + 1));
+    assert_eq!(rig.frame(14, json!({ "codecs": [] })).sent()[0].1["video_codec"], "H264");
+
+    // Who has not entered hears it on entering.
+    let mut rig = Rig::ready(8);
+    rig.frame(1, json!({ "protocol": "webrtc", "data": OFFER })).give(Input::Answered(answer("v=0 answer"))).take();
+    assert_eq!(rig.give(codecs(&[Codec::Vp8])).take(), []);
+    assert!(rig.give(Input::Entered(Vec::new())).sent().iter().any(|(op, d, _)| *op == 205 && *d == json!({ "video": ["VP8"] })));
 }
 
 #[test]

@@ -8,10 +8,11 @@ use super::{Output, Session, Stage, Transport};
 use crate::rooms::Occupant;
 use guildhall_protocol::UserId;
 use guildhall_protocol::voice_gateway::{
-    FilledSlot, NarrowedSlot, NarrowedSlots, Published, SinkWants, Video, VideoSlots, VideoSource, VideoStream, WantedLayer,
-    WantedLayers, opcode,
+    FilledSlot, NarrowedSlot, NarrowedSlots, Published, RoomCodecs, SinkWants, Video, VideoSlots, VideoSource, VideoStream,
+    WantedLayer, WantedLayers, opcode,
 };
 use guildhall_sfu::Layers;
+use guildhall_sfu::video::{Codec, Codecs};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -45,6 +46,8 @@ pub(super) struct Videos {
     /// What the client says that it publishes, and what others were told.
     declared: Published,
     announced: Published,
+    /// What everybody in the room decodes.
+    codecs: Option<Codecs>,
 }
 
 enum Way {
@@ -57,6 +60,11 @@ impl Videos {
     pub(super) fn open(&mut self, slots: Vec<(u32, u32)>) {
         self.filled.resize(slots.len(), None);
         self.slots = slots;
+    }
+
+    /// What a client that does not choose sends.
+    pub(super) fn codec(&self) -> &'static str {
+        self.codecs.and_then(|codecs| codecs.iter().next()).unwrap_or(Codec::Vp8).name()
     }
 
     /// Who is shown large.
@@ -228,6 +236,19 @@ impl Session {
         let is_in = |slots: u16, slot: u8| slots >> slot & 1 == 1;
         let slots = (0..16).filter(|&slot| is_in(less, slot)).map(|slot| NarrowedSlot { slot, paused: is_in(paused, slot) });
         self.send_replayable(opcode::NARROWED, &NarrowedSlots { slots: slots.collect() }, out);
+    }
+
+    /// Other codecs than before are decoded by everybody.
+    pub(super) fn room_decodes(&mut self, codecs: Codecs, out: &mut Vec<Output>) {
+        if self.videos.codecs.replace(codecs) != Some(codecs) && self.stage == Stage::Connected {
+            self.tell_codecs(out);
+        }
+    }
+
+    pub(super) fn tell_codecs(&mut self, out: &mut Vec<Output>) {
+        if let Some(codecs) = self.videos.codecs {
+            self.send_replayable(opcode::CODECS, &RoomCodecs { video: codecs.iter().map(Codec::name).collect() }, out);
+        }
     }
 
     /// What of this client's video is worth sending.

@@ -158,7 +158,7 @@ fn media_of(offer: &Offer, way: Way) -> Result<Media, Refusal> {
     let unusable = |message| Err(refusal(StatusCode::UNPROCESSABLE_ENTITY, message));
     match way {
         Way::Whip if !has_audio && video == Published::NOTHING => {
-            unusable("There is nothing to publish: offer to send Opus, VP8 or H.264.")
+            unusable("There is nothing to publish: offer to send Opus, VP8, H.264, VP9 or AV1.")
         }
         Way::Whep if !has_audio => unusable("There is nothing to hear with: offer to receive Opus."),
         _ => Ok(media),
@@ -251,7 +251,9 @@ impl Task {
             // What nobody wants to see cannot be switched off, and nobody is told why a picture is small: the protocol has no word
             // for either.
             Some(PeerEvent::Connected | PeerEvent::Quality(_) | PeerEvent::Shown { .. } | PeerEvent::Layers { .. }) => Ok(()),
-            Some(PeerEvent::Narrowed { .. }) => Ok(()),
+            // Whose sound a player gets is that of the picture that it gets.
+            // And a program that publishes sends what it was answered.
+            Some(PeerEvent::Narrowed { .. } | PeerEvent::Sound { .. } | PeerEvent::Codecs(_)) => Ok(()),
             Some(PeerEvent::Lost) | None => Err(TOLD),
         }
     }

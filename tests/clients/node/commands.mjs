@@ -5,19 +5,25 @@
 import {
     ActionRowBuilder,
     ApplicationCommandType,
+    AttachmentBuilder,
     ButtonBuilder,
     ButtonStyle,
+    ChannelSelectMenuBuilder,
+    ChannelType,
     Client,
     ContextMenuCommandBuilder,
     Events,
     GatewayIntentBits,
     LabelBuilder,
+    MentionableSelectMenuBuilder,
     MessageFlags,
     ModalBuilder,
+    RoleSelectMenuBuilder,
     SlashCommandBuilder,
     StringSelectMenuBuilder,
     TextInputBuilder,
     TextInputStyle,
+    UserSelectMenuBuilder,
 } from 'discord.js';
 
 import { given, report, serve } from './script.mjs';
@@ -47,6 +53,7 @@ const commands = [
                 .addStringOption((option) => option.setName('title').setDescription('Its title').setRequired(true).setAutocomplete(true)),
         ),
     new SlashCommandBuilder().setName('game').setDescription('Buttons, a menu and a form'),
+    new SlashCommandBuilder().setName('menus').setDescription('Menus of people, roles and channels'),
     new SlashCommandBuilder().setName('slow').setDescription('Takes its time'),
     new SlashCommandBuilder().setName('secret').setDescription('Between you and me'),
     new SlashCommandBuilder().setName('silent').setDescription('Never answers'),
@@ -57,15 +64,10 @@ const commands = [
 const row = (...components) => new ActionRowBuilder().addComponents(...components);
 const button = (id, label) => new ButtonBuilder().setCustomId(id).setLabel(label).setStyle(ButtonStyle.Primary);
 
-const form = () =>
-    new ModalBuilder()
-        .setCustomId('form')
-        .setTitle('Tell me')
-        .addLabelComponents(
-            new LabelBuilder()
-                .setLabel('Your name')
-                .setTextInputComponent(new TextInputBuilder().setCustomId('name').setStyle(TextInputStyle.Short)),
-        );
+const label = (name, field) => new LabelBuilder().setLabel(name).setTextInputComponent(field);
+const text = (id) => new TextInputBuilder().setCustomId(id).setStyle(TextInputStyle.Short);
+
+const form = () => new ModalBuilder().setCustomId('form').setTitle('Tell me').addLabelComponents(label('Your name', text('name')));
 
 /** One message lives through a button that updates it, a menu, and a button that opens a form. */
 async function game(interaction) {
@@ -93,6 +95,38 @@ async function game(interaction) {
     report('played', { message: message.id, followed: more.id, from: submitted.isFromMessage() });
 }
 
+/** Menus that the person's client fills, a form of several fields, and what it says with files that only they see. */
+async function menus(interaction) {
+    const components = [
+        row(new UserSelectMenuBuilder().setCustomId('user')),
+        row(new RoleSelectMenuBuilder().setCustomId('role')),
+        row(new ChannelSelectMenuBuilder().setCustomId('channel').setChannelTypes(ChannelType.GuildText)),
+        row(new MentionableSelectMenuBuilder().setCustomId('both').setMaxValues(2)),
+    ];
+    const { resource } = await interaction.reply({ content: 'choose', components, withResponse: true });
+    let used;
+    for (const menu of ['user', 'role', 'channel', 'both']) {
+        const filter = ({ customId }) => customId === menu;
+        used = await resource.message.awaitMessageComponent({ filter, time: 20_000 });
+        const { users, roles, channels } = used;
+        const named = [...(users?.values() ?? []), ...(roles?.values() ?? []), ...(channels?.values() ?? [])];
+        report('picked', { menu, names: named.map(({ username, name }) => username ?? name).sort() });
+        if (menu !== 'both') await used.update({ content: `${menu} picked` });
+    }
+    const story = text('story').setStyle(TextInputStyle.Paragraph).setMinLength(5).setMaxLength(200);
+    const fields = [label('Who', text('who')), label('What happened', story), label('Anything else', text('more').setRequired(false))];
+    await used.showModal(new ModalBuilder().setCustomId('report').setTitle('Report').addLabelComponents(fields));
+    const modal = await used.awaitModalSubmit({ time: 20_000 });
+    const flags = MessageFlags.Ephemeral;
+    await modal.deferReply({ flags });
+    const file = (name) => new AttachmentBuilder(Buffer.from(name), { name });
+    const said = ['who', 'story', 'more'].map((id) => modal.fields.getTextInputValue(id));
+    const kept = await modal.editReply({ content: said.join('|'), files: [file('kept.txt')] });
+    const more = await modal.followUp({ content: 'a copy', files: [file('copy.txt')], flags });
+    const files = [...kept.attachments.values(), ...more.attachments.values()].map(({ name }) => name);
+    report('noted', { files, hidden: more.flags.has(flags) });
+}
+
 const handlers = {
     greet: async (interaction) => {
         const { options } = interaction;
@@ -115,6 +149,7 @@ const handlers = {
     },
     find: (interaction) => interaction.reply(`found ${interaction.options.getSubcommand()} ${interaction.options.getString('title')}`),
     game,
+    menus,
     slow: async (interaction) => {
         await interaction.deferReply();
         await interaction.editReply('done at last');
@@ -161,7 +196,7 @@ serve(
             const renamed = await here.edit({ description: 'Only in this guild' });
             await here.delete();
             return {
-                names: everywhere.map(({ name }) => name),
+                names: everywhere.map(({ name }) => name).sort(),
                 renamed: renamed.description,
                 left: (await client.guilds.cache.get(guild).commands.fetch()).size,
             };

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events';
 
-import { AttachmentBuilder, EmbedBuilder, PermissionFlagsBits, ThreadAutoArchiveDuration, WebhookClient } from 'discord.js';
+import { AttachmentBuilder, ChannelType, EmbedBuilder, PermissionFlagsBits, ThreadAutoArchiveDuration, WebhookClient } from 'discord.js';
 
 import { given, report } from './script.mjs';
 
@@ -120,6 +120,59 @@ async function thread(client, { channel: id, user }) {
     return seen;
 }
 
+/** A forum with tags, a post that bears them, and a webhook that answers the post and begins one of its own. */
+async function forum(client, { guild: id }) {
+    const guild = client.guilds.cache.get(id);
+    const forum = await guild.channels.create({ name: 'market', type: ChannelType.GuildForum, availableTags: [{ name: 'fruit' }, { name: 'bread' }] });
+    const names = (thread) => thread.appliedTags.map((tag) => forum.availableTags.find(({ id }) => id === tag).name);
+    const [fruit, bread] = forum.availableTags.map((tag) => tag.id);
+    const post = await forum.threads.create({ name: 'apples', message: { content: 'the red ones' }, appliedTags: [fruit] });
+    const seen = { post: post.name, tags: names(post), begins: (await post.fetchStarterMessage()).content };
+    seen.retagged = names(await post.setAppliedTags([fruit, bread]));
+    const widened = await forum.setAvailableTags([...forum.availableTags, { name: 'fish' }]);
+    seen.offered = widened.availableTags.map(({ name }) => name);
+    const made = await forum.createWebhook({ name: 'baker' });
+    const hook = new WebhookClient({ id: made.id, token: made.token }, { rest: { api: `${given.base}/api`, version: '10' } });
+    // Without a bot the library leaves messages as they come.
+    const answer = await hook.send({ content: 'five each', threadId: post.id });
+    seen.answered = [(await post.messages.fetch(answer.id)).content, answer.channel_id === post.id];
+    const begun = await hook.send({ content: 'still warm', threadName: 'rolls' });
+    seen.begun = (await client.channels.fetch(begun.channel_id)).name;
+    hook.destroy();
+    await forum.delete();
+    return seen;
+}
+
+/** What few bots do, and what is not there, which a library must get over. */
+async function corners(client, { guild: id, channel: text, user }) {
+    const guild = client.guilds.cache.get(id);
+    const channel = await client.channels.fetch(text);
+    const said = await channel.send('worth telling');
+    const forwarded = await said.forward(channel);
+    const seen = { forwarded: forwarded.messageSnapshots.first().content };
+    await said.react('👍');
+    await said.react('🎉');
+    await said.reactions.resolve('👍').remove();
+    seen.left = counts(await channel.messages.fetch({ message: said.id, force: true }));
+    seen.alone = (await channel.bulkDelete([said])).size;
+    const members = await guild.members.fetch({ user: [user], withPresences: true });
+    seen.member = members.map((member) => [member.id, member.presence?.status ?? 'offline']);
+    const counted = await client.guilds.fetch({ guild: id, withCounts: true, force: true });
+    seen.members = counted.approximateMemberCount;
+    seen.nick = (await guild.members.editMe({ nick: 'Jack' })).nickname;
+    const thread = await channel.threads.create({ name: 'aside' });
+    await thread.leave();
+    await thread.join();
+    seen.joined = (await thread.members.fetch()).map((member) => member.id === client.user.id);
+    await thread.delete();
+    // More than anyone may ask in a second, each within the limit of its kind: some are refused, and asked again.
+    const ask = () => [client.users.fetch(user, { force: true }), client.channels.fetch(text, { force: true }), guild.fetch()];
+    seen.answered = (await Promise.all(Array.from({ length: 30 }, ask).flat())).length;
+    const refused = async (call) => call.then(() => 200, ({ status }) => status);
+    seen.missing = [await refused(guild.scheduledEvents.fetch()), await refused(guild.stickers.fetch())];
+    return seen;
+}
+
 /** As commands of a script: each is given the client. */
 export const community = (client) =>
-    Object.fromEntries(Object.entries({ reactions, answer, pins, files, audit, webhook, thread }).map(([name, act]) => [name, (command) => act(client, command)]));
+    Object.fromEntries(Object.entries({ reactions, answer, pins, files, audit, webhook, thread, forum, corners }).map(([name, act]) => [name, (command) => act(client, command)]));

@@ -1,4 +1,5 @@
 // A discord.js bot, as released, that is written to in private. With Partials.Channel it hears of DMs that it never saw.
+// python/bot.py and python/hikari_bot.py take the same commands.
 //
 // Given: {base: "http://host:port", token: "…"}. See script.mjs for how it is driven.
 
@@ -31,16 +32,16 @@ client.on(Events.MessageReactionAdd, (reaction, user) =>
 serve(
     {
         /** Answers a message with a reply, a reaction on it, and an edit of the reply. */
-        answer: async ({ channel, message }) => {
+        converse: async ({ channel, message }) => {
             const asked = await (await client.channels.fetch(channel)).messages.fetch(message);
             const reply = await asked.reply('one moment');
             await asked.react('👍');
             return plain(await reply.edit('here you are'));
         },
         /** What the channel holds, newest first. */
-        history: async ({ channel }) => {
-            const messages = await (await client.channels.fetch(channel)).messages.fetch({ limit: 10, cache: false });
-            return messages.map(({ author, content }) => ({ author: author.id, content }));
+        history: async ({ channel, limit }) => {
+            const messages = await (await client.channels.fetch(channel)).messages.fetch({ limit, cache: false });
+            return messages.map(plain);
         },
         /** Begins a conversation. */
         write: async ({ user, content }) => plain(await (await client.users.fetch(user)).send(content)),

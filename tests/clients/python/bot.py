@@ -54,6 +54,7 @@ def message(seen):
         "author": str(seen.author.id),
         "content": seen.content,
         "edited": seen.edited_at.isoformat() if seen.edited_at else None,
+        "is_dm": isinstance(seen.channel, discord.DMChannel),
     }
 
 
@@ -89,6 +90,9 @@ class Bot(discord.Client):
 
     async def on_raw_message_delete(self, payload):
         report("message_delete", id=str(payload.message_id), channel=str(payload.channel_id))
+
+    async def on_raw_reaction_add(self, payload):
+        report("reaction_add", id=str(payload.message_id), emoji=str(payload.emoji), user=str(payload.user_id))
 
     async def on_typing(self, channel, user, _when):
         report("typing_start", channel=str(channel.id), user=str(user.id))
@@ -177,6 +181,17 @@ class Bot(discord.Client):
     async def do_typing(self, command):
         # Awaiting the context manager sends one notice.
         await (await self.channel(command)).typing()
+
+    async def do_converse(self, command):
+        """Answers a message with a reply, a reaction on it, and an edit of the reply."""
+        asked = await (await self.channel(command)).fetch_message(int(command["message"]))
+        reply = await asked.reply("one moment")
+        await asked.add_reaction("👍")
+        return message(await reply.edit(content="here you are"))
+
+    async def do_write(self, command):
+        """Begins a conversation."""
+        return message(await (await self.fetch_user(int(command["user"]))).send(command["content"]))
 
     async def do_manage(self, command):
         """An administrator's afternoon: every value is what the library made of the answer."""

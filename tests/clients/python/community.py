@@ -2,6 +2,7 @@
 what the library made of what the server said. node/community.mjs and hikari_bot.py do the same.
 """
 
+import asyncio
 import base64
 import io
 
@@ -138,5 +139,63 @@ async def thread(bot, command):
     return seen
 
 
+async def forum(bot, command):
+    """A forum with tags, a post that bears them, and a webhook that answers the post and begins one of its own."""
+    guild = bot.get_guild(int(command["guild"]))
+    tags = [discord.ForumTag(name="fruit"), discord.ForumTag(name="bread")]
+    forum = await guild.create_forum("market", available_tags=tags)
+    post, begins = await forum.create_thread(name="apples", content="the red ones", applied_tags=[forum.get_tag(forum.available_tags[0].id)])
+    names = lambda thread: [tag.name for tag in thread.applied_tags]
+    seen = {"post": post.name, "tags": names(post), "begins": begins.content}
+    seen["retagged"] = names(await post.edit(applied_tags=forum.available_tags))
+    widened = await forum.edit(available_tags=[*forum.available_tags, discord.ForumTag(name="fish")])
+    seen["offered"] = [tag.name for tag in widened.available_tags]
+    made = await forum.create_webhook(name="baker")
+    async with aiohttp.ClientSession() as session:
+        hook = discord.Webhook.partial(made.id, made.token, session=session)
+        answer = await hook.send("five each", thread=post, wait=True)
+        seen["answered"] = [(await post.fetch_message(answer.id)).content, answer.channel.id == post.id]
+        begun = await hook.send("still warm", thread_name="rolls", wait=True)
+    seen["begun"] = (await bot.fetch_channel(begun.channel.id)).name
+    await forum.delete()
+    return seen
+
+
+async def corners(bot, command):
+    """What few bots do, and what is not there, which a library must get over."""
+    guild, channel = bot.get_guild(int(command["guild"])), bot.get_channel(int(command["channel"]))
+    said = await channel.send("worth telling")
+    forwarded = await said.forward(channel)
+    seen = {"forwarded": forwarded.message_snapshots[0].content}
+    await said.add_reaction("👍")
+    await said.add_reaction("🎉")
+    await said.clear_reaction("👍")
+    seen["left"] = counts(await channel.fetch_message(said.id))
+    await channel.delete_messages([said])
+    seen["alone"] = 1
+    members = await guild.query_members(user_ids=[int(command["user"])], presences=True)
+    seen["member"] = [[str(member.id), str(member.status)] for member in members]
+    seen["members"] = (await bot.fetch_guild(guild.id, with_counts=True)).approximate_member_count
+
+    seen["nick"] = (await guild.me.edit(nick="Jack")).nick
+    thread = await channel.create_thread(name="aside", type=discord.ChannelType.public_thread)
+    await thread.leave()
+    await thread.join()
+    seen["joined"] = [member.id == bot.user.id for member in await thread.fetch_members()]
+    await thread.delete()
+    # More than anyone may ask in a second, each within the limit of its kind: some are refused, and asked again.
+    ask = lambda: [bot.fetch_user(int(command["user"])), bot.fetch_channel(channel.id), bot.fetch_guild(guild.id)]
+    seen["answered"] = len(await asyncio.gather(*(call for _ in range(30) for call in ask())))
+
+    async def refused(call):
+        try:
+            await call
+        except discord.HTTPException as error:
+            return error.status
+
+    seen["missing"] = [await refused(guild.fetch_scheduled_events()), await refused(guild.fetch_stickers())]
+    return seen
+
+
 # As commands of a script: each is given the bot.
-COMMANDS = {act.__name__: act for act in [reactions, answer, pins, files, audit, webhook, thread]}
+COMMANDS = {act.__name__: act for act in [reactions, answer, pins, files, audit, webhook, thread, forum, corners]}

@@ -1,40 +1,23 @@
 """A hikari bot, as released, pointed at the server under test. It takes the commands that bot.py takes and those of community.py.
 
-Given: {"base": "http://host:port", "token": "…"}. See script.py for how it is driven.
+See lantern.py for what it is given.
 """
 
 import asyncio
 import base64
 import datetime
-import logging
-import sys
 
 import hikari
 
-from script import given, report, serve
+import lantern
+from script import report
 
 # Longer than any step takes on a busy machine, in seconds; a test's own deadline is what usually ends a wait.
 STEP = 20
 
 
-class Strict(logging.Handler):
-    """What hikari cannot read it drops, with a line in its log: the test is told."""
-
-    def emit(self, record):
-        report("error", message=self.format(record))
-
-
-logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-strict = Strict(logging.WARNING)
-strict.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-logging.getLogger().addHandler(strict)
-# It guesses the length of a limit from what is left of it, and warns of its own guess at the end of one.
-logging.getLogger("hikari.ratelimits").setLevel(logging.ERROR)
-
 intents = hikari.Intents.ALL_UNPRIVILEGED | hikari.Intents.GUILD_MEMBERS | hikari.Intents.GUILD_PRESENCES | hikari.Intents.MESSAGE_CONTENT
-bot = hikari.GatewayBot(
-    given["token"], rest_url=given["base"] + "/api/v10", intents=intents, banner=None, logs=None, suppress_optimization_warning=True
-)
+bot = lantern.make(intents)
 rest = bot.rest
 
 
@@ -64,7 +47,7 @@ async def on_resumed(_event: hikari.ShardResumedEvent):
 
 @bot.listen()
 async def on_message(event: hikari.MessageCreateEvent):
-    report("message_create", **message(event.message))
+    report("message_create", **message(event.message), is_dm=isinstance(event, hikari.DMMessageCreateEvent))
 
 
 @bot.listen()
@@ -75,6 +58,11 @@ async def on_edit(event: hikari.MessageUpdateEvent):
 @bot.listen()
 async def on_delete(event: hikari.MessageDeleteEvent):
     report("message_delete", id=str(event.message_id), channel=str(event.channel_id))
+
+
+@bot.listen()
+async def on_reaction(event: hikari.ReactionAddEvent):
+    report("reaction_add", id=str(event.message_id), emoji=str(event.emoji_name), user=str(event.user_id))
 
 
 @bot.listen()
@@ -175,6 +163,19 @@ async def history(command):
 
 async def typing(command):
     await rest.trigger_typing(int(command["channel"]))
+
+
+async def converse(command):
+    """Answers a message with a reply, a reaction on it, and an edit of the reply."""
+    asked = await rest.fetch_message(int(command["channel"]), int(command["message"]))
+    reply = await asked.respond("one moment", reply=True)
+    await asked.add_reaction("👍")
+    return message(await reply.edit("here you are"))
+
+
+async def write(command):
+    """Begins a conversation."""
+    return message(await (await rest.fetch_user(int(command["user"]))).send(command["content"]))
 
 
 async def manage(command):
@@ -355,16 +356,66 @@ async def thread(command):
     return seen
 
 
-HANDLERS = [caches, fetch_members, send, edit, delete, history, typing, manage]
-COMMUNITY = [reactions, answer, pins, files, audit, webhook, thread]
+async def forum(command):
+    tags = [hikari.ForumTag(name="fruit"), hikari.ForumTag(name="bread")]
+    forum = await rest.create_guild_forum_channel(int(command["guild"]), "market", available_tags=tags)
+    offered = forum.available_tags
+    names = lambda thread: [tag.name for id in thread.applied_tag_ids for tag in offered if tag.id == id]
+    post = await rest.create_forum_post(forum, "apples", "the red ones", tags=offered[:1])
+    # The message that a post begins with has its id.
+    seen = {"post": post.name, "tags": names(post), "begins": (await rest.fetch_message(post, post.id)).content}
+    seen["retagged"] = names(await rest.edit_channel(post, applied_tags=offered))
+    widened = await rest.edit_channel(forum, available_tags=[*offered, hikari.ForumTag(name="fish")])
+    seen["offered"] = [tag.name for tag in widened.available_tags]
+    made = await rest.create_webhook(forum, "baker")
+    answer = await rest.execute_webhook(made.id, made.token, "five each", thread=post)
+    seen["answered"] = [(await rest.fetch_message(post, answer)).content, answer.channel_id == post.id]
+    seen["begun"] = None  # It has no way to begin a post with a webhook.
+    await rest.delete_channel(forum)
+    return seen
 
 
-async def main():
-    await bot.start(check_for_updates=False)
-    me = bot.get_me()
-    report("ready", user=str(me.id), name=me.username)
-    await serve({handler.__name__: handler for handler in HANDLERS + COMMUNITY})
-    await bot.close()
+async def corners(command):
+    guild, channel, user = int(command["guild"]), int(command["channel"]), int(command["user"])
+    said = await rest.create_message(channel, "worth telling")
+    forwarded = await rest.forward_message(channel, said)
+    seen = {"forwarded": forwarded.message_snapshots[0].content}
+    await said.add_reaction("👍")
+    await said.add_reaction("🎉")
+    await said.remove_all_reactions("👍")
+    seen["left"] = counts(await rest.fetch_message(channel, said))
+    await rest.delete_messages(channel, [said])
+    seen["alone"] = 1
+    chunks = bot.stream(hikari.MemberChunkEvent, timeout=STEP).filter(lambda chunk: chunk.nonce == "one")
+    with chunks:
+        await bot.request_guild_members(guild, include_presences=True, users=[user], nonce="one")
+        async for chunk in chunks:
+            break
+    status = lambda id: str(chunk.presences[id].visible_status.value) if id in chunk.presences else "offline"
+    seen["member"] = [[str(id), status(id)] for id in chunk.members]
+    seen["members"] = (await rest.fetch_guild(guild)).approximate_member_count
+
+    seen["nick"] = (await rest.edit_my_member(guild, nickname="Jack")).nickname
+    thread = await rest.create_thread(channel, hikari.ChannelType.GUILD_PUBLIC_THREAD, "aside")
+    await rest.leave_thread(thread)
+    await rest.join_thread(thread)
+    seen["joined"] = [member.user_id == bot.get_me().id for member in await rest.fetch_thread_members(thread)]
+    await rest.delete_channel(thread)
+    ask = lambda: [rest.fetch_user(user), rest.fetch_channel(channel), rest.fetch_guild(guild)]
+    seen["answered"] = len(await asyncio.gather(*(call for _ in range(30) for call in ask())))
+
+    async def refused(call):
+        try:
+            await call
+        except hikari.HTTPResponseError as error:
+            return error.status
+
+    seen["missing"] = [await refused(rest.fetch_scheduled_events(guild)), await refused(rest.fetch_guild_stickers(guild))]
+    return seen
 
 
-asyncio.run(main())
+HANDLERS = [caches, fetch_members, send, edit, delete, history, typing, converse, write, manage]
+COMMUNITY = [reactions, answer, pins, files, audit, webhook, thread, forum, corners]
+
+
+asyncio.run(lantern.run(bot, HANDLERS + COMMUNITY))

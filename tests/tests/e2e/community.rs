@@ -1,5 +1,5 @@
-//! What bots do for a community beyond text, the same with every library: reactions, waiting for answers, pins, files, the
-//! audit log. The libraries' side is in `clients/node/community.mjs`, `clients/python/community.py` and
+//! What bots do for a community beyond text, the same with every library: reactions, waiting for answers, pins, files, webhooks,
+//! threads and forums, the audit log. The libraries' side is in `clients/node/community.mjs`, `clients/python/community.py` and
 //! `clients/python/hikari_bot.py`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,7 +24,7 @@ async fn discord_js_serves_a_community() {
     let world = World::start().await;
     let bot = world.bot("jester", Permissions::ADMINISTRATOR).await;
     let script = world.discord_js(&bot, &world.server.base()).await;
-    serves_a_community(&world, &script, &bot, "the way in").await;
+    serves_a_community(&world, &script, &bot, "the way in", "rolls").await;
     report.proves(&PROVEN);
 }
 
@@ -34,7 +34,7 @@ async fn discord_py_serves_a_community() {
     let world = World::start().await;
     let bot = world.bot("python", Permissions::ADMINISTRATOR).await;
     let script = world.discord_py(&bot, &world.server.base()).await;
-    serves_a_community(&world, &script, &bot, "the way in").await;
+    serves_a_community(&world, &script, &bot, "the way in", "rolls").await;
     report.proves(&PROVEN);
 }
 
@@ -44,7 +44,7 @@ async fn hikari_serves_a_community() {
     let world = World::start().await;
     let bot = world.bot("lantern", Permissions::ADMINISTRATOR).await;
     let script = world.hikari(&bot, &world.server.base()).await;
-    serves_a_community(&world, &script, &bot, None::<&str>).await;
+    serves_a_community(&world, &script, &bot, None::<&str>, None::<&str>).await;
     report.proves(&PROVEN);
 }
 
@@ -58,8 +58,14 @@ const PROVEN: [Feature; 7] = [
     Feature::Threads,
 ];
 
-/// `description` is what the library can say about a file.
-async fn serves_a_community(world: &World, script: &Script, bot: &Account, description: impl Into<Option<&str>>) {
+/// `description` is what the library can say about a file, `begun` the post that a webhook of it can begin.
+async fn serves_a_community(
+    world: &World,
+    script: &Script,
+    bot: &Account,
+    description: impl Into<Option<&str>>,
+    begun: impl Into<Option<&str>>,
+) {
     let (ann, robin) = (world.member("ann").await, world.member("robin").await);
     script.event("member_add", json!({"user": robin.user.id})).await;
     let here = json!({"channel": world.text, "user": ann.user.id});
@@ -126,6 +132,35 @@ async fn serves_a_community(world: &World, script: &Script, bot: &Account, descr
         "left": 0,
     });
     assert_eq!(seen, expected);
+
+    let seen = script.ask("forum", json!({"guild": world.guild})).await;
+    let expected = json!({
+        "post": "apples",
+        "tags": ["fruit"],
+        "begins": "the red ones",
+        "retagged": ["fruit", "bread"],
+        "offered": ["fruit", "bread", "fish"],
+        "answered": ["five each", true],
+        "begun": begun.into(),
+    });
+    assert_eq!(seen, expected);
+
+    let session = world.session(&ann).await;
+    script.event("presence_update", json!({"user": ann.user.id, "status": "online"})).await;
+    let seen = script.ask("corners", json!({"guild": world.guild, "channel": world.text, "user": ann.user.id})).await;
+    let expected = json!({
+        "forwarded": "worth telling",
+        "left": {"🎉": 1},
+        "alone": 1,
+        "member": [[ann.user.id, "online"]],
+        "members": 4,
+        "nick": "Jack",
+        "joined": [true],
+        "answered": 90,
+        "missing": [404, 404],
+    });
+    assert_eq!(seen, expected);
+    session.close(1000).await;
 
     let seen = script.ask("audit", json!({"guild": world.guild, "member": robin.user.id})).await;
     let line = |action: u32, target: &str, reason: &str| json!({"action": action, "user": bot.user.id, "target": target, "reason": reason});

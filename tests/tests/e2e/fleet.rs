@@ -3,11 +3,13 @@
 
 use guildhall_loadtest::voice::{Options, Peer};
 use guildhall_loadtest::{Gateway, VoiceGrant, rest::Account};
-use guildhall_protocol::UserId;
+use guildhall_protocol::model::ChannelType;
+use guildhall_protocol::{Permissions, UserId};
 use guildhall_tests::{
     eventually,
     frames::distinct,
-    node::{VoiceNode, control_plane, operate, operated, start_operating},
+    geography::database,
+    node::{VoiceNode, control_plane_with, operate, operated, path, start_operating},
     room::{FRAME, GCM, XCHACHA},
     world::World,
 };
@@ -17,6 +19,10 @@ use tokio::time::{interval, timeout};
 /// Near to one region and far from the other.
 const IN_EU: &[(&str, u16)] = &[("eu", 10), ("us", 110)];
 const IN_US: &[(&str, u16)] = &[("eu", 110), ("us", 10)];
+
+/// What the server knows of both regions, where the addresses of these tests are near to one of them.
+const PLACES: &str = "eu=50.1/8.7,us=39.0/-77.5";
+const NEAR_US: (f64, f64) = (40.7, -74.0);
 
 /// Somebody in a call.
 struct Caller {
@@ -28,7 +34,12 @@ struct Caller {
 
 /// A control plane, `eu-1` and `us-1`.
 async fn fleet() -> (World, [VoiceNode; 2], String) {
-    let (server, nodes) = control_plane();
+    fleet_with(&[]).await
+}
+
+/// The same, the control plane with further arguments.
+async fn fleet_with(extra: &[&str]) -> (World, [VoiceNode; 2], String) {
+    let (server, nodes) = control_plane_with(extra);
     let world = World::on(server).await;
     let eu = VoiceNode::start(&world.server, &nodes, "eu-1", "eu");
     let us = VoiceNode::start(&world.server, &nodes, "us-1", "us");
@@ -232,4 +243,81 @@ async fn calls_go_on_without_the_control_plane_which_takes_them_up_when_it_is_ba
     assert_eq!(dan.grant.endpoint, eu.endpoint());
     ann.peer.send_opus(&distinct(1, 3)[0]).await.expect("a packet goes out");
     timeout(guildhall_tests::DEADLINE, dan.hears(&ann)).await.expect("in time");
+}
+
+#[tokio::test]
+async fn who_measures_nothing_is_placed_by_where_their_address_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("city.mmdb");
+    std::fs::write(&file, database("Test-City", &[("127.0.0.0/8", Some(NEAR_US))])).expect("written");
+    let (world, [eu, us], _) = fleet_with(&["--geo-database", path(&file), "--region-locations", PLACES]).await;
+    let bot = world.bot("jukebox", Permissions::CONNECT | Permissions::SPEAK | Permissions::VIEW_CHANNEL).await;
+    let mut bots = world.session(&bot).await;
+    let grant = bots.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
+    assert_eq!(grant.endpoint, us.endpoint(), "eu is the default");
+    Peer::join(&grant, &Options::new(GCM)).await.expect("the node lets it in");
+    let why = operated(&world.server, &["room", "why", &world.voice.to_string()]);
+    assert!(why.contains("its farthest member is nearest there"), "{why}");
+    assert!(why.contains("1 of 1 members' distances are known, 1 of them estimated by address, which counts half"), "{why}");
+
+    // Whoever measures is where they say.
+    let kitchen = world.owner.rest.create_channel(world.guild, "kitchen", ChannelType::Voice).await.expect("a channel").id;
+    let ann = world.member("ann").await;
+    let mut anns = world.session(&ann).await;
+    let grant = anns.join_voice_from(world.guild, kitchen, IN_EU).await.expect("op 4 is answered");
+    assert_eq!(grant.endpoint, eu.endpoint());
+    let why = operated(&world.server, &["room", "why", &kitchen.to_string()]);
+    assert!(why.contains("1 of 1 members' distances are known\n") && !why.contains("estimated"), "{why}");
+}
+
+#[tokio::test]
+async fn a_node_whose_heartbeats_go_on_and_whose_audio_does_not_is_found_by_calls_and_left() {
+    let (server, nodes) = control_plane_with(&["--probe-calls", "3"]);
+    let world = World::on(server).await;
+    let (ann, bob) = (world.member("ann").await, world.member("bob").await);
+    let (mut ann_session, mut bob_session) = (world.session(&ann).await, world.session(&bob).await);
+    let listed = async |what: &str| {
+        let line = |list: String| list.lines().find(|line| line.contains(what)).map(str::to_owned);
+        eventually(what, async || line(operated(&world.server, &["node", "list"]))).await
+    };
+    let eu = VoiceNode::start(&world.server, &nodes, "eu-1", "eu");
+    listed("eu-1").await;
+    // Nothing listens there: people are told an address for their media that leads nowhere.
+    let secret = world.server.data().join("join.secret");
+    let half_dead = ["--join-secret-file", path(&secret), "--media-ip", "127.0.0.2"];
+    let us = VoiceNode::start_with(&world.server, &nodes, "us-1", "us", &half_dead);
+    listed("us-1").await;
+    let grant = ann_session.join_voice_from(world.guild, world.voice, IN_US).await.expect("op 4 is answered");
+    assert_eq!(grant.endpoint, us.endpoint(), "two calls must fail before it is given up");
+
+    // On a machine that has other things to do, it takes longer than anyone waits for one word.
+    let mut moved = ann_session.moved(&grant).await;
+    for _ in 0..3 {
+        if moved.is_err() {
+            moved = ann_session.moved(&grant).await;
+        }
+    }
+    let grant = moved.expect("the node is found, and ann is told");
+    assert_eq!(grant.endpoint, eu.endpoint());
+    let peer = Peer::join(&grant, &Options::new(GCM)).await.expect("the node lets them in");
+    let mut ann = Caller { account: ann, session: ann_session, grant, peer };
+    let grant = bob_session.join_voice_from(world.guild, world.voice, IN_US).await.expect("op 4 is answered");
+    let peer = Peer::join(&grant, &Options::new(GCM)).await.expect("the node lets them in");
+    let mut bob = Caller { account: bob, session: bob_session, grant, peer };
+    hear_each_other(&mut ann, &mut bob).await;
+
+    let failing = listed("us-1").await;
+    assert!(failing.contains("failing: no answer over UDP"), "{failing}");
+    let serving = listed("eu-1").await;
+    assert!(serving.contains("serving") && serving.contains(" ms "), "{serving}");
+    let rooms = operated(&world.server, &["room", "list"]);
+    assert_eq!(rooms.lines().count(), 2, "a heading and the one room that people are in: {rooms}");
+    let why = operated(&world.server, &["room", "why", &world.voice.to_string()]);
+    assert!(why.contains("moves from us-1 to eu-1: its node is lost, being emptied, failing"), "{why}");
+    assert!(why.contains("not us-1: failing its probe calls"), "{why}");
+    let metrics = world.rest.download(&format!("{}/metrics", world.server.base())).await.expect("for this machine");
+    let metrics = String::from_utf8(metrics).expect("text");
+    assert!(metrics.contains("guildhall_nodes{state=\"failing\"} 1\n"), "{metrics}");
+    assert!(!metrics.contains("guildhall_probe_calls_total{outcome=\"heard\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("guildhall_probe_deaf 0\n"), "{metrics}");
 }

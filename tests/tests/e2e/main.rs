@@ -21,6 +21,7 @@ mod process;
 mod recording;
 mod resume;
 mod room;
+mod screen_sound;
 mod twilight;
 mod voice;
 mod whip;

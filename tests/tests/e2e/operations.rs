@@ -19,6 +19,8 @@ use guildhall_tests::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Messages that are there before the backup begins, and that are awaited while it may be running.
 const BEFORE: usize = 30;
@@ -238,4 +240,37 @@ async fn json_logs_have_a_line_for_each_request_with_the_route_and_nothing_priva
     let metrics = String::from_utf8(metrics).expect("text");
     assert!(metrics.contains("guildhall_http_requests_total{class=\"webhooks\",status=\"2xx\"} 1\n"), "{metrics}");
     assert!(metrics.contains("guildhall_http_request_seconds_count{class=\"webhooks\"} 1\n"), "{metrics}");
+}
+
+/// The status of a log-in with nothing in it, by a request that says for whom it is.
+async fn log_in(server: &Server, forwarded: &str) -> u16 {
+    let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
+    let head =
+        format!("POST /api/v10/auth/login HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {forwarded}\r\nConnection: close\r\n");
+    let request = format!("{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer}"))
+}
+
+#[tokio::test]
+async fn limits_go_by_whom_a_trusted_proxy_names_and_nobody_evades_them_by_naming_another() {
+    /// More than may be asked in ten seconds.
+    const MANY: usize = 15;
+    let behind = Server::start_with(&["--trusted-proxies", "127.0.0.1,10.0.0.0/8"]);
+    let mut by_one = Vec::new();
+    for number in 0..MANY {
+        // The proxy appends whom it saw to what the client has made up.
+        by_one.push(log_in(&behind, &format!("198.51.100.{number}, 203.0.113.9")).await);
+    }
+    assert!(by_one.starts_with(&[400]) && by_one.ends_with(&[429]), "{by_one:?}");
+    assert_eq!(log_in(&behind, "203.0.113.10, 10.0.0.3").await, 400, "another client is not concerned");
+
+    let open = Server::start();
+    let mut forged = Vec::new();
+    for number in 0..MANY {
+        forged.push(log_in(&open, &format!("198.51.100.{number}")).await);
+    }
+    assert!(forged.starts_with(&[400]) && forged.ends_with(&[429]), "{forged:?}");
 }

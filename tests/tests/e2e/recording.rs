@@ -1,5 +1,5 @@
-//! A call is recorded: everyone sees it, each person is a file that any player plays as long as the call was, and what was stored
-//! is there after the server was killed.
+//! A call is recorded: everyone sees it, each person is a file that any player plays as long as the call was, each camera and
+//! screen is one that decodes from end to end, and what was stored is there after the server was killed.
 
 use guildhall_loadtest::{
     opus::Speaker,
@@ -7,7 +7,7 @@ use guildhall_loadtest::{
 };
 use guildhall_tests::{
     api::{get, post, refused},
-    eventually,
+    eventually, eventually_within,
     frames::SILENCE,
     node::{VoiceNode, control_plane, operated},
     page::{Page, assert_no_page_failed},
@@ -22,11 +22,20 @@ use std::{
     io::Cursor,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Eight seconds of packets.
 const PACKETS: usize = 400;
+
+/// Small enough for a machine that encodes it beside everything else, large enough that Chromium sends three layers of it.
+const CAMERA: (u64, u64) = (960, 540);
+
+/// The largest of them comes within this: a browser that is short of time is careful.
+const SENT_WITHIN: Duration = Duration::from_secs(90);
+
+/// What is recorded of it, at the least.
+const FILMED_MS: u64 = 8_000;
 
 /// How long a track may be wrong: a twentieth.
 const TOLERANCE: f64 = 0.05;
@@ -161,6 +170,113 @@ async fn a_call_is_recorded_in_everyones_sight_and_each_voice_is_a_file_as_long_
     let messages = world.owner.rest.history(world.voice).await.expect("the channel has a chat");
     let notices: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
     assert!(notices.len() == 2 && notices[0].contains("I am recording") && notices[1].contains("has ended"), "{notices:?}");
+    assert_no_page_failed(&browser);
+}
+
+/// Every picture of a file, decoded: when it is shown (in seconds), and its width and height. Nothing is wrong with any.
+fn pictures(file: &Path) -> Vec<(f64, u64, u64)> {
+    let file_name = file.to_str().expect("a plain path");
+    let (_, wrong) = output("ffmpeg", &["-v", "error", "-xerror", "-i", file_name, "-f", "null"], Path::new("-"));
+    assert_eq!(wrong, "", "every picture is decoded");
+    let (out, wrong) = output("ffprobe", &["-v", "error", "-show_entries", "frame=pts_time,width,height", "-of", "json"], file);
+    assert_eq!(wrong, "", "nothing is wrong with it");
+    let found: Value = serde_json::from_str(&out).expect("JSON");
+    let picture = |frame: &Value| {
+        let at = frame["pts_time"].as_str().and_then(|seconds| seconds.parse().ok()).expect("a time");
+        (at, frame["width"].as_u64().expect("a width"), frame["height"].as_u64().expect("a height"))
+    };
+    found["frames"].as_array().expect("a list").iter().map(picture).collect()
+}
+
+/// The newest file of a kind, once it is so long.
+async fn filmed(world: &World, recording: &str, kind: &str, at_least_ms: u64) -> Value {
+    let newest = |found: &Value| {
+        let tracks = found["tracks"].as_array().expect("a list");
+        tracks.iter().rfind(|track| track["kind"] == kind).cloned().unwrap_or_default()
+    };
+    let is_long = |found: &Value| newest(found)["length_ms"].as_u64().is_some_and(|length| length >= at_least_ms);
+    newest(&recording_when(world, recording, &format!("{at_least_ms} ms of the {kind} to be stored"), is_long).await)
+}
+
+#[tokio::test]
+async fn a_camera_and_a_screen_are_recorded_although_nobody_watches_and_decode_from_end_to_end() {
+    let world = World::start().await;
+    let ann = world.member("ann").await;
+    let browser = Script::browser().await;
+    let url = format!("{}/channels/{}/{}", world.server.base(), world.guild, world.voice);
+    let owner = Page::open(&browser, "owner", &url).await;
+    owner.logs_in(&world.server.owner().login, &world.server.owner().password).await;
+    let page = Page::open(&browser, "ann", &url).await;
+    page.logs_in(&ann.user.username, PASSWORD).await;
+    let (width, height) = CAMERA;
+    page.evaluate(&format!(
+        "(() => {{
+            const media = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            const video = {{ width: {width}, height: {height}, frameRate: 10 }};
+            navigator.mediaDevices.getUserMedia = (asked) => media(asked.video ? {{ video }} : asked);
+        }})()"
+    ))
+    .await;
+    page.joins_voice("hearth").await;
+    page.click("room-camera").await;
+    page.sees("preview-camera").await;
+
+    owner.click("recordings").await;
+    owner.click("recording-video").await;
+    owner.click("recording-start").await;
+    page.reads("recording-notice", "said or shown").await;
+    owner.sees("recording-stop").await;
+    let recording = id(&get(&world.owner.rest, &recordings(&world)).await[0]);
+    eventually_within(SENT_WITHIN, "the largest layer to be sent", async || {
+        let sent = page.evaluate("window.guildhall.video()").await["sent"].clone();
+        let is_largest = |sent: &Value| sent["rid"] == "f" && sent["packetsSent"].as_u64().is_some_and(|packets| packets > 50);
+        sent.as_array()?.iter().any(is_largest).then_some(())
+    })
+    .await;
+    let before = filmed(&world, &recording, "camera", 0).await["length_ms"].as_u64().expect("a length");
+    filmed(&world, &recording, "camera", before + FILMED_MS).await;
+    page.click("room-screen").await;
+    filmed(&world, &recording, "screen", 1_000).await;
+    page.shoot("recording-of-pictures").await;
+    post(&world.owner.rest, &format!("{}/{recording}/stop", recordings(&world)), json!({})).await;
+    let done = recording_when(&world, &recording, "the last pieces", |found| found["state"] == "done").await;
+
+    for kind in ["camera", "screen"] {
+        let track = filmed(&world, &recording, kind, 1).await;
+        assert_eq!((&track["user_id"], &track["content_type"]), (&json!(ann.user.id), &json!("video/webm")), "{done}");
+        let (file, _) = save(&world, &track).await;
+        let asked = ["-v", "error", "-show_entries", "format=duration:stream=codec_name", "-of", "json"];
+        let (out, wrong) = output("ffprobe", &asked, &file);
+        let found: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!((wrong.as_str(), &found["streams"]), ("", &json!([{"codec_name": "vp8"}])));
+        let told = track["length_ms"].as_f64().expect("a length") / 1000.0;
+        let duration: f64 = found["format"]["duration"].as_str().and_then(|text| text.parse().ok()).expect("a duration");
+        assert!((duration - told).abs() < 0.002, "{kind}: {duration} s instead of {told} s");
+        let pictures = pictures(&file);
+        let (last, ..) = pictures.last().expect("a picture");
+        assert!((last - told).abs() < 0.002 && pictures[0].0 == 0.0, "{kind}: from {} to {last} of {told} s", pictures[0].0);
+        assert!(pictures.windows(2).all(|pair| pair[0].0 < pair[1].0), "{kind}: time goes on");
+        assert!(pictures.len() as f64 > told, "{kind}: {} pictures in {told} s", pictures.len());
+        if kind == "camera" {
+            let largest = pictures.iter().map(|(_, width, height)| (*width, *height)).max();
+            assert_eq!(largest, Some(CAMERA), "the best layer was recorded");
+        }
+    }
+
+    // In the list, too, a browser plays them.
+    owner.sees("recording-picture").await;
+    eventually("the list's picture to be loaded", async || {
+        let video = owner.evaluate("document.querySelector('[data-testid=recording-picture]').duration").await;
+        video.as_f64().is_some_and(|seconds| seconds > 0.5).then_some(())
+    })
+    .await;
+    owner.shoot("recordings-list-with-pictures").await;
+    let metrics = world.rest.download(&format!("{}/metrics", world.server.base())).await.expect("for this machine");
+    let metrics = String::from_utf8(metrics).expect("text");
+    for counted in ["guildhall_recorder_pictures_total", "guildhall_recordings_stored_bytes_total"] {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(counted)?.trim().parse::<u64>().ok());
+        assert!(value.is_some_and(|value| value > 10), "{counted}: {value:?}");
+    }
     assert_no_page_failed(&browser);
 }
 

@@ -8,10 +8,12 @@ use guildhall_tests::{
     world::World,
 };
 use serde_json::json;
-use std::net::SocketAddr;
+use std::{future::Future, net::SocketAddr};
 use twilight_gateway::{ConfigBuilder, Event, EventTypeFlags, Intents, Shard, ShardId, StreamExt};
 use twilight_http::{
     Client as Http,
+    api_error::ApiError,
+    error::ErrorType,
     request::{AuditLogReason, channel::reaction::RequestReactionType},
 };
 use twilight_model::{
@@ -27,6 +29,7 @@ use twilight_model::{
         marker::{ChannelMarker, GuildMarker, UserMarker},
     },
 };
+use twilight_standby::Standby;
 
 /// The response of a call that must succeed.
 macro_rules! ok {
@@ -42,6 +45,9 @@ macro_rules! model {
     };
 }
 
+mod commands;
+mod guild;
+
 /// Reads events, each of which must fit its model, until one is picked.
 async fn next<T>(shard: &mut Shard, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
     let wait = async {
@@ -53,6 +59,37 @@ async fn next<T>(shard: &mut Shard, what: &str, mut pick: impl FnMut(Event) -> O
         }
     };
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}"))
+}
+
+/// Reads events for those who stand by, until the one that waits has its event.
+async fn stand_by<T, E: std::fmt::Debug>(
+    shard: &mut Shard,
+    standby: &Standby,
+    what: &str,
+    wait: impl Future<Output = Result<T, E>>,
+) -> T {
+    let mut wait = std::pin::pin!(wait);
+    let wait = async {
+        loop {
+            tokio::select! {
+                found = &mut wait => return found.expect("nobody takes the wait back"),
+                event = shard.next_event(EventTypeFlags::all()) => {
+                    let event = event.expect("the gateway goes on").unwrap_or_else(|error| panic!("while waiting for {what}: {error:?}"));
+                    standby.process(&event);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}"))
+}
+
+/// The status and the number that a call is refused with.
+fn refusal(error: &twilight_http::Error) -> (u16, Option<u64>) {
+    match error.kind() {
+        ErrorType::Response { status, error: ApiError::General(error), .. } => (status.get(), Some(error.code)),
+        ErrorType::Response { status, .. } => (status.get(), None),
+        _ => panic!("no refusal: {error:?}"),
+    }
 }
 
 fn connect(address: SocketAddr, token: &str) -> (Http, Shard) {

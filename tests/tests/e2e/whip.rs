@@ -188,13 +188,16 @@ async fn programs_are_sent_to_the_rooms_node_and_find_the_next_one_when_it_is_dr
     let (anna, bea) = (world.member("anna").await, world.member("bea").await);
     let (key_of_anna, key_of_bea) = (key(&world, &anna).await, key(&world, &bea).await);
 
-    assert_eq!(publishes(&script, "first", &key_of_anna, "VP8").await["at"], eu.endpoint());
-    assert_eq!(plays(&script, "one", &key_of_bea).await["at"], eu.endpoint());
+    // Where a room goes is for the placement to say: on a machine without time the first node may have no headroom.
+    let at = publishes(&script, "first", &key_of_anna, "VP8").await["at"].clone();
+    let (name, other) = if at == eu.endpoint() { ("eu-1", us.endpoint()) } else { ("us-1", eu.endpoint()) };
+    assert!(at == eu.endpoint() || at == us.endpoint(), "{at}");
+    assert_eq!(plays(&script, "one", &key_of_bea).await["at"], at);
     flows(&script, "one").await;
-    operated(&world.server, &["node", "drain", "eu-1", "--deadline", "20"]);
+    operated(&world.server, &["node", "drain", name, "--deadline", "20"]);
     is_out(&world, &anna).await;
     is_out(&world, &bea).await;
-    assert_eq!(publishes(&script, "second", &key_of_anna, "VP8").await["at"], us.endpoint());
-    assert_eq!(plays(&script, "two", &key_of_bea).await["at"], us.endpoint());
+    assert_eq!(publishes(&script, "second", &key_of_anna, "VP8").await["at"], other);
+    assert_eq!(plays(&script, "two", &key_of_bea).await["at"], other);
     flows(&script, "two").await;
 }

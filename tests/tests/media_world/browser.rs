@@ -1,6 +1,7 @@
 //! A WebRTC client: an unmodified str0m with real SDP, ICE, DTLS and SRTP.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Instant;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
@@ -29,12 +30,18 @@ pub struct BrowserClient {
     pub ssrc: u32,
     sequence: u64,
     repeats: bool,
+    /// Where the sound of its screen goes, and the SSRC of that; without video there is none.
+    sound: Option<(Mid, u32)>,
+    sound_sequence: u64,
+    /// The sections for sounds.
+    sounds: Range<usize>,
 }
 
 impl BrowserClient {
     /// A client with one section that sends and `slots` that receive, and its offer. `repeats`: it asks for audio that it lost.
-    pub fn new(now: Instant, address: SocketAddr, slots: usize, repeats: bool) -> (BrowserClient, String) {
-        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+    /// `has_screen`: it may share a screen with its sound, and shows one that it hears.
+    pub fn new(now: Instant, address: SocketAddr, slots: usize, repeats: bool, has_screen: bool) -> (BrowserClient, String) {
+        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(has_screen);
         let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("a UDP address"));
         let mut api = rtc.sdp_api();
@@ -42,9 +49,25 @@ impl BrowserClient {
         for _ in 0..slots {
             api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         }
+        let mut sound = None;
+        if has_screen {
+            sound = Some(api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None));
+            api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+            for direction in [Direction::SendOnly, Direction::SendOnly, Direction::RecvOnly] {
+                api.add_media(MediaKind::Video, direction, None, None, None);
+            }
+        }
         let (offer, pending) = api.apply().expect("media was added");
         let offer = asking(&rtc, offer.to_sdp_string(), repeats);
-        let ssrc = offer.split_once("a=ssrc:").and_then(|(_, rest)| rest.split_once(' ')).and_then(|(ssrc, _)| ssrc.parse().ok());
+        // The microphone's section, those of the slots, and then two for sounds.
+        let sounds = if has_screen { slots + 1..slots + 3 } else { 0..0 };
+        let sections: Vec<&str> = offer.split("\r\nm=").collect();
+        let ssrc_of = |section: usize| {
+            let (_, rest) = sections.get(section + 1)?.split_once("a=ssrc:")?;
+            rest.split(' ').next()?.parse().ok()
+        };
+        let (ssrc, sound_ssrc) = (ssrc_of(0), ssrc_of(slots + 1));
+        let offer = naming(&offer, &sounds);
         let client = BrowserClient {
             rtc,
             address,
@@ -55,6 +78,9 @@ impl BrowserClient {
             ssrc: ssrc.expect("str0m names its SSRC"),
             sequence: 100,
             repeats,
+            sound: sound.zip(sound_ssrc),
+            sounds,
+            sound_sequence: 30_000,
         };
         (client, offer)
     }
@@ -65,7 +91,7 @@ impl BrowserClient {
         api.ice_restart(true);
         let (offer, pending) = api.apply().expect("a restart is a change");
         self.pending = Some(pending);
-        asking(&self.rtc, offer.to_sdp_string(), self.repeats)
+        naming(&asking(&self.rtc, offer.to_sdp_string(), self.repeats), &self.sounds)
     }
 
     pub fn accept(&mut self, text: &str) {
@@ -93,6 +119,21 @@ impl BrowserClient {
         let timestamp = (self.sequence * 960) as u32;
         stream.write_rtp(RtpWrite::new(payload_type, self.sequence.into(), timestamp, now, payload.to_vec()).ext_vals(levels));
         self.sequence += 1;
+    }
+
+    /// What its screen sounds like.
+    pub fn sound(&mut self, now: Instant, payload: &[u8]) {
+        let payload_type = self.rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).expect("Opus").pt();
+        let (mid, _) = self.sound.expect("it has a screen");
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).expect("the answer took our sound");
+        let timestamp = (self.sound_sequence * 960) as u32;
+        stream.write_rtp(RtpWrite::new(payload_type, self.sound_sequence.into(), timestamp, now, payload.to_vec()));
+        self.sound_sequence += 1;
+    }
+
+    pub fn sound_ssrc(&self) -> Option<u32> {
+        self.sound.map(|(_, ssrc)| ssrc)
     }
 
     pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
@@ -135,4 +176,13 @@ fn asking(rtc: &Rtc, offer: String, repeats: bool) -> String {
     let opus = rtc.codec_config().find(|params| params.spec().codec == Codec::Opus).expect("Opus").pt();
     let fmtp = format!("a=fmtp:{opus} ");
     offer.replace(&fmtp, &format!("a=rtcp-fb:{opus} nack\r\n{fmtp}"))
+}
+
+/// The offer with the sections named that are for sounds, which str0m has no word for.
+fn naming(offer: &str, sounds: &Range<usize>) -> String {
+    let named = |(at, section): (usize, &str)| {
+        let is_sound = at > 0 && sounds.contains(&(at - 1));
+        if is_sound { section.replacen("\r\na=", "\r\na=content:slides\r\na=", 1) } else { section.to_owned() }
+    };
+    offer.split("\r\nm=").enumerate().map(named).collect::<Vec<_>>().join("\r\nm=")
 }

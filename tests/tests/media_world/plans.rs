@@ -4,7 +4,8 @@
 
 use super::network::{Random, Weather};
 use super::world::{DEAFENED, MUTED, OPEN, SELF_MUTED, World};
-use guildhall_sfu::NativeSuite;
+use guildhall_protocol::fleet::Policy;
+use guildhall_sfu::{NativeSuite, PeerEvent, Reason};
 use std::time::Duration;
 
 const GCM: NativeSuite = NativeSuite::Aes256GcmRtpsize;
@@ -355,4 +356,98 @@ fn a_browser_is_told_how_good_its_connection_is() {
     assert!(later > at && bad.score < good.score - 20, "{bad:?}");
     assert!((10..150).contains(&bad.loss_up_permille) && bad.jitter > millis(5), "{bad:?}");
     assert!(bad.round_trip.expect("it still answers") > round_trip, "{bad:?}");
+}
+
+/// Somebody who shares a screen with its sound, two who may show it, a crowd that talks all the time, and a bot.
+fn cinema(seed: u64, weather: Weather) -> World {
+    let mut world = World::new(seed, weather);
+    for _ in 0..3 {
+        world.add_browser_with_screen(1, 2);
+    }
+    for _ in 0..3 {
+        world.add_browser(1, 2);
+    }
+    world.add_native(1, XCHACHA);
+    world.settle();
+    everyone_speaks(&mut world, true);
+    world.clients[0].is_sounding = true;
+    world
+}
+
+/// What came of a screen while this happened: from which of its packets on, and how many, without a hole.
+fn heard_while(world: &mut World, listener: usize, millis: u64) -> usize {
+    // What was on its way.
+    world.run_for(Duration::from_millis(100));
+    let before = world.clients[listener].heard_of_screen(0).len();
+    world.run_for(Duration::from_millis(millis));
+    let heard = world.clients[listener].heard_of_screen(0).split_off(before);
+    assert!(heard.windows(2).all(|pair| pair[1] == pair[0] + 1), "client {listener} misses some of {heard:?}");
+    heard.len()
+}
+
+#[test]
+fn a_screen_is_heard_by_those_who_show_it_while_they_do() {
+    let mut world = cinema(70, Weather::FINE);
+    assert_eq!(heard_while(&mut world, 1, 1_000), 0, "nobody shows it");
+    world.show_screen(1, Some(0));
+    // Six others talk, and there are two slots for voices: nobody takes the screen's.
+    assert_eq!(heard_while(&mut world, 1, 3_000), 150);
+    assert!(world.clients[2].heard_of_screen(0).is_empty(), "who does not show it does not hear it");
+    world.show_screen(2, Some(0));
+    for (policy, of, heard, what) in [
+        (SELF_MUTED, 0, 50, "the sharer mutes its microphone"),
+        (MUTED, 0, 0, "the sharer is muted by the server"),
+        (OPEN, 0, 50, "and no more"),
+        (Policy { can_stream: false, ..OPEN }, 0, 0, "the sharer may not stream"),
+        (OPEN, 0, 50, "and may"),
+        (DEAFENED, 1, 0, "the listener is deafened"),
+        (OPEN, 1, 50, "and no more"),
+        (MUTED, 1, 50, "the listener is muted"),
+    ] {
+        world.set_policy(of, policy);
+        assert_eq!(heard_while(&mut world, 1, 1_000), heard, "{what}");
+    }
+    world.show_screen(1, None);
+    assert_eq!(heard_while(&mut world, 1, 1_000), 0, "it is closed");
+    assert_eq!(heard_while(&mut world, 2, 1_000), 50, "by one of the two");
+    world.leave(0);
+    world.run_for(millis(100));
+    for client in [1, 2] {
+        let slots = world.clients[client].events.iter().filter_map(|(_, event)| match event {
+            PeerEvent::Sound { publisher, .. } => Some(*publisher),
+            _ => None,
+        });
+        let slots: Vec<_> = slots.collect();
+        assert_eq!(slots.last(), Some(&None), "client {client} is told that its slot is free: {slots:?}");
+        assert!(slots.chunks(2).all(|pair| pair == [Some(world.clients[0].peer), None]), "{slots:?}");
+    }
+    let drops = world.drops(Reason::WrongSsrc) + world.drops(Reason::WrongPayloadType);
+    assert_eq!(drops, 0, "both of its streams are known");
+    world.audit();
+}
+
+#[test]
+fn screens_come_and_go_in_any_weather() {
+    for seed in 71..79 {
+        let mut world = cinema(seed, Weather::BAD);
+        let mut random = Random::new(seed);
+        for _ in 0..40 {
+            let viewer = 1 + random.below(2) as usize;
+            match random.below(6) {
+                0 | 1 => world.show_screen(viewer, Some(0)),
+                2 => world.show_screen(viewer, None),
+                3 => world.set_policy(viewer, [OPEN, DEAFENED][random.below(2) as usize]),
+                4 => world.set_policy(0, [OPEN, MUTED, SELF_MUTED][random.below(3) as usize]),
+                _ => world.restart_ice(viewer),
+            }
+            world.run_for(millis(random.below(400)));
+            world.audit();
+        }
+        world.set_policy(0, OPEN);
+        world.set_policy(1, OPEN);
+        world.show_screen(1, Some(0));
+        world.network.set_weather(Weather::FINE);
+        world.run_for(millis(2_000));
+        assert!(heard_while(&mut world, 1, 1_000) >= 49, "seed {seed}: heard at last");
+    }
 }

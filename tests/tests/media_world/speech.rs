@@ -9,7 +9,14 @@ pub struct Word {
     pub number: u64,
 }
 
+/// Words of this number and above are not spoken: they are what a shared screen sounds like.
+pub const SOUND: u64 = 1 << 32;
+
 impl Word {
+    pub fn is_sound(self) -> bool {
+        self.number >= SOUND
+    }
+
     /// Between 16 and 175 bytes that are different for every word, like Opus at changing bitrates.
     pub fn payload(self) -> Vec<u8> {
         let mut random = Random::new((self.speaker as u64) << 40 | self.number);

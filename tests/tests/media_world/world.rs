@@ -6,11 +6,11 @@
 use super::browser::BrowserClient;
 use super::native::NativeClient;
 use super::network::{Network, Random, Weather};
-use super::speech::Word;
+use super::speech::{SOUND, Word};
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::engine::{Egress, Engine, Identity, Life, Part};
 use guildhall_sfu::stats::Drops;
-use guildhall_sfu::{NativeSuite, PeerEvent, PeerId, Reason, RoomId};
+use guildhall_sfu::{NativeSuite, PeerEvent, PeerId, Reason, RoomId, Source, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -54,9 +54,12 @@ pub struct Client {
     pub policy: Policy,
     policy_since: Duration,
     pub is_speaking: bool,
+    /// Whether its screen sounds.
+    pub is_sounding: bool,
     /// A client that is gone takes and sends nothing, but nobody told the server.
     pub is_gone: bool,
     said: u64,
+    sounded: u64,
     pub heard: Vec<Receipt>,
     seen: BTreeSet<Word>,
     sequences: BTreeSet<(u32, u64)>,
@@ -66,7 +69,14 @@ pub struct Client {
 impl Client {
     /// Whose speech this client heard, in order of arrival.
     pub fn heard_from(&self, speaker: usize) -> Vec<u64> {
-        self.heard.iter().filter(|receipt| receipt.word.speaker == speaker).map(|receipt| receipt.word.number).collect()
+        let spoken = |receipt: &&Receipt| receipt.word.speaker == speaker && !receipt.word.is_sound();
+        self.heard.iter().filter(spoken).map(|receipt| receipt.word.number).collect()
+    }
+
+    /// What this client heard of somebody's screen, in order of arrival.
+    pub fn heard_of_screen(&self, sharer: usize) -> Vec<u64> {
+        let sound = |receipt: &&Receipt| receipt.word.speaker == sharer && receipt.word.is_sound();
+        self.heard.iter().filter(sound).map(|receipt| receipt.word.number - SOUND).collect()
     }
 
     pub fn said(&self) -> u64 {
@@ -196,8 +206,10 @@ impl World {
             policy: OPEN,
             policy_since: Duration::ZERO,
             is_speaking: false,
+            is_sounding: false,
             is_gone: false,
             said: 0,
+            sounded: 0,
             heard: Vec::new(),
             seen: BTreeSet::new(),
             sequences: BTreeSet::new(),
@@ -229,18 +241,38 @@ impl World {
 
     /// A browser with its offer answered; the handshake goes on while the world runs.
     pub fn add_browser(&mut self, room: u64, slots: usize) -> usize {
-        self.add_browser_with(room, slots, false, |offer, _| offer)
+        self.add_browser_with(room, slots, (false, false), |offer, _| offer)
+    }
+
+    /// A browser that may share its screen and show another's.
+    pub fn add_browser_with_screen(&mut self, room: u64, slots: usize) -> usize {
+        self.add_browser_with(room, slots, (false, true), |offer, _| offer)
+    }
+
+    /// The browser shows this client's screen from now on, or none.
+    pub fn show_screen(&mut self, index: usize, of: Option<usize>) {
+        let want = |of: usize| Want {
+            slot: 0,
+            publisher: self.clients[of].peer,
+            source: Source::Screen,
+            pixels: 10_000,
+            is_focus: false,
+        };
+        let wants: Vec<Want> = of.map(want).into_iter().collect();
+        let (peer, now) = (self.clients[index].peer, self.now);
+        self.engine(index).watch(now, peer, &wants).expect("the peer has a place");
+        self.collect_events();
     }
 
     /// A browser that asks for audio that it lost.
     pub fn add_browser_with_repeats(&mut self, room: u64, slots: usize) -> usize {
-        self.add_browser_with(room, slots, true, |offer, _| offer)
+        self.add_browser_with(room, slots, (true, false), |offer, _| offer)
     }
 
     /// A browser whose offer names an SSRC that it does not send with.
     pub fn add_browser_claiming(&mut self, room: u64, slots: usize, ssrc: u32) -> usize {
         let claim = |offer: String, own| offer.replace(&format!("a=ssrc:{own}"), &format!("a=ssrc:{ssrc}"));
-        self.add_browser_with(room, slots, false, claim)
+        self.add_browser_with(room, slots, (false, false), claim)
     }
 
     pub fn browser_ssrc(&self, index: usize) -> u32 {
@@ -250,10 +282,16 @@ impl World {
         }
     }
 
-    fn add_browser_with(&mut self, room: u64, slots: usize, repeats: bool, change: impl FnOnce(String, u32) -> String) -> usize {
+    fn add_browser_with(
+        &mut self,
+        room: u64,
+        slots: usize,
+        (repeats, has_screen): (bool, bool),
+        change: impl FnOnce(String, u32) -> String,
+    ) -> usize {
         let mut offer = String::new();
         let index = self.add(room, |world, private, _| {
-            let (client, text) = BrowserClient::new(world.now, private, slots, repeats);
+            let (client, text) = BrowserClient::new(world.now, private, slots, repeats, has_screen);
             offer = change(text, client.ssrc);
             Kind::Browser(Box::new(client))
         });
@@ -429,6 +467,7 @@ impl World {
         if self.next_frame <= self.now {
             self.next_frame += FRAME;
             (0..self.clients.len()).for_each(|index| self.speak(index));
+            (0..self.clients.len()).for_each(|index| self.sound(index));
         }
         for index in 0..self.clients.len() {
             let is_due = |browser: &BrowserClient| browser.next_timeout() <= self.now;
@@ -459,11 +498,22 @@ impl World {
         }
     }
 
+    fn sound(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Kind::Browser(browser) = &mut client.kind else { return };
+        if client.is_sounding && !client.is_gone && browser.is_connected {
+            browser.sound(self.now, &Word { speaker: index, number: SOUND + client.sounded }.payload());
+            client.sounded += 1;
+            self.poll_browser(index);
+        }
+    }
+
     fn deliver_to_server(&mut self, worker: usize, from: SocketAddr, mut bytes: Vec<u8>) {
         if self.is_tapped {
             self.wiretap.push((worker, from, bytes.clone()));
         }
         let sender = self.network.private_of(from).and_then(|from| self.by_private.get(&from).copied());
+        let ssrc = bytes.get(8..12).and_then(|ssrc| ssrc.first_chunk()).map(|ssrc| u32::from_be_bytes(*ssrc));
         let before = self.forwarded();
         let mut outbox = Outbox { slot: [0; 1536], sent: Vec::new() };
         let began = cpu_time();
@@ -472,7 +522,10 @@ impl World {
         self.carry_parcels();
         let is_forwarded = self.forwarded() > before;
         if let Some(sender) = sender {
-            let is_audible = self.clients[sender].policy.is_audible();
+            let Client { kind, policy, .. } = &self.clients[sender];
+            let is_sound = matches!(kind, Kind::Browser(browser) if browser.sound_ssrc().is_some_and(|own| Some(own) == ssrc));
+            // Who mutes their own microphone does not mute their screen.
+            let is_audible = if is_sound { policy.can_speak && policy.can_stream } else { policy.is_audible() };
             assert!(is_audible || !is_forwarded, "seed {}: client {sender} is muted and was forwarded", self.seed);
         }
         self.send_all(worker, outbox);
@@ -541,6 +594,7 @@ impl World {
             is_bot || client.sequences.insert((ssrc, sequence)),
             "seed {seed}: client {index} gets {sequence} of {ssrc} twice"
         );
+        assert!(!(is_bot && word.is_sound()), "seed {seed}: bot {index} hears a screen");
         assert!(!is_bot || ssrc == ssrc_of(word.speaker), "seed {seed}: client {index} hears {word:?} under {ssrc}");
         client.heard.push(Receipt { word, at, ssrc, sequence, timestamp, audio_level });
         (at, index, word, ssrc, sequence).hash(&mut self.trace);
@@ -576,8 +630,10 @@ impl World {
             let what = match event {
                 PeerEvent::Connected => (0, 0, 0),
                 PeerEvent::Slot { ssrc, speaker } => (1, ssrc, speaker.map_or(0, |speaker| speaker.0)),
+                PeerEvent::Sound { ssrc, publisher } => (7, ssrc, publisher.map_or(0, |publisher| publisher.0)),
                 PeerEvent::Quality(quality) => (3, quality.score.into(), quality.loss_down_permille.into()),
                 PeerEvent::Lost => (2, 0, 0),
+                PeerEvent::Codecs(codecs) => (8, codecs.iter().count() as u32, 0),
                 PeerEvent::Shown { slot, showing } => (4, slot.into(), showing.map_or(0, |(publisher, _)| publisher.0)),
                 PeerEvent::Narrowed { less, paused } => (6, less.into(), paused.into()),
                 PeerEvent::Layers { source, layers } => {

@@ -65,8 +65,8 @@ export class ApiClient {
   recordings(channel: Id) {
     return this.#send<Recording[]>("GET", `/channels/${channel}/recordings`);
   }
-  startRecording(channel: Id) {
-    return this.#send<Recording>("POST", `/channels/${channel}/recordings`, {});
+  startRecording(channel: Id, video: boolean) {
+    return this.#send<Recording>("POST", `/channels/${channel}/recordings`, { video });
   }
   stopRecording(channel: Id, recording: Id) {
     return this.#send<Recording>("POST", `/channels/${channel}/recordings/${recording}/stop`, {});

@@ -59,7 +59,7 @@ export interface Channel {
   last_message_id: Id | null;
   permission_overwrites: Overwrite[];
   /** While a voice channel is recorded. */
-  recording?: { id: Id; user_id: Id; started_at: string };
+  recording?: { id: Id; user_id: Id; started_at: string; video: boolean };
   flags?: number;
   /** Of a forum. */
   available_tags?: ForumTag[];
@@ -454,9 +454,10 @@ export interface Recording {
   tracks: RecordingTrack[];
 }
 
-/** What one user said. */
+/** What one user said or showed. */
 export interface RecordingTrack {
   user_id: Id;
+  kind: "voice" | "camera" | "screen";
   /** From the recording's beginning. */
   start_ms: number;
   length_ms: number;

@@ -7,9 +7,10 @@ import { type Dispatch, Op } from "../gateway/protocol";
 import { Activity } from "./activity";
 import { isAudioRunning, type Meter, meter, openMicrophone, unlockAudio } from "./audio";
 import { Call, type CallInput, type CallOutput, type CallStatus, type Mutes, type Place } from "./call";
+import { type Codec, type CodecChoice, isCodec } from "./codecs";
 import { openCamera, openScreen } from "./camera";
 import { Handover } from "./handover";
-import { Leg, type LegEvent, type Lent, type SlotView } from "./leg";
+import { Leg, type LegEvent, type Lent, type SlotView, type SoundView } from "./leg";
 import type { InboundStats, InboundVideo, OutboundVideo } from "./peer";
 import type { Credentials, VideoSource } from "./protocol";
 import type { Grade, Limit, Quality } from "./quality";
@@ -32,6 +33,9 @@ export interface VoiceView {
   isDeafened: boolean;
   /** Whether the browser's echo, noise and gain processing is on. */
   isProcessed: boolean;
+  /** What this page's videos are to be sent in, and what is sent instead where not everybody can show that. */
+  codec: CodecChoice;
+  codecInstead: Codec | null;
   /** Why nobody hears this user; `null` when the microphone works. */
   microphoneProblem: string | null;
   /** Who is heard right now, this user included. */
@@ -40,6 +44,8 @@ export interface VoiceView {
   videos: Readonly<Record<Id, readonly VideoSource[]>>;
   /** The shown videos that arrive. */
   pictures: Readonly<Record<VideoKey, Picture>>;
+  /** Whose screens are heard, and how loud: 0..1. */
+  sounds: Readonly<Record<Id, number>>;
   /** What this page publishes; the streams are its own preview. */
   own: Readonly<Record<VideoSource, MediaStream | null>>;
   /** Why the camera or the screen could not be opened. */
@@ -52,7 +58,7 @@ export interface VoiceView {
   grades: Readonly<Record<VideoKey, Grade>>;
 }
 
-const NO_VIDEO = { videos: {}, pictures: {}, grades: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
+const NO_VIDEO = { videos: {}, pictures: {}, sounds: {}, grades: {}, own: { camera: null, screen: null }, quality: null, limit: null } as const;
 
 interface Gateway {
   send(op: number, d: unknown): boolean;
@@ -60,6 +66,12 @@ interface Gateway {
 }
 
 const PROCESSING_KEY = "guildhall.microphone.processing";
+const CODEC_KEY = "guildhall.video.codec";
+
+function keptCodec(): CodecChoice {
+  const kept = localStorage.getItem(CODEC_KEY);
+  return isCodec(kept) ? kept : "automatic";
+}
 
 export class VoiceEngine {
   readonly store = createStore<VoiceView>()(() => ({
@@ -69,6 +81,8 @@ export class VoiceEngine {
     isMuted: false,
     isDeafened: false,
     isProcessed: localStorage.getItem(PROCESSING_KEY) !== "off",
+    codec: keptCodec(),
+    codecInstead: null,
     microphoneProblem: null,
     speaking: {},
     videoProblem: null,
@@ -86,6 +100,8 @@ export class VoiceEngine {
   /** Who is heard by which of the two. */
   #handover = new Handover();
   readonly #shown = new Map<VideoKey, Shown>();
+  /** How loud people's screens are to be, where somebody said so; for as long as the page is open. */
+  readonly #volumes = new Map<Id, number>();
   #microphone: { track: MediaStreamTrack; meter: Meter } | null = null;
   /** The last question for the microphone; answers to those before it are too late. */
   #asked = 0;
@@ -130,6 +146,18 @@ export class VoiceEngine {
     if (this.#leg !== null || this.#microphone !== null) await this.#openMicrophone();
   }
 
+  /** Whoever cannot show it makes that another codec is sent as long as they are there. */
+  chooseCodec(codec: CodecChoice): void {
+    localStorage.setItem(CODEC_KEY, codec);
+    this.store.setState({ codec });
+    for (const leg of this.#newestFirst()) leg.chooseCodec();
+    this.#codecChanged();
+  }
+
+  #codecChanged(): void {
+    this.store.setState({ codecInstead: this.#leg?.insteadOf(this.store.getState().codec) ?? null });
+  }
+
   /** Turns the camera or the sharing of the screen on or off. */
   async setVideo(source: VideoSource, isOn: boolean): Promise<void> {
     const stay = this.#stays;
@@ -138,21 +166,31 @@ export class VoiceEngine {
       return;
     }
     if (this.store.getState().own[source] !== null) return;
-    const track = source === "camera" ? await openCamera() : await openScreen();
-    if (track === null) return;
-    if (typeof track === "string") {
-      this.store.setState({ videoProblem: track });
+    const stream = source === "camera" ? await openCamera() : await openScreen();
+    if (stream === null) return;
+    if (typeof stream === "string") {
+      this.store.setState({ videoProblem: stream });
       return;
     }
     if (this.#stays !== stay) {
-      track.stop();
+      stop(stream);
       return;
     }
+    const { track, sound } = tracks(stream);
     // The browser's own bar ends a shared screen, and pulling the plug a camera.
-    track.addEventListener("ended", () => this.#stopVideo(source, track));
-    this.store.setState({ videoProblem: null, own: { ...this.store.getState().own, [source]: new MediaStream([track]) } });
-    for (const leg of this.#newestFirst()) leg.setVideo(source, track);
+    track?.addEventListener("ended", () => this.#stopVideo(source, stream));
+    this.store.setState({ videoProblem: null, own: { ...this.store.getState().own, [source]: stream } });
+    for (const leg of this.#newestFirst()) {
+      leg.setVideo(source, track);
+      if (source === "screen") leg.setSound(sound);
+    }
     this.#publish();
+  }
+
+  /** How loud somebody's screen is, 0..1. */
+  setVolume(userId: Id, volume: number): void {
+    this.#volumes.set(userId, volume);
+    this.#soundsChanged();
   }
 
   /** A tile shows this in so many pixels of the screen; `null` when it is gone. */
@@ -197,6 +235,12 @@ export class VoiceEngine {
   /** The slots that are played. */
   slots(): SlotView[] {
     return this.#newestFirst().flatMap((leg) => leg.heard());
+  }
+
+  /** The screens that are heard, by the connection that plays them. */
+  sounds(): SoundView[] {
+    const all = this.#newestFirst().flatMap((leg) => leg.sounds());
+    return all.filter(({ userId }, index) => all.findIndex((each) => each.userId === userId) === index);
   }
 
   /** In which slot of the present connection each of the shown videos arrives. */
@@ -268,10 +312,11 @@ export class VoiceEngine {
   }
 
   #lent(): Lent {
-    const { isDeafened, own } = this.store.getState();
-    const track = (source: VideoSource) => own[source]?.getTracks()[0] ?? null;
-    const videos = { camera: track("camera"), screen: track("screen") };
-    return { isDeafened, isSpeaking: this.#ownActivity.isOn, microphone: this.#microphone?.track ?? null, videos };
+    const { isDeafened, own, codec } = this.store.getState();
+    const screen = tracks(own.screen);
+    const videos = { camera: tracks(own.camera).track, screen: screen.track };
+    const microphone = this.#microphone?.track ?? null;
+    return { isDeafened, isSpeaking: this.#ownActivity.isOn, microphone, videos, sound: screen.sound, codec };
   }
 
   #newestFirst(): Leg[] {
@@ -299,6 +344,12 @@ export class VoiceEngine {
       case "videos":
         this.#videosChanged();
         return;
+      case "sounds":
+        this.#soundsChanged();
+        return;
+      case "codecs":
+        this.#codecChanged();
+        return;
       case "narrowed":
         if (!isBeside) void this.#askStats();
         return;
@@ -311,6 +362,8 @@ export class VoiceEngine {
   #legsChanged(): void {
     this.#measure();
     this.#videosChanged();
+    this.#soundsChanged();
+    this.#codecChanged();
   }
 
   #disconnect(): void {
@@ -323,7 +376,7 @@ export class VoiceEngine {
     clearTimeout(this.#showTimer);
     clearInterval(this.#statsTimer);
     this.#statsTimer = undefined;
-    for (const stream of Object.values(this.store.getState().own)) for (const track of stream?.getTracks() ?? []) track.stop();
+    for (const stream of Object.values(this.store.getState().own)) stop(stream);
     const wasFilming = this.store.getState().own.camera !== null;
     this.store.setState(NO_VIDEO);
     // After this step of the machine, which may be what closes the connection.
@@ -333,12 +386,15 @@ export class VoiceEngine {
   }
 
   /** `of`: only if that is still what is shown. */
-  #stopVideo(source: VideoSource, of?: MediaStreamTrack): void {
+  #stopVideo(source: VideoSource, of?: MediaStream): void {
     const { own } = this.store.getState();
-    const track = own[source]?.getTracks()[0];
-    if (track === undefined || (of !== undefined && of !== track)) return;
-    track.stop();
-    for (const leg of this.#newestFirst()) leg.setVideo(source, null);
+    const stream = own[source];
+    if (stream === null || (of !== undefined && of !== stream)) return;
+    stop(stream);
+    for (const leg of this.#newestFirst()) {
+      leg.setVideo(source, null);
+      if (source === "screen") leg.setSound(null);
+    }
     this.store.setState({ own: { ...own, [source]: null } });
     this.#publish();
   }
@@ -382,6 +438,17 @@ export class VoiceEngine {
     this.store.setState({ videos: together(legs.map((leg) => leg.published())), pictures: pictures(legs) });
     this.#statsWhileNeeded();
     this.#showSoon();
+  }
+
+  /** A screen is heard by the newest connection that has its sound: while a room moves it comes by both. */
+  #soundsChanged(): void {
+    const sounds: Record<Id, number> = {};
+    for (const leg of this.#newestFirst()) {
+      const heard = leg.sounds().filter(({ userId }) => sounds[userId] === undefined);
+      for (const { userId } of heard) sounds[userId] = this.#volumes.get(userId) ?? 1;
+      leg.setVolumes(new Map(heard.map(({ mid, userId }) => [mid, sounds[userId] ?? 0])));
+    }
+    this.store.setState({ sounds });
   }
 
   #showSoon(): void {
@@ -448,6 +515,14 @@ export class VoiceEngine {
     const users = Object.keys(speaking);
     if (users.length !== Object.keys(before).length || users.some((user) => before[user] === undefined)) this.store.setState({ speaking });
   }
+}
+
+function tracks(stream: MediaStream | null): { track: MediaStreamTrack | null; sound: MediaStreamTrack | null } {
+  return { track: stream?.getVideoTracks()[0] ?? null, sound: stream?.getAudioTracks()[0] ?? null };
+}
+
+function stop(stream: MediaStream | null): void {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 /** By the newest connection that has it. */

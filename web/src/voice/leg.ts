@@ -3,6 +3,7 @@
 
 import type { Id } from "../api/types";
 import { Activity } from "./activity";
+import { type Codec, type CodecChoice, codecFor } from "./codecs";
 import { type InboundStats, type InboundVideo, type OutboundVideo, type PathState, Peer } from "./peer";
 import type { Credentials, Published, VideoSource } from "./protocol";
 import type { Grade, Quality } from "./quality";
@@ -21,6 +22,9 @@ export interface Lent {
   isSpeaking: boolean;
   microphone: MediaStreamTrack | null;
   videos: Record<VideoSource, MediaStreamTrack | null>;
+  /** What the screen sounds like. */
+  sound: MediaStreamTrack | null;
+  codec: CodecChoice;
 }
 
 export type LegEvent =
@@ -33,8 +37,12 @@ export type LegEvent =
   | { kind: "ended"; end: End }
   /** Who publishes video, or where it arrives. */
   | { kind: "videos" }
+  /** Whose screens are heard. */
+  | { kind: "sounds" }
   /** What the network does not carry. */
   | { kind: "narrowed" }
+  /** With what this page's video can be seen by everybody. */
+  | { kind: "codecs" }
   | { kind: "quality"; quality: Quality };
 
 export interface SlotView {
@@ -50,16 +58,27 @@ export interface SlotView {
   isLoud: boolean;
 }
 
+/** A slot in which the sound of somebody's screen comes. */
+export interface SoundView {
+  mid: string;
+  userId: Id;
+  /** As in {@link SlotView}, before its volume. */
+  level: number;
+}
+
 export class Leg {
   readonly #lent: () => Lent;
   readonly #onEvent: (event: LegEvent) => void;
   readonly #socket = new VoiceSocket((event) => this.#onVoice(event));
   readonly #slots = new SlotTable();
+  readonly #sounds = new SlotTable();
   readonly #videos = new VideoTable();
   #activities = new Map<string, Activity>();
   #peaks = new Map<string, number>();
   #hushed: ReadonlySet<string> = new Set();
   #peer: Peer | null = null;
+  /** What everybody in the room decodes; `null` until the server said so. */
+  #roomCodecs: readonly string[] | null = null;
   #isClosed = false;
   #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -87,6 +106,23 @@ export class Leg {
 
   setVideo(source: VideoSource, track: MediaStreamTrack | null): void {
     void this.#peer?.setVideo(source, track);
+  }
+
+  setSound(track: MediaStreamTrack | null): void {
+    void this.#peer?.setSound(track);
+  }
+
+  /** The codec that is chosen, or what is sent instead because not everybody decodes that. */
+  chooseCodec(): void {
+    if (this.#peer === null) return;
+    this.#peer.setCodec(codecFor(this.#lent().codec, this.#roomCodecs, this.#peer.ownCodecs()));
+  }
+
+  /** What is sent instead of the codec that is chosen; `null` when that is sent, or nothing is known yet. */
+  insteadOf(choice: CodecChoice): Codec | null {
+    if (choice === "automatic" || this.#peer === null) return null;
+    const codec = codecFor(choice, this.#roomCodecs, this.#peer.ownCodecs());
+    return codec === choice ? null : codec;
   }
 
   publish(published: Published): void {
@@ -133,6 +169,16 @@ export class Leg {
   /** Those of them that are played. */
   heard(): SlotView[] {
     return this.slots().filter(({ mid }) => !this.#hushed.has(mid));
+  }
+
+  /** The screens that are heard. */
+  sounds(): SoundView[] {
+    return this.#sounds.all().flatMap(({ mid, userId, isOn }) => (userId !== null && isOn ? [{ mid, userId, level: this.#level(mid) }] : []));
+  }
+
+  /** How loud each slot for sounds is played, 0..1; one that is not named is not. */
+  setVolumes(volumes: ReadonlyMap<string, number>): void {
+    this.#peer?.setVolumes(volumes);
   }
 
   #level(mid: string): number {
@@ -203,10 +249,12 @@ export class Leg {
         void this.#accept(event.sdp);
         return;
       case "speaker":
-        this.#slots.speaker(event.userId, event.ssrc, event.isOn);
+        this.#onSpeaker(event);
         return;
       case "gone":
         this.#slots.gone(event.userId);
+        this.#sounds.gone(event.userId);
+        this.#tell({ kind: "sounds" });
         this.#videos.gone(event.userId);
         this.#tell({ kind: "videos" });
         return;
@@ -220,6 +268,11 @@ export class Leg {
         return;
       case "layers":
         this.#peer?.setLayers(event.layers);
+        return;
+      case "codecs":
+        this.#roomCodecs = event.video;
+        this.chooseCodec();
+        this.#tell({ kind: "codecs" });
         return;
       case "narrowed":
         this.#videos.narrow(event.slots);
@@ -238,13 +291,23 @@ export class Leg {
     }
   }
 
+  #onSpeaker({ userId, ssrc, isOn, isSound }: Extract<VoiceEvent, { kind: "speaker" }>): void {
+    if (isOn ? !isSound : !this.#sounds.has(ssrc)) {
+      this.#slots.speaker(userId, ssrc, isOn);
+      return;
+    }
+    this.#sounds.speaker(userId, ssrc, isOn);
+    this.#tell({ kind: "sounds" });
+  }
+
   async #negotiate(iceServers: RTCIceServer[]): Promise<void> {
-    const { isDeafened, microphone, videos } = this.#lent();
+    const { isDeafened, microphone, videos, sound } = this.#lent();
     const peer = new Peer(isDeafened, iceServers, (path) => this.#onPath(path));
     this.#peer = peer;
     peer.hush(this.#hushed);
     if (microphone !== null) this.setMicrophone(microphone);
     for (const source of ["camera", "screen"] as const) if (videos[source] !== null) this.setVideo(source, videos[source]);
+    if (sound !== null) this.setSound(sound);
     try {
       // The question for the microphone may stay open for long; the offer does not wait for it.
       this.#tell({ kind: "admitted" });
@@ -259,10 +322,12 @@ export class Leg {
 
   async #accept(sdp: string): Promise<void> {
     try {
-      const slots = (await this.#peer?.accept(sdp)) ?? [];
-      if (this.#isClosed) return;
-      this.#slots.open(slots);
+      const slots = await this.#peer?.accept(sdp);
+      if (this.#isClosed || slots === undefined) return;
+      this.#slots.open(slots.voices);
+      this.#sounds.open(slots.sounds);
       this.#tell({ kind: "open" });
+      this.#tell({ kind: "sounds" });
     } catch {
       this.#tell({ kind: "silent" });
     }

@@ -1,16 +1,23 @@
-// The RTCPeerConnection shell: a microphone, a camera and a screen that may be sent, and a fixed number of receiving sections
-// of each kind, negotiated exactly once. Each audio slot plays through an element of its own and is measured beside it; the
+// The RTCPeerConnection shell: a microphone, a camera and a screen with its sound that may be sent, and a fixed number of receiving sections
+// of each kind, negotiated exactly once. Each slot for voices or sounds plays through an element of its own and is measured beside it; the
 // video slots are streams that tiles show.
 
 import { type Meter, meter } from "./audio";
 import { CAMERA_LAYERS, SCREEN_LAYERS } from "./camera";
+import { changes, CODECS, type Codec, isCodec } from "./codecs";
 import type { LayersPayload, VideoSource } from "./protocol";
 import type { Limit } from "./quality";
-import { type AnswerSlot, answerSlots } from "./sdp";
+import { type AnswerSlot, answerSlots, withSounds, withStereo } from "./sdp";
 import { VIDEO_SLOTS } from "./videos";
 
 /** Receive slots in the offer: the server forwards the loudest few speakers, and the person hears at most these at once. */
 export const RECEIVE_SLOTS = 4;
+
+/** Screens that are heard at a time. */
+export const SOUND_SLOTS = 2;
+
+/** What a camera is asked for, until it says what it is. */
+const CAMERA_SIZE = { width: 1280, height: 720 };
 
 export type PathState = "connecting" | "connected" | "interrupted" | "failed";
 
@@ -19,6 +26,7 @@ interface Receiver {
   receiver: RTCRtpReceiver;
   element: HTMLAudioElement;
   meter: Meter;
+  isSound: boolean;
 }
 
 export interface InboundStats {
@@ -46,6 +54,8 @@ export interface InboundVideo {
 export interface OutboundVideo {
   source: VideoSource;
   rid: string;
+  /** As SDP names it. */
+  codec: string;
   isActive: boolean;
   packetsSent: number;
   frameWidth: number;
@@ -53,24 +63,50 @@ export interface OutboundVideo {
   limit: Limit;
 }
 
-/** VP8, the H.264 that every browser decodes, and retransmissions. */
+/** Whether every browser that knows a codec decodes this form of it; and retransmissions. */
+function isCommon({ mimeType, sdpFmtpLine = "" }: RTCRtpCodec): boolean {
+  const codec = mimeType.toLowerCase();
+  if (codec === "video/h264") return sdpFmtpLine.includes("packetization-mode=1") && sdpFmtpLine.includes("profile-level-id=42e0");
+  if (codec === "video/vp9") return sdpFmtpLine === "" || sdpFmtpLine.includes("profile-id=0");
+  if (codec === "video/av1") return !sdpFmtpLine.includes("profile=") || sdpFmtpLine.includes("profile=0");
+  return codec === "video/vp8" || codec === "video/rtx";
+}
+
+function rank({ mimeType }: RTCRtpCodec): number {
+  return [...CODECS, "rtx"].indexOf(mimeType.slice("video/".length));
+}
+
+/** What the server forwards, the most common first. */
 function forwardedCodecs(): RTCRtpCodec[] {
   const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
-  return codecs.filter(({ mimeType, sdpFmtpLine = "" }) => {
-    const codec = mimeType.toLowerCase();
-    if (codec === "video/h264") return sdpFmtpLine.includes("packetization-mode=1") && sdpFmtpLine.includes("profile-level-id=42e0");
-    return codec === "video/vp8" || codec === "video/rtx";
-  });
+  return codecs.filter(isCommon).toSorted((one, other) => rank(one) - rank(other));
 }
+
+function nameOf(codec: RTCRtpCodec | undefined): Codec | null {
+  const name = codec?.mimeType.slice("video/".length).toUpperCase();
+  return isCodec(name) ? name : null;
+}
+
+/** Whether this browser changes its codec in a call that goes on; found out when it is first asked to. */
+type ChangesCodec = boolean | null;
 
 export class Peer {
   readonly #connection: RTCPeerConnection;
   readonly #sender: RTCRtpSender;
   readonly #videos: Record<VideoSource, RTCRtpSender>;
+  /** What of them is wanted, and the codec that they are sent in; `null`: what was negotiated. */
+  readonly #wanted: Record<VideoSource, LayersPayload | null> = { camera: null, screen: null };
+  #codec: Codec | null = null;
+  #changesCodec: ChangesCodec = null;
+  readonly #sound: RTCRtpSender;
+  /** The sections for sounds, by their place in the offer. */
+  readonly #soundSections: ReadonlySet<number>;
   readonly #videoSlots: { transceiver: RTCRtpTransceiver; stream: MediaStream }[] = [];
   #receivers: Receiver[] = [];
   #isDeafened: boolean;
   #hushed: ReadonlySet<string> = new Set();
+  /** How loud each slot for sounds is played, 0..1; one that is not named is not. */
+  #volumes: ReadonlyMap<string, number> = new Map();
   /** Parameters are changed one after the other: each change must begin with what the one before left. */
   #layers: Promise<void> = Promise.resolve();
 
@@ -79,6 +115,10 @@ export class Peer {
     this.#isDeafened = isDeafened;
     this.#sender = this.#connection.addTransceiver("audio", { direction: "sendonly" }).sender;
     for (let slot = 0; slot < RECEIVE_SLOTS; slot += 1) this.#connection.addTransceiver("audio", { direction: "recvonly" });
+    const sounds = this.#connection.getTransceivers().length;
+    this.#sound = this.#connection.addTransceiver("audio", { direction: "sendonly" }).sender;
+    for (let slot = 0; slot < SOUND_SLOTS; slot += 1) this.#connection.addTransceiver("audio", { direction: "recvonly" });
+    this.#soundSections = new Set(Array.from({ length: 1 + SOUND_SLOTS }, (_, index) => sounds + index));
     const camera = this.#connection.addTransceiver("video", { direction: "sendonly", sendEncodings: CAMERA_LAYERS });
     const screen = this.#connection.addTransceiver("video", { direction: "sendonly", sendEncodings: SCREEN_LAYERS });
     this.#videos = { camera: camera.sender, screen: screen.sender };
@@ -99,15 +139,19 @@ export class Peer {
   }
 
   async offer(): Promise<string> {
-    await this.#connection.setLocalDescription(await this.#connection.createOffer());
+    const { sdp: made = "" } = await this.#connection.createOffer();
+    await this.#connection.setLocalDescription({ type: "offer", sdp: withStereo(made, this.#soundSections) });
     const sdp = this.#connection.localDescription?.sdp;
     if (sdp === undefined) throw new Error("the browser made no offer");
-    return sdp;
+    return withSounds(sdp, this.#soundSections);
   }
 
-  async accept(answer: string): Promise<AnswerSlot[]> {
+  async accept(answer: string): Promise<{ voices: AnswerSlot[]; sounds: AnswerSlot[] }> {
     await this.#connection.setRemoteDescription({ type: "answer", sdp: answer });
     const slots = answerSlots(answer);
+    const soundMids = new Set(this.#connection.getTransceivers().flatMap(({ mid }, index) => (this.#soundSections.has(index) ? [mid] : [])));
+    const sounds = slots.filter(({ mid }) => soundMids.has(mid));
+    const voices = slots.filter(({ mid }) => !soundMids.has(mid));
     for (const { mid } of slots) {
       const transceiver = this.#connection.getTransceivers().find((each) => each.mid === mid);
       if (transceiver === undefined) continue;
@@ -115,15 +159,17 @@ export class Peer {
       // Chrome decodes a remote track only while an element plays it; without one the meter reads silence.
       const element = document.createElement("audio");
       element.autoplay = true;
-      element.muted = this.#isDeafened || this.#hushed.has(mid);
+      element.muted = true;
       element.srcObject = new MediaStream([receiver.track]);
       element.dataset["slot"] = mid;
+      element.dataset["kind"] = soundMids.has(mid) ? "sound" : "voice";
       element.hidden = true;
       document.body.append(element);
       void element.play().catch(() => undefined);
-      this.#receivers.push({ mid, receiver, element, meter: meter(receiver.track) });
+      this.#receivers.push({ mid, receiver, element, meter: meter(receiver.track), isSound: soundMids.has(mid) });
     }
-    return slots;
+    this.#applyMute();
+    return { voices, sounds };
   }
 
   /** Swaps the microphone without negotiating again. */
@@ -131,23 +177,76 @@ export class Peer {
     await this.#sender.replaceTrack(track);
   }
 
+  async setSound(track: MediaStreamTrack | null): Promise<void> {
+    await this.#sound.replaceTrack(track);
+  }
+
   /** Shows something else, or nothing, without negotiating again. */
   async setVideo(source: VideoSource, track: MediaStreamTrack | null): Promise<void> {
     await this.#videos[source].replaceTrack(track);
+    // How many layers there are depends on its size.
+    if (this.#codec !== null && track !== null) this.#change(source);
   }
 
   /** Sends only the encodings that somebody looks at. */
-  setLayers({ source, layers }: LayersPayload): void {
+  setLayers(wanted: LayersPayload): void {
+    this.#wanted[wanted.source] = wanted;
+    this.#change(wanted.source);
+  }
+
+  /** What this browser can send. */
+  ownCodecs(): Codec[] {
+    if (this.#changesCodec === false) return [CODECS[0]];
+    const able = new Set((RTCRtpSender.getCapabilities("video")?.codecs ?? []).map(nameOf));
+    return CODECS.filter((codec) => able.has(codec));
+  }
+
+  /** Sends in another codec, without negotiating again; `null`: in what was negotiated. */
+  setCodec(codec: Codec | null): void {
+    // The first is what is sent anyway; browsers that cannot change it are not asked to.
+    if (codec === this.#codec || (this.#codec === null && codec === CODECS[0])) return;
+    this.#codec = codec;
+    this.#change("camera");
+    this.#change("screen");
+  }
+
+  /** What it is sent in, as far as this page changed it. */
+  get codec(): Codec | null {
+    return this.#changesCodec === false ? null : this.#codec;
+  }
+
+  #change(source: VideoSource): void {
+    this.#layers = this.#layers.then(() => this.#apply(source)).catch(() => undefined);
+  }
+
+  async #apply(source: VideoSource): Promise<void> {
     const sender = this.#videos[source];
-    const change = async () => {
-      const parameters = sender.getParameters();
-      for (const encoding of parameters.encodings) {
-        const wanted = layers.find((layer) => layer.rid === (encoding.rid ?? "")) ?? (layers.length === 1 ? layers[0] : undefined);
-        if (wanted !== undefined) encoding.active = wanted.active;
-      }
+    const parameters = sender.getParameters();
+    const codec = this.codec;
+    const format = codec === null ? undefined : parameters.codecs.find((each) => nameOf(each) === codec);
+    const { width = CAMERA_SIZE.width, height = CAMERA_SIZE.height } = sender.track?.getSettings() ?? {};
+    const rids = parameters.encodings.map(({ rid = "" }) => rid);
+    const changed = changes(source, format === undefined ? null : codec, rids, this.#wanted[source], { width, height });
+    for (const [index, encoding] of parameters.encodings.entries()) {
+      const of: RTCRtpEncodingParameters & { scalabilityMode?: string; codec?: RTCRtpCodec } = encoding;
+      delete of.scalabilityMode;
+      Object.assign(of, changed[index]);
+      if (format !== undefined) of.codec = format;
+      else delete of.codec;
+    }
+    try {
       await sender.setParameters(parameters);
-    };
-    this.#layers = this.#layers.then(change).catch(() => undefined);
+    } catch (error) {
+      if (format === undefined) throw error;
+      this.#changesCodec = false;
+    }
+    if (format === undefined || this.#changesCodec !== null) {
+      if (format !== undefined && this.#changesCodec === false) await this.#apply(source);
+      return;
+    }
+    const [first]: (RTCRtpEncodingParameters & { codec?: RTCRtpCodec })[] = sender.getParameters().encodings;
+    this.#changesCodec = nameOf(first?.codec) === codec;
+    if (!this.#changesCodec) await this.#apply(source);
   }
 
   /** What arrives in a video slot. */
@@ -188,6 +287,7 @@ export class Peer {
         videos.push({
           source,
           rid,
+          codec: nameOf(report.get(entry.codecId ?? "") as RTCRtpCodec | undefined) ?? "",
           isActive: active.find((encoding) => (encoding.rid ?? "") === rid)?.active ?? true,
           packetsSent: entry.packetsSent ?? 0,
           frameWidth: entry.frameWidth ?? 0,
@@ -210,10 +310,17 @@ export class Peer {
     this.#applyMute();
   }
 
+  setVolumes(volumes: ReadonlyMap<string, number>): void {
+    this.#volumes = volumes;
+    this.#applyMute();
+  }
+
   #applyMute(): void {
-    for (const { mid, element } of this.#receivers) {
-      const isMuted = this.#isDeafened || this.#hushed.has(mid);
+    for (const { mid, element, isSound } of this.#receivers) {
+      const volume = isSound ? (this.#volumes.get(mid) ?? 0) : this.#hushed.has(mid) ? 0 : 1;
+      const isMuted = this.#isDeafened || volume === 0;
       if (element.muted !== isMuted) element.muted = isMuted;
+      if (!isMuted && element.volume !== volume) element.volume = volume;
     }
   }
 

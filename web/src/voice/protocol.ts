@@ -25,6 +25,8 @@ export const VoiceOp = {
   layers: 202,
   /** Ours: which of this page's video slots get less than they show, because its network carries no more. */
   narrowed: 203,
+  /** Ours: with which codecs this page's video can be seen by everybody. */
+  codecs: 205,
 } as const;
 
 export interface VoiceFrame {
@@ -44,8 +46,9 @@ export interface Credentials {
   sessionId: string;
 }
 
-/** op 5 `speaking`: the microphone bit. */
+/** op 5 `speaking`: the microphone bit, and that of what somebody's computer plays beside their screen. */
 export const SPEAKING_MICROPHONE = 1;
+export const SPEAKING_SOUND = 2;
 
 /** Kicked, moved, or the channel is gone: the main gateway says which; never reconnect by oneself. */
 export function isDismissal(code: number): boolean {

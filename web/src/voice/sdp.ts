@@ -1,4 +1,5 @@
-// The few facts that the page reads out of session descriptions. It never rewrites one.
+// The few facts that the page reads out of session descriptions, and the one thing that it can say only there: which audio
+// sections are for the sound of screens.
 
 export interface AnswerSlot {
   mid: string;
@@ -10,6 +11,24 @@ export interface AnswerSlot {
 export function opusPayloadType(sdp: string): number | null {
   const match = /^a=rtpmap:(\d+) opus\/48000/im.exec(sdp);
   return match?.[1] === undefined ? null : Number(match[1]);
+}
+
+/** The sections of a description, by their place in it, as `change` leaves them. */
+function mapSections(sdp: string, change: (section: string, index: number) => string): string {
+  const [session = "", ...sections] = sdp.split(/^(?=m=)/m);
+  return session + sections.map(change).join("");
+}
+
+/** Opus in stereo in these sections: browsers decode one channel unless their own description says so. */
+export function withStereo(sdp: string, sounds: ReadonlySet<number>): string {
+  const payloadType = opusPayloadType(sdp);
+  const line = new RegExp(`^a=fmtp:${payloadType} .*$`, "m");
+  return mapSections(sdp, (section, index) => (sounds.has(index) ? section.replace(line, (fmtp) => `${fmtp.trimEnd()};stereo=1`) : section));
+}
+
+/** The same offer as the server is to read it: these sections name their content (RFC 4796). */
+export function withSounds(sdp: string, sounds: ReadonlySet<number>): string {
+  return mapSections(sdp, (section, index) => (sounds.has(index) ? section.replace(/^a=mid:/m, "a=content:slides\r\na=mid:") : section));
 }
 
 /** The audio sections of an answer in which the server sends, in order. */

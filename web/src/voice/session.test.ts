@@ -87,6 +87,7 @@ describe("VoiceSession", () => {
     expect(heard(201, { slots })).toEqual([{ kind: "filled", slots }]);
     const layers = { source: "camera", layers: [{ rid: "q", active: false }] };
     expect(heard(202, layers)).toEqual([{ kind: "layers", layers }]);
+    expect(heard(205, { video: ["VP8", "VP9"] })).toEqual([{ kind: "codecs", video: ["VP8", "VP9"] }]);
     const narrowed = [{ slot: 0, paused: true }];
     expect(heard(203, { slots: narrowed })).toEqual([{ kind: "narrowed", slots: narrowed }]);
     const quality = { score: 4.2, loss_up: 0, loss_down: 0.1, jitter_ms: 3, round_trip_ms: null };
@@ -105,7 +106,11 @@ describe("VoiceSession", () => {
   it("tells who is in which slot and who went", () => {
     const session = live();
     const speaker = frame({ op: 5, d: { user_id: "2", ssrc: 7, speaking: 5 } });
-    expect(session.handle(5, speaker)).toEqual([{ kind: "speaker", userId: "2", ssrc: 7, isOn: true }]);
+    expect(session.handle(5, speaker)).toEqual([{ kind: "speaker", userId: "2", ssrc: 7, isOn: true, isSound: false }]);
+    const sound = frame({ op: 5, d: { user_id: "2", ssrc: 17, speaking: 2 } });
+    expect(session.handle(5, sound)).toEqual([{ kind: "speaker", userId: "2", ssrc: 17, isOn: true, isSound: true }]);
+    const none = frame({ op: 5, d: { user_id: "2", ssrc: 17, speaking: 0 } });
+    expect(session.handle(5, none)).toEqual([{ kind: "speaker", userId: "2", ssrc: 17, isOn: false, isSound: false }]);
     expect(session.handle(6, frame({ op: 11, d: { user_ids: ["2", "3"] } }))).toEqual([]);
     expect(session.handle(7, frame({ op: 13, d: { user_id: "2" } }))).toEqual([{ kind: "gone", userId: "2" }]);
   });

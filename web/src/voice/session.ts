@@ -14,6 +14,7 @@ import {
   type Published,
   type ReadyPayload,
   SPEAKING_MICROPHONE,
+  SPEAKING_SOUND,
   type SpeakingPayload,
   type VideoPayload,
   type VideoSource,
@@ -60,11 +61,14 @@ export type VoiceOutput =
   | { kind: "live" }
   /** The socket is cut; audio may still flow. */
   | { kind: "cut" }
-  | { kind: "speaker"; userId: Id; ssrc: number; isOn: boolean }
+  /** `isSound`: it is the sound of their screen; that a slot is free is said without it. */
+  | { kind: "speaker"; userId: Id; ssrc: number; isOn: boolean; isSound: boolean }
   | { kind: "gone"; userId: Id }
   | { kind: "video"; userId: Id; sources: VideoSource[] }
   | { kind: "filled"; slots: FilledSlot[] }
   | { kind: "layers"; layers: LayersPayload }
+  /** What everybody in the room decodes, as SDP names it. */
+  | { kind: "codecs"; video: string[] }
   | { kind: "narrowed"; slots: NarrowedSlot[] }
   | { kind: "quality"; quality: Quality }
   | { kind: "ended"; end: End };
@@ -169,7 +173,9 @@ export class VoiceSession {
         return;
       case VoiceOp.speaking: {
         const { user_id, ssrc, speaking } = frame.d as SpeakingPayload;
-        if (user_id !== undefined) out.push({ kind: "speaker", userId: user_id, ssrc, isOn: (speaking & SPEAKING_MICROPHONE) !== 0 });
+        if (user_id === undefined) return;
+        const isSound = (speaking & SPEAKING_SOUND) !== 0;
+        out.push({ kind: "speaker", userId: user_id, ssrc, isOn: isSound || (speaking & SPEAKING_MICROPHONE) !== 0, isSound });
         return;
       }
       case VoiceOp.clientDisconnect:
@@ -186,6 +192,9 @@ export class VoiceSession {
         return;
       case VoiceOp.layers:
         out.push({ kind: "layers", layers: frame.d as LayersPayload });
+        return;
+      case VoiceOp.codecs:
+        out.push({ kind: "codecs", video: (frame.d as { video: string[] }).video });
         return;
       case VoiceOp.narrowed:
         out.push({ kind: "narrowed", slots: (frame.d as { slots: NarrowedSlot[] }).slots });

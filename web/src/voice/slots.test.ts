@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answerSlots, opusPayloadType } from "./sdp";
+import { answerSlots, opusPayloadType, withSounds, withStereo } from "./sdp";
 import { SlotTable } from "./slots";
 
 const answer = [
@@ -40,6 +40,24 @@ describe("session descriptions", () => {
   it("finds the payload type of Opus", () => {
     expect(opusPayloadType(answer)).toBe(111);
     expect(opusPayloadType("a=rtpmap:0 PCMU/8000")).toBeNull();
+  });
+});
+
+function section(mid: number, kind: string): string {
+  return `m=${kind} 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:${mid}\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n`;
+}
+
+describe("an offer", () => {
+  const offer = `v=0\r\ns=-\r\n${section(0, "audio")}${section(1, "audio")}${section(2, "video")}`;
+
+  it("asks for stereo in the sections for sounds and nowhere else", () => {
+    const stereo = section(1, "audio").replace("useinbandfec=1", "useinbandfec=1;stereo=1");
+    expect(withStereo(offer, new Set([1]))).toBe(offer.replace(section(1, "audio"), stereo));
+  });
+
+  it("names those sections to the server", () => {
+    const named = section(1, "audio").replace("a=mid", "a=content:slides\r\na=mid");
+    expect(withSounds(offer, new Set([1]))).toBe(offer.replace(section(1, "audio"), named));
   });
 });
 

@@ -35,6 +35,11 @@ export class SlotTable {
     this.#bySsrc.set(ssrc, { userId, isOn });
   }
 
+  /** Whether anybody was ever said to be in the slot with this SSRC. */
+  has(ssrc: number): boolean {
+    return this.#bySsrc.has(ssrc);
+  }
+
   gone(userId: Id): void {
     for (const [ssrc, holder] of this.#bySsrc) if (holder.userId === userId) this.#bySsrc.delete(ssrc);
   }

@@ -47,7 +47,7 @@ impl World {
         let response = tower::ServiceExt::oneshot(self.router.clone(), request.body(Body::empty()).unwrap()).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (Reply { status, headers, body: Value::Null, text: String::new() }, bytes)
+        (Reply { status, headers, body: Value::Null, text: String::new(), bytes: bytes.clone() }, bytes)
     }
 
     /// Deletes what nobody shows, as the janitor would do at this time.

@@ -4,7 +4,7 @@ mod delivery;
 mod limits;
 mod moving;
 mod orders;
-mod siblings;
+pub(super) mod siblings;
 mod upgrade;
 
 use super::{World, text};

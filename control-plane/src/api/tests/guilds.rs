@@ -48,6 +48,9 @@ async fn a_guild_is_edited_field_by_field_and_handed_over() {
     assert_eq!(world.get(&anna, &path).await.ok()["description"], "ours");
     world.patch(&anna, &path, json!({ "afk_channel_id": world.text })).await.refused(400, 50024);
     world.patch(&anna, &path, json!({ "system_channel_id": "1" })).await.refused(404, 10003);
+    // discord.py sets every bit that it knows, and it knows one that is documented nowhere.
+    let quiet = world.patch(&anna, &path, json!({ "system_channel_flags": 319 })).await.ok();
+    assert_eq!(quiet["system_channel_flags"], 63);
     // Only the owner hands over, and only to a person who is there.
     world.patch(&anna, &path, json!({ "owner_id": anna.id })).await.refused(403, 50013);
     let (bot, _) = world.bot("helper", 0).await;
@@ -202,6 +205,7 @@ async fn regions_exist() {
         assert_eq!(world.get(&world.owner, &path).await.ok()[0]["optimal"], true);
     }
     world.call(&world.nobody(), Method::GET, "/voice/regions", None).await.refused(401, 0);
+    assert_eq!(world.get(&world.owner, "/soundboard-default-sounds").await.ok(), json!([]), "py-cord waits for the list");
 }
 
 #[tokio::test]

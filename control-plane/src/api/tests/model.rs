@@ -68,7 +68,7 @@ struct Play<'w> {
 }
 
 fn origin() -> Origin {
-    Origin { host: "hall.example".to_owned(), is_tls: false }
+    Origin { host: "hall.example".to_owned(), is_tls: false, address: None }
 }
 
 fn bare(session: &Session) -> String {

@@ -31,6 +31,9 @@ async fn roles_are_made_changed_ordered_and_deleted() {
     let everyone =
         world.patch(&world.owner, &format!("{path}/{}", world.guild), json!({ "name": "x", "permissions": "0" })).await.ok();
     assert_eq!((&everyone["name"], &everyone["permissions"]), (&json!("@everyone"), &json!("0")));
+    world.put(&world.owner, &format!("{}/roles/{id}", member_path(&world, &world.owner)), json!({})).await.no_content();
+    let counts = world.get(&world.owner, &format!("{path}/member-counts")).await.ok();
+    assert_eq!(counts, json!({ &id: 1, text(&blue["id"]): 0 }), "everyone's role is not counted");
     world.delete(&world.owner, &format!("{path}/{id}")).await.no_content();
     world.delete(&world.owner, &format!("{path}/{}", world.guild)).await.refused(400, 50028);
     assert_eq!(order(&world.get(&world.owner, &path).await.ok()).len(), 2);
@@ -147,11 +150,15 @@ async fn nicknames_are_ones_own_or_a_moderators_to_change() {
     let anna = world.member("anna").await;
     let own = format!("/guilds/{}/members/@me", world.guild);
     assert_eq!(world.patch(&anna, &own, json!({ "nick": "Annie" })).await.ok()["nick"], "Annie");
+    let as_it_was = format!("{own}/nick");
+    assert_eq!(world.patch(&anna, &as_it_was, json!({ "nick": "Ann" })).await.ok(), json!({ "nick": "Ann" }));
     assert_eq!(world.patch(&moderator, &member_path(&world, &anna), json!({ "nick": "" })).await.ok()["nick"], Value::Null);
     world.patch(&anna, &member_path(&world, &moderator), json!({ "nick": "x" })).await.refused(403, 50013);
     let everyone = format!("/guilds/{}/roles/{}", world.guild, world.guild);
     world.patch(&world.owner, &everyone, json!({ "permissions": Permissions::VIEW_CHANNEL.0.to_string() })).await.ok();
-    world.patch(&anna, &own, json!({ "nick": "x" })).await.refused(403, 50013);
+    for path in [&own, &as_it_was] {
+        world.patch(&anna, path, json!({ "nick": "x" })).await.refused(403, 50013);
+    }
     world.patch(&anna, &own, json!({})).await.ok();
 }
 

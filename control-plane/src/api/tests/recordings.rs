@@ -1,5 +1,6 @@
 //! Recordings of voice channels: who may, who sees it, what is kept and for how long.
 
+use super::fleet::siblings::{Two, hears, two};
 use super::{Reply, Session, World, text};
 use crate::hub::core::Attached;
 use crate::hub::world::told;
@@ -7,7 +8,7 @@ use crate::ids::unix_ms;
 use crate::recordings::Keeper;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use guildhall_protocol::fleet::{FromNode, Recorded, RecordingOrder, ToNode};
+use guildhall_protocol::fleet::{DURATION_AT, FromNode, Medium, Recorded, RecordingOrder, ToNode};
 use guildhall_protocol::{Permissions, RecordingId, UserId};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -46,9 +47,14 @@ impl World {
 
     /// A piece of what somebody said.
     async fn piece(&self, recording: RecordingId, user: &str, number: u32, bytes: &[u8]) {
+        self.piece_of(Medium::Voice, recording, user, number, bytes).await;
+    }
+
+    async fn piece_of(&self, medium: Medium, recording: RecordingId, user: &str, number: u32, bytes: &[u8]) {
         let (user, length_ms) = (user.parse::<UserId>().unwrap(), u64::from(number + 1) * 1_000);
         let bytes = bytes.to_vec();
-        self.node_says(FromNode::Recorded(Recorded { recording, user, start_ms: 40, number, length_ms, lost: 1, bytes })).await;
+        self.node_says(FromNode::Recorded(Recorded { recording, user, medium, start_ms: 40, number, length_ms, lost: 1, bytes }))
+            .await;
     }
 
     /// The recording, once it is so.
@@ -77,6 +83,7 @@ impl World {
             files: app.files().clone(),
             store: app.store().clone(),
             hub: app.hub().clone(),
+            intake: crate::recordings::Intake::new().0,
             days: app.config().recording_days,
         }
     }
@@ -245,4 +252,92 @@ async fn whoever_runs_the_server_may_want_no_recordings() {
     let world = World::with(|config| (config.rate_limits, config.recording_days) = (false, 0)).await;
     world.in_voice("anna").await;
     world.post(&world.owner, &world.recordings(), json!({})).await.refused(403, 0);
+}
+
+#[tokio::test]
+async fn cameras_and_screens_are_files_beside_the_voice_and_everyone_is_told_that_they_are_recorded() {
+    let mut world = World::new().await;
+    let (anna, session) = world.in_voice("anna").await;
+    told(&session);
+    world.post(&world.owner, &world.recordings(), json!({ "video": 7 })).await.refused(400, 50035);
+    let made = world.post(&world.owner, &world.recordings(), json!({ "video": true })).await.ok();
+    assert!(made["video"] == true && world.asked().await.video);
+    let (_, messages) = noticed(&session);
+    assert!(messages.len() == 1 && messages[0].contains("said and shown"), "{messages:?}");
+    let channel = world.get(&anna, &format!("/channels/{}", world.voice)).await.ok();
+    assert_eq!(channel["recording"]["video"], true);
+
+    // All begin at the same time.
+    let (id, head) = (id_of(&made), vec![7; DURATION_AT + 20]);
+    for medium in Medium::ALL {
+        world.piece_of(medium, id, &anna.id, 0, &head).await;
+        world.piece_of(medium, id, &anna.id, 1, b"more").await;
+    }
+    let whole = 5 * (head.len() + 4);
+    let shown = world.recording_when(&id.to_string(), |shown| shown["size"] == whole).await;
+    let tracks = shown["tracks"].as_array().unwrap();
+    let kinds: Vec<_> = tracks.iter().map(|track| (text(&track["kind"]), text(&track["content_type"]))).collect();
+    let expected = Medium::ALL.map(|medium| (text(&json!(medium.kind())), medium.content_type().to_owned()));
+    assert_eq!(kinds, expected);
+    for (track, medium) in tracks.iter().zip(Medium::ALL) {
+        assert!(text(&track["filename"]).ends_with(medium.extension()), "{track}");
+        let (url, bytes) = (text(&track["url"]), track["size"].as_u64().unwrap() as usize);
+        let found = world.download(&url, None).await;
+        assert_eq!((found.status, found.header("content-type"), found.bytes.len()), (200, medium.content_type(), bytes));
+        // The pieces of all end after two seconds.
+        let length = if medium == Medium::Voice { [7; 8] } else { 2_000f64.to_be_bytes() };
+        assert_eq!(found.bytes[DURATION_AT..DURATION_AT + 8], length, "{medium:?}");
+        let part = world.download(&url, Some("bytes=64-80")).await;
+        assert_eq!((part.status, &part.bytes[..]), (206, &found.bytes[64..=80]));
+        if medium != Medium::Voice {
+            let other = url.replace(&format!("/40.{}/", medium.number()), "/40/");
+            assert_eq!(world.download(&other, None).await.status, 404, "a link is for one track");
+        }
+    }
+    world.post(&world.owner, &format!("{}/{id}/stop", world.recordings()), json!({})).await.ok();
+    world.node_says(FromNode::Recording { recording: id, is_over: true }).await;
+    world.recording_when(&id.to_string(), |shown| shown["state"] == "done").await;
+    assert_eq!(world.recorded_files(), 10);
+    world.keeper().sweep(unix_ms() + 31 * DAY_MS).await.unwrap();
+    assert_eq!(world.recorded_files(), 0);
+}
+
+#[tokio::test]
+async fn with_two_control_planes_either_begins_a_recording_keeps_it_running_and_takes_its_pieces() {
+    let Two { mut a, mut b, ann, ann_at_a, bob_at_b, redis, folder: _folder, .. } = two().await;
+    a.join_voice(&ann_at_a, &a.voice);
+    let opened = loop {
+        if let ToNode::Open { room, epoch } = a._node.0.recv().await.expect("the line stands") {
+            break FromNode::Opened { room, epoch };
+        }
+    };
+    // The node has a line to each, and tells both.
+    a.node_says(opened.clone()).await;
+    b.node_says(opened).await;
+    hears(&bob_at_b, "VOICE_STATE_UPDATE", |d| d["channel_id"] == a.voice.as_str()).await;
+    // The news of the node comes by another way than that of ann.
+    let made = loop {
+        let made = b.post(&b.owner, &b.recordings(), json!({ "video": true })).await;
+        match made.status {
+            409 => tokio::time::sleep(Duration::from_millis(5)).await,
+            _ => break made.ok(),
+        }
+    };
+    let id = id_of(&made);
+    assert_eq!((b.asked().await.recording, a.asked().await.recording), (id, id), "both ask the node to go on");
+    hears(&ann_at_a, "CHANNEL_UPDATE", |d| d["recording"]["id"] == made["id"]).await;
+    // It sends to whoever asked last.
+    a.piece(id, &ann.id, 0, b"OggS").await;
+    b.piece(id, &ann.id, 1, b"more").await;
+    b.piece_of(Medium::ALL[1], id, &ann.id, 0, b"picture").await;
+    for world in [&a, &b] {
+        let shown = world.recording_when(&id.to_string(), |shown| shown["size"] == 15).await;
+        assert_eq!(shown["tracks"].as_array().unwrap().len(), 2, "{shown}");
+    }
+    // Stopped at one, it ends at both, and the last word may come to either.
+    a.post(&a.owner, &format!("{}/{id}/stop", a.recordings()), json!({})).await.ok();
+    while !b.asked().await.is_over {}
+    b.node_says(FromNode::Recording { recording: id, is_over: true }).await;
+    a.recording_when(&id.to_string(), |shown| shown["state"] == "done").await;
+    drop(redis);
 }

@@ -174,6 +174,7 @@ pub async fn guilds(world: &World) {
     let role = text(&role["id"]);
     world.bot("helper", 8).await;
     schemas.check("GET /guilds/{guild_id}/roles", world.get(owner, &g("/roles")).await);
+    schemas.check("GET /guilds/{guild_id}/roles/member-counts", world.get(owner, &g("/roles/member-counts")).await);
     schemas.check("GET /guilds/{guild_id}/roles/{role_id}", world.get(owner, &g(&format!("/roles/{role}"))).await);
     let edited = world.patch(owner, &g(&format!("/roles/{role}")), json!({ "name": "r" })).await;
     schemas.check("PATCH /guilds/{guild_id}/roles/{role_id}", edited);
@@ -181,6 +182,7 @@ pub async fn guilds(world: &World) {
     schemas.check("PATCH /guilds/{guild_id}/roles", moved);
     schemas.check("GET /guilds/{guild_id}/audit-logs", world.get(owner, &g("/audit-logs?limit=100")).await);
     schemas.check("GET /voice/regions", world.get(owner, "/voice/regions").await);
+    schemas.check("GET /soundboard-default-sounds", world.get(owner, "/soundboard-default-sounds").await);
     schemas.check("GET /guilds/{guild_id}/regions", world.get(owner, &g("/regions")).await);
 }
 

@@ -410,7 +410,8 @@ async fn a_forum_offers_tags() {
     let plain = world.forum(json!({})).await;
     assert_eq!((&plain["available_tags"], &plain["default_forum_layout"], &plain["flags"]), (&json!([]), &json!(0), &json!(0)));
     assert_eq!(plain["default_reaction_emoji"].as_null(), Some(()));
-    let tags = json!([{ "name": "bug", "emoji_name": "🐛" }, { "name": "solved", "moderated": true, "emoji_id": null }]);
+    // twilight gives every tag an id, also those of a forum that is yet to be made.
+    let tags = json!([{ "id": "1", "name": "bug", "emoji_name": "🐛" }, { "id": "1", "name": "solved", "moderated": true, "emoji_id": null }]);
     let body = json!({
         "available_tags": tags, "default_reaction_emoji": { "emoji_name": "👍" },
         "default_sort_order": 1, "default_forum_layout": 2, "flags": 16,
@@ -419,6 +420,7 @@ async fn a_forum_offers_tags() {
     let forum = world.get(&world.owner, &path).await.ok();
     let tags = &forum["available_tags"];
     assert_eq!((&tags[0]["name"], &tags[0]["emoji_name"], &tags[0]["moderated"]), (&json!("bug"), &json!("🐛"), &json!(false)));
+    assert!(tags[0]["id"] != "1" && tags[0]["id"] != tags[1]["id"], "{tags}");
     assert_eq!((&tags[1]["moderated"], &tags[1]["emoji_id"], &tags[1]["emoji_name"]), (&json!(true), &json!(null), &json!(null)));
     assert_eq!(forum["default_reaction_emoji"], json!({ "emoji_id": null, "emoji_name": "👍" }));
     assert_eq!((&forum["default_sort_order"], &forum["default_forum_layout"]), (&json!(1), &json!(2)));
@@ -426,7 +428,7 @@ async fn a_forum_offers_tags() {
 
     // One is renamed and keeps its id, one is new, and what is not said stays.
     let kept = json!({ "id": tags[0]["id"], "name": "defect" });
-    let edited = world.patch(&world.owner, &path, json!({ "available_tags": [kept, { "name": "idea" }] })).await.ok();
+    let edited = world.patch(&world.owner, &path, json!({ "available_tags": [kept, { "id": 0, "name": "idea" }] })).await.ok();
     let after = &edited["available_tags"];
     assert_eq!((&after[0]["id"], &after[0]["name"], &after[1]["name"]), (&tags[0]["id"], &json!("defect"), &json!("idea")));
     assert_ne!(after[1]["id"], tags[1]["id"]);

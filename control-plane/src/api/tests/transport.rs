@@ -14,6 +14,13 @@ async fn every_version_prefix_leads_to_the_same_api() {
         assert_eq!(reply.ok()["id"], json!(world.owner.id));
         world.get(&world.owner, &format!("{prefix}/no/such/route")).await.refused(404, 0);
     }
+    // discord.js encodes it.
+    for path in ["/api/users/%40me", "/api/v10/users/%40me?x=%40"] {
+        assert_eq!(world.get(&world.owner, path).await.ok()["id"], json!(world.owner.id));
+    }
+    let nick = json!({ "nick": "Lord" });
+    let own = format!("/api/v10/guilds/{}/members/%40me", world.guild);
+    assert_eq!(world.patch(&world.owner, &own, nick).await.ok()["nick"], "Lord");
     for version in ["v7", "v11", "v99999999999999999999"] {
         world.get(&world.owner, &format!("/api/{version}/users/@me")).await.refused(400, 50041);
     }
@@ -71,6 +78,7 @@ async fn a_flood_is_refused_in_the_documented_form_and_stores_nothing_more() {
     assert_eq!(refusal.body["global"], false);
     assert_eq!((refusal.header("x-ratelimit-scope"), refusal.header("x-ratelimit-remaining")), ("user", "0"));
     assert_eq!(refusal.header("retry-after").parse::<u64>().unwrap(), wait.ceil() as u64);
+    assert!(!refusal.header("via").is_empty(), "discord.py would not wait");
     assert_eq!(world.said().await.len(), stored);
     // Others, and other channels, are not held up.
     world.say(&world.owner, "calm").await;

@@ -17,7 +17,7 @@ impl World {
             shard: Shard::WHOLE,
             presence: Some(PresenceUpdate::default()),
         };
-        let origin = Origin { host: "hall.example".to_owned(), is_tls: false };
+        let origin = Origin { host: "hall.example".to_owned(), is_tls: false, address: None };
         self.control_plane.hub().identify(identify, &origin, 10).await.unwrap()
     }
 

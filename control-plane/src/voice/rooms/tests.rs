@@ -1,18 +1,21 @@
 //! Journeys of rooms: placed, moved, lost, taken up again. Simulated time; the nodes are what the test says in their name.
 
+use crate::fleet::views::Standing;
 use crate::fleet::{LineId, SETTLE_MS};
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER};
 use crate::hub::core::Attached;
 use crate::hub::world::{CELLAR, PARLOR, World, hello, told};
 use crate::voice::Door;
-use guildhall_fleet::NodeId;
-use guildhall_fleet::placement::Because;
+use guildhall_fleet::placement::{Because, Outcome};
+use guildhall_fleet::probes::{Report, Verdict};
+use guildhall_fleet::{NodeId, Reach};
 use guildhall_protocol::ChannelId;
 use guildhall_protocol::UserId;
-use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Participant, Policy, Secret, Sitting, ToNode};
+use guildhall_protocol::fleet::{Epoch, FromNode, Hello, Load, Participant, Policy, Secret, Sitting, ToNode};
 use guildhall_protocol::gateway::{Intents, VoiceStateUpdate};
 use guildhall_protocol::voice_token::{VoiceClaims, VoiceKey};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// As the shell does it.
@@ -97,6 +100,13 @@ impl Fleet {
         }
     }
 
+    /// Why the room's last move was.
+    fn moved(&self, room: ChannelId) -> Option<Because> {
+        let decisions = self.world.core.fleet.why(room).into_iter().map(|record| record.decision).rev();
+        let mut moves = decisions.filter(|decision| matches!(decision.outcome, Outcome::Move { .. }));
+        moves.next().map(|decision| decision.because)
+    }
+
     /// VOICE_SERVER_UPDATEs of a session since it was last asked, with what their tokens claim.
     fn told(&mut self, who: usize) -> (Vec<Told>, Option<VoiceClaims>) {
         let mut claims = None;
@@ -159,6 +169,24 @@ fn the_nearest_region_takes_a_room_and_everyone_goes_where_it_is() {
     assert_eq!((why[0].decision.members, why[1].decision.members), (1, 2));
     fleet.op4(0, CELLAR, &[("eu", 10), ("us", 90)]);
     assert_eq!(fleet.told(0).0, go("eu"));
+}
+
+#[test]
+fn what_a_client_measured_is_not_forgotten_for_what_its_address_tells() {
+    let mut fleet = Fleet::new();
+    let estimated = || Reach::estimated([("eu".parse().unwrap(), 120), ("us".parse().unwrap(), 20)]);
+    let (ann, owner) = (fleet.sessions[1].key, fleet.sessions[0].key);
+    [ann, owner].into_iter().for_each(|key| fleet.world.core.estimate(key, estimated()));
+    fleet.op4(1, PARLOR, &[]);
+    assert_eq!(fleet.told(1).0, go("us"));
+    let decision = &fleet.world.core.fleet.why(PARLOR)[0].decision;
+    assert_eq!((decision.known_members, decision.estimated_members), (1, 1));
+    fleet.op4(0, CELLAR, &[("eu", 10), ("us", 90)]);
+    assert_eq!(fleet.told(0).0, go("eu"));
+    // Both resume, from wherever.
+    [ann, owner].into_iter().for_each(|key| fleet.world.core.estimate(key, Reach::default()));
+    let is_known = |key| fleet.world.core.sessions[&key].reach.is_known();
+    assert!(!is_known(ann) && is_known(owner));
 }
 
 #[test]
@@ -396,4 +424,118 @@ fn what_another_control_plane_decided_is_learnt_from_the_nodes() {
     fleet.pass(Duration::from_millis(200), &[0, 1]);
     assert_eq!(fleet.told(1).0, go("eu"));
     assert_eq!(fleet.home(PARLOR).unwrap().1, Epoch(epoch.0 + 1));
+}
+
+#[test]
+fn a_node_that_carries_no_audio_loses_its_rooms_and_gets_some_again_when_it_does() {
+    let mut fleet = Fleet::new();
+    fleet.op4(1, PARLOR, &[("eu", 120), ("us", 20)]);
+    fleet.connect(1, 1);
+    let us = NodeId::from("us");
+    let heed = |fleet: &mut Fleet, left_ms: u64| {
+        let unix_ms = fleet.world.at.unix_ms;
+        let now = fleet.world.core.fleet.millis(fleet.world.at.now);
+        let mut report = Report::default();
+        report.failed(unix_ms, 1, "no audio through it".to_owned(), true);
+        let failing = if left_ms > 0 { [(us.clone(), unix_ms + left_ms)].into() } else { Default::default() };
+        let verdict = Verdict { failing, ..Verdict::default() };
+        fleet.world.core.fleet.heed_probes(now, unix_ms, &[(us.clone(), report)].into(), &verdict);
+    };
+    let standing = |fleet: &mut Fleet| {
+        let now = fleet.world.core.fleet.millis(fleet.world.at.now);
+        let view = fleet.world.core.fleet.node_views(now).into_iter().find(|view| view.id == us).unwrap();
+        (view.state, view.probe.map(|probe| probe.trouble))
+    };
+    heed(&mut fleet, 0);
+    fleet.pass(Duration::from_millis(200), &[0, 1]);
+    assert_eq!(fleet.told(1).0, [], "one failure is none");
+    assert_eq!(standing(&mut fleet), (Standing::Serving, Some("no audio through it".to_owned())));
+    heed(&mut fleet, 5_000);
+    fleet.pass(Duration::from_millis(200), &[0, 1]);
+    assert_eq!(standing(&mut fleet).0, Standing::Failing);
+    fleet.connect(1, 0);
+    assert_eq!(fleet.moved(PARLOR), Some(Because::NodeUnfit));
+    fleet.op4(0, CELLAR, &[("us", 5), ("eu", 80)]);
+    assert_eq!(fleet.told(0).0, go("eu"), "nor does it get new ones");
+    fleet.pass(Duration::from_secs(5), &[0, 1]);
+    assert_eq!(standing(&mut fleet).0, Standing::Serving, "what nobody says again is over");
+    heed(&mut fleet, 5_000);
+    heed(&mut fleet, 0);
+    fleet.pass(Duration::from_millis(200), &[0, 1]);
+    assert_eq!(standing(&mut fleet).0, Standing::Serving);
+    assert_eq!(fleet.world.core.move_room(CELLAR, &us, 1, fleet.world.at), Some(true));
+}
+
+#[test]
+fn all_rooms_of_a_failing_node_have_their_turn_a_part_of_them_at_a_time() {
+    let mut world = Fleet::new().world;
+    let (us, fleet) = (NodeId::from("us"), &mut world.core.fleet);
+    let now = fleet.millis(world.at.now);
+    for room in 1..=600 {
+        fleet.opened(now, &us, ChannelId::new(room), Epoch(room));
+    }
+    let verdict = Verdict { failing: [(us, world.at.unix_ms + 5_000)].into(), ..Verdict::default() };
+    fleet.heed_probes(now, world.at.unix_ms, &Default::default(), &verdict);
+    let turns = [1, 2, 3].map(|later| fleet.tick(now + later));
+    assert_eq!(turns.each_ref().map(Vec::len), [256, 256, 88]);
+    assert_eq!(turns.concat().into_iter().collect::<BTreeSet<_>>().len(), 600);
+    assert_eq!((fleet.tick(now + 4).len(), fleet.tick(now + 1_100).len()), (0, 256), "whoever found no place tries again");
+}
+
+#[test]
+fn calls_are_made_at_nodes_of_other_processes_that_live_and_serve() {
+    let mut fleet = Fleet::new();
+    let called = |fleet: &Fleet| -> Vec<String> {
+        fleet.world.core.fleet.nodes_to_probe().into_iter().map(|(node, endpoint)| format!("{node} at {endpoint}")).collect()
+    };
+    let here = hello("here", "eu", "", 1);
+    fleet.world.node_arrives(here, Vec::new());
+    assert_eq!(called(&fleet), ["eu at eu.example:443", "us at us.example:443"]);
+    fleet.world.core.drain_node(&NodeId::from("us"), Duration::from_secs(30), fleet.world.at).unwrap();
+    assert_eq!(called(&fleet), ["eu at eu.example:443"]);
+    fleet.pass(Duration::from_secs(3), &[1]);
+    assert_eq!(called(&fleet), [""; 0]);
+}
+
+#[test]
+fn rooms_leave_a_node_with_too_much_to_do_one_by_one_the_smallest_first_and_pinned_ones_do_not() {
+    let mut fleet = Fleet::new();
+    let near = [("eu", 20), ("us", 30)];
+    fleet.op4(0, CELLAR, &near);
+    fleet.connect(0, 0);
+    for who in [1, 2] {
+        fleet.op4(who, PARLOR, &near);
+        fleet.connect(who, 0);
+    }
+    let line = fleet.nodes[0].0.clone();
+    let busy = |fleet: &mut Fleet, busy: f32| {
+        fleet.world.node_says(&line, FromNode::Load(Load { busy, peers: 900, ..Load::default() }));
+    };
+    busy(&mut fleet, 0.89);
+    fleet.pass(Duration::from_secs(30), &[0, 1]);
+    busy(&mut fleet, 0.93);
+    fleet.pass(Duration::from_secs(9), &[0, 1]);
+    assert_eq!(fleet.told(0).0, [], "it may pass");
+    fleet.pass(Duration::from_secs(2), &[0, 1]);
+    fleet.connect(0, 1);
+    assert_eq!(fleet.told(1).0, [], "one at a time");
+    assert_eq!(fleet.moved(CELLAR), Some(Because::Relieved));
+    fleet.pass(Duration::from_secs(6), &[0, 1]);
+    fleet.connect(1, 1);
+    fleet.connect(2, 1);
+    let census = fleet.world.core.fleet.census();
+    assert_eq!((census.reliefs, census.strained), (2, 1));
+    // Back it goes only because somebody wants it to, and then it stays.
+    busy(&mut fleet, 0.5);
+    let eu = NodeId::from("eu");
+    assert_eq!(fleet.world.core.move_room(PARLOR, &eu, 1, fleet.world.at), Some(true));
+    fleet.pass(Duration::from_secs(20), &[0, 1]);
+    assert_eq!(fleet.world.core.fleet.census().strained, 0);
+    fleet.world.core.fleet.pin(PARLOR, Some(eu));
+    busy(&mut fleet, 0.93);
+    fleet.pass(Duration::from_secs(660), &[0, 1]);
+    assert_eq!(fleet.home(PARLOR).map(|home| home.0), Some("eu".to_owned()));
+    fleet.world.core.fleet.pin(PARLOR, None);
+    fleet.pass(Duration::from_secs(6), &[0, 1]);
+    assert_eq!(fleet.home(PARLOR).map(|home| home.0), Some("us".to_owned()), "it is as rested as any other by now");
 }

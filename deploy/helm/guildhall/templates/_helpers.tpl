@@ -37,6 +37,45 @@
 {{ join "," $urls }}
 {{- end -}}
 
+{{/* How voice nodes show who they are: by a certificate, or by the join secret. */}}
+{{- define "guildhall.joinSecret" -}}
+{{- if not (or .Values.nodesMutualTls.enabled .Values.joinSecret.existingSecret) -}}
+{{- fail "joinSecret.existingSecret is missing: voice nodes join with it, or by nodesMutualTls" -}}
+{{- end -}}
+{{ .Values.joinSecret.existingSecret }}
+{{- end -}}
+
+{{/* The Secret of a region's certificate. Takes the chart's context and the region. */}}
+{{- define "guildhall.regionSecret" -}}
+{{- printf "%s-voice-%s-join" (include "guildhall.name" .top) .region.name -}}
+{{- end -}}
+
+{{/* Where control planes find the authority of nodes' certificates. */}}
+{{- define "guildhall.nodesAuthority" -}}
+{{- $mutual := .Values.nodesMutualTls -}}
+{{- if $mutual.authoritySecret -}}
+{{ $mutual.authoritySecret }}
+{{- else if $mutual.certManager.enabled -}}
+{{ include "guildhall.regionSecret" (dict "top" . "region" (first .Values.voice.regions)) }}
+{{- else -}}
+{{- fail "nodesMutualTls.authoritySecret is missing: control planes take nodes with certificates below its ca.crt" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* name=latitude/longitude of every region, or nothing without a database that they are for. */}}
+{{- define "guildhall.regionLocations" -}}
+{{- $pairs := list -}}
+{{- range $region := .Values.voice.regions -}}
+{{- with $region.location -}}
+{{- $pairs = append $pairs (printf "%s=%s" $region.name .) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $pairs -}}
+{{- fail "voice.regions have no location: controlPlane.geoDatabase estimates distances to them" -}}
+{{- end -}}
+{{ join "," $pairs }}
+{{- end -}}
+
 {{- define "guildhall.selector" -}}
 app.kubernetes.io/name: guildhall
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -57,3 +57,29 @@ fn clocks_that_part_and_clocks_that_jump_are_no_queue() {
     assert!(filter.queue_ms() < 4.0);
     assert_eq!(run(&mut filter, 30_000..31_000, |_| 3_600_000_000), 0, "an hour ahead");
 }
+
+#[test]
+fn a_queue_that_shoots_up_is_seen_after_a_few_packets_and_nothing_else_looks_like_it() {
+    let surge = |filter: &mut ArrivalFilter, numbers, delay: &dyn Fn(i64) -> i64| {
+        let mut found = None;
+        for n in numbers {
+            run(filter, n..n + 1, delay);
+            found = found.or(filter.surge().map(|surge| (n, surge)));
+        }
+        found
+    };
+    let mut filter = ArrivalFilter::default();
+    assert_eq!(surge(&mut filter, 0..500, &|n| 1_000 + n % 3), None);
+    // A sixth of what is sent is carried.
+    let (found, surge_then) = surge(&mut filter, 500..520, &|n| 1_000 + (n - 499) * 30_000).expect("it is found");
+    assert_eq!((found, surge_then.since), (503, 499 * 6_000 + 1_001));
+    assert!((119.0..121.0).contains(&surge_then.queue_ms), "{surge_then:?}");
+    // It is over as soon as one waits less.
+    assert_eq!(surge(&mut filter, 520..700, &|n| (601_000 - (n - 519) * 6_000).max(1_000)), None);
+    // A way that became longer; packets that were held back; clocks that part; a queue that grows slowly.
+    assert_eq!(surge(&mut filter, 700..800, &|_| 101_000), None);
+    let held = |n: i64| if n % 50 < 20 { (20 - n % 50) * 6_000 } else { 0 };
+    assert_eq!(surge(&mut filter, 800..2_000, &|n| 101_000 + held(n)), None);
+    assert_eq!(surge(&mut filter, 2_000..9_000, &|n| 101_000 + (n - 2_000) * 100), None);
+    assert_eq!(surge(&mut filter, 9_000..9_500, &|n| 801_000 + (n - 9_000) * 900), None);
+}

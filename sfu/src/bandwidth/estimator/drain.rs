@@ -46,8 +46,9 @@ impl Drain {
     /// may have become longer: then it is no less than a part of the rate until more is known.
     pub(super) fn begin(moment: &Moment, before: f64) -> Drain {
         let &Moment { now, queue, carried, .. } = moment;
-        let is_measured = moment.jump < LONGER_WAY;
-        let least = match (is_measured, moment.is_unused) {
+        // While each packet leaves later than the one before, what arrives is all that is carried, however little was sent.
+        let is_measured = moment.is_surging || moment.jump < LONGER_WAY;
+        let least = match (is_measured, moment.is_unused && !moment.is_surging) {
             (false, _) => LEAST_BEHIND_JUMP,
             (true, true) => LEAST_UNUSED,
             (true, false) => 0.0,

@@ -123,6 +123,7 @@ fn full_queues_give_back_what_does_not_fit() {
         pacer.push_video(start, n, 1_000).expect("there is room");
     }
     assert_eq!(pacer.push_video(start, 7, 1_000), Err(7));
+    pacer.set(10_000_000, None);
     for n in 0..RESEND_QUEUE as u32 {
         pacer.push_resend(start, n, 1_000).expect("there is room");
     }
@@ -130,4 +131,36 @@ fn full_queues_give_back_what_does_not_fit() {
     pacer.retain(|item| *item < 3);
     assert_eq!(drain(&mut pacer, start, start + Duration::from_secs(10)).len(), 6);
     assert_eq!(pacer.delay(), Duration::ZERO);
+}
+
+#[test]
+fn no_more_is_sent_again_than_leaves_soon() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(160_000, None);
+    let taken = (0..100).take_while(|n| pacer.push_resend(start, *n, 1_000).is_ok()).count();
+    // 22 kB a second.
+    assert!((11..=13).contains(&taken), "{taken}");
+}
+
+#[test]
+fn what_did_not_leave_takes_no_time() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(100_000, None);
+    (0..12).for_each(|n| pacer.push_resend(start, n, 500).expect("there is room"));
+    pacer.push_video(start, 100, 1_000).expect("there is room");
+    let mut given = 0;
+    while let Some(Departure::Packet { item, bytes, cluster, .. }) = pacer.pop(start) {
+        given += 1;
+        if item == 100 {
+            break;
+        }
+        pacer.unsent(start, bytes, cluster);
+    }
+    assert_eq!(given, 13, "all of it at once, for nothing left before the last");
+    pacer.push_video(start, 101, 1_000).expect("there is room");
+    // 1,000 bytes at 110 kbit/s.
+    let next = pacer.next_timeout().expect("one waits") - start;
+    assert!((ms(72)..ms(74)).contains(&next), "{next:?}");
 }

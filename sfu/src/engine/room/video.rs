@@ -1,21 +1,29 @@
 //! Video in a room: who is shown what in which slot, and the forwarding of a packet to those who are.
 //!
-//! The hot path is as for audio: a packet was decrypted and looked at once. It is remembered once, too; each listener who is sent
-//! its layer gets a place in its pacer's queue, and its copy from there ([`super::downlink`]). A packet costs only those.
+//! The hot path is as for audio: a packet was decrypted and looked at once. It is remembered once, too, and waits a moment for the
+//! rest of its picture; then each listener who is sent its layer gets a place in its pacer's queue, and its copy from there
+//! ([`super::downlink`]). A packet costs only those.
 
 use super::super::Egress;
 use super::super::paced::{Queued, WIRE_OVERHEAD};
 use super::super::sink::{Sink, Slot, Want};
-use super::super::stage::{Seat, Stage};
+use super::super::stage::{Held, Seat, Stage};
 use super::{Errands, Room};
+use crate::bandwidth::pacer::MOST_IN_RUN;
+use crate::sys::thread::prefetch;
 use crate::video::history::{History, Remembered};
+use crate::video::layered::Part;
 use crate::video::rewrite::Origin;
+use crate::video::vp8::Picture;
 use crate::video::{self, Codec, Source};
 use crate::{PeerEvent, PeerId};
 use std::time::Instant;
 
 /// The sequence number that a retransmission repeats stands before its payload (RFC 4588 §4).
 pub const REPEATED_LEN: usize = 2;
+
+/// Packets of a picture that wait for the rest of it, at most: as many as a pacer lets leave at once.
+pub const MOST_HELD: usize = MOST_IN_RUN;
 
 /// A packet of video, decrypted.
 pub struct Shot<'a> {
@@ -24,6 +32,10 @@ pub struct Shot<'a> {
     pub timestamp: u32,
     pub marker: bool,
     pub payload: &'a [u8],
+    /// What it is a part of, in a layered stream.
+    pub part: Option<(Part, Picture)>,
+    /// Its dependency descriptor, where there is one and the stream is layered.
+    pub descriptor: &'a [u8],
 }
 
 impl Room {
@@ -86,6 +98,7 @@ impl Room {
                 self.seat(seat);
             }
         }
+        self.listeners[listener].choose_sounds(&mut self.errands.events);
         self.allocate(now, listener);
     }
 
@@ -100,6 +113,7 @@ impl Room {
         {
             slot.stage = Some((index, stage.generation));
             stage.audience.push(seat);
+            self.listeners[seat.listener].choose_sounds(&mut self.errands.events);
         }
     }
 
@@ -110,6 +124,7 @@ impl Room {
             let seat = self.stages[stage].as_ref().map(|stage| stage.audience[at]);
             seat.into_iter().for_each(|seat| self.allocate(now, seat.listener));
         }
+        self.aim_film(now, stage);
     }
 
     /// The layers that anybody is sent or waits for, one bit each.
@@ -119,39 +134,102 @@ impl Room {
             let slot = self.listeners[seat.listener].sink.as_ref().and_then(|sink| sink.slots.get(seat.slot));
             slot.map_or(0, |slot| [slot.layer, slot.target].into_iter().flatten().fold(0, |bits, layer| bits | 1 << layer))
         };
-        stage.audience.iter().fold(0, |bits, seat| bits | wanted(seat))
+        stage.audience.iter().fold(stage.film.wanted(), |bits, seat| bits | wanted(seat))
     }
 
-    /// Gives one packet to everyone who is shown its layer.
+    /// Gives one packet of a stream to everyone who is shown its layer, or one of its layers.
     #[inline]
     pub fn show(&mut self, now: Instant, stage: usize, layer: u8, shot: &Shot, egress: &mut impl Egress) {
+        if let Some((part, picture)) = &shot.part {
+            if self.is_coded(now, stage, shot.codec, part.is_key) {
+                self.show_part(now, stage, layer, (shot, part, *picture), egress);
+            }
+            return;
+        }
         let look = video::look(shot.codec, shot.payload);
+        if !self.is_coded(now, stage, shot.codec, look.starts_key_frame) {
+            return;
+        }
         let Some(on_stage) = self.stages[stage].as_mut() else { return };
         let Some(state) = on_stage.layers.get_mut(usize::from(layer)) else { return };
         let bytes = shot.payload.len() + WIRE_OVERHEAD;
         let is_change = state.on_packet(now, shot.codec, bytes, look.size);
         let (codec, marker, timestamp, picture) = (shot.codec, shot.marker, shot.timestamp, look.picture);
-        let remembered = Remembered { codec, marker, timestamp, picture, payload: shot.payload };
+        let payload = shot.payload;
+        let remembered = Remembered { codec, marker, timestamp, picture, level: None, payload, descriptor: &[] };
         state.history.get_or_insert_with(History::new).insert(shot.index, &remembered);
         if is_change {
             self.settle(now, stage);
         }
-        let Room { stages, listeners, errands, .. } = self;
-        let Some(on_stage) = stages[stage].as_mut() else { return };
-        if look.starts_key_frame {
-            on_stage.layers[usize::from(layer)].on_key_frame();
+        if self.is_filmed {
+            self.expose(now, stage, layer, shot, look.starts_key_frame);
         }
-        let origin = Origin { stage: stage as u16, generation: on_stage.generation, layer };
-        for at in 0..on_stage.audience.len() {
-            let seat = on_stage.audience[at];
-            let listener = &mut listeners[seat.listener];
-            let Some(sink) = &mut listener.sink else { continue };
-            let Sink { formats, slots, paced: Some(paced), .. } = &mut **sink else { continue };
-            if formats.codecs[shot.codec as usize].is_none() {
-                continue;
+        let Room { stages, errands, .. } = self;
+        let Some(on_stage) = stages[stage].as_mut() else { return };
+        let state = &mut on_stage.layers[usize::from(layer)];
+        if look.starts_key_frame {
+            state.on_key_frame();
+        }
+        state.held.reserve_exact(MOST_HELD - state.held.len());
+        state.held.push(Held { index: shot.index, codec, bytes, starts_key_frame: look.starts_key_frame });
+        if marker || state.held.len() == MOST_HELD {
+            self.release_picture(now, stage, layer, egress);
+        } else if !std::mem::replace(&mut on_stage.is_holding, true) {
+            errands.held.push((on_stage.publisher_id, on_stage.publisher));
+        }
+    }
+
+    /// Gives what came of a layer's picture to everyone who is shown it: the packets to one listener one behind the other, which
+    /// then cost little more than one, in the kernel and in what of a listener has to be brought from memory.
+    fn release_picture(&mut self, now: Instant, stage: usize, layer: u8, egress: &mut impl Egress) {
+        let state = |room: &mut Room| Some(std::mem::take(&mut room.stages[stage].as_mut()?.layers[usize::from(layer)].held));
+        let Some(mut held) = state(self).filter(|held| !held.is_empty()) else { return };
+        let mut at = 0;
+        while let Some(&seat) = self.stages[stage].as_ref().and_then(|stage| stage.audience.get(at)) {
+            self.ask_ahead(stage, at);
+            if self.queue(now, stage, layer, seat, &held) {
+                self.release(now, seat.listener, egress);
             }
-            let slot = &mut slots[seat.slot];
-            let begins = slot.layer != Some(layer) && slot.target == Some(layer) && look.starts_key_frame;
+            at += 1;
+        }
+        held.clear();
+        if let Some(on_stage) = &mut self.stages[stage] {
+            on_stage.layers[usize::from(layer)].held = held;
+        }
+    }
+
+    /// Asks for the memory of the listeners that come next, whose state is cold: from the outside in, a step for each listener.
+    #[inline]
+    fn ask_ahead(&self, stage: usize, at: usize) {
+        let Some(audience) = self.stages[stage].as_ref().map(|stage| &stage.audience) else { return };
+        if let Some(seat) = audience.get(at + 3) {
+            let listener = &self.listeners[seat.listener];
+            listener.ask();
+            prefetch(&listener.sink, size_of::<Option<Box<Sink>>>());
+        }
+        if let Some(sink) = audience.get(at + 2).and_then(|seat| self.listeners[seat.listener].sink.as_ref()) {
+            prefetch(&**sink, size_of::<Sink>());
+        }
+        if let Some(seat) = audience.get(at + 1)
+            && let Some(sink) = &self.listeners[seat.listener].sink
+        {
+            sink.ask(seat.slot);
+        }
+    }
+
+    /// Puts packets of a layer into a listener's queue, if its slot shows that layer or begins to. Whether there were any.
+    #[inline]
+    fn queue(&mut self, now: Instant, stage: usize, layer: u8, seat: Seat, held: &[Held]) -> bool {
+        let Room { stages, listeners, errands, .. } = self;
+        let Some(on_stage) = stages[stage].as_mut() else { return false };
+        let listener = &mut listeners[seat.listener];
+        let Some(sink) = &mut listener.sink else { return false };
+        let Sink { formats, slots, paced: Some(paced), .. } = &mut **sink else { return false };
+        let slot = &mut slots[seat.slot];
+        let origin = Origin { stage: stage as u16, generation: on_stage.generation, layer, is_thinned: false };
+        let mut is_any = false;
+        for packet in held.iter().filter(|packet| formats.codecs[packet.codec as usize].is_some()) {
+            let begins = slot.layer != Some(layer) && slot.target == Some(layer) && packet.starts_key_frame;
             if begins {
                 if slot.layer.is_some_and(|before| on_stage.is_smaller(layer, before)) {
                     // The network does not carry the larger one, and what waits of it would only be in the way.
@@ -163,8 +241,11 @@ impl Room {
             } else if slot.layer != Some(layer) {
                 continue;
             }
-            let queued = Queued { slot: seat.slot as u8, origin, index: shot.index, begins };
-            if paced.pacer.push_video(now, queued, bytes).is_err() {
+            let queued =
+                Queued { slot: seat.slot as u8, origin, index: packet.index, left_out: 0, top: 0, is_blank: false, begins };
+            if paced.pacer.push_video(now, queued, packet.bytes).is_ok() {
+                is_any = true;
+            } else {
                 errands.queue_full += 1;
                 errands.superseded += paced.abandon(seat.slot);
                 // A gap that only a key frame closes.
@@ -172,9 +253,24 @@ impl Room {
                 on_stage.layers[usize::from(layer)].need_key_frame();
             }
         }
+        is_any
+    }
+
+    /// Sends everyone who is shown this what may leave now.
+    #[inline]
+    pub(super) fn release_all(&mut self, now: Instant, stage: usize, egress: &mut impl Egress) {
         for at in 0..self.stages[stage].as_ref().map_or(0, |stage| stage.audience.len()) {
             let seat = self.stages[stage].as_ref().map(|stage| stage.audience[at]);
             seat.into_iter().for_each(|seat| self.release(now, seat.listener, egress));
+        }
+    }
+
+    /// The rest of a publisher's pictures did not come soon: what came of them leaves without it.
+    pub fn release_held(&mut self, now: Instant, publisher: u32, egress: &mut impl Egress) {
+        for at in 0..self.stages.len() {
+            let Some(stage) = self.stages[at].as_mut().filter(|stage| stage.publisher == publisher) else { continue };
+            stage.is_holding = false;
+            (0..stage.layers.len() as u8).for_each(|layer| self.release_picture(now, at, layer, egress));
         }
     }
 
@@ -213,7 +309,7 @@ impl Room {
 }
 
 /// Tells a listener who is in its slot, if it does not know.
-fn tell(
+pub(super) fn tell(
     listener: PeerId,
     number: usize,
     slot: &mut Slot,
@@ -238,6 +334,7 @@ impl super::Listener {
         if let Some(slot) = sink.slots.get_mut(number) {
             tell(self.peer_id, number, slot, None, &mut errands.events);
         }
+        self.choose_sounds(&mut errands.events);
     }
 
     /// Gives the listener its video slots.

@@ -157,6 +157,21 @@ fn a_packet_crosses_once_to_the_home_and_once_to_each_branch() {
 }
 
 #[test]
+fn a_recorder_hears_everyone_once_wherever_they_sit() {
+    let mut world = World::new(&[0, 1]);
+    world.engines.iter_mut().for_each(|engine| engine.tape(ROOM, true));
+    // Who comes later sits on a worker that the recorder was told of before.
+    world.join(2);
+    for speaker in 0..3 {
+        world.say(speaker, b"words");
+        world.carry();
+        let heard =
+            world.engines.iter_mut().flat_map(|engine| engine.take_heard().map(|heard| heard.speaker).collect::<Vec<_>>());
+        assert_eq!(heard.collect::<Vec<_>>(), [PeerId(speaker as u64)]);
+    }
+}
+
+#[test]
 fn a_muted_speaker_is_silent_on_every_worker_at_once_and_a_deafened_listener_hears_nothing() {
     let mut world = World::new(&[0, 1, 2]);
     world.engines[1].set_policy(PeerId(1), Policy { can_speak: false, ..OPEN }).expect("a peer");

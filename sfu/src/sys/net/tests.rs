@@ -139,3 +139,50 @@ fn a_run_that_is_refused_is_tried_datagram_by_datagram() {
     let mut receiver = Receiver::new();
     assert_eq!(receive(&mut receiver, &to, 1).remove(0).1, [2; 10]);
 }
+
+/// Two sockets on one port, the second for RTCP, and somebody who sends to them.
+fn shared(bind: &str, from: &str) -> (UdpSocket, UdpSocket, UdpSocket) {
+    let bind: SocketAddr = bind.parse().expect("an address");
+    let open = || {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(bind), socket2::Type::DGRAM, None).expect("a socket");
+        if bind.is_ipv6() {
+            socket.set_only_v6(false).expect("both");
+        }
+        socket
+    };
+    let (main, aside) = (open(), open());
+    main.bind(&bind.into()).expect("a port");
+    let bound = main.local_addr().expect("bound");
+    assert!(open().bind(&bound).is_err(), "it is ours alone so far");
+    main.set_reuse_port(true).expect("it may be shared");
+    aside.set_reuse_port(true).expect("it may be shared");
+    aside.bind(&bound).expect("it is shared");
+    put_rtcp_aside(aside.as_raw_fd()).expect("the kernel can");
+    main.set_nonblocking(true).expect("a socket");
+    aside.set_nonblocking(true).expect("a socket");
+    let sender = UdpSocket::bind((from, 0)).expect("a port");
+    sender.connect((from, bound.as_socket().expect("IP").port())).expect("loopback");
+    (main.into(), aside.into(), sender)
+}
+
+#[test]
+fn the_kernel_puts_rtcp_aside_and_nothing_else() {
+    for (bind, from) in [("127.0.0.1:0", "127.0.0.1"), ("[::]:0", "::1"), ("[::]:0", "127.0.0.1")] {
+        if bind.contains('[') && UdpSocket::bind("[::1]:0").is_err() {
+            eprintln!("skipped {bind}: this system has no IPv6");
+            continue;
+        }
+        let (main, aside, sender) = shared(bind, from);
+        for (first, second) in (0..=255u8).flat_map(|first| [0, 64, 191, 192, 200, 223, 224, 255].map(|second| (first, second))) {
+            for datagram in [&[first, second, 0, 7][..], &[first, second], &[first]] {
+                sender.send(datagram).expect("loopback");
+                let is_rtcp = datagram.len() > 1 && (128..192).contains(&first) && (192..224).contains(&second);
+                let (to, other) = if is_rtcp { (&aside, &main) } else { (&main, &aside) };
+                let mut got = [0; 8];
+                assert_eq!(to.recv(&mut got).expect("it came"), datagram.len());
+                assert_eq!(&got[..datagram.len()], datagram, "{bind} {from}");
+                assert!(other.recv(&mut got).is_err(), "nothing else came");
+            }
+        }
+    }
+}

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn picture(id: u16, base: u8) -> Picture {
-    Picture { id: Some((2, true, id)), base: Some((4, base)) }
+    Picture { id: Some((2, true, id)), base: Some((4, base)), frame: Some(id) }
 }
 
 fn origin(layer: u8) -> Origin {
-    Origin { stage: 3, generation: 1, layer }
+    Origin { stage: 3, generation: 1, layer, is_thinned: false }
 }
 
 #[test]

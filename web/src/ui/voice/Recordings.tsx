@@ -45,7 +45,7 @@ export function RecordingNotice({ guildId, channelId }: { guildId: Id; channelId
         <>
           <span className={styles.dot} aria-hidden="true" />
           <p>
-            <strong>This channel is being recorded.</strong> {name} began at {clockTime(Date.parse(recording.started_at))}. Whatever is said here is kept.
+            <strong>This channel is being recorded.</strong> {name} began at {clockTime(Date.parse(recording.started_at))}. Whatever is said{recording.video && " or shown"} here is kept.
           </p>
         </>
       )}
@@ -59,6 +59,7 @@ export function RecordingsDialog({ guildId, channelId, onClose }: { guildId: Id;
   const running = useModel((model) => model.channels[channelId]?.recording?.id ?? null);
   const { value: recordings, failure, reload } = useLoaded(() => app.recordings(channelId));
   const [problem, setProblem] = useState<string | null>(null);
+  const [withVideo, setWithVideo] = useState(false);
   const isChanging = recordings?.some(({ state }) => state === "recording" || state === "ending") ?? false;
   const refresh = useEffectEvent(() => void reload());
   useEffect(() => {
@@ -78,11 +79,19 @@ export function RecordingsDialog({ guildId, channelId, onClose }: { guildId: Id;
   return (
     <Dialog isWide title="Recordings" onClose={onClose}>
       <div className={dialog.form}>
-        <p className={dialog.note}>Everyone who sees this channel sees that it is recorded. Each person is a file of their own, from their first word on.</p>
+        <p className={dialog.note}>
+          Everyone who sees this channel sees that it is recorded. Each voice, camera and screen is a file of its own, from the first word or picture on.
+        </p>
         {running === null ? (
-          <Button data-testid="recording-start" onClick={() => void run(() => app.startRecording(channelId))}>
-            Start recording
-          </Button>
+          <>
+            <label className={styles.choice}>
+              <input type="checkbox" checked={withVideo} data-testid="recording-video" onChange={(event) => setWithVideo(event.target.checked)} />
+              Record cameras and screens, too
+            </label>
+            <Button data-testid="recording-start" onClick={() => void run(() => app.startRecording(channelId, withVideo))}>
+              Start recording
+            </Button>
+          </>
         ) : (
           <Button look="danger" data-testid="recording-stop" onClick={() => void run(() => app.stopRecording(channelId, running))}>
             Stop recording
@@ -127,31 +136,36 @@ function Entry({ guildId, recording, onDelete }: { guildId: Id; recording: Recor
           </IconButton>
         )}
       </div>
-      {recording.tracks.length === 0 && <p>{hasEnded ? "Nobody said anything." : "Nothing is stored yet."}</p>}
+      {recording.tracks.length === 0 && <p>{hasEnded ? "Nobody said or showed anything." : "Nothing is stored yet."}</p>}
       <ul>
         {recording.tracks.map((track) => (
-          <Track key={`${track.user_id}-${track.start_ms}`} guildId={guildId} track={track} hasEnded={hasEnded} />
+          <Track key={`${track.kind}-${track.user_id}-${track.start_ms}`} guildId={guildId} track={track} hasEnded={hasEnded} />
         ))}
       </ul>
     </li>
   );
 }
 
+const WHAT: Record<RecordingTrack["kind"], string> = { voice: "", camera: ", camera", screen: ", screen" };
+
 function Track({ guildId, track, hasEnded }: { guildId: Id; track: RecordingTrack; hasEnded: boolean }) {
   const name = useModel((model) => displayName(model, guildId, track.user_id));
   // Every answer has a new link to the same file; what plays keeps its own.
   const [url] = useState(track.url);
   return (
-    <li className={styles.track} data-testid="recording-track">
+    <li className={styles.track} data-testid="recording-track" data-kind={track.kind}>
       <span>
         {name}
+        {WHAT[track.kind]}
         <small>
           from {duration(track.start_ms)}, {duration(track.length_ms)} long{track.lost_packets > 0 && `, ${track.lost_packets} packets lost`}
         </small>
       </span>
       {/* Captions of what people say do not exist. */}
       {/* oxlint-disable-next-line jsx-a11y/media-has-caption */}
-      {hasEnded && <audio controls preload="none" src={url} aria-label={`What ${name} said`} />}
+      {hasEnded && track.kind === "voice" && <audio controls preload="none" src={url} aria-label={`What ${name} said`} />}
+      {/* oxlint-disable-next-line jsx-a11y/media-has-caption */}
+      {hasEnded && track.kind !== "voice" && <video controls preload="metadata" src={url} aria-label={`What ${name} showed${WHAT[track.kind]}`} data-testid="recording-picture" />}
       <a href={track.url} download={track.filename} data-testid="recording-download">
         Save
       </a>

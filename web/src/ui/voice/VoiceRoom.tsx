@@ -18,6 +18,7 @@ import {
   ScreenOffIcon,
   SpeakerIcon,
 } from "../parts/icons";
+import { CODECS, isCodec } from "../../voice/codecs";
 import type { VideoSource } from "../../voice/protocol";
 import { limitText, qualityText } from "../../voice/quality";
 import { type VideoKey, videoKey } from "../../voice/videos";
@@ -144,6 +145,7 @@ function Tile({ guildId, userId, source, isHere, isMuted, isDeafened, isFocused,
         data-testid={`focus-${source}-${username}`}
         onClick={onFocus}
       />
+      {source === "screen" && <SoundVolume userId={userId} username={username} label={label} />}
       <span className={styles.label}>
         {source === "screen" && <ScreenIcon size={16} />}
         {isMuted && source === "camera" && <MicrophoneOffIcon size={16} />}
@@ -152,6 +154,28 @@ function Tile({ guildId, userId, source, isHere, isMuted, isDeafened, isFocused,
         <span className="visually-hidden">{[isSpeaking && "speaking", isMuted && "muted", isDeafened && "deafened"].filter(Boolean).join(", ")}</span>
       </span>
     </li>
+  );
+}
+
+/** How loud a screen is, while it has a sound that this page hears. */
+function SoundVolume({ userId, username, label }: { userId: Id; username: string; label: string }) {
+  const app = useApp();
+  const volume = useVoice((voice) => voice.sounds[userId] ?? null);
+  if (volume === null) return null;
+  return (
+    <label className={styles.volume}>
+      {volume === 0 ? <HeadphonesOffIcon size={16} /> : <SpeakerIcon size={16} />}
+      <input
+        type="range"
+        min={0}
+        max={1}
+        step={0.05}
+        value={volume}
+        aria-label={`Volume of ${label}`}
+        data-testid={`volume-${username}`}
+        onChange={(event) => app.voice.setVolume(userId, event.target.valueAsNumber)}
+      />
+    </label>
   );
 }
 
@@ -166,6 +190,8 @@ function Controls({ channelId, statusLine }: { channelId: Id; statusLine: string
   const isMuted = useVoice((voice) => voice.isMuted);
   const isDeafened = useVoice((voice) => voice.isDeafened);
   const isProcessed = useVoice((voice) => voice.isProcessed);
+  const codec = useVoice((voice) => voice.codec);
+  const instead = useVoice((voice) => voice.codecInstead);
   return (
     <>
       {statusLine !== null && <p role="status">{statusLine}</p>}
@@ -202,6 +228,18 @@ function Controls({ channelId, statusLine }: { channelId: Id; statusLine: string
         <input type="checkbox" checked={isProcessed} data-testid="voice-processing" onChange={(event) => void app.voice.setProcessed(event.target.checked)} />
         Filter echo and noise of my microphone
       </label>
+      <label className={styles.processing}>
+        Codec of my video
+        <select value={codec} data-testid="video-codec" onChange={(event) => app.voice.chooseCodec(isCodec(event.target.value) ? event.target.value : "automatic")}>
+          <option value="automatic">Automatic</option>
+          {CODECS.map((name) => (
+            <option key={name} value={name}>
+              {name === "H264" ? "H.264" : name}
+            </option>
+          ))}
+        </select>
+      </label>
+      {instead !== null && <p data-testid="video-codec-instead">Not everybody here can show this codec, or the room is recorded: {instead} is sent instead.</p>}
     </>
   );
 }

@@ -124,7 +124,7 @@ impl Trial<'_> {
             }
             "recording_id" => {
                 let (by, of) = (By::user(id(&cast.owner.id)), id(&cast.owner.id));
-                let made = store.begin_recording(by.clone(), id(things.get("channel_id")), of).await.expect("none runs");
+                let made = store.begin_recording(by.clone(), id(things.get("channel_id")), of, false).await.expect("none runs");
                 let ended = store.end_recording(by, made.id, RecordingState::Interrupted).await;
                 ended.expect("it runs").id.to_string()
             }

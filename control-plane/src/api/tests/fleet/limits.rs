@@ -60,7 +60,7 @@ async fn an_account_opens_as_many_sessions_as_one_may_wherever_it_connects() {
             shard: Shard::WHOLE,
             presence: None,
         };
-        let origin = Origin { host: "hall.example".to_owned(), is_tls: false };
+        let origin = Origin { host: "hall.example".to_owned(), is_tls: false, address: None };
         assert!(world.control_plane.hub().identify(identify, &origin, 10).await.is_ok());
         for world in [&a, &b] {
             let remaining = world.control_plane.hub().remaining_starts(me).await;

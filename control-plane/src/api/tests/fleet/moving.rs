@@ -26,7 +26,7 @@ impl World {
 
     async fn resume(&self, who: &Session, session_id: &str, seq: u64) -> Result<Attached, Refusal> {
         let resume = Resume { token: who.token.clone(), session_id: session_id.to_owned(), seq };
-        let origin = Origin { host: "hall.example".to_owned(), is_tls: false };
+        let origin = Origin { host: "hall.example".to_owned(), is_tls: false, address: None };
         self.control_plane.hub().resume(resume, &origin).await
     }
 }

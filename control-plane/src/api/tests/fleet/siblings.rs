@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The next dispatch of this name that fits.
-pub(super) async fn hears(session: &Attached, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(in crate::api::tests) async fn hears(session: &Attached, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let hearing = async {
         loop {
             let found = told(session).into_iter().find(|(heard, d)| *heard == name && fits(d));
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-pub(super) struct Two {
+pub(in crate::api::tests) struct Two {
     pub a: World,
     pub b: World,
     pub ann: Session,
@@ -63,7 +63,7 @@ pub(super) struct Two {
 }
 
 /// Ann is at one control plane, Bob at another, and each sees the other.
-pub(super) async fn two() -> Two {
+pub(in crate::api::tests) async fn two() -> Two {
     let folder = tempfile::tempdir().unwrap();
     let redis = Redis::start(folder.path());
     let a = World::on_postgres(Some(redis.url())).await;

@@ -82,6 +82,41 @@ fn behind_300_kbits_the_voice_goes_on_with_a_smaller_picture_and_nobody_else_not
 }
 
 #[test]
+fn a_queue_that_is_full_before_anybody_can_know_costs_a_moment_and_no_more() {
+    let mut theatre = Theatre::new();
+    // As the load harness plays it: 720p, everyone 100 ms away, a second of queue. It is full after a fifth of a second, and the
+    // first word of it comes no sooner.
+    theatre.frames = [(1, 625), (2, 1_041), (6, 1_041)];
+    theatre.queue = Duration::from_secs(1);
+    theatre.delay = FAR;
+    theatre.join(true, 0);
+    let (narrow, wide) = (theatre.join(false, 1), theatre.join(false, 1));
+    theatre.narrow(narrow, WIDE_BPS, Duration::ZERO);
+    theatre.watch(narrow, &[(0, Source::Camera, 0, LARGE)]);
+    theatre.watch(wide, &[(0, Source::Camera, 0, LARGE)]);
+    theatre.run(Duration::from_secs(15));
+    assert_eq!((theatre.size(narrow, 0), theatre.size(wide, 0)), (Some(SIZES[2]), Some(SIZES[2])));
+    let (since, before) = (theatre.now, *theatre.engine.traffic());
+    theatre.narrow(narrow, NARROW_BPS, Duration::ZERO);
+    let fall = time_to(&mut theatre, narrow, SIZES[0], Duration::from_secs(2));
+    theatre.run(Duration::from_secs(20) - fall);
+
+    let frozen = theatre.frozen(narrow, 0, since);
+    let (lost, pause) = theatre.voice(narrow, since);
+    let repeated = theatre.engine.traffic().video_repeated - before.video_repeated;
+    println!("smaller after {fall:?}, frozen for {frozen:?}, {lost} packets of the voice lost, {pause:?} between two");
+    assert!(frozen < Duration::from_secs(1), "frozen for {frozen:?}");
+    assert!(lost <= 6 && pause < Duration::from_millis(250), "{lost} lost, {pause:?} between two");
+    assert!(repeated < 20, "{repeated} packets were sent again, which nobody waited for");
+    let steady = since + Duration::from_secs(4);
+    let (lost, pause) = theatre.voice(narrow, steady);
+    assert!(lost == 0 && pause < Duration::from_millis(150), "{lost} lost, {pause:?} between two");
+    assert_eq!(theatre.frozen(narrow, 0, steady), Duration::ZERO);
+    assert_eq!((theatre.frozen(wide, 0, since), theatre.size(wide, 0)), (Duration::ZERO, Some(SIZES[2])));
+    theatre.assert_continuous(wide, 0);
+}
+
+#[test]
 fn probing_a_narrow_link_takes_nothing_from_the_voice() {
     let (mut theatre, narrow, _) = two_listeners(FAR);
     theatre.narrow(narrow, NARROW_BPS, FAR);
