@@ -75,6 +75,16 @@ impl World {
     }
 }
 
+/// How a call ends on a machine that has time to make it: a busy one says so, which says nothing of the node, and tries again.
+async fn judged(prober: &Prober, calls: impl Fn() -> Call) -> Result<Duration, Failure> {
+    loop {
+        let outcome = prober.call(&calls()).await;
+        if outcome != Err(Failure::Starved) {
+            return outcome;
+        }
+    }
+}
+
 /// The voice WebSocket over TLS, with a certificate that nobody signed.
 async fn serve(signaling: Signaling) -> SocketAddr {
     let upgrade = move |upgrade: WebSocketUpgrade, Query(query): Query<VoiceQuery>| {
@@ -112,18 +122,23 @@ async fn serve(signaling: Signaling) -> SocketAddr {
 #[tokio::test]
 async fn callers_hear_each_other_and_nobody_is_told_of_them() {
     let mut world = World::new(Vec::new()).await;
-    let (call, prober) = (world.call(KEY), Prober::default());
-    let mut calling = std::pin::pin!(prober.call(&call));
-    let (mut took, mut most) = (None, (0, 0));
-    while took.is_none() {
-        tokio::select! {
-            outcome = &mut calling => took = Some(outcome.expect("the node works")),
-            stats = world.sfu.stats() => most = most.max((stats.peers(), stats.rooms())),
+    let (prober, mut most) = (Prober::default(), (0, 0));
+    let used = loop {
+        let call = world.call(KEY);
+        let mut calling = std::pin::pin!(prober.call(&call));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut calling => break outcome,
+                stats = world.sfu.stats() => most = most.max((stats.peers(), stats.rooms())),
+            }
+        };
+        if outcome != Err(Failure::Starved) {
+            assert!(outcome.is_ok_and(|took| took < CALL), "{outcome:?}");
+            break call.clone();
         }
-    }
-    assert!(took.is_some_and(|took| took < CALL), "{took:?}");
+    };
     assert_eq!(most, (0, 0), "they count as nobody");
-    assert_eq!(prober.call(&call).await, Err(Failure::Refused(4006)), "a token is worth one call");
+    assert_eq!(judged(&prober, || used.clone()).await, Err(Failure::Refused(4006)), "a token is worth one call");
     // Whatever the node had to say of them it would have said before this.
     world.signaling.leave(Duration::from_secs(20)).await;
     loop {
@@ -143,14 +158,15 @@ async fn what_is_wrong_is_told_apart() {
     // 127.0.0.2 is this machine, too, and the node does not listen there.
     let world = World::new(vec![[127, 0, 0, 2].into()]).await;
     let prober = Prober::default();
-    assert_eq!(prober.call(&world.call(KEY)).await, Err(Failure::NoWay));
-    assert_eq!(prober.call(&world.call([4; 32])).await, Err(Failure::Refused(4004)));
+    assert_eq!(judged(&prober, || world.call(KEY)).await, Err(Failure::NoWay));
+    assert_eq!(judged(&prober, || world.call([4; 32])).await, Err(Failure::Refused(4004)));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = nobody.local_addr().unwrap().to_string();
     drop(nobody);
-    assert_eq!(prober.call(&Call { endpoint, ..world.call(KEY) }).await, Err(Failure::Unreachable));
+    let elsewhere = || Call { endpoint: endpoint.clone(), ..world.call(KEY) };
+    assert_eq!(judged(&prober, elsewhere).await, Err(Failure::Unreachable));
     world.signaling.shutdown().await;
-    assert_eq!(prober.call(&world.call(KEY)).await, Err(Failure::Full), "it stops");
+    assert_eq!(judged(&prober, || world.call(KEY)).await, Err(Failure::Full), "it stops");
     world.sfu.shutdown();
 }
 
