@@ -243,6 +243,15 @@ impl Siblings {
         }
     }
 
+    /// A session whose claim had this number has left voice in this guild. Where it was before it came to where it left, an older
+    /// claim by it may stand yet: the control plane that had it is about to be missed, or is gone, and will not take it back.
+    pub fn end_session(&mut self, guild: GuildId, user: UserId, session_id: &str, number: u64) {
+        for sibling in self.others.values_mut() {
+            let is_of_it = |claim: &Claim| claim.state.session_id == session_id && claim.number < number;
+            sibling.voice.extract_if((guild, user)..=(guild, user), |_, (_, claim)| is_of_it(claim)).for_each(drop);
+        }
+    }
+
     // --- hearing ---
 
     /// The connection to the bus is new: others may have said something meanwhile.
@@ -344,7 +353,8 @@ impl Siblings {
                 out.push(Change::Voice(key.0, key.1));
             }
             Word::Left { guild_id, user_id } => {
-                if sibling.voice.remove(&(guild_id, user_id)).is_some() {
+                if let Some((_, claim)) = sibling.voice.remove(&(guild_id, user_id)) {
+                    self.end_session(guild_id, user_id, &claim.state.session_id, claim.number);
                     out.push(Change::Voice(guild_id, user_id));
                 }
             }

@@ -261,8 +261,9 @@ impl Core {
         let Some(before) = room.state.voice_state(user).cloned() else { return };
         let gone = VoiceState { channel_id: None, ..before.clone() };
         room.state.set_voice_state(gone.clone());
-        if room.seated.remove(&user).is_some() {
+        if let Some(seated) = room.seated.remove(&user) {
             self.siblings.say(Word::Left { guild_id: guild, user_id: user });
+            self.siblings.end_session(guild, user, &before.session_id, seated.claim);
         }
         self.siblings.end_orphan(guild, user);
         self.disconnect(participant(&before), at);

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -123,6 +124,17 @@ impl Client {
         assert_eq!(frame["op"], op, "{frame}");
         self.last_seq = frame["seq"].as_i64().unwrap_or(self.last_seq);
         frame["d"].take()
+    }
+
+    /// Reads and sends heartbeats until the socket ends: whoever is silent is given up.
+    async fn stay(mut self) {
+        let mut beats = tokio::time::interval(crate::limits::HEARTBEAT_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = beats.tick() => self.send(3, json!(0)).await,
+                message = self.socket.next() => if !matches!(message, Some(Ok(_))) { return },
+            }
+        }
     }
 
     async fn close_code(&mut self) -> u16 {
@@ -232,9 +244,10 @@ async fn two_clients_hear_of_each_other() {
 async fn who_enters_a_room_of_hundreds_hears_every_name() {
     let world = World::new().await;
     let crowd = crate::limits::OUTGOING_FRAMES as u64 + 44;
-    let mut others = Vec::new();
+    let mut others = JoinSet::new();
     for user in 1..=crowd {
-        others.push(world.join(user, &world.token(user)).await);
+        let (client, _) = world.join(user, &world.token(user)).await;
+        others.spawn(client.stay());
     }
     let (mut last, _) = world.join(crowd + 1, &world.token(crowd + 1)).await;
     assert_eq!(last.expect(11).await["user_ids"].as_array().map(Vec::len), Some(crowd as usize));

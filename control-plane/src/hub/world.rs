@@ -98,13 +98,20 @@ impl World {
 
     /// The bus carries everything both ways, until nobody has anything to say.
     pub fn meets(&mut self, other: &mut Self) {
+        Self::meet(&mut [self, other]);
+    }
+
+    /// The bus carries what each says to all the others, until nobody has anything to say.
+    pub fn meet(worlds: &mut [&mut Self]) {
         loop {
-            let (ours, theirs) = (self.says(), other.says());
-            if ours.is_empty() && theirs.is_empty() {
+            let said: Vec<_> = worlds.iter_mut().map(|world| world.says()).collect();
+            if said.iter().all(Vec::is_empty) {
                 return;
             }
-            ours.iter().for_each(|message| other.hears(message));
-            theirs.iter().for_each(|message| self.hears(message));
+            for (from, messages) in said.iter().enumerate() {
+                let others = worlds.iter_mut().enumerate().filter(|(to, _)| *to != from);
+                others.for_each(|(_, world)| messages.iter().for_each(|message| world.hears(message)));
+            }
         }
     }
 

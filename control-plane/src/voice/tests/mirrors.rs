@@ -153,6 +153,43 @@ fn orphan() -> (World, Attached) {
     (b, ann)
 }
 
+/// Bob joined at the first of three and his session went on at the second.
+fn moved() -> (World, World, World) {
+    let (mut a, bob, mut b, _) = worlds();
+    let mut c = World::named(3);
+    World::meet(&mut [&mut a, &mut b, &mut c]);
+    a.voice(&bob, op4(PARLOR));
+    World::meet(&mut [&mut a, &mut b, &mut c]);
+    b.core.take_voice_of(BOB, "session1", &[GUILD].into(), b.at);
+    (a, b, c)
+}
+
+#[test]
+fn who_lets_go_of_a_session_that_went_on_elsewhere_takes_nothing_from_it() {
+    let (mut a, mut b, mut c) = moved();
+    World::meet(&mut [&mut a, &mut b, &mut c]);
+    for world in [&a, &c] {
+        assert_eq!((state_of(world, BOB), world.core.is_own(GUILD, BOB)), (state_of(&b, BOB), false));
+        assert_eq!(world.core.caretaker(GUILD, BOB).map(|name| name.0), Some(2));
+    }
+    assert!(state_of(&b, BOB).is_some());
+}
+
+#[test]
+fn who_came_from_a_control_plane_that_stopped_and_left_does_not_come_back_when_that_is_missed() {
+    let (_, mut b, mut c) = moved();
+    World::meet(&mut [&mut b, &mut c]);
+    assert_eq!(c.core.caretaker(GUILD, BOB).map(|name| name.0), Some(2));
+    assert!(b.move_member(BOB, None));
+    World::meet(&mut [&mut b, &mut c]);
+    for world in [&mut b, &mut c] {
+        world.core.mirror_guild(GUILD, world.at);
+        assert_eq!((state_of(world, BOB), world.core.caretaker(GUILD, BOB)), (None, None));
+        world.pass_alone(LEASE);
+        assert_eq!(state_of(world, BOB), None);
+    }
+}
+
 fn left(channel: ChannelId, issuer: u64) -> FromNode {
     let sitting = Sitting {
         participant: participant(channel, BOB, 1),
