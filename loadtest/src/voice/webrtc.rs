@@ -71,10 +71,19 @@ impl Offer {
     /// Applies the answer. The socket is the one whose address was offered; it does not block.
     pub fn accept(self, answer: &str) -> Result<(Negotiated, std::net::UdpSocket), VoiceError> {
         let slots = ssrcs(answer).collect();
+        // In the sections of voices; str0m asks for lost pictures anyway.
+        let asked = format!("a=rtcp-fb:{} nack", self.payload_type);
+        let asking = answer.split("\r\nm=").filter(|section| section.lines().any(|line| line == asked));
+        let voices: Vec<u32> = asking.flat_map(ssrcs).collect();
         let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| VoiceError::WebRtc(error.to_string()))?;
         let mut negotiated = Negotiated { slots, ..self.negotiated };
         let accepted = negotiated.rtc.sdp_api().accept_answer(self.pending, answer);
         accepted.map_err(|error| VoiceError::WebRtc(error.to_string()))?;
+        for ssrc in voices {
+            if let Some(stream) = negotiated.rtc.direct_api().stream_rx(&ssrc.into()) {
+                stream.suppress_nack(false);
+            }
+        }
         Ok((negotiated, self.socket))
     }
 }
@@ -84,7 +93,7 @@ pub fn offer(local_ip: IpAddr, receive_slots: usize) -> Result<Offer, VoiceError
     offer_with_video(local_ip, receive_slots, VideoSections::default())
 }
 
-/// The same with VP8 in sections of its own.
+/// The same with VP8 in sections of its own, and lost voices asked for, as our page does.
 pub fn offer_with_video(local_ip: IpAddr, receive_slots: usize, sections: VideoSections<'_>) -> Result<Offer, VoiceError> {
     let has_video = !sections.camera.is_empty() || sections.receive_slots > 0;
     let socket = std::net::UdpSocket::bind((local_ip, 0))?;
@@ -108,10 +117,11 @@ pub fn offer_with_video(local_ip: IpAddr, receive_slots: usize, sections: VideoS
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
     }
     let (offer, pending) = change.apply().ok_or_else(|| VoiceError::WebRtc("nothing to offer".to_owned()))?;
-    let sdp = offer.to_sdp_string();
     let payload = |codec: Codec| rtc.codec_config().find(|params| params.spec().codec == codec).map(|params| params.pt());
     let video = payload(Codec::Vp8).map(|payload| Video { camera, payload });
     let payload = payload(Codec::Opus).ok_or_else(|| VoiceError::WebRtc("no Opus".to_owned()))?;
+    let sdp = offer.to_sdp_string();
+    let sdp = if has_video { asking(payload, &sdp) } else { sdp };
     let ssrc = ssrcs(&sdp).next().ok_or_else(|| VoiceError::WebRtc("the offer names no SSRC".to_owned()))?;
     Ok(Offer {
         negotiated: Negotiated { rtc, address, mid, payload, slots: [].into(), video },
@@ -121,6 +131,12 @@ pub fn offer_with_video(local_ip: IpAddr, receive_slots: usize, sections: VideoS
         ssrc,
         payload_type: *payload,
     })
+}
+
+/// The offer of a client that asks for audio that it lost (RFC 4585 §4.2). str0m has no word for it.
+fn asking(opus: Pt, offer: &str) -> String {
+    let format = format!("a=fmtp:{opus} ");
+    offer.replace(&format, &format!("a=rtcp-fb:{opus} nack\r\n{format}"))
 }
 
 fn ssrcs(sdp: &str) -> impl Iterator<Item = u32> {

@@ -215,6 +215,8 @@ pub struct Estimator {
     has_feedback: bool,
     remb: Option<f64>,
     reported: i64,
+    /// A queue was just seen to shoot up: when the newest packet had left that was told of.
+    surged: Option<i64>,
 }
 
 impl Estimator {
@@ -250,6 +252,7 @@ impl Estimator {
             has_feedback: false,
             remb: None,
             reported: 0,
+            surged: None,
         }
     }
 
@@ -367,6 +370,12 @@ impl Estimator {
         // More than is lost at random anyway.
         let is_losing = f64::from(lost) > 2.0 * self.random_loss * f64::from(told);
         self.control(now, is_observed, is_losing);
+    }
+
+    /// Whether the bottleneck's queue was seen to shoot up since this was last asked. It may be full by now, and then it drops
+    /// all kinds of packets alike: nothing is known of what left after this moment.
+    pub fn take_surge(&mut self) -> Option<Instant> {
+        self.surged.take().map(|micros| self.ledger.at(micros))
     }
 
     /// When [`Estimator::handle_timeout`] is due; `None` while nothing is awaited or wanted.

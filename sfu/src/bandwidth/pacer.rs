@@ -169,6 +169,16 @@ impl<T> Pacer<T> {
         }
     }
 
+    /// Something of so many bytes left that did not wait here: what waits leaves later for it.
+    pub fn passed(&mut self, now: Instant, bytes: usize) {
+        self.leave(now, bytes);
+    }
+
+    /// When the next packet may leave, whether or not one waits.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
     /// When the next packet may leave; `None` while none waits.
     pub fn next_timeout(&self) -> Option<Instant> {
         (self.queued > 0 || self.active_probe().is_some()).then_some(self.due)
@@ -195,7 +205,7 @@ impl<T> Pacer<T> {
     }
 
     /// Whether anything may leave now.
-    fn is_open(&self, now: Instant) -> bool {
+    pub fn is_open(&self, now: Instant) -> bool {
         let (began, taken) = self.run;
         if began == now { self.due <= now + RUN && taken < MOST_IN_RUN } else { self.due <= now }
     }

@@ -262,8 +262,8 @@ impl Engine {
             Feedback::Lost { about, sequence } => {
                 if outcome.is_ok() {
                     outcome = match room.repeat_audio(now, listener, about, sequence, egress) {
-                        Ok(true) => Ok(()),
-                        Ok(false) => room.repeat(now, listener, about, sequence, egress),
+                        Ok(Some(_)) => Ok(()),
+                        Ok(None) => room.repeat(now, listener, about, sequence, egress),
                         Err(reason) => Err(reason),
                     };
                 }

@@ -32,6 +32,14 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 const REPEATS_APART: (u32, u32) = (3, 4);
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
 
+/// Voices are sent again unasked when a queue shoots up: what was said in this time, and so many packets at most, the newest. Of
+/// what was said before more got through than not, and all of it stands in the way of what comes next: a dozen packets for a
+/// twentieth of a second on a link of 300 kbit/s.
+pub const DOUBTED: (Duration, usize) = (Duration::from_millis(250), 24);
+
+/// Before them so many bytes could have left: the queue that may be full gets shorter by as much, or it would drop them as well.
+pub const BEFORE_DOUBTED: usize = 1_000;
+
 /// What is to be left for a smaller picture goes on until that comes, unless it waits longer than this to leave: then it would
 /// only fill the queue that the smaller one has to pass.
 const LEFT_BEHIND: Duration = Duration::from_millis(150);
@@ -88,6 +96,11 @@ pub struct Paced {
     pub latest: Option<Queued>,
     /// What was sent again in the last round trip, and when; at most [`RESEND_QUEUE`].
     repeated: VecDeque<(Instant, Queued)>,
+    /// The queue has shot up: since when nobody knows what of the voices gets through. Once the pacer lets something leave again
+    /// they are chosen that are sent again.
+    pub doubt: Option<Instant>,
+    /// Those, by SSRC and number, oldest first: bounded by [`DOUBTED`]. They leave before video does.
+    pub doubted: VecDeque<(u32, u16)>,
 }
 
 impl Paced {
@@ -106,6 +119,8 @@ impl Paced {
             due: None,
             latest: None,
             repeated: VecDeque::new(),
+            doubt: None,
+            doubted: VecDeque::new(),
         };
         paced.apply();
         paced
@@ -147,6 +162,15 @@ impl Paced {
         may
     }
 
+    /// The queue has shot up, and of what left since then nobody knows whether it gets through.
+    pub fn doubt(&mut self, now: Instant, since: Instant) {
+        self.doubted.clear();
+        self.doubt = Some(since);
+        // At the rate of now, and not that of before.
+        self.apply();
+        self.pacer.passed(now, BEFORE_DOUBTED);
+    }
+
     /// Whether what waits would only be in the way of a smaller picture.
     pub fn is_left_behind(&self) -> bool {
         self.pacer.delay() > LEFT_BEHIND
@@ -167,6 +191,7 @@ impl Paced {
     pub fn next_timeout(&self, is_shown: bool) -> Option<Instant> {
         let choice = is_shown.then(|| self.chosen + CHOICE_INTERVAL);
         let silence = if is_shown { self.estimator.next_timeout() } else { None };
-        [choice, silence, self.pacer.next_timeout()].into_iter().flatten().min()
+        let doubted = (self.doubt.is_some() || !self.doubted.is_empty()).then(|| self.pacer.due());
+        [choice, silence, doubted, self.pacer.next_timeout()].into_iter().flatten().min()
     }
 }

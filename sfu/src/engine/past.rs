@@ -10,6 +10,7 @@
 
 use super::room::Frame;
 use super::speakers::MAX_SPEAKERS;
+use std::time::Instant;
 
 /// Packets of each speaker that are remembered: a second and more, at the usual 20 ms. A player has given up older ones.
 pub const PACKETS: u64 = 64;
@@ -26,6 +27,8 @@ const NOBODY: u32 = 0;
 /// A packet that is still known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said<'a> {
+    /// When it was forwarded.
+    pub at: Instant,
     pub timestamp: u32,
     pub marker: bool,
     pub audio_level: Option<u8>,
@@ -38,6 +41,7 @@ pub struct Said<'a> {
 #[derive(Clone, Copy)]
 struct Entry {
     index: u64,
+    said: Instant,
     /// Where its bytes begin, counted since the beginning.
     at: u64,
     len: u16,
@@ -58,13 +62,22 @@ struct Ring {
 }
 
 impl Ring {
-    fn new(speaker: u32) -> Ring {
-        let nothing =
-            Entry { index: NOTHING, at: 0, len: 0, newest: 0, labelled: None, timestamp: 0, marker: false, audio_level: None };
+    fn new(now: Instant, speaker: u32) -> Ring {
+        let nothing = Entry {
+            index: NOTHING,
+            said: now,
+            at: 0,
+            len: 0,
+            newest: 0,
+            labelled: None,
+            timestamp: 0,
+            marker: false,
+            audio_level: None,
+        };
         Ring { speaker, entries: vec![nothing; PACKETS as usize].into(), bytes: vec![0; BYTES].into(), written: 0 }
     }
 
-    fn insert(&mut self, frame: &Frame) {
+    fn insert(&mut self, now: Instant, frame: &Frame) {
         let len = frame.payload.len();
         let mut offset = (self.written % BYTES as u64) as usize;
         if offset + len > BYTES {
@@ -75,6 +88,7 @@ impl Ring {
         self.bytes[offset..offset + len].copy_from_slice(frame.payload);
         self.entries[(frame.spoken.index % PACKETS) as usize] = Entry {
             index: frame.spoken.index,
+            said: now,
             at: self.written,
             len: len as u16,
             newest: frame.newest as u16,
@@ -93,6 +107,7 @@ impl Ring {
         }
         let offset = (entry.at % BYTES as u64) as usize;
         Some(Said {
+            at: entry.said,
             timestamp: entry.timestamp,
             marker: entry.marker,
             audio_level: entry.audio_level,
@@ -109,26 +124,26 @@ pub struct Past(Vec<Ring>);
 
 impl Past {
     #[inline]
-    pub fn insert(&mut self, frame: &Frame) {
+    pub fn insert(&mut self, now: Instant, frame: &Frame) {
         match self.0.iter_mut().find(|ring| ring.speaker == frame.speaker) {
-            Some(ring) => ring.insert(frame),
-            None => self.begin(frame),
+            Some(ring) => ring.insert(now, frame),
+            None => self.begin(now, frame),
         }
     }
 
     /// A speaker's first packet. When there are more speakers than may have a place, some are not remembered.
     #[cold]
-    fn begin(&mut self, frame: &Frame) {
+    fn begin(&mut self, now: Instant, frame: &Frame) {
         let at = match self.0.iter().position(|ring| ring.speaker == NOBODY) {
             Some(free) => free,
             None if self.0.len() < MAX_SPEAKERS => {
-                self.0.push(Ring::new(NOBODY));
+                self.0.push(Ring::new(now, NOBODY));
                 self.0.len() - 1
             }
             None => return,
         };
         self.0[at].speaker = frame.speaker;
-        self.0[at].insert(frame);
+        self.0[at].insert(now, frame);
     }
 
     pub fn get(&self, speaker: u32, index: u64) -> Option<Said<'_>> {
@@ -149,34 +164,41 @@ mod tests {
     use super::super::activity::Spoken;
     use super::*;
     use crate::PeerId;
+    use std::time::Duration;
 
-    fn insert(past: &mut Past, speaker: u32, index: u64, payload: &mut [u8]) {
-        past.insert(&Frame {
-            speaker,
-            speaker_id: PeerId(1),
-            listener: None,
-            is_priority: false,
-            spoken: Spoken { index, loudness: 90, is_voice: true },
-            timestamp: index as u32 * 960,
-            marker: index == 7,
-            audio_level: Some(30),
-            payload,
-            newest: 2,
-            labelled: Some(111),
-        });
+    fn insert(past: &mut Past, now: Instant, (speaker, index): (u32, u64), payload: &mut [u8]) {
+        past.insert(
+            now,
+            &Frame {
+                speaker,
+                speaker_id: PeerId(1),
+                listener: None,
+                is_priority: false,
+                spoken: Spoken { index, loudness: 90, is_voice: true },
+                timestamp: index as u32 * 960,
+                marker: index == 7,
+                audio_level: Some(30),
+                payload,
+                newest: 2,
+                labelled: Some(111),
+            },
+        );
     }
 
     #[test]
     fn the_latest_packets_of_each_speaker_are_known_as_they_were_said() {
         let mut past = Past::default();
+        let start = Instant::now();
         for index in 0..500u64 {
+            let now = start + Duration::from_millis(20 * index);
             for speaker in [1, 2] {
-                insert(&mut past, speaker, index, &mut vec![(index + u64::from(speaker)) as u8; 60 + index as usize % 90]);
+                insert(&mut past, now, (speaker, index), &mut vec![(index + u64::from(speaker)) as u8; 60 + index as usize % 90]);
             }
             for known in index.saturating_sub(PACKETS - 1)..=index {
                 let said = past.get(2, known).expect("recent");
                 let payload = vec![(known + 2) as u8; 60 + known as usize % 90];
                 let expected = Said {
+                    at: start + Duration::from_millis(20 * known),
                     timestamp: known as u32 * 960,
                     marker: known == 7,
                     audio_level: Some(30),
@@ -196,21 +218,22 @@ mod tests {
     #[test]
     fn large_packets_are_bounded_by_their_bytes() {
         let mut past = Past::default();
-        (0..100).for_each(|index| insert(&mut past, 1, index, &mut [index as u8; 1000]));
+        let now = Instant::now();
+        (0..100).for_each(|index| insert(&mut past, now, (1, index), &mut [index as u8; 1000]));
         assert_eq!(past.get(1, 85).map(|said| said.payload.to_vec()), Some(vec![85; 1000]));
         assert_eq!(past.get(1, 75), None, "its bytes were written over");
     }
 
     #[test]
     fn who_is_forgotten_leaves_its_memory_to_others() {
-        let mut past = Past::default();
+        let (mut past, now) = (Past::default(), Instant::now());
         for speaker in 1..=MAX_SPEAKERS as u32 + 5 {
-            insert(&mut past, speaker, 9, &mut [1; 80]);
+            insert(&mut past, now, (speaker, 9), &mut [1; 80]);
         }
         assert!(past.get(MAX_SPEAKERS as u32, 9).is_some() && past.get(MAX_SPEAKERS as u32 + 1, 9).is_none());
         past.forget(3);
         assert_eq!(past.get(3, 9), None);
-        insert(&mut past, 77, 10, &mut [2; 80]);
+        insert(&mut past, now, (77, 10), &mut [2; 80]);
         assert_eq!((past.get(77, 9), past.0.len()), (None, MAX_SPEAKERS));
         assert!(past.get(77, 10).is_some());
     }

@@ -412,7 +412,7 @@ impl Room {
     #[inline]
     pub fn deliver(&mut self, now: Instant, place: u8, frame: &mut Frame, egress: &mut impl Egress, ledger: &mut Ledger) {
         if let Some(past) = &mut self.past {
-            past.insert(frame);
+            past.insert(now, frame);
         }
         // Native copies differ in their seal alone.
         let native = Outgoing {

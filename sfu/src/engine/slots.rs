@@ -194,6 +194,12 @@ impl Slots {
         self.slots[..usize::from(self.count)].iter().any(|slot| slot.ssrc == ssrc)
     }
 
+    /// The SSRCs of the slots in which somebody speaks, each with the number of its newest packet.
+    pub fn newest(&self) -> impl Iterator<Item = (u32, u16)> {
+        let held = |(slot, speaker): (&Slot, &u32)| (*speaker != NOBODY).then_some((slot.ssrc, (slot.next_index - 1) as u16));
+        self.slots.iter().zip(&self.speakers).take(usize::from(self.count)).filter_map(held)
+    }
+
     /// Which packet of the present tenure of the slot `ssrc` had this number, if it is one of the last `most`. Whether it was sent
     /// is for who remembers what was said: within a tenure, whatever came was.
     pub fn gone(&self, ssrc: u32, sequence: u16, most: u64) -> Option<Gone> {

@@ -7,7 +7,7 @@ import { CAMERA_LAYERS, SCREEN_LAYERS } from "./camera";
 import { changes, CODECS, type Codec, isCodec } from "./codecs";
 import type { LayersPayload, VideoSource } from "./protocol";
 import type { Limit } from "./quality";
-import { type AnswerSlot, answerSlots, withSounds, withStereo } from "./sdp";
+import { type AnswerSlot, answerSlots, withRepeats, withSounds, withStereo } from "./sdp";
 import { VIDEO_SLOTS } from "./videos";
 
 /** Receive slots in the offer: the server forwards the loudest few speakers, and the person hears at most these at once. */
@@ -99,7 +99,8 @@ export class Peer {
   #codec: Codec | null = null;
   #changesCodec: ChangesCodec = null;
   readonly #sound: RTCRtpSender;
-  /** The sections for sounds, by their place in the offer. */
+  /** The sections for voices and for sounds, by their place in the offer. */
+  readonly #voiceSections: ReadonlySet<number> = new Set(Array.from({ length: RECEIVE_SLOTS }, (_, index) => 1 + index));
   readonly #soundSections: ReadonlySet<number>;
   readonly #videoSlots: { transceiver: RTCRtpTransceiver; stream: MediaStream }[] = [];
   #receivers: Receiver[] = [];
@@ -140,7 +141,8 @@ export class Peer {
 
   async offer(): Promise<string> {
     const { sdp: made = "" } = await this.#connection.createOffer();
-    await this.#connection.setLocalDescription({ type: "offer", sdp: withStereo(made, this.#soundSections) });
+    const asking = withRepeats(withStereo(made, this.#soundSections), this.#voiceSections);
+    await this.#connection.setLocalDescription({ type: "offer", sdp: asking });
     const sdp = this.#connection.localDescription?.sdp;
     if (sdp === undefined) throw new Error("the browser made no offer");
     return withSounds(sdp, this.#soundSections);

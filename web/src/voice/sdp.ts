@@ -1,5 +1,5 @@
-// The few facts that the page reads out of session descriptions, and the one thing that it can say only there: which audio
-// sections are for the sound of screens.
+// The few facts that the page reads out of session descriptions, and what it can say only there: which audio sections are for the
+// sound of screens, and that lost audio is asked for.
 
 export interface AnswerSlot {
   mid: string;
@@ -24,6 +24,18 @@ export function withStereo(sdp: string, sounds: ReadonlySet<number>): string {
   const payloadType = opusPayloadType(sdp);
   const line = new RegExp(`^a=fmtp:${payloadType} .*$`, "m");
   return mapSections(sdp, (section, index) => (sounds.has(index) ? section.replace(line, (fmtp) => `${fmtp.trimEnd()};stereo=1`) : section));
+}
+
+/** Lost packets of Opus are asked for in these sections (RFC 4585 §4.2): browsers do so only where both descriptions say it. */
+export function withRepeats(sdp: string, voices: ReadonlySet<number>): string {
+  const payloadType = opusPayloadType(sdp);
+  if (payloadType === null) return sdp;
+  const line = `a=rtcp-fb:${payloadType} nack`;
+  const format = new RegExp(`^a=rtpmap:${payloadType} .*$`, "m");
+  const isAsked = (section: string) => section.split(/\r?\n/).includes(line);
+  return mapSections(sdp, (section, index) =>
+    voices.has(index) && !isAsked(section) ? section.replace(format, (rtpmap) => `${rtpmap.trimEnd()}\r\n${line}`) : section,
+  );
 }
 
 /** The same offer as the server is to read it: these sections name their content (RFC 4796). */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answerSlots, opusPayloadType, withSounds, withStereo } from "./sdp";
+import { answerSlots, opusPayloadType, withRepeats, withSounds, withStereo } from "./sdp";
 import { SlotTable } from "./slots";
 
 const answer = [
@@ -53,6 +53,15 @@ describe("an offer", () => {
   it("asks for stereo in the sections for sounds and nowhere else", () => {
     const stereo = section(1, "audio").replace("useinbandfec=1", "useinbandfec=1;stereo=1");
     expect(withStereo(offer, new Set([1]))).toBe(offer.replace(section(1, "audio"), stereo));
+  });
+
+  it("asks for lost audio in the sections of voices alone, once", () => {
+    const asking = section(1, "audio").replace("opus/48000/2\r\n", "opus/48000/2\r\na=rtcp-fb:111 nack\r\n");
+    expect(asking).not.toBe(section(1, "audio"));
+    const asked = offer.replace(section(1, "audio"), asking);
+    expect(withRepeats(offer, new Set([1]))).toBe(asked);
+    expect(withRepeats(asked, new Set([1]))).toBe(asked);
+    expect(withRepeats("v=0\r\n", new Set([0]))).toBe("v=0\r\n");
   });
 
   it("names those sections to the server", () => {

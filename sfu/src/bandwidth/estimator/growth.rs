@@ -31,6 +31,9 @@ impl Estimator {
             }
             self.prober.abort(now);
             self.limit = Limit::Delay;
+            if moment.is_surging {
+                self.surged = self.sent.latest();
+            }
             self.drain(moment, Drain::begin(moment, self.rate));
         } else if now >= self.hold && queue < QUIET + moment.slack {
             if moment.is_unused {

@@ -204,3 +204,24 @@ fn a_longer_way_is_no_queue_and_costs_a_few_seconds() {
         );
     }
 }
+
+#[test]
+fn a_queue_that_shoots_up_is_told_once_and_since_when_nothing_is_known() {
+    let mut world = World::new(1_500_000);
+    world.run(5.0, 1.5e6, 1e7);
+    assert_eq!(world.estimator.take_surge(), None);
+    let before = world.start + Duration::from_millis(world.ms);
+    world.run(0.5, 1.5e6, 3e5);
+    let since = world.estimator.take_surge().expect("a queue of more than a second");
+    let first = since.saturating_duration_since(before);
+    assert!(first > Duration::ZERO && first < Duration::from_millis(200), "{first:?}");
+    assert_eq!(world.estimator.take_surge(), None);
+    world.run(5.0, 1.5e6, 3e5);
+    assert_eq!(world.estimator.take_surge(), None, "it is known by now");
+
+    // One that grows slowly is noticed before it can be full.
+    let mut slow = World::new(1_500_000);
+    slow.run(5.0, 1.5e6, 1e7);
+    slow.run(5.0, 1.5e6, 1.3e6);
+    assert_eq!((slow.estimator.take_surge(), slow.estimator.estimate().limit), (None, Limit::Delay));
+}

@@ -164,3 +164,17 @@ fn what_did_not_leave_takes_no_time() {
     let next = pacer.next_timeout().expect("one waits") - start;
     assert!((ms(72)..ms(74)).contains(&next), "{next:?}");
 }
+
+#[test]
+fn what_passes_without_waiting_puts_off_what_waits() {
+    let start = Instant::now();
+    let mut pacer: Pacer<u32> = Pacer::new(start);
+    pacer.set(100_000, None);
+    pacer.passed(start, 500);
+    pacer.passed(start, 500);
+    pacer.push_video(start, 1, 1_000).expect("there is room");
+    // 1,000 bytes at 110 kbit/s.
+    let next = pacer.next_timeout().expect("one waits") - start;
+    assert!((ms(72)..ms(74)).contains(&next), "{next:?}");
+    assert_eq!((pacer.is_open(start + ms(60)), pacer.is_open(start + ms(74))), (false, true));
+}

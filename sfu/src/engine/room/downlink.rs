@@ -138,6 +138,9 @@ impl Room {
         let Some(paced) = self.listeners[place].sink.as_mut().and_then(|sink| sink.paced.as_mut()) else { return };
         let Some(feedback) = feedback::Feedback::parse(packet) else { return };
         paced.estimator.feedback(now, &feedback);
+        if let Some(since) = paced.estimator.take_surge() {
+            paced.doubt(now, since);
+        }
         self.allocate(now, place);
     }
 
@@ -158,6 +161,7 @@ impl Room {
 
     /// Sends what may leave now.
     pub(super) fn release(&mut self, now: Instant, place: usize, egress: &mut impl Egress) {
+        self.repeat_doubted(now, place, egress);
         let Room { stages, listeners, errands, .. } = self;
         let listener = &mut listeners[place];
         while let Some(departure) = listener.sink.as_mut().and_then(|sink| sink.paced.as_mut()?.pacer.pop(now)) {

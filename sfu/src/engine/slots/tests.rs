@@ -158,6 +158,7 @@ fn what_went_out_in_the_present_tenure_is_found_by_its_number() {
     let newest = sent[99].index as u16;
     assert_eq!(world.slots.gone(100, newest + 1, 64), None, "not sent yet");
     assert_eq!(world.slots.gone(101, newest, 64), None, "another slot");
+    assert_eq!(world.slots.newest().collect::<Vec<_>>(), [(100, newest)], "the other slot is nobody's");
     assert!(world.slots.has(101) && !world.slots.has(102));
     // The next tenure begins above; what was before it is somebody else's.
     world.slots.free(1);

@@ -54,6 +54,8 @@ struct Person {
     screens: BTreeMap<u32, Screen>,
     key_requests: Vec<(Instant, Mid, Option<Rid>)>,
     video_slots: Vec<(u32, u32)>,
+    /// The SSRC of its slot for a voice.
+    voice_slot: u32,
     events: Vec<(Instant, PeerEvent)>,
 }
 
@@ -104,6 +106,21 @@ struct Theatre {
     is_cut: bool,
     /// What left for each person: when, with which timestamp of which stream, and how long.
     left: Vec<(Instant, usize, (u32, u32), usize)>,
+}
+
+/// The offer of a client that may ask for audio that it lost.
+fn asking(offer: String) -> String {
+    let (before, _) = offer.split_once(" opus/48000").expect("Opus is offered");
+    let opus = before.rsplit(':').next().expect("its number").to_owned();
+    offer.replace(&format!("a=fmtp:{opus} "), &format!("a=rtcp-fb:{opus} nack\r\na=fmtp:{opus} "))
+}
+
+impl Person {
+    /// It asks for what it misses of the voice that it hears.
+    fn ask_for_voices(&mut self) {
+        let slot = self.voice_slot;
+        self.rtc.direct_api().stream_rx(&slot.into()).expect("a slot of the answer").suppress_nack(false);
+    }
 }
 
 impl Theatre {
@@ -177,11 +194,26 @@ impl Theatre {
         let offer = change(offer.to_sdp_string());
         let answer = self.engine.connect_webrtc(self.now, id, &offer, &secret).expect("a good offer");
         let video_slots = answer.video_slots.clone();
+        let voice_slot = answer.sdp.split_once("a=ssrc:").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        let voice_slot = voice_slot.expect("a slot for a voice");
         let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("str0m reads our answer");
         rtc.sdp_api().accept_answer(pending, answer).expect("an answer to this offer");
         let (seen, screens, heard) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (key_requests, events) = (Vec::new(), Vec::new());
-        self.people.push(Person { rtc, id, microphone, heard, camera, screen, seen, screens, key_requests, video_slots, events });
+        self.people.push(Person {
+            rtc,
+            id,
+            microphone,
+            heard,
+            camera,
+            screen,
+            seen,
+            screens,
+            key_requests,
+            video_slots,
+            voice_slot,
+            events,
+        });
         for _ in 0..2000 {
             self.step(false);
             if self.people[index].events.iter().any(|(_, event)| *event == PeerEvent::Connected) {
