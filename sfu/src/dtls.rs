@@ -1,8 +1,11 @@
-//! DTLS for str0m, with two things its own provider lacks: one validated configuration for all peers (validating one per
-//! peer costs five times the rest of a join), and the SRTP keys handed out, because RTP and RTCP are ours.
+//! DTLS for str0m, with three things its own provider lacks: one validated configuration for all peers (validating one per
+//! peer costs five times the rest of a join), the SRTP keys handed out, because RTP and RTCP are ours, and clients with RSA
+//! certificates ([`rsa`]).
 //!
 //! `DtlsProvider::new_dtls` runs inside `RtcConfig::build`, on the building thread, so a thread-local tells the new instance
 //! where to put its keys.
+
+mod rsa;
 
 use crate::cipher::keys::{Profile, TransportKeys};
 use std::cell::RefCell;
@@ -15,6 +18,12 @@ use str0m_proto::crypto::{CryptoError, CryptoProvider, DtlsVersion};
 
 /// DTLS records are cut to this, which fits every path that carries WebRTC.
 const MTU: usize = 1150;
+
+/// Room for whatever an instance gives out at once: a datagram, or a client's certificate. str0m has as much.
+const OUTPUT: usize = 2000;
+
+/// Records that dimpl takes at once. OpenSSL puts more into a datagram: it cuts a long certificate into fragments of 200 bytes.
+const RECORDS: usize = 8;
 
 /// Where an instance leaves its keys when the handshake is done.
 pub type KeySlot = Arc<OnceLock<TransportKeys>>;
@@ -54,7 +63,8 @@ impl Provider {
         CONFIG
             .get_or_init(|| {
                 // Server cookies prove an address; here a STUN check with a password already did.
-                dimpl::Config::builder().use_server_cookie(false).mtu(MTU).build().ok().map(Arc::new)
+                let builder = dimpl::Config::builder().use_server_cookie(false).mtu(MTU);
+                builder.with_crypto_provider(rsa::provider()).build().ok().map(Arc::new)
             })
             .clone()
             .ok_or_else(|| CryptoError::Other("the DTLS configuration was refused".to_owned()))
@@ -70,15 +80,12 @@ impl DtlsProvider for Provider {
         &self,
         certificate: &DtlsCert,
         now: Instant,
-        version: DtlsVersion,
+        _version: DtlsVersion,
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let (config, certificate) = (Provider::config()?, certificate.clone());
-        let dtls = match version {
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
-            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
-            _ => dimpl::Dtls::new_12(config, certificate, now),
-        };
+        // What every WebRTC client speaks, and str0m's default; `rsa` knows its handshake.
+        let dtls = dimpl::Dtls::new_12(config, certificate, now);
         Ok(Box::new(Instance { dtls, keys: BUILDING.with_borrow(Clone::clone) }))
     }
 }
@@ -100,11 +107,20 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.dtls.handle_packet(packet)
+        let mut rest = packet;
+        loop {
+            let (first, behind) = rest.split_at(end_of_records(rest));
+            self.dtls.handle_packet(first)?;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            rest = behind;
+        }
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.dtls.poll_output(buffer);
+        let mut output = [0; OUTPUT];
+        let output = self.dtls.poll_output(&mut output);
         if let (DtlsOutput::KeyingMaterial(material, profile), Some(slot)) = (&output, &self.keys) {
             let profile = match *profile {
                 SrtpProfile::AEAD_AES_256_GCM => Some(Profile::Aes256Gcm),
@@ -117,7 +133,24 @@ impl DtlsInstance for Instance {
                 let _ = slot.set(keys);
             }
         }
-        output
+        let copied = |bytes: &[u8], buffer: &'a mut [u8]| -> &'a [u8] {
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            &buffer[..bytes.len()]
+        };
+        match output {
+            DtlsOutput::Packet(datagram) => {
+                let len = rsa::send(datagram, buffer);
+                DtlsOutput::Packet(&buffer[..len])
+            }
+            DtlsOutput::PeerCert(certificate) => DtlsOutput::PeerCert(copied(certificate, buffer)),
+            DtlsOutput::ApplicationData(data) => DtlsOutput::ApplicationData(copied(data, buffer)),
+            DtlsOutput::KeyingMaterial(material, profile) => DtlsOutput::KeyingMaterial(material, profile),
+            DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
+            DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
+            DtlsOutput::Connected => DtlsOutput::Connected,
+            // And whatever a later dimpl may say.
+            _ => DtlsOutput::CloseNotify,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
@@ -146,5 +179,35 @@ impl DtlsInstance for Instance {
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
         self.dtls.close()
+    }
+}
+
+/// Where the first [`RECORDS`] records of a datagram end: type, version, epoch and number, then a length (RFC 6347 §4.1). What is
+/// no record belongs to the last of them.
+fn end_of_records(datagram: &[u8]) -> usize {
+    let mut end = 0;
+    for _ in 0..RECORDS {
+        let Some(&[high, low]) = datagram.get(end + 11..end + 13) else { return datagram.len() };
+        end += 13 + usize::from(u16::from_be_bytes([high, low]));
+    }
+    end.min(datagram.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_is_given_on_in_as_many_records_as_fit() {
+        let record = |len: u8| [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, len][..], &vec![7; len.into()]].concat();
+        let datagram: Vec<u8> = (0..10).flat_map(record).collect();
+        let eight: usize = (0..8).map(|len| 13 + len).sum();
+        assert_eq!(end_of_records(&datagram), eight);
+        assert_eq!(end_of_records(&datagram[eight..]), datagram.len() - eight);
+        assert_eq!(end_of_records(&datagram[..eight]), eight);
+        for cut in [0, 1, 12, 13, 20, eight - 1] {
+            assert_eq!(end_of_records(&datagram[..cut]), cut, "what is cut short is one piece");
+        }
+        assert_eq!(end_of_records(&[0xFF; 100]), 100, "a length that is beyond the end");
     }
 }

@@ -654,6 +654,7 @@ impl Engine {
         }
         if webrtc.media.is_none() && now.saturating_duration_since(webrtc.answered) >= HANDSHAKE_DEADLINE {
             self.drops.count(Reason::HandshakeTooLong);
+            tracing::info!(peer = id.0, "a DTLS handshake did not end in time");
             return self.lose(key);
         }
         self.report(now, key, egress);

@@ -49,6 +49,8 @@ pub enum Reason {
     HalfOpenFull,
     /// A handshake that did not end in time; the peer was given up.
     HandshakeTooLong,
+    /// A DTLS handshake that failed: another certificate than the offer's, none, no proof of its key; the peer was given up.
+    HandshakeFailed,
     /// The socket's send buffer was full.
     SendBufferFull,
     /// The system refused this destination.
@@ -79,7 +81,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Reason; 33] = [
+    pub const ALL: [Reason; 34] = [
         Reason::Noise,
         Reason::Malformed,
         Reason::Oversized,
@@ -100,6 +102,7 @@ impl Reason {
         Reason::OverBudget,
         Reason::HalfOpenFull,
         Reason::HandshakeTooLong,
+        Reason::HandshakeFailed,
         Reason::SendBufferFull,
         Reason::SendRefused,
         Reason::EventsFull,
@@ -138,6 +141,7 @@ impl Reason {
             Reason::OverBudget => "over_budget",
             Reason::HalfOpenFull => "half_open_full",
             Reason::HandshakeTooLong => "handshake_too_long",
+            Reason::HandshakeFailed => "handshake_failed",
             Reason::SendBufferFull => "send_buffer_full",
             Reason::SendRefused => "send_refused",
             Reason::EventsFull => "events_full",

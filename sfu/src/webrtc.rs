@@ -15,7 +15,7 @@ use std::time::Instant;
 use str0m::config::{DtlsCert, Fingerprint};
 use str0m::ice::{IceCreds, StunMessage};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Input, Output, Rtc, RtcConfig, RtcError};
 
 /// Outputs that one input may cause. A handshake flight is under ten datagrams; beyond this the session is broken.
 const MAX_OUTPUTS: usize = 256;
@@ -45,10 +45,12 @@ impl Identity {
 }
 
 /// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The handshake failed, the fingerprint is another, or the client closed.
+    /// The client closed.
     Closed,
+    /// The handshake failed, or the client's certificate is not the one of its offer; in words, for a log.
+    Refused(String),
     /// str0m panicked.
     Panicked,
 }
@@ -180,15 +182,20 @@ impl Session {
     /// Gives an input to str0m and carries out what it answers.
     fn drive(&mut self, input: Input, mut send: impl FnMut(&[u8], SocketAddr)) -> Result<(), Ended> {
         let rtc = &mut self.rtc;
-        let deadline = &mut self.deadline;
+        let (deadline, keys) = (&mut self.deadline, &self.keys);
         let run = AssertUnwindSafe(|| -> Result<(), Ended> {
-            // An error of one input (a broken record, an unexpected message) is the sender's problem, until str0m gives up.
-            let _ = rtc.handle_input(input);
+            // Broken and repeated records are no errors: they are ignored before. An error ends the handshake, once the client was
+            // sent what is left to say (an alert); media that flows does without DTLS.
+            let failed = rtc.handle_input(input).err().filter(|_| keys.get().is_none());
             for _ in 0..MAX_OUTPUTS {
                 match rtc.poll_output() {
                     Ok(Output::Timeout(at)) => {
                         *deadline = at;
-                        return if rtc.is_alive() { Ok(()) } else { Err(Ended::Closed) };
+                        return match failed {
+                            Some(RtcError::Dtls(error)) => Err(Ended::Refused(error.to_string())),
+                            _ if rtc.is_alive() => Ok(()),
+                            _ => Err(Ended::Closed),
+                        };
                     }
                     Ok(Output::Transmit(transmit)) => {
                         if is_handshake(&transmit.contents) {
@@ -196,7 +203,7 @@ impl Session {
                         }
                     }
                     Ok(Output::Event(_)) => {}
-                    Err(_) => return Err(Ended::Closed),
+                    Err(error) => return Err(Ended::Refused(error.to_string())),
                 }
             }
             Err(Ended::Closed)

@@ -278,8 +278,15 @@ impl Engine {
         match run(&mut self.webrtc(key).session, &mut send) {
             Ok(()) => self.arm_handshake(key),
             Err(ended) => {
-                if ended == Ended::Panicked {
-                    self.drops.count(Reason::Panicked);
+                match ended {
+                    Ended::Closed => {}
+                    Ended::Refused(why) => {
+                        self.drops.count(Reason::HandshakeFailed);
+                        let peer = self.peer(key).id.0;
+                        // Once for a session, whose offer was authorized: nobody can fill a log with it.
+                        tracing::info!(peer, why, "a DTLS handshake failed");
+                    }
+                    Ended::Panicked => self.drops.count(Reason::Panicked),
                 }
                 self.lose(key);
             }

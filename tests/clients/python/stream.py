@@ -8,12 +8,15 @@ import asyncio
 import fractions
 import logging
 import math
+import re
 import sys
 
 import aiohttp
 import av
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, VideoStreamTrack
+from aiortc import MediaStreamTrack, RTCCertificate, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcdtlstransport import generate_certificate
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from script import given, report, serve
 
@@ -60,8 +63,11 @@ class Picture(VideoStreamTrack):
 class Session:
     """One peer connection and the HTTP resource that stands for it."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.peer = RTCPeerConnection()
+        if certificate:
+            # aiortc has no setting for it. OpenSSL makes the handshake, as it does for GStreamer and others with such keys.
+            self.peer._RTCPeerConnection__certificates = [certificate]
         self.http = aiohttp.ClientSession()
         self.resource = None
         self.seen = {"video": 0, "width": 0, "light": 0, "audio": 0, "loudest": 0}
@@ -87,10 +93,10 @@ class Session:
         except MediaStreamError:
             pass
 
-    async def offer(self, url, key):
+    async def offer(self, url, key, change=lambda sdp: sdp):
         await self.peer.setLocalDescription(await self.peer.createOffer())
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {key}"}
-        async with self.http.post(url, data=self.peer.localDescription.sdp, headers=headers) as answer:
+        async with self.http.post(url, data=change(self.peer.localDescription.sdp), headers=headers) as answer:
             body = await answer.text()
             if answer.status != 201:
                 return {"status": answer.status, "body": body}
@@ -111,14 +117,26 @@ class Session:
 sessions = {}
 
 
+def rsa_certificate():
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return RTCCertificate(key, generate_certificate(key))
+
+
+def promise_another(sdp):
+    """The SDP with the fingerprints of a certificate that nobody has."""
+    return re.sub(r"(a=fingerprint:\S+) \S\S:\S\S", r"\1 00:00", sdp)
+
+
 async def publish(command):
-    session = sessions[command["as"]] = Session()
+    """Codec, and as it may be: `rsa` for such a certificate, `promised` false for one that is not the offer's."""
+    session = sessions[command["as"]] = Session(rsa_certificate() if command.get("rsa") else None)
     session.peer.addTrack(Tone())
     session.peer.addTrack(Picture())
     video = session.peer.getTransceivers()[1]
     codecs = RTCRtpSender.getCapabilities("video").codecs
     video.setCodecPreferences([codec for codec in codecs if codec.name == command["codec"]])
-    return await session.offer(command["url"], command["key"])
+    change = (lambda sdp: sdp) if command.get("promised", True) else promise_another
+    return await session.offer(command["url"], command["key"], change)
 
 
 async def play(command):

@@ -31,6 +31,13 @@ async fn key(world: &World, account: &Account) -> Value {
     post(&account.rest, &path, json!({"name": "OBS"})).await
 }
 
+/// Publishes with an RSA certificate, or with one that is not the offer's.
+async fn publishes_as(script: &Script, name: &str, key: &Value, certificate: Value) -> Value {
+    let mut command = json!({"as": name, "url": key["whip_url"], "key": key["key"], "codec": "VP8"});
+    command.as_object_mut().expect("an object").extend(certificate.as_object().expect("an object").clone());
+    script.ask("publish", command).await
+}
+
 async fn publishes(script: &Script, name: &str, key: &Value, codec: &str) -> Value {
     script.ask("publish", json!({"as": name, "url": key["whip_url"], "key": key["key"], "codec": codec})).await
 }
@@ -141,6 +148,33 @@ async fn a_program_publishes_by_whip_a_player_and_a_browser_see_it_and_the_key_e
     assert_eq!(script.ask("delete", json!({"as": "player"})).await, 200);
     is_out(&world, &bea).await;
     assert_eq!(script.ask("delete", json!({"as": "player"})).await, 404);
+}
+
+#[tokio::test]
+async fn a_program_may_have_an_rsa_certificate_and_none_but_its_offers() {
+    let world = World::start().await;
+    let (anna, bea) = (world.member("anna").await, world.member("bea").await);
+    let script = program(&world);
+    let key_of_anna = key(&world, &anna).await;
+    assert_eq!(publishes_as(&script, "rsa", &key_of_anna, json!({"rsa": true})).await["status"], 201);
+    assert_eq!(plays(&script, "player", &key(&world, &bea).await).await["status"], 201);
+    flows(&script, "player").await;
+    assert_eq!(script.ask("delete", json!({"as": "rsa"})).await, 200);
+    is_out(&world, &anna).await;
+
+    for (name, is_rsa) in [("forged", false), ("forged rsa", true)] {
+        let answer = publishes_as(&script, name, &key_of_anna, json!({"rsa": is_rsa, "promised": false})).await;
+        assert_eq!(answer["status"], 201, "an offer says nothing wrong");
+        is_out(&world, &anna).await;
+    }
+    let metrics = world.rest.download(&format!("{}/metrics", world.server.base())).await.expect("for this machine");
+    let metrics = String::from_utf8(metrics).expect("text");
+    let refused = metrics.lines().filter(|line| line.contains("reason=\"handshake_failed\"") && !line.ends_with(" 0"));
+    let refused: u64 = refused.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    assert_eq!(refused, 2, "{metrics}");
+    let log = world.server.log();
+    assert_eq!(log.matches("a DTLS handshake failed").count(), 2, "{log}");
+    assert!(log.contains("fingerprint"), "{log}");
 }
 
 #[tokio::test]
