@@ -3,13 +3,13 @@
 //!
 //! A stream is found by its SSRC once an authentic packet showed it, before that by the names of its section and encoding.
 
-use super::peer::{Media, Transport};
+use super::peer::Transport;
 use super::room::video::{REPEATED_LEN, Shot};
 use super::spread::Part;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::bandwidth::feedback::{Arrivals, FEEDBACK_LEN};
-use crate::cipher::{OpenError, Opened};
+use crate::cipher::{Inbound, OpenError, Opened};
 use crate::replay::ReplayWindow;
 use crate::rtcp::{self, Reception};
 use crate::rtp::{self, Header};
@@ -63,10 +63,16 @@ struct Track {
     streams: Vec<Stream>,
 }
 
+/// How far above all before it a stream is that comes under another SSRC: further than any gap that is bridged.
+const ANEW: u64 = 1 << 16;
+
 /// One encoding as it is received.
 struct Stream {
     rid: Rid,
     ssrc: Option<u32>,
+    /// Where its indices begin in the room. Each SSRC has its own, from anywhere: those of one that follows another must not be
+    /// taken for packets that come late.
+    base: u64,
     rtx: Option<u32>,
     window: ReplayWindow,
     rtx_window: ReplayWindow,
@@ -172,6 +178,7 @@ impl Stream {
         Stream {
             rid,
             ssrc: known.map(|(ssrc, _)| ssrc),
+            base: 0,
             rtx: known.and_then(|(_, rtx)| rtx),
             window: ReplayWindow::new(0),
             rtx_window: ReplayWindow::new(0),
@@ -185,7 +192,7 @@ impl Stream {
     #[inline]
     fn open(
         &mut self,
-        media: &Media,
+        inbound: &Inbound,
         header: &Header,
         is_repeat: bool,
         datagram: &mut [u8],
@@ -195,14 +202,16 @@ impl Stream {
         let fresh = ReplayWindow::new(0);
         let known = if is_new { &fresh } else { &*window };
         let index = known.estimate(header.sequence).filter(|&index| known.is_fresh(index)).ok_or(Reason::Replayed)?;
-        let opened = media.inbound.open(datagram, header, index).map_err(|error| match error {
+        let opened = inbound.open(datagram, header, index).map_err(|error| match error {
             OpenError::Malformed => Reason::Malformed,
             OpenError::WrongTag => Reason::WrongTag,
         })?;
         // From here on the packet is authentic.
         if is_new {
+            let before = window.highest();
             (*ssrc, *window) = (Some(header.ssrc), fresh);
             if !is_repeat {
+                self.base += before.map_or(0, |highest| highest + ANEW);
                 (self.reception, self.gaps, self.parts) = (None, Gaps::default(), Parts::default());
             }
         }
@@ -239,7 +248,7 @@ impl Engine {
         let dependency_id = publisher.extensions.dependency;
         let (stage, layer) = (publisher.tracks[track].stage, stream as u8);
         let stream = &mut publisher.tracks[track].streams[stream];
-        let (index, opened, is_newest) = stream.open(media, header, is_repeat, datagram)?;
+        let (index, opened, is_newest) = stream.open(&media.inbound, header, is_repeat, datagram)?;
         webrtc.last_alive = now;
         publisher.last_packet = Some(now);
         if let Some(number) = number {
@@ -275,6 +284,7 @@ impl Engine {
             true => stream.parts.read(codec, header.timestamp, descriptor, &datagram[payload.clone()]),
             false => None,
         };
+        let index = stream.base + index;
         let (policy, id, room) = (peer.policy, peer.id, peer.room);
         let is_within = peer.allowances.video.spend(now, budget::VIDEO);
         if due.is_none_or(|due| due > now + TICK) {
@@ -419,5 +429,34 @@ impl Engine {
         let next = if is_sending || is_waiting { TICK } else { IDLE_TICK };
         self.call(now + next, id, key);
         self.run_errands(now, room_index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cipher::keys::{Profile, SessionKeys};
+    use crate::cipher::Outbound;
+
+    #[test]
+    fn a_stream_that_goes_on_under_another_ssrc_is_above_all_that_was() {
+        let keys = SessionKeys { key: [1; 32], auth: [2; 20], salt: [3; 14] };
+        let (mut outbound, inbound) = (Outbound::srtp(Profile::Aes128Gcm, &keys), Inbound::srtp(Profile::Aes128Gcm, &keys));
+        let mut stream = Stream::new(Rid::default(), None);
+        let mut place = |ssrc: u32, sequence: u16| {
+            let mut packet = [0; 64];
+            packet[..2].copy_from_slice(&[0x80, 96]);
+            packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+            packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+            let len = outbound.seal(&mut packet, 12, sequence.into(), b"picture");
+            let header = Header::parse(&packet[..len]).expect("it is one");
+            let (index, ..) = stream.open(&inbound, &header, false, &mut packet[..len]).expect("it is authentic and new");
+            stream.base + index
+        };
+        assert_eq!([place(7, 30_000), place(7, 30_001)], [30_000, 30_001], "the first is as it came");
+        let anew = place(8, 5);
+        assert!(anew > 30_001 + ANEW / 2, "{anew} would have come late");
+        assert_eq!(place(8, 6), anew + 1);
+        assert!(place(9, 60_000) > anew + ANEW / 2);
     }
 }
