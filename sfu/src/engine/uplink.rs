@@ -435,8 +435,8 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cipher::keys::{Profile, SessionKeys};
     use crate::cipher::Outbound;
+    use crate::cipher::keys::{Profile, SessionKeys};
 
     #[test]
     fn a_stream_that_goes_on_under_another_ssrc_is_above_all_that_was() {
