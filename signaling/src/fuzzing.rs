@@ -4,6 +4,7 @@
 //! Compiled for this crate's tests, which replay every committed corpus, and for the feature `fuzzing`; never into the server.
 
 use crate::limits;
+use crate::recorder::depacketize::Depacketizer;
 use crate::recorder::film::{Film, PER_MS};
 use crate::rooms::Occupant;
 use crate::session::{Input, Output, RoomEvent, Session};
@@ -20,8 +21,12 @@ use std::time::{Duration, Instant};
 /// A name, which is that of the file in `fuzz_targets` and of the corpus, and what is called.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: &[Target] =
-    &[("voice_session", voice_session), ("stream_sdp", stream_sdp), ("recorded_video", recorded_video)];
+pub const TARGETS: &[Target] = &[
+    ("voice_session", voice_session),
+    ("stream_sdp", stream_sdp),
+    ("recorded_video", recorded_video),
+    ("recorded_picture", recorded_picture),
+];
 
 /// A session's life, driven as its shell drives it. The first byte is the version, the second says what is refused; then
 /// each line is a text frame or, behind a `!`, something that happens (see [`Life::event`]).
@@ -247,7 +252,7 @@ pub fn recorded_video(data: &[u8]) {
             publisher: PeerId(1),
             source,
             stream: (1, u32::from(marks & 8)),
-            codec: if codec & 1 == 0 { Codec::Vp8 } else { Codec::H264 },
+            codec: Codec::ALL[usize::from(codec % 4)],
             index,
             timestamp,
             marker: marks & 1 == 1,
@@ -269,6 +274,62 @@ pub fn recorded_video(data: &[u8]) {
         assert_eq!(piece.bytes.starts_with(&[0x1A, 0x45, 0xDF, 0xA3]), piece.number == 0, "a file has one head");
         (*number, *length_ms) = (*number + 1, piece.length_ms);
     }
+}
+
+/// Pictures of a stream, one after the other. The first byte chooses the codec; then come payloads, each behind its length, and an
+/// empty one ends a picture. What comes of it is as long as it says, and files can begin with all that says so.
+pub fn recorded_picture(data: &[u8]) {
+    let [codec, script @ ..] = data else { return };
+    let codec = Codec::ALL[usize::from(codec % 4)];
+    let (mut rest, mut depacketizer, mut payloads) = (script, Depacketizer::new(codec), Vec::new());
+    while let [len, behind @ ..] = rest {
+        let (payload, next) = behind.split_at(behind.len().min(usize::from(*len)));
+        rest = next;
+        if !payload.is_empty() {
+            payloads.push(payload);
+            continue;
+        }
+        let payloads = std::mem::take(&mut payloads);
+        let Some(picture) = depacketizer.picture(payloads.iter().copied()) else { continue };
+        assert!(!picture.bytes.is_empty() && picture.bytes.len() < 4 * data.len() + 16);
+        if codec != Codec::H264 {
+            assert_eq!(picture.head.is_some(), picture.is_key, "a file begins with key frames");
+        }
+        if picture.is_key {
+            let again = Depacketizer::new(codec).picture(payloads.iter().copied());
+            assert_eq!(again.as_ref(), Some(&picture), "a key frame needs nothing before it");
+        }
+        match codec {
+            Codec::Vp9 => {
+                let frames = payloads.iter().filter(|payload| payload[0] & 0x08 != 0).count();
+                assert!(frames < 2 || index_of(&picture.bytes) == Some(frames), "an index tells where its frames are");
+            }
+            Codec::Av1 => assert!(units(&picture.bytes), "units follow each other"),
+            Codec::Vp8 | Codec::H264 => {}
+        }
+    }
+}
+
+/// How many frames a superframe's index lists, if these are all of it (VP9, annex B).
+fn index_of(superframe: &[u8]) -> Option<usize> {
+    let mark = *superframe.last().filter(|mark| **mark >> 5 == 6)?;
+    let (frames, bytes) = (usize::from(mark & 7) + 1, usize::from(mark >> 3 & 3) + 1);
+    let content = superframe.len().checked_sub(2 + frames * bytes)?;
+    let lengths = superframe[content + 1..superframe.len() - 1].chunks(bytes);
+    let all: usize = lengths.map(|length| length.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte))).sum();
+    (superframe[content] == mark && all == content).then_some(frames)
+}
+
+/// Whether these are units of AV1 with their lengths, and nothing else.
+fn units(mut bytes: &[u8]) -> bool {
+    while let [head, behind @ ..] = bytes {
+        let behind = behind.get(usize::from(head >> 2 & 1)..).unwrap_or_default();
+        let Some(ends) = behind.iter().position(|byte| byte & 0x80 == 0) else { return false };
+        let length = behind[..=ends].iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7F));
+        let Some(rest) = behind.get(ends + 1 + length..).filter(|_| head & 2 == 2) else { return false };
+        bytes = rest;
+    }
+    true
 }
 
 fn policy(bits: u8) -> Policy {

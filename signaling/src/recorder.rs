@@ -6,7 +6,7 @@
 //! pieces from then on. What a line does not take waits for the next question.
 
 mod assembly;
-mod depacketize;
+pub mod depacketize;
 pub mod film;
 mod matroska;
 mod ogg;

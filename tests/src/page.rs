@@ -46,6 +46,11 @@ impl<'a> Page<'a> {
         self.act("fill", id, json!({"value": value})).await;
     }
 
+    /// One of a list's values.
+    pub async fn chooses(&self, id: &str, value: &str) {
+        self.act("choose", id, json!({"value": value})).await;
+    }
+
     pub async fn sees(&self, id: &str) {
         self.act("see", id, json!({})).await;
     }

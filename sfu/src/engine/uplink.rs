@@ -308,6 +308,10 @@ impl Engine {
             return Err(Reason::Oversized);
         }
         self.traffic.video_in += 1;
+        if codec.is_layered() && payload.is_empty() {
+            in_room.pass_padding(now, stage, layer, (codec, index, header.timestamp));
+            return Ok(());
+        }
         if codec.is_layered() && part.is_none() {
             in_room.miss_structure(stage, layer);
             return Err(Reason::Malformed);

@@ -14,18 +14,19 @@ const MAX_DIFFS: usize = 3;
 /// One bit each.
 const ALL_LAYERS: u8 = (1 << MAX_LAYERS) - 1;
 
-/// What of a descriptor forwarding needs.
+/// What of a descriptor forwarding and recording need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descriptor {
     pub picture: Picture,
     is_predicted: bool,
-    starts: bool,
-    ends: bool,
+    /// The first and the last packet of a frame, which is one layer of a picture.
+    pub starts: bool,
+    pub ends: bool,
     spatial: u8,
     /// Sizes of its layers.
     sizes: Option<[Option<(u16, u16)>; MAX_LAYERS]>,
-    /// Where the frame begins.
-    len: usize,
+    /// Bytes of the descriptor: the frame begins behind them.
+    pub len: usize,
 }
 
 impl Descriptor {
@@ -99,10 +100,15 @@ impl Descriptor {
         (at <= payload.len()).then_some(at)
     }
 
+    /// Whether a picture begins here that a decoder can begin with.
+    pub fn starts_key_picture(&self) -> bool {
+        self.starts && !self.is_predicted && self.spatial == 0
+    }
+
     /// For a stream without dependency descriptors: each layer is taken to need all that are smaller, of its picture.
     pub fn part(&self, timestamp: u32) -> Part {
         let layers = ALL_LAYERS & ALL_LAYERS.checked_shl(self.spatial.into()).unwrap_or(0);
-        let is_key = self.starts && !self.is_predicted && self.spatial == 0;
+        let is_key = self.starts_key_picture();
         let mut part = Part {
             // Pictures without a number have times that differ.
             frame: self.picture.id.map_or((timestamp / (CLOCK_HZ / 1_000)) as u16, |(_, _, id)| id) << 2

@@ -3,7 +3,7 @@
 //!
 //! Pure: times are ticks of 90 kHz since the recording began.
 
-use super::depacketize::{self, Picture};
+use super::depacketize::{self, Depacketizer, Picture};
 use guildhall_sfu::video::Codec;
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct Whole {
 }
 
 pub struct Assembly {
-    codec: Codec,
+    depacketizer: Depacketizer,
     /// The packet that comes next; `None`: a key frame must.
     next: Option<u64>,
     /// From here on things are left out.
@@ -52,11 +52,11 @@ pub struct Assembly {
 
 impl Assembly {
     pub fn new(codec: Codec) -> Self {
-        Self { codec, next: None, lost_since: None, lost: 0, waiting: BTreeMap::new(), bytes: 0 }
+        Self { depacketizer: Depacketizer::new(codec), next: None, lost_since: None, lost: 0, waiting: BTreeMap::new(), bytes: 0 }
     }
 
     pub fn codec(&self) -> Codec {
-        self.codec
+        self.depacketizer.codec
     }
 
     /// Whether nothing is given until a key frame comes.
@@ -115,7 +115,7 @@ impl Assembly {
                 continue;
             }
             let payloads = packets.iter().map(|packet| &*packet.payload).filter(|payload| !payload.is_empty());
-            match depacketize::picture(self.codec, payloads) {
+            match self.depacketizer.picture(payloads) {
                 Some(picture) => {
                     let timestamp = packets.iter().find(|packet| !packet.payload.is_empty())?.timestamp;
                     let at = packets.iter().map(|packet| packet.at).min()?;
@@ -152,7 +152,7 @@ impl Assembly {
 
     /// Goes to the next key frame, if one has begun to come.
     fn find_key_frame(&mut self, now: u64) -> Option<()> {
-        let begins = |packet: &&Packet| depacketize::begins(self.codec, &packet.payload);
+        let begins = |packet: &&Packet| depacketize::begins(self.depacketizer.codec, &packet.payload);
         let Some(key) = self.waiting.values().find(begins).map(|packet| packet.index) else {
             // What lies behind a key frame that is yet to come may have overtaken it.
             while let Some((&index, packet)) = self.waiting.first_key_value()

@@ -1,7 +1,11 @@
-//! Pictures out of the payloads of their packets: VP8 (RFC 7741 §4) and H.264 (RFC 6184 §5). What publishers send is theirs:
-//! whatever does not fit together is no picture.
+//! Pictures out of the payloads of their packets: VP8 (RFC 7741 §4), H.264 (RFC 6184 §5), VP9 and AV1. What publishers send is
+//! theirs: whatever does not fit together is no picture.
 
 use guildhall_sfu::video::{self, Codec, h264, vp8};
+
+mod av1;
+mod bits;
+mod vp9;
 
 /// One picture, as files hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +14,7 @@ pub struct Picture {
     pub is_key: bool,
     /// How a file begins whose first picture this is; `None`: none can.
     pub head: Option<Head>,
-    /// VP8: the frame. H.264: NAL units, each behind its length in four bytes.
+    /// VP8: the frame. H.264: NAL units, each behind its length in four bytes. VP9: the frames of all layers. AV1: a temporal unit.
     pub bytes: Vec<u8>,
 }
 
@@ -18,22 +22,38 @@ pub struct Picture {
 pub struct Head {
     /// Width and height.
     pub size: (u16, u16),
-    /// VP8: nothing. H.264: the parameter sets (ISO/IEC 14496-15 §5.3.3.1).
+    /// VP8 and VP9: nothing. H.264: the parameter sets (ISO/IEC 14496-15 §5.3.3.1). AV1: the configuration (AV1 in ISO BMFF §2.3.3).
     pub private: Vec<u8>,
 }
 
 /// Whether a picture begins with this payload that a decoder can begin with.
 pub fn begins(codec: Codec, payload: &[u8]) -> bool {
-    video::look(codec, payload).starts_key_frame
+    match codec {
+        Codec::Vp8 | Codec::H264 => video::look(codec, payload).starts_key_frame,
+        Codec::Vp9 => vp9::begins(payload),
+        Codec::Av1 => av1::begins(payload),
+    }
 }
 
-/// All payloads of one picture, in order; none of them is empty.
-pub fn picture<'a>(codec: Codec, payloads: impl Iterator<Item = &'a [u8]>) -> Option<Picture> {
-    match codec {
-        Codec::Vp8 => of_vp8(payloads),
-        Codec::H264 => of_h264(payloads),
-        // A room that is recorded is sent others; what comes before that is heard of is left out.
-        Codec::Vp9 | Codec::Av1 => None,
+/// Takes the pictures of one stream apart, in the order in which they are decoded.
+pub struct Depacketizer {
+    pub codec: Codec,
+    references: vp9::References,
+}
+
+impl Depacketizer {
+    pub fn new(codec: Codec) -> Self {
+        Self { codec, references: vp9::References::default() }
+    }
+
+    /// All payloads of one picture, in order; none of them is empty.
+    pub fn picture<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Option<Picture> {
+        match self.codec {
+            Codec::Vp8 => of_vp8(payloads),
+            Codec::H264 => of_h264(payloads),
+            Codec::Vp9 => self.references.picture(payloads),
+            Codec::Av1 => av1::picture(payloads),
+        }
     }
 }
 
@@ -164,11 +184,11 @@ pub mod tests {
     pub const PICTURES: [u8; 4] = [0x68, 0xCE, 0x3C, 0x80];
 
     fn vp8(payloads: &[&[u8]]) -> Option<Picture> {
-        picture(Codec::Vp8, payloads.iter().copied())
+        Depacketizer::new(Codec::Vp8).picture(payloads.iter().copied())
     }
 
     fn h264(payloads: &[&[u8]]) -> Option<Picture> {
-        picture(Codec::H264, payloads.iter().copied())
+        Depacketizer::new(Codec::H264).picture(payloads.iter().copied())
     }
 
     #[test]

@@ -68,6 +68,7 @@ serve(
         reload: (command) => pageOf(command).reload().then(() => null),
         click: (command) => element(command).click(),
         fill: ({ value, ...command }) => element(command).fill(value),
+        choose: ({ value, ...command }) => element(command).selectOption(value),
         press: ({ key, ...command }) => element(command).press(key),
         see: (command) => element(command).waitFor({ state: 'visible' }),
         miss: (command) => element(command).waitFor({ state: 'hidden' }),

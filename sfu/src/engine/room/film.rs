@@ -2,15 +2,15 @@
 //! was asked for again included. For the publisher it is one viewer more: the layer is switched on for it, what of it is lost is
 //! asked for, and it is told when a key frame is needed.
 //!
-//! Layered streams are not filmed: where a room is, nobody is to send any (see [`Room::agree`]).
+//! Of a layered stream all layers are copied: the largest needs the others.
 //!
 //! It costs a copy of each packet, in rooms that are filmed only.
 
 use super::super::stage::Stage;
 use super::Room;
 use super::video::Shot;
-use crate::video::Source;
 use crate::video::history::Remembered;
+use crate::video::{Codec, Source};
 use crate::{PeerId, Seen};
 use std::time::Instant;
 
@@ -65,7 +65,9 @@ impl Room {
         if std::mem::replace(&mut stage.film.target, target) == target {
             return;
         }
-        if let Some(target) = target.filter(|target| stage.film.layer != Some(*target)) {
+        let stream_of = |layer: u8| stage.layers[usize::from(layer)].stream;
+        let is_other = |target: &u8| stage.film.layer.map(stream_of) != Some(stream_of(*target));
+        if let Some(target) = target.filter(is_other) {
             stage.layers[usize::from(target)].need_key_frame();
         }
         self.errands.calls.push(stage.publisher);
@@ -81,19 +83,28 @@ impl Room {
         }
     }
 
-    /// Copies a packet of a layer for whoever films the room.
+    /// A packet of a layered stream only fills its publisher's network: whoever films misses nothing.
+    pub fn pass_padding(&mut self, now: Instant, stage: usize, stream: u8, (codec, index, timestamp): (Codec, u64, u32)) {
+        if self.is_filmed {
+            let shot = Shot { codec, index, timestamp, marker: false, payload: &[], part: None, descriptor: &[] };
+            self.expose(now, stage, stream, &shot, false);
+        }
+    }
+
+    /// Copies a packet of a stream for whoever films the room.
     #[cold]
-    pub(super) fn expose(&mut self, now: Instant, stage: usize, layer: u8, shot: &Shot, starts_key_frame: bool) {
+    pub(super) fn expose(&mut self, now: Instant, stage: usize, stream: u8, shot: &Shot, starts_key_frame: bool) {
         let Room { stages, errands, life, .. } = self;
         let Some(stage) = &mut stages[stage] else { return };
-        let film = &mut stage.film;
-        let begins = film.layer != Some(layer) && film.target == Some(layer) && starts_key_frame;
-        if begins {
-            film.layer = Some(layer);
-            film.takes += 1;
-        } else if film.layer != Some(layer) {
+        let Stage { film, layers, .. } = stage;
+        let is_in_stream = |layer: &u8| layers.get(usize::from(*layer)).is_some_and(|layer| layer.stream == stream);
+        let (is_filmed, target) = (film.layer.is_some_and(|layer| is_in_stream(&layer)), film.target.filter(is_in_stream));
+        let begins = !is_filmed && target.is_some() && starts_key_frame;
+        if !is_filmed && !begins {
             return;
         }
+        film.layer = target.or(film.layer);
+        film.takes += u32::from(begins);
         let Shot { codec, index, timestamp, marker, payload, .. } = *shot;
         let seen = |index: u64, packet: &Remembered| Seen {
             room: life.room,
@@ -109,7 +120,7 @@ impl Room {
         };
         let whole = Remembered { codec, marker, timestamp, picture: Default::default(), level: None, payload, descriptor: &[] };
         errands.seen.push(seen(index, &whole));
-        if let (true, Some(history)) = (begins, &stage.layers[usize::from(layer)].history) {
+        if let (true, Some(history)) = (begins, &stage.layers[usize::from(stream)].history) {
             let ahead = (index + 1..=index + AHEAD).filter_map(|index| Some((index, history.get(index)?)));
             errands.seen.extend(ahead.map(|(index, packet)| seen(index, &packet)));
         }

@@ -85,6 +85,9 @@ impl Room {
         if is_change {
             self.settle(now, stage);
         }
+        if self.is_filmed {
+            self.expose(now, stage, stream, shot, part.is_key);
+        }
         let Room { stages, listeners, errands, .. } = self;
         let Some(on_stage) = stages[stage].as_mut() else { return };
         // Of one that came in part before its structure did, the listeners miss something.
@@ -149,11 +152,9 @@ impl Room {
 
     /// Finds out which codecs everybody decodes who is shown videos here, and tells them when these are others than before;
     /// whether they are.
-    /// Where the room is filmed, layered streams are not wanted: a file has one picture.
     pub(super) fn agree(&mut self) -> bool {
         let sinks = self.listeners.iter().filter_map(|listener| Some((listener.peer_id, listener.sink.as_ref()?)));
-        let wanted = Codec::ALL.into_iter().filter(|codec| !self.is_filmed || !codec.is_layered()).collect();
-        let codecs = sinks.clone().fold(wanted, |codecs: Codecs, (_, sink)| codecs.and(sink.formats.decoded()));
+        let codecs = sinks.clone().fold(Codecs::ALL, |codecs: Codecs, (_, sink)| codecs.and(sink.formats.decoded()));
         let has_changed = std::mem::replace(&mut self.codecs, codecs) != codecs;
         if has_changed {
             self.errands.events.extend(sinks.map(|(peer, _)| (peer, PeerEvent::Codecs(codecs))));

@@ -239,7 +239,7 @@ function Controls({ channelId, statusLine }: { channelId: Id; statusLine: string
           ))}
         </select>
       </label>
-      {instead !== null && <p data-testid="video-codec-instead">Not everybody here can show this codec, or the room is recorded: {instead} is sent instead.</p>}
+      {instead !== null && <p data-testid="video-codec-instead">Not everybody here can show this codec: {instead} is sent instead.</p>}
     </>
   );
 }

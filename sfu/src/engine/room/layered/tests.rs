@@ -397,7 +397,39 @@ fn a_room_is_told_what_everybody_decodes() {
     house.room.remove(old);
     assert_eq!(told(&mut house), [100, 101].map(|peer| (peer, Codec::ALL.to_vec())));
     house.room.film(house.now, true);
-    assert_eq!(told(&mut house), [100, 101].map(|peer| (peer, common.clone())), "a recording has one layer");
-    house.room.film(house.now, false);
-    assert_eq!(told(&mut house).len(), 2);
+    assert_eq!(told(&mut house), [], "a recording keeps every codec");
+}
+
+#[test]
+fn a_filmed_stream_is_seen_with_all_its_layers_from_a_key_picture_on_whichever_of_them_come() {
+    let mut house = House::new(Kind::Full);
+    (0..3).for_each(|picture| house.films(Codec::Vp9, picture == 0, |_, _| false));
+    house.room.film(house.now, true);
+    assert_eq!(house.room.wanted(house.camera), 0b100, "the largest is to be sent");
+    let needs =
+        |house: &House| house.room.stages[house.camera].as_ref().is_some_and(|stage| stage.layers[2].waits_for_key_frame());
+    assert!(needs(&house), "it cannot begin in the middle");
+    (0..3).for_each(|_| house.films(Codec::Vp9, false, |_, _| false));
+    assert_eq!(house.room.errands.seen.len(), 0);
+
+    let begun = house.indices[0] + 1;
+    // Two packets of the key picture come late.
+    house.films(Codec::Vp9, true, |layer, packet| layer == 1 && packet == 1 || layer == 2 && packet == 0);
+    house.repairs();
+    (0..4).for_each(|_| house.films(Codec::Vp9, false, |_, _| false));
+    assert!(!needs(&house));
+    let mut seen: Vec<_> = house.room.errands.seen.drain(..).collect();
+    assert!(seen.iter().all(|packet| (packet.codec, packet.stream) == (Codec::Vp9, seen[0].stream)));
+    seen.sort_by_key(|packet| packet.index);
+    let numbers: Vec<u64> = seen.iter().map(|packet| packet.index).collect();
+    assert_eq!(numbers, (begun..=house.indices[0]).collect::<Vec<_>>(), "each once");
+    assert_eq!(seen.iter().filter(|packet| packet.marker).count(), 5, "a mark for each picture");
+    assert!(seen.iter().all(|packet| packet.payload.len() == 7), "as they were sent");
+
+    // Another codec is another stream, which begins with a key picture.
+    house.films(Codec::Av1, false, |_, _| false);
+    house.films(Codec::Av1, true, |_, _| false);
+    let after: Vec<_> = house.room.errands.seen.drain(..).collect();
+    assert_eq!(after.len() as u64, u64::from(LAYERS) * PACKETS);
+    assert!(after.iter().all(|packet| packet.codec == Codec::Av1 && packet.stream != seen[0].stream));
 }
