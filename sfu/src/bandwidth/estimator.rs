@@ -15,6 +15,7 @@ mod reports;
 mod rival;
 
 use super::delay::{ArrivalFilter, Usage};
+use super::dispersion::Dispersion;
 use super::feedback::Feedback;
 use super::ledger::{Class, Cluster, Ledger, News};
 use super::loss::{LossFilter, Verdict};
@@ -107,6 +108,12 @@ const EMPTY: f64 = 10.0;
 const QUIET: f64 = 20.0;
 const PACKET_PART: f64 = 0.6;
 
+/// What leaves at once keeps the bottleneck busy for so long (µs) at most: what comes behind it, a voice, waits no longer.
+const BURST: i64 = 3_000;
+/// And only where packets are not later than each other by more than that (ms): of those that left at once all are held back, or
+/// none, and a queue could not be told from that.
+const BURST_JITTER: f64 = 3.0;
+
 /// The application sends less than this part of the estimate: nothing is learnt about the estimate.
 const USES: f64 = 0.72;
 
@@ -178,6 +185,7 @@ pub struct Estimator {
     filter: ArrivalFilter,
     loss: LossFilter,
     prober: Prober,
+    dispersion: Dispersion,
     /// What feedback told of, by when it was sent; and what arrived, by when it did.
     sent: Meter,
     arrived: Meter,
@@ -228,6 +236,7 @@ impl Estimator {
             filter: ArrivalFilter::default(),
             loss: LossFilter::default(),
             prober: Prober::default(),
+            dispersion: Dispersion::default(),
             sent: Meter::default(),
             arrived: Meter::default(),
             delay: 0,
@@ -328,11 +337,22 @@ impl Estimator {
         self.prober.current()
     }
 
+    /// How many bytes may leave at once, whatever the rate: what the network was seen to take at once while it has no queue and
+    /// loses nothing. Zero when that is not known. The estimate may be far below it, because it does not grow beyond what is used.
+    pub fn burst(&self, now: Instant) -> usize {
+        let Estimator { filter, .. } = self;
+        let is_quiet = self.queue < EMPTY && filter.jitter_ms() < BURST_JITTER && filter.patience() == 0;
+        if self.phase != Phase::Grow || self.is_trying_less || !is_quiet {
+            return 0;
+        }
+        self.dispersion.bytes_in(self.ledger.micros(now), BURST)
+    }
+
     /// Transport-wide feedback of the listener. A message that does not fit what was sent changes nothing.
     pub fn feedback(&mut self, now: Instant, feedback: &Feedback) {
         let mut is_observed = false;
         let (mut told, mut lost) = (0u32, 0u32);
-        let Estimator { ledger, filter, loss, prober, sent, arrived, delay, busy, .. } = self;
+        let Estimator { ledger, filter, loss, prober, dispersion, sent, arrived, delay, busy, .. } = self;
         let age = ledger.resolve(now, feedback, |outcome| {
             told += 1;
             match outcome.news {
@@ -356,6 +376,7 @@ impl Estimator {
                 }
             }
             prober.on_outcome(&outcome, *delay);
+            dispersion.on_outcome(&outcome);
         });
         let now = self.ledger.micros(now);
         self.has_feedback |= age.is_some();

@@ -27,14 +27,22 @@ const FACTOR: f64 = 1.1;
 const PATIENCE: Duration = Duration::from_millis(250);
 const HURRY: f64 = 1.25;
 
-/// What is due within this time leaves at once, in as many packets at most: wakes are fewer, and a run of packets to one
-/// destination costs one system call. It is less than anybody hears or sees.
-const RUN: Duration = Duration::from_millis(8);
+/// What is due within the first of these times leaves at once, in as many packets at most: wakes are fewer, and a run of packets
+/// to one destination costs one system call. It is less than anybody hears or sees. Where the network was seen to take more at
+/// once, that may, up to what is due within the second: a camera's whole picture.
+const RUN: (Duration, Duration) = (Duration::from_millis(8), Duration::from_millis(40));
 pub const MOST_IN_RUN: usize = 16;
+
+/// Who wakes for many listeners at common times is late by as much. Where the network takes more at once, what waits is not slowed
+/// down by that.
+pub const LATE: Duration = Duration::from_millis(5);
 
 /// A probe of nothing but padding has at least so many packets, of sizes between these.
 const PADDINGS: usize = 8;
 const PADDING: (usize, usize) = (200, 1_100);
+
+/// Time that passes before a run follows another.
+const MOMENT: Duration = Duration::from_micros(1);
 
 /// Nothing is slower than this, in bit/s: a packet would wait for seconds.
 const LEAST: f64 = 20_000.0;
@@ -71,13 +79,17 @@ pub struct Pacer<T> {
     /// Bytes in both.
     queued: usize,
     rate: f64,
+    /// What is due within this time may leave at once.
+    depth: Duration,
     probe: Option<Probe>,
     /// Bytes of the probe that have left.
     probed: usize,
     /// The cluster that there was no padding for.
     hopeless: Option<Cluster>,
-    /// When the next packet may leave.
+    /// When everything that has left would have left at its speed.
     due: Instant,
+    /// A run ended although more waits: that waits until `due`, for runs as long as may be.
+    is_resting: bool,
     /// When the present run began, and how many packets it has.
     run: (Instant, usize),
 }
@@ -89,17 +101,21 @@ impl<T> Pacer<T> {
             video: VecDeque::with_capacity(AT_FIRST.0),
             queued: 0,
             rate: LEAST,
+            depth: RUN.0,
             probe: None,
             probed: 0,
             hopeless: None,
             due: now,
+            is_resting: false,
             run: (now, 0),
         }
     }
 
-    /// What may be sent, in bit/s, and the probe to send: after each feedback and each timeout of the estimator.
-    pub fn set(&mut self, rate_bps: u64, probe: Option<Probe>) {
+    /// What may be sent, in bit/s, the probe to send, and how many bytes the network was seen to take at once: after each feedback
+    /// and each timeout of the estimator.
+    pub fn set(&mut self, rate_bps: u64, probe: Option<Probe>, burst: usize) {
         self.rate = (rate_bps as f64).max(LEAST);
+        self.depth = self.duration_of(burst).clamp(RUN.0, RUN.1);
         if probe.map(|probe| probe.cluster) != self.probe.map(|probe| probe.cluster) {
             self.probed = 0;
         }
@@ -131,7 +147,13 @@ impl<T> Pacer<T> {
     /// Takes the next packet that leaves now; to be asked until there is none. All that it gives for one `now` may leave
     /// together: at most [`MOST_IN_RUN`] packets.
     pub fn pop(&mut self, now: Instant) -> Option<Departure<T>> {
-        if !self.is_open(now) || self.next_timeout().is_none() {
+        if self.next_timeout().is_none() {
+            return None;
+        }
+        if !self.is_open(now) {
+            self.is_resting = true;
+            // As many packets as a run has at most may be quick.
+            self.due = self.due.max(now + MOMENT);
             return None;
         }
         let cluster = self.active_probe().map(|probe| probe.cluster);
@@ -176,38 +198,33 @@ impl<T> Pacer<T> {
 
     /// When the next packet may leave, whether or not one waits.
     pub fn due(&self) -> Instant {
-        self.due
+        let early = if self.rests() { Duration::ZERO } else { self.depth() };
+        self.due.checked_sub(early).unwrap_or(self.due)
     }
 
     /// When the next packet may leave; `None` while none waits.
     pub fn next_timeout(&self) -> Option<Instant> {
-        (self.queued > 0 || self.active_probe().is_some()).then_some(self.due)
-    }
-
-    /// How many packets may leave together now: as many as [`Pacer::pop`] gives for this `now` before it gives none, less
-    /// padding.
-    pub fn run(&self, now: Instant) -> usize {
-        if !self.is_open(now) {
-            return 0;
-        }
-        let (began, taken) = self.run;
-        let left = if began == now { MOST_IN_RUN - taken } else { MOST_IN_RUN };
-        let mut due = self.due.max(now);
-        let mut count = 0;
-        for waiting in self.resend.iter().chain(&self.video).take(left) {
-            if count > 0 && due > now + RUN {
-                break;
-            }
-            due += self.time_of(now, waiting.bytes);
-            count += 1;
-        }
-        if count == 0 { usize::from(self.active_probe().is_some()) } else { count }
+        (self.queued > 0 || self.active_probe().is_some()).then(|| self.due())
     }
 
     /// Whether anything may leave now.
     pub fn is_open(&self, now: Instant) -> bool {
-        let (began, taken) = self.run;
-        if began == now { self.due <= now + RUN && taken < MOST_IN_RUN } else { self.due <= now }
+        match self.run {
+            (began, taken) if began == now && taken > 0 => taken < MOST_IN_RUN && self.due <= now + self.depth(),
+            _ if self.rests() => self.due <= now,
+            _ => self.due <= now + self.depth(),
+        }
+    }
+
+    /// Whether the next run waits for its time. Where the network takes more at once, one that is not behind another may leave
+    /// before.
+    fn rests(&self) -> bool {
+        self.is_resting || self.depth() == RUN.0
+    }
+
+    /// A probe is sent at its own speed.
+    fn depth(&self) -> Duration {
+        if self.active_probe().is_some() { RUN.0 } else { self.depth }
     }
 
     /// How long what waits needs to leave.
@@ -236,8 +253,15 @@ impl<T> Pacer<T> {
     }
 
     fn leave(&mut self, now: Instant, bytes: usize) {
-        self.due = self.due.max(now) + self.time_of(now, bytes);
-        self.run = if self.run.0 == now { (now, self.run.1 + 1) } else { (now, 1) };
+        if self.run.0 != now || self.run.1 == 0 {
+            // What waited for its time has had it since then, and nothing else has.
+            let has_waited = self.is_resting && self.depth() > RUN.0;
+            let had = if has_waited { now.saturating_duration_since(self.due).min(LATE) } else { Duration::ZERO };
+            self.due = self.due.max(now.checked_sub(had).unwrap_or(now));
+            (self.run, self.is_resting) = ((now, 0), false);
+        }
+        self.due += self.time_of(now, bytes);
+        self.run.1 += 1;
         if self.active_probe().is_some() {
             self.probed += bytes;
         }

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// How often layers are chosen again while anything is shown and no feedback comes: the allocator goes up in steps of time.
 pub const CHOICE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// And how often at most when feedback comes that tells of nothing worse: it comes twenty times a second.
+pub const CHOICE_SOONEST: Duration = Duration::from_millis(75);
+
 /// What a copy has beside its payload, on the wire: headers of IP, UDP and RTP with its extension, and the seal.
 pub const WIRE_OVERHEAD: usize = 28 + 20 + 16;
 
@@ -88,8 +91,9 @@ pub struct Paced {
     pub narrowed: Narrowed,
     /// Since when the network is said to carry less than the smallest pictures.
     short_since: Option<Instant>,
-    /// When layers were last chosen.
+    /// When layers were last chosen, and at which estimate.
     pub chosen: Instant,
+    pub chosen_for_bps: u64,
     /// When the timer is due that is armed.
     pub due: Option<Instant>,
     /// The newest packet that left, to probe with.
@@ -116,13 +120,14 @@ impl Paced {
             narrowed: Narrowed::default(),
             short_since: None,
             chosen: now,
+            chosen_for_bps: 0,
             due: None,
             latest: None,
             repeated: VecDeque::new(),
             doubt: None,
             doubted: VecDeque::new(),
         };
-        paced.apply();
+        paced.apply(now);
         paced
     }
 
@@ -146,8 +151,8 @@ impl Paced {
     }
 
     /// What is known of the network goes to where it matters.
-    pub fn apply(&mut self) {
-        self.pacer.set(self.estimator.pace_bps(), self.estimator.probe());
+    pub fn apply(&mut self, now: Instant) {
+        self.pacer.set(self.estimator.pace_bps(), self.estimator.probe(), self.estimator.burst(now));
     }
 
     /// Whether a packet that was asked for may be sent again now; then it counts as sent.

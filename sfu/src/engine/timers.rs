@@ -2,13 +2,15 @@
 //! it still means something.
 
 use crate::PeerId;
+use crate::bandwidth::pacer::LATE;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 /// What many peers wait for in their own time is done at common times this far apart: then their packets leave by few system
-/// calls, and the worker wakes for all of them once. A pacer lets what is due within 8 ms leave at once, so nobody is late.
-const TICK: Duration = Duration::from_millis(5);
+/// calls, and the worker wakes for all of them once. A pacer lets what is due within a while leave at once, and knows how late it
+/// may be asked, so nobody is sent less for it.
+const TICK: Duration = LATE;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {

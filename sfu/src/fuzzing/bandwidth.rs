@@ -131,7 +131,7 @@ pub fn bandwidth(data: &[u8]) {
         assert!(estimator.next_timeout().is_none_or(|due| due > now), "time does not pass");
         let estimate = estimator.estimate();
         assert!((bounds.least_bps..=bounds.most_bps).contains(&estimate.bps), "{estimate:?}");
-        pacer.set(estimate.pace_bps, estimator.probe());
+        pacer.set(estimate.pace_bps, estimator.probe(), estimator.burst(now));
         let mut left = 0;
         while let Some(departure) = pacer.pop(now) {
             let (bytes, class, cluster) = match departure {
@@ -143,7 +143,7 @@ pub fn bandwidth(data: &[u8]) {
                 }
             };
             sequences.push(estimator.sent(now, bytes, class, cluster));
-            pacer.set(estimate.pace_bps, estimator.probe());
+            pacer.set(estimate.pace_bps, estimator.probe(), estimator.burst(now));
             left += 1;
             assert!(left <= 64, "a run without an end");
         }

@@ -67,7 +67,7 @@ fn nothing_is_allocated_once_the_rate_is_known() {
             let now = start + Duration::from_millis(ms);
             estimator.handle_timeout(now);
             let estimate = estimator.estimate();
-            pacer.set(estimate.pace_bps, estimator.probe());
+            pacer.set(estimate.pace_bps, estimator.probe(), estimator.burst(now));
             if ms % 33 == 0 {
                 let sum = allocator.allocate(now, estimate.bps, 0, &wishes, &mut grants);
                 estimator.set_wanted(sum.next_bps);

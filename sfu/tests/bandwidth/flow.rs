@@ -117,7 +117,7 @@ impl Flow {
             self.source.allocate(now, estimate.bps);
             self.estimator.set_wanted(self.source.wanted() as u64);
         }
-        self.pacer.set(estimate.pace_bps, self.estimator.probe());
+        self.pacer.set(estimate.pace_bps, self.estimator.probe(), self.estimator.burst(now));
 
         if time >= self.next_audio {
             self.next_audio += AUDIO.0;

@@ -27,7 +27,7 @@ fn drain(pacer: &mut Pacer<u32>, mut now: Instant, end: Instant) -> Vec<(Instant
 fn a_keyframe_is_spread_at_little_more_than_the_rate() {
     let start = Instant::now();
     let mut pacer = Pacer::new(start);
-    pacer.set(1_000_000, None);
+    pacer.set(1_000_000, None, 0);
     (0..50).for_each(|n| pacer.push_video(start, n, 1_000).expect("there is room"));
     let left = drain(&mut pacer, start, start + ms(1_000));
     assert_eq!(left.len(), 50);
@@ -43,7 +43,7 @@ fn a_keyframe_is_spread_at_little_more_than_the_rate() {
 fn what_was_asked_for_again_goes_first() {
     let start = Instant::now();
     let mut pacer = Pacer::new(start);
-    pacer.set(300_000, None);
+    pacer.set(300_000, None, 0);
     pacer.push_video(start, 1, 500).expect("there is room");
     pacer.push_resend(start, 2, 500).expect("there is room");
     let left = drain(&mut pacer, start, start + ms(100));
@@ -58,21 +58,83 @@ fn what_was_asked_for_again_goes_first() {
 }
 
 #[test]
-fn a_run_is_as_long_as_it_says() {
+fn a_run_is_never_longer_than_a_batch_and_the_next_one_has_a_time() {
     let start = Instant::now();
-    for rate in [100_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000] {
+    for (rate, burst) in
+        [100_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000].map(|rate| [(rate, 0), (rate, 1 << 20)]).concat()
+    {
         let mut pacer = Pacer::new(start);
-        pacer.set(rate, None);
+        pacer.set(rate, None, burst);
         (0..100).for_each(|n| pacer.push_video(start, n, 1_200).expect("there is room"));
         let mut now = start;
         while pacer.next_timeout().is_some() {
-            let said = pacer.run(now);
             let taken = std::iter::from_fn(|| pacer.pop(now)).count();
-            assert_eq!(said, taken, "at {rate}");
-            assert!((1..=MOST_IN_RUN).contains(&taken));
-            now = pacer.next_timeout().unwrap_or(now).max(now + Duration::from_micros(1));
+            assert!((1..=MOST_IN_RUN).contains(&taken), "{taken} at {rate}");
+            let next = pacer.next_timeout();
+            assert!(next.is_none_or(|next| next > now), "due at {rate}, and nothing leaves");
+            now = next.unwrap_or(now);
         }
     }
+}
+
+/// What leaves of pictures of six packets of 1,100 bytes, one each 33 ms, at so many bit/s with this burst: for each picture how
+/// long after it came its packets left, ms.
+fn pictures(rate: u64, burst: usize) -> Vec<Vec<u128>> {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(rate, None, burst);
+    let picture = |n: u64| {
+        let now = start + ms(33 * n);
+        (0..6).for_each(|_| pacer.push_video(now, 0, 1_100).expect("there is room"));
+        let left = drain(&mut pacer, now, now + ms(32));
+        left.iter().map(|(at, _)| (*at - now).as_millis()).collect()
+    };
+    (0..20).map(picture).collect()
+}
+
+#[test]
+fn a_picture_leaves_at_once_where_the_network_takes_it() {
+    // 23 ms of 2.3 Mbit/s: with what is known of the rate alone it is spread.
+    assert!(pictures(2_100_000, 0).iter().all(|left| left == &[0, 0, 0, 11, 11, 11]), "{:?}", pictures(2_100_000, 0));
+    assert!(pictures(2_100_000, 12_500).iter().all(|left| left == &[0; 6]), "{:?}", pictures(2_100_000, 12_500));
+    // A network that takes five packets in its time, and one that was seen to take more than a picture's worth.
+    let less = pictures(2_100_000, 5_000);
+    assert!(less.iter().all(|left| left[..5] == [0; 5] && left[5] > 8), "{less:?}");
+    assert_eq!(pictures(500_000, 1 << 20)[0].iter().filter(|after| **after == 0).count(), 3, "40 ms of 550 kbit/s at most");
+}
+
+#[test]
+fn a_probe_is_sent_at_its_speed_whatever_may_leave_at_once() {
+    let start = Instant::now();
+    let mut pacer: Pacer<u32> = Pacer::new(start);
+    pacer.set(1_000_000, Some(Probe { cluster: Cluster(3), rate_bps: 2_000_000, bytes: 40_000 }), 1 << 20);
+    let left = drain(&mut pacer, start, start + ms(1_000));
+    let lasted = left.last().expect("packets").0 - start;
+    assert!(lasted > ms(140), "{lasted:?}");
+}
+
+#[test]
+fn who_is_asked_late_sends_no_less() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(start);
+    pacer.set(2_000_000, None, 3_000);
+    (0..300).for_each(|n| pacer.push_video(start, n, 1_000).expect("there is room"));
+    // Asked at common times 5 ms apart.
+    let (mut left, mut runs) = (0, 0);
+    for tick in 0..30 {
+        let now = start + LATE * tick;
+        if pacer.next_timeout().is_some_and(|due| due <= now) {
+            left += std::iter::from_fn(|| pacer.pop(now)).count();
+            runs += 1;
+        }
+    }
+    // 150 ms of 2.2 Mbit/s, and a run ahead.
+    assert!((40..=44).contains(&left), "{left} packets in {runs} runs");
+    assert!(runs <= 15, "{left} packets in {runs} runs");
+    // Nobody asked for a long time: that is not made good for.
+    let now = start + ms(1_000);
+    let at_once = std::iter::from_fn(|| pacer.pop(now)).count();
+    assert!((3..=5).contains(&at_once), "{at_once}");
 }
 
 #[test]
@@ -80,7 +142,7 @@ fn a_probe_is_filled_with_padding_and_ends() {
     let start = Instant::now();
     let mut pacer: Pacer<u32> = Pacer::new(start);
     let probe = Probe { cluster: Cluster(3), rate_bps: 2_000_000, bytes: 40_000 };
-    pacer.set(1_000_000, Some(probe));
+    pacer.set(1_000_000, Some(probe), 0);
     (0..5).for_each(|n| pacer.push_video(start, n, 1_000).expect("there is room"));
     let left = drain(&mut pacer, start, start + ms(1_000));
     let bytes: usize = left
@@ -108,10 +170,10 @@ fn without_padding_a_probe_is_given_up() {
     let start = Instant::now();
     let mut pacer: Pacer<u32> = Pacer::new(start);
     let probe = Probe { cluster: Cluster(3), rate_bps: 2_000_000, bytes: 40_000 };
-    pacer.set(1_000_000, Some(probe));
+    pacer.set(1_000_000, Some(probe), 0);
     assert!(matches!(pacer.pop(start), Some(Departure::Padding { .. })));
     pacer.padded(start, 0);
-    pacer.set(1_000_000, Some(probe));
+    pacer.set(1_000_000, Some(probe), 0);
     assert_eq!((pacer.pop(start), pacer.next_timeout()), (None, None));
 }
 
@@ -123,7 +185,7 @@ fn full_queues_give_back_what_does_not_fit() {
         pacer.push_video(start, n, 1_000).expect("there is room");
     }
     assert_eq!(pacer.push_video(start, 7, 1_000), Err(7));
-    pacer.set(10_000_000, None);
+    pacer.set(10_000_000, None, 0);
     for n in 0..RESEND_QUEUE as u32 {
         pacer.push_resend(start, n, 1_000).expect("there is room");
     }
@@ -137,7 +199,7 @@ fn full_queues_give_back_what_does_not_fit() {
 fn no_more_is_sent_again_than_leaves_soon() {
     let start = Instant::now();
     let mut pacer = Pacer::new(start);
-    pacer.set(160_000, None);
+    pacer.set(160_000, None, 0);
     let taken = (0..100).take_while(|n| pacer.push_resend(start, *n, 1_000).is_ok()).count();
     // 22 kB a second.
     assert!((11..=13).contains(&taken), "{taken}");
@@ -147,7 +209,7 @@ fn no_more_is_sent_again_than_leaves_soon() {
 fn what_did_not_leave_takes_no_time() {
     let start = Instant::now();
     let mut pacer = Pacer::new(start);
-    pacer.set(100_000, None);
+    pacer.set(100_000, None, 0);
     (0..12).for_each(|n| pacer.push_resend(start, n, 500).expect("there is room"));
     pacer.push_video(start, 100, 1_000).expect("there is room");
     let mut given = 0;

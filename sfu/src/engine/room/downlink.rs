@@ -3,7 +3,7 @@
 //! Packets wait as the places where they are remembered, because one copy serves everybody; each is copied, patched and sealed
 //! straight into the send batch when its listener's pacer lets it go. Nothing here reads or writes another listener's state.
 
-use super::super::paced::{CHOICE_INTERVAL, Narrowed, Queued, WIRE_OVERHEAD};
+use super::super::paced::{CHOICE_INTERVAL, CHOICE_SOONEST, Narrowed, Queued, WIRE_OVERHEAD};
 use super::super::sink::{Sink, Slot};
 use super::super::stage::{Choices, Stage};
 use super::super::{Egress, MAX_PAYLOAD, budget};
@@ -72,7 +72,8 @@ impl Room {
         };
         let least = wishes.iter().filter(is_sent).map(|wish| wish.layers[0].bitrate_bps).sum();
         let budget = paced.budget(now, least);
-        paced.apply();
+        paced.chosen_for_bps = paced.estimator.bps();
+        paced.apply(now);
         let sum = paced.allocator.allocate(now, budget, 0, wishes, &mut paced.grants);
         let (mut bursts, mut narrowed) = (0, Narrowed::default());
         for at in 0..paced.grants.len() {
@@ -104,7 +105,7 @@ impl Room {
         // What only bursts is not smaller for it; but the network is asked whether it carries the burst, too.
         let burst = if bursts > 0 { (sum.video_bps + bursts) * 11 / 10 } else { 0 };
         paced.estimator.set_wanted(sum.next_bps.max(burst));
-        paced.apply();
+        paced.apply(now);
         if std::mem::replace(&mut paced.narrowed, narrowed) != narrowed {
             let Narrowed { less, paused } = narrowed;
             errands.events.push((listener.peer_id, PeerEvent::Narrowed { less, paused }));
@@ -126,7 +127,7 @@ impl Room {
         }
         let Some(paced) = self.listeners[place].sink.as_mut().and_then(|sink| sink.paced.as_mut()) else { return };
         paced.estimator.handle_timeout(now);
-        paced.apply();
+        paced.apply(now);
         if now.saturating_duration_since(paced.chosen) >= CHOICE_INTERVAL {
             self.allocate(now, place);
         }
