@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 /// How often layers are chosen again while anything is shown and no feedback comes: the allocator goes up in steps of time.
 pub const CHOICE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// And how often at most when feedback comes that tells of nothing worse: it comes twenty times a second.
-pub const CHOICE_SOONEST: Duration = Duration::from_millis(75);
-
 /// What a copy has beside its payload, on the wire: headers of IP, UDP and RTP with its extension, and the seal.
 pub const WIRE_OVERHEAD: usize = 28 + 20 + 16;
 
@@ -91,9 +88,8 @@ pub struct Paced {
     pub narrowed: Narrowed,
     /// Since when the network is said to carry less than the smallest pictures.
     short_since: Option<Instant>,
-    /// When layers were last chosen, and at which estimate.
+    /// When layers were last chosen.
     pub chosen: Instant,
-    pub chosen_for_bps: u64,
     /// When the timer is due that is armed.
     pub due: Option<Instant>,
     /// The newest packet that left, to probe with.
@@ -120,7 +116,6 @@ impl Paced {
             narrowed: Narrowed::default(),
             short_since: None,
             chosen: now,
-            chosen_for_bps: 0,
             due: None,
             latest: None,
             repeated: VecDeque::new(),

@@ -3,7 +3,7 @@
 //! Packets wait as the places where they are remembered, because one copy serves everybody; each is copied, patched and sealed
 //! straight into the send batch when its listener's pacer lets it go. Nothing here reads or writes another listener's state.
 
-use super::super::paced::{CHOICE_INTERVAL, CHOICE_SOONEST, Narrowed, Queued, WIRE_OVERHEAD};
+use super::super::paced::{CHOICE_INTERVAL, Narrowed, Queued, WIRE_OVERHEAD};
 use super::super::sink::{Sink, Slot};
 use super::super::stage::{Choices, Stage};
 use super::super::{Egress, MAX_PAYLOAD, budget};
@@ -72,7 +72,6 @@ impl Room {
         };
         let least = wishes.iter().filter(is_sent).map(|wish| wish.layers[0].bitrate_bps).sum();
         let budget = paced.budget(now, least);
-        paced.chosen_for_bps = paced.estimator.bps();
         paced.apply(now);
         let sum = paced.allocator.allocate(now, budget, 0, wishes, &mut paced.grants);
         let (mut bursts, mut narrowed) = (0, Narrowed::default());
