@@ -167,7 +167,7 @@ impl Paced {
         self.doubted.clear();
         self.doubt = Some(since);
         // At the rate of now, and not that of before.
-        self.apply();
+        self.apply(now);
         self.pacer.passed(now, BEFORE_DOUBTED);
     }
 

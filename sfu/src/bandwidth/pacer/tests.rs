@@ -231,7 +231,7 @@ fn what_did_not_leave_takes_no_time() {
 fn what_passes_without_waiting_puts_off_what_waits() {
     let start = Instant::now();
     let mut pacer: Pacer<u32> = Pacer::new(start);
-    pacer.set(100_000, None);
+    pacer.set(100_000, None, 0);
     pacer.passed(start, 500);
     pacer.passed(start, 500);
     pacer.push_video(start, 1, 1_000).expect("there is room");
