@@ -5,6 +5,7 @@ pub mod book;
 pub mod figures;
 pub mod health;
 pub mod picture;
+pub mod player;
 pub mod probe;
 pub mod series;
 pub mod stamp;

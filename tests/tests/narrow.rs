@@ -62,6 +62,8 @@ struct Look {
     /// Samples of the voice that were made up and are no silence, and all of them. Who is muted leaves a stream that is made up.
     concealed: f64,
     samples: f64,
+    /// Messages that asked for lost packets of it.
+    asked: f64,
     /// Frames of the camera's largest layer.
     filmed: f64,
 }
@@ -85,6 +87,7 @@ fn looks() -> String {
                     bytes: video?.bytesReceived ?? 0,
                     concealed: (voice?.concealedSamples ?? 0) - (voice?.silentConcealedSamples ?? 0),
                     samples: voice?.totalSamplesReceived ?? 0,
+                    asked: voice?.nackCount ?? 0,
                     filmed: camera?.framesEncoded ?? 0,
                 }});
                 setTimeout(look, {LOOK_MS});
@@ -219,7 +222,11 @@ async fn behind_300_kbits_the_voice_goes_on_with_a_smaller_picture_and_nobody_el
     println!("behind {NARROW_KBPS} kbit/s, {:?} away, with a queue of {QUEUE:?}:", REGIONS[2].one_way);
     println!("  widths {:?} at {:.0} kbit/s before, {:.0} then", narrow.widths(), before.kbps(), steady.kbps());
     println!("  smaller after {fall} ms, frozen for {:.0} ms, large again after {rise} ms", 1e3 * narrow.frozen());
-    println!("  of the voice {hidden:.0} ms made up while it was narrow, after {STEADY_MS} ms {:.2} %", 1e2 * part);
+    println!(
+        "  of the voice {hidden:.0} ms made up while it was narrow, after {STEADY_MS} ms {:.2} %, asked for {} times",
+        1e2 * part,
+        narrow.grew(|look| look.asked)
+    );
 
     let (mut others, mut usual) = (Vec::new(), f64::INFINITY);
     for (name, page, width) in [("lou", &lou, CAMERA.0), ("mia", &mia, CAMERA.0 / 2)] {

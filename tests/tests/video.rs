@@ -36,6 +36,23 @@ async fn stops(page: &Page<'_>, rid: &str, since: Instant) {
 const MOST_FROZEN: f64 = 0.5;
 const TRIES: usize = 4;
 
+/// Sections for voices in a page's offer.
+const RECEIVE_SLOTS: u64 = 4;
+
+/// Sections for audio in which lost packets may be asked for: of the page's own description, and of the server's.
+async fn asking(page: &Page<'_>) -> [u64; 2] {
+    let counted = page
+        .evaluate(
+            "(() => {
+                const { localDescription, remoteDescription } = window.connections.at(-1);
+                const asks = (section) => section.startsWith('m=audio') && /^a=rtcp-fb:\\d+ nack\\s*$/m.test(section);
+                return [localDescription, remoteDescription].map(({ sdp }) => sdp.split(/^(?=m=)/m).filter(asks).length);
+            })()",
+        )
+        .await;
+    serde_json::from_value(counted).expect("two counts")
+}
+
 /// Four browsers at a time are enough.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -48,6 +65,11 @@ async fn everyone_gets_the_layer_that_fits_and_what_nobody_shows_is_not_sent() {
     let small = joins(&browser, &world, &base, "sam").await;
     let middle = joins(&browser, &world, &base, "mia").await;
     let large = joins(&browser, &world, &base, "lou").await;
+
+    // Each page and the server agreed that lost voices are asked for, in each section for one and in no other.
+    for page in [&ann, &small] {
+        assert_eq!(asking(page).await, [RECEIVE_SLOTS; 2]);
+    }
 
     ann.click("room-camera").await;
     ann.sees("preview-camera").await;

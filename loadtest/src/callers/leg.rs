@@ -4,6 +4,7 @@ use super::camera::Camera;
 use super::ports::{Formers, Owner};
 use super::shared::Shared;
 use crate::measure::picture::Viewer;
+use crate::measure::player::Player;
 use crate::measure::stream::Stream;
 use crate::measure::{book::Party, stamp::Kind};
 use crate::net::Path;
@@ -142,6 +143,8 @@ pub(super) struct Leg {
     pub viewers: Vec<Viewer>,
     pub is_shifted: bool,
     pub streams: Vec<Stream>,
+    /// What is heard where its network changes: whose, in which spurt.
+    pub players: Vec<(u32, u16, Player)>,
     /// Talkers of the room and their numbers when this leg became ready: who is never heard at all is missing from there on.
     pub expected: Vec<(u32, u32)>,
     pub wished_at: u64,
@@ -206,6 +209,7 @@ impl Leg {
             viewers: new.viewers,
             is_shifted: new.is_shifted,
             streams: Vec::new(),
+            players: Vec::new(),
             expected: Vec::new(),
             wished_at: new.wished_at,
             is_return: new.is_return,

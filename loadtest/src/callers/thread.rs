@@ -9,6 +9,7 @@ use super::wheel::Wheel;
 use super::{Account, Command};
 use crate::measure::health::LATE;
 use crate::measure::picture;
+use crate::measure::player::Player;
 use crate::measure::stamp::{self, Kind, Stamp};
 use crate::measure::stream::Stream;
 use crate::opus::Judge;
@@ -652,8 +653,25 @@ impl Thread {
             book.unselected += book.missing - missing;
             book.missing = missing;
         }
+        if counts && leg.is_shifted && stamp.kind == Kind::Speech {
+            Self::play(leg, &stamp, arrival, shared.rules.frame);
+        }
         if counts && let Some(judges) = &mut leg.judges {
             Self::decode(judges, shared, wire, &stamp, opus);
+        }
+    }
+
+    fn play(leg: &mut Leg, stamp: &Stamp, arrival: u64, frame: u64) {
+        let Stamp { speaker, spurt, position, .. } = *stamp;
+        match leg.players.iter_mut().find(|(known, ..)| *known == speaker) {
+            None => leg.players.push((speaker, spurt, Player::begin(frame, position.into(), arrival))),
+            Some((_, current, player)) if *current == spurt => player.hear(position.into(), arrival),
+            Some((_, current, player)) if spurt.wrapping_sub(*current) as i16 > 0 => {
+                *current = spurt;
+                player.begin_anew(position.into(), arrival);
+            }
+            // Of a spurt that is over.
+            Some(_) => {}
         }
     }
 
@@ -706,6 +724,11 @@ impl Thread {
         if leg.ready_at > 0 && leg.listened_from < now {
             book.listened += self.shared.overlap(leg.listened_from, now);
             leg.listened_from = now;
+        }
+        for (_, _, player) in leg.players.drain(..) {
+            let ms = |frames: u64| frames * self.shared.rules.frame / 1_000_000;
+            book.made_up_ms += ms(player.made_up);
+            book.longest_made_up_ms = book.longest_made_up_ms.max(ms(player.longest.into()));
         }
         for (_, _, judge) in leg.judges.iter_mut().flat_map(|judges| judges.drain(..)) {
             let quality = judge.quality();

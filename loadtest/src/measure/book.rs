@@ -80,6 +80,9 @@ pub struct Book {
     /// What viewers saw, and those of them whose network changed.
     pub pictures: Pictures,
     pub shifted: Pictures,
+    /// Of the voices that these heard: ms that a player had to make up, and the longest of it at a time.
+    pub made_up_ms: u64,
+    pub longest_made_up_ms: u64,
 }
 
 impl Default for Book {
@@ -113,6 +116,8 @@ impl Default for Book {
             longest_silence_ms: 0,
             pictures: Pictures::default(),
             shifted: Pictures::default(),
+            made_up_ms: 0,
+            longest_made_up_ms: 0,
         }
     }
 }
@@ -151,6 +156,8 @@ impl Book {
         self.longest_silence_ms = self.longest_silence_ms.max(other.longest_silence_ms);
         self.pictures.add(&other.pictures);
         self.shifted.add(&other.shifted);
+        self.made_up_ms += other.made_up_ms;
+        self.longest_made_up_ms = self.longest_made_up_ms.max(other.longest_made_up_ms);
     }
 
     /// Nanoseconds of all gaps.

@@ -60,6 +60,12 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("shifted.longest_freeze_ms", "ms", "the longest of them"),
     ("shifted.fall_ms", "ms", "from their network's fall to the first frame of a smaller layer (the slowest)"),
     ("shifted.rise_ms", "ms", "from its recovery to the first frame of the layer that fits (the slowest)"),
+    (
+        "shifted.made_up_ms",
+        "ms",
+        "of the voices that a player whose delay follows the network would have had to make up for them",
+    ),
+    ("shifted.longest_made_up_ms", "ms", "the longest of it at a time"),
     ("shifted.blank", "pictures", "of theirs that were not shown in the whole window"),
     ("join.p50_ms", "ms", "from op 4 to a connected media path, gateway up already"),
     ("join.p99_ms", "ms", "the same"),

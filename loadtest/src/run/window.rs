@@ -253,6 +253,8 @@ fn enter_video(figures: &mut Figures, book: &Book) {
         figures.set("shifted.fall_ms", ms(&shifted.fall, 1.0));
         figures.set("shifted.rise_ms", ms(&shifted.rise, 1.0));
         figures.set("shifted.blank", shifted.blank as f64);
+        figures.set("shifted.made_up_ms", book.made_up_ms as f64);
+        figures.set("shifted.longest_made_up_ms", book.longest_made_up_ms as f64);
     }
 }
 
