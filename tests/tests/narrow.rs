@@ -209,6 +209,8 @@ async fn behind_300_kbits_the_voice_goes_on_with_a_smaller_picture_and_nobody_el
     regions.narrow(NARROW, 0.0, Duration::ZERO).expect("the network is there");
     pass(&nell, LOOKS[2]).await;
     shows(&nell, CAMERA.0, "the largest layer again").await;
+    // What the page shows by now, one of these looks has seen.
+    pass(&nell, 2).await;
     let late = regions.late().expect("the network is there");
     let ended = now_ms();
 
@@ -216,12 +218,13 @@ async fn behind_300_kbits_the_voice_goes_on_with_a_smaller_picture_and_nobody_el
     let (before, narrow, after) =
         (Part::of(&own, since, begun), Part::of(&own, begun, widened), Part::of(&own, widened, ended + 1));
     let steady = Part::of(&own, begun + STEADY_MS, widened);
-    let fall = narrow.first(|look| look.width < CAMERA.0).map(|at| at - begun).expect("a smaller picture");
-    let rise = after.first(|look| look.width == CAMERA.0).map(|at| at - widened).expect("the large picture again");
+    let fall = narrow.first(|look| look.width < CAMERA.0).map(|at| at - begun);
+    let rise = after.first(|look| look.width == CAMERA.0).map(|at| at - widened);
     let (hidden, part) = (narrow.concealed().0, steady.concealed().1);
     println!("behind {NARROW_KBPS} kbit/s, {:?} away, with a queue of {QUEUE:?}:", REGIONS[2].one_way);
     println!("  widths {:?} at {:.0} kbit/s before, {:.0} then", narrow.widths(), before.kbps(), steady.kbps());
-    println!("  smaller after {fall} ms, frozen for {:.0} ms, large again after {rise} ms", 1e3 * narrow.frozen());
+    let after_ms = |moment: Option<u64>| moment.map_or("never".to_owned(), |ms| format!("after {ms} ms"));
+    println!("  smaller {}, frozen for {:.0} ms, large again {}", after_ms(fall), 1e3 * narrow.frozen(), after_ms(rise));
     println!(
         "  of the voice {hidden:.0} ms made up while it was narrow, after {STEADY_MS} ms {:.2} %, asked for {} times",
         1e2 * part,
@@ -251,12 +254,16 @@ async fn behind_300_kbits_the_voice_goes_on_with_a_smaller_picture_and_nobody_el
     assert_no_page_failed(&near);
     assert_no_page_failed(&far);
     if late > MOST_LATE || filmed < LEAST_FILMED {
-        println!("  nobody is judged: this machine is too busy");
+        println!(
+            "  nobody is judged: this machine has no time for four browsers (at most {:.0} % late, at least {:.0} % encoded)",
+            1e2 * MOST_LATE,
+            1e2 * LEAST_FILMED
+        );
         return;
     }
-    assert!(fall <= FALL_MS, "smaller after {fall} ms");
+    assert!(fall.is_some_and(|ms| ms <= FALL_MS), "smaller {}", after_ms(fall));
     assert!(narrow.frozen() < FROZEN_S, "frozen for {} s", narrow.frozen());
-    assert!(rise <= RISE_MS, "large again after {rise} ms");
+    assert!(rise.is_some_and(|ms| ms <= RISE_MS), "large again {}", after_ms(rise));
     assert!(part < usual + CONCEALED, "{part} of the voice is made up, {usual} for the others");
     assert!(others.iter().all(|(_, is_same)| *is_same), "others notice: {others:?}");
 }
