@@ -225,6 +225,8 @@ pub struct Estimator {
     reported: i64,
     /// A queue was just seen to shoot up: when the newest packet had left that was told of.
     surged: Option<i64>,
+    /// That this queue shot up was told, or need not be.
+    is_surge_told: bool,
 }
 
 impl Estimator {
@@ -262,6 +264,7 @@ impl Estimator {
             remb: None,
             reported: 0,
             surged: None,
+            is_surge_told: true,
         }
     }
 
@@ -467,7 +470,11 @@ impl Estimator {
         }
         match self.phase {
             Phase::Grow => self.grow(&moment),
-            Phase::Drain(drain) => self.drain(&moment, drain),
+            Phase::Drain(drain) => {
+                // A queue may be seen to be long a moment before it is seen that it shot up.
+                self.tell_surge(&moment);
+                self.drain(&moment, drain);
+            }
             Phase::Rival(rival) => self.beside_rival(&moment, rival),
             Phase::Silent => {}
             Phase::Return { since } => {
@@ -527,6 +534,13 @@ impl Estimator {
             is_over: surge.is_some() || self.filter.usage() == Usage::Over,
             is_losing,
         })
+    }
+
+    /// Notes once for a queue that it shot up.
+    fn tell_surge(&mut self, moment: &Moment) {
+        if moment.is_surging && !std::mem::replace(&mut self.is_surge_told, true) {
+            self.surged = self.sent.latest();
+        }
     }
 
     /// Grows again, not before `hold`, with what is known of the limit.

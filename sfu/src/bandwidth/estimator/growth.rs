@@ -31,9 +31,8 @@ impl Estimator {
             }
             self.prober.abort(now);
             self.limit = Limit::Delay;
-            if moment.is_surging {
-                self.surged = self.sent.latest();
-            }
+            self.is_surge_told = false;
+            self.tell_surge(moment);
             self.drain(moment, Drain::begin(moment, self.rate));
         } else if now >= self.hold && queue < QUIET + moment.slack {
             if moment.is_unused {
