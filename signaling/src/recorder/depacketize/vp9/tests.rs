@@ -11,7 +11,7 @@ fn bits(fields: &[(u32, usize)]) -> Vec<u8> {
 
 /// What follows the references: filters, quantizer, no segments, tiles of a width, the length of the compressed header.
 fn tail(width: u32) -> Vec<(u32, usize)> {
-    let tiles = if width < 256 { vec![] } else { vec![(0, 1)] };
+    let tiles = if width < 512 { vec![] } else { vec![(0, 1)] };
     let before = vec![(0, 4), (33, 6), (0, 3), (1, 1), (1, 1), (0, 3), (1, 1), (5, 7), (0, 2), (60, 8), (0, 3), (0, 1)];
     [before, tiles, vec![(0, 1), (0xBEEF, 16)]].concat()
 }
@@ -93,6 +93,51 @@ fn of_several_layers_the_largest_is_shown_and_an_index_tells_where_each_is() {
     let index = [0xC1, unseen.len() as u8, next.len() as u8, 0xC1];
     assert_eq!((found.is_key, found.head), (false, None));
     assert_eq!(found.bytes, [&unseen[..], &next, &index].concat());
+}
+
+/// One that needs others, with all that a head can have: a size to be shown at, changed filters, segments, columns and rows of tiles.
+fn full(is_shown: bool, body: &[u8]) -> Vec<u8> {
+    let head = [(2, 2), (0, 2), (0, 1), (1, 1), (u32::from(is_shown), 1), (1, 1)];
+    let intra = if is_shown { vec![] } else { vec![(0, 1)] };
+    let references = [(1, 8), (0, 3), (1, 1), (1, 3), (0, 1), (2, 3), (1, 1)];
+    let size = [(0, 3), (639, 16), (179, 16), (1, 1), (99, 16), (49, 16)];
+    let filter = [(0, 1), (0, 1), (3, 2), (2, 2), (63, 6), (7, 3), (1, 1), (1, 1)];
+    let probability = [(1, 1), (200, 8)];
+    let features = [(1, 1), (5, 8), (1, 1), (1, 1), (9, 6), (0, 1), (1, 1), (2, 2), (1, 1)];
+    let fields = [
+        &head[..],
+        &intra,
+        &references,
+        &size,
+        &filter,
+        &[(1, 1), (0x55, 7)].repeat(6),
+        &[(255, 8)],
+        &[(1, 1), (0x1F, 5)].repeat(3),
+        &[(1, 1), (1, 1)],
+        &probability.repeat(7),
+        &[(1, 1)],
+        &probability.repeat(3),
+        &[(1, 1), (1, 1)],
+        &features.repeat(8),
+        &[(1, 1), (1, 1), (1, 1), (0xBEEF, 16)],
+    ];
+    [bits(&fields.concat()), body.to_vec()].concat()
+}
+
+#[test]
+fn a_frame_is_hidden_whatever_its_head_has() {
+    let mut references = References::default();
+    picture(&mut references, &[payload(0, false, WHOLE, &key(true, (1280, 720), b"key"))]).expect("a picture");
+    let upper = delta(true, 2, (1, None), 1280, b"upper");
+    for is_shown in [true, false] {
+        let payloads = [payload(0, true, WHOLE, &full(is_shown, b"full")), payload(1, true, WHOLE, &upper)];
+        let found = picture(&mut references, &payloads).expect("a picture");
+        let unseen = full(false, b"full");
+        let index = [0xC1, unseen.len() as u8, upper.len() as u8, 0xC1];
+        assert_eq!(found.bytes, [&unseen[..], &upper, &index].concat(), "shown: {is_shown}");
+    }
+    // What it became is what others refer to.
+    assert_eq!(references.0[..2], [Some((640, 180)), Some((1280, 720))]);
 }
 
 #[test]
