@@ -81,8 +81,12 @@ async fn everyone_gets_the_layer_that_fits_and_what_nobody_shows_is_not_sent() {
     shows(&small, CAMERA.0 / 4, "the smallest layer in a small tile").await;
     shows(&large, CAMERA.0, "the largest layer in focus").await;
     shows(&middle, CAMERA.0 / 2, "the middle layer as before").await;
-    let layers = sent(&ann).await;
-    assert_eq!(layers.iter().filter(|(_, is_active, packets)| *is_active && *packets > 0).count(), 3, "{layers:?}");
+    // A machine that is busy for a moment shows smaller pictures in it.
+    eventually_within(SHOWN_WITHIN, "all three layers to be sent", async || {
+        let layers = sent(&ann).await;
+        (layers.iter().filter(|(_, is_active, packets)| *is_active && *packets > 0).count() == 3).then_some(())
+    })
+    .await;
     large.shoot("video-focus").await;
     middle.shoot("video-tiles").await;
 
