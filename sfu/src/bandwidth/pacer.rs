@@ -147,9 +147,7 @@ impl<T> Pacer<T> {
     /// Takes the next packet that leaves now; to be asked until there is none. All that it gives for one `now` may leave
     /// together: at most [`MOST_IN_RUN`] packets.
     pub fn pop(&mut self, now: Instant) -> Option<Departure<T>> {
-        if self.next_timeout().is_none() {
-            return None;
-        }
+        self.next_timeout()?;
         if !self.is_open(now) {
             self.is_resting = true;
             // As many packets as a run has at most may be quick.
