@@ -113,6 +113,9 @@ const BURST: i64 = 3_000;
 /// And only where packets are not later than each other by more than that (ms): of those that left at once all are held back, or
 /// none, and a queue could not be told from that.
 const BURST_JITTER: f64 = 3.0;
+/// And only where news is back within this time, µs: what left at once arrives in steps, by which a queue that shoots up is noticed
+/// a message later, and far away a short queue has dropped too much by then.
+const BURST_ROUND_TRIP: f64 = 100_000.0;
 
 /// The application sends less than this part of the estimate: nothing is learnt about the estimate.
 const USES: f64 = 0.72;
@@ -345,7 +348,8 @@ impl Estimator {
     pub fn burst(&self, now: Instant) -> usize {
         let Estimator { filter, .. } = self;
         let is_quiet = self.queue < EMPTY && filter.jitter_ms() < BURST_JITTER && filter.patience() == 0;
-        if self.phase != Phase::Grow || self.is_trying_less || !is_quiet {
+        let is_near = self.round_trip.is_some_and(|micros| micros < BURST_ROUND_TRIP);
+        if self.phase != Phase::Grow || self.is_trying_less || !is_quiet || !is_near {
             return 0;
         }
         self.dispersion.bytes_in(self.ledger.micros(now), BURST)
