@@ -277,8 +277,22 @@ impl Task {
         if let Some(seat) = self.seat.take() {
             self.node.left(seat.sitting, is_reported);
         }
-        if let (Some(socket), Some(code)) = (self.socket.take(), close) {
+        if let (Some(mut socket), Some(code)) = (self.socket.take(), close) {
+            if code == CloseCode::Disconnected && self.leaves_by_itself(&mut socket).await {
+                return socket.answer_close().await;
+            }
             socket.close(code).await;
+        }
+    }
+
+    /// Whether a client that was moved or put out closes its socket itself once the gateway has told it why. Ours waits for
+    /// that: discord.py does not notice the gateway's word when both come in one turn of its event loop, and never follows
+    /// to the room that it was moved to.
+    async fn leaves_by_itself(&mut self, socket: &mut Socket) -> bool {
+        let leaves = async { while !matches!(socket.next().await, Event::Closed { .. }) {} };
+        tokio::select! {
+            is_gone = tokio::time::timeout(limits::DISCONNECT_PAUSE, leaves) => is_gone.is_ok(),
+            _ = self.stop.wait_for(|is_stopping| *is_stopping) => false,
         }
     }
 }

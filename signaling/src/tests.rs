@@ -2,7 +2,7 @@
 
 mod streams;
 
-use crate::{Config, Signaling, VoiceQuery};
+use crate::{Config, Signaling, VoiceQuery, limits};
 use axum::Router;
 use axum::extract::{Query, WebSocketUpgrade};
 use axum::routing::any;
@@ -15,7 +15,7 @@ use guildhall_sfu::Sfu;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ const CHANNEL: u64 = 20;
 const AUDIBLE: Policy =
     Policy { can_speak: true, self_mute: false, is_deafened: false, is_priority: false, bitrate_bps: None, can_stream: true };
 
-/// Nothing here takes a second; this only turns a hang into a failure.
+/// Nothing here takes longer than a socket is left open for whoever was moved; this only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct World {
@@ -332,8 +332,11 @@ async fn a_newer_socket_of_the_same_participant_takes_over() {
     new.expect(5).await;
     new.send(3, json!({ "t": 5, "seq_ack": 1 })).await;
     new.expect(6).await;
+    let ordered = Instant::now();
     world.to_node.send(ToNode::Disconnect { participant: participant(1), as_of_ms: crate::node::unix_ms() }).await.unwrap();
+    assert_eq!(bob.expect(13).await, json!({ "user_id": "1" }));
     assert_eq!(new.close_code().await, CloseCode::Disconnected.code());
+    assert!(ordered.elapsed() >= limits::DISCONNECT_PAUSE, "the gateway says it first");
     for (user, token) in [(2, 1), (1, 2), (1, 3)] {
         assert_eq!(world.reported().await, joined(user, token));
     }
