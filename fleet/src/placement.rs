@@ -94,6 +94,9 @@ pub struct Decision {
     pub at: Millis,
     pub outcome: Outcome,
     pub because: Because,
+    /// No node had headroom, and the one that it was bears more for a while.
+    #[serde(default)]
+    pub is_strained: bool,
     /// How many members' distances are known, of how many.
     pub known_members: u32,
     /// Those of them whose distances are estimated from their addresses.
@@ -143,8 +146,6 @@ pub enum Because {
     NodeFull,
     /// The node that has it has too much to do for long, and another has headroom.
     Relieved,
-    /// No node has headroom; this one bears more for a while.
-    Strained,
     /// No node takes anybody.
     NoHeadroom,
 }
@@ -255,7 +256,7 @@ pub fn place<'a>(now: Millis, limits: &Limits, nodes: impl IntoIterator<Item = &
         return decision;
     }
     let strained = decide(now, &limits.strained(), &nodes, query);
-    if strained.because == Because::NoHeadroom { decision } else { Decision { because: Because::Strained, ..strained } }
+    if strained.because == Because::NoHeadroom { decision } else { Decision { is_strained: true, ..strained } }
 }
 
 /// Another node for a room of `people` whose own has too much to do: one that has headroom with it, and is not noticeably farther
@@ -310,6 +311,7 @@ fn decide(now: Millis, limits: &Limits, nodes: &[&Node], query: &Query) -> Decis
         at: now,
         outcome,
         because,
+        is_strained: false,
         known_members: known as u32,
         estimated_members: estimated as u32,
         members: query.members.len() as u32,

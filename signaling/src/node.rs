@@ -37,10 +37,12 @@ pub enum Note {
     },
     Room(RoomEvent),
     Policy(Policy),
-    /// Concerns connections whose token was signed before.
+    /// Moved or put out, as the main gateway says in the same moment. Concerns connections whose token was signed before.
     Disconnect {
         as_of_ms: u64,
     },
+    /// The room is on another node, where the main gateway has sent everyone before.
+    Closed,
     Replaced {
         is_same_participant: bool,
     },
@@ -319,7 +321,7 @@ impl Desk {
         }
         self.vacant.remove(&room);
         for (place, mailbox) in self.rooms.everyone_in(room) {
-            if mailbox.try_send(Note::Disconnect { as_of_ms: u64::MAX }).is_err() {
+            if mailbox.try_send(Note::Closed).is_err() {
                 evict(self, place);
             }
         }

@@ -27,6 +27,8 @@ struct Task {
     seat: Option<Seat>,
     media: Option<Media>,
     stop: watch::Receiver<bool>,
+    /// The main gateway tells the client in this moment that it is out of here.
+    is_told_elsewhere: bool,
 }
 
 struct Seat {
@@ -68,6 +70,7 @@ pub async fn run(node: Arc<Node>, socket: Socket, version: u8) {
         seat: None,
         media: None,
         stop: node.stop.subscribe(),
+        is_told_elsewhere: false,
         node,
     };
     let mut life = task.carry_out(greeting).await;
@@ -113,7 +116,11 @@ impl Task {
             {
                 Life::GoesOn
             }
-            Wake::Note(Some(Note::Disconnect { .. })) => self.feed(Input::Disconnect).await,
+            Wake::Note(Some(Note::Disconnect { .. })) => {
+                self.is_told_elsewhere = true;
+                self.feed(Input::Disconnect).await
+            }
+            Wake::Note(Some(Note::Closed)) => self.feed(Input::Disconnect).await,
             Wake::Note(Some(Note::Replaced { is_same_participant })) => self.feed(Input::Replaced { is_same_participant }).await,
             Wake::Note(None) => self.feed(Input::Evicted).await,
             Wake::Media(Some(PeerEvent::Connected)) => Life::GoesOn,
@@ -278,14 +285,14 @@ impl Task {
             self.node.left(seat.sitting, is_reported);
         }
         if let (Some(mut socket), Some(code)) = (self.socket.take(), close) {
-            if code == CloseCode::Disconnected && self.leaves_by_itself(&mut socket).await {
+            if self.is_told_elsewhere && self.leaves_by_itself(&mut socket).await {
                 return socket.answer_close().await;
             }
             socket.close(code).await;
         }
     }
 
-    /// Whether a client that was moved or put out closes its socket itself once the gateway has told it why. Ours waits for
+    /// Whether a client that was moved or put out closes its socket itself once the main gateway has told it why. Ours waits for
     /// that: discord.py does not notice the gateway's word when both come in one turn of its event loop, and never follows
     /// to the room that it was moved to.
     async fn leaves_by_itself(&mut self, socket: &mut Socket) -> bool {

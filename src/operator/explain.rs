@@ -2,7 +2,7 @@
 
 use guildhall_control_plane::fleet::Record;
 use guildhall_control_plane::fleet::views::{NodeView, Standing};
-use guildhall_fleet::placement::{Against, Because, Outcome};
+use guildhall_fleet::placement::{Against, Because, Decision, Outcome};
 use guildhall_protocol::model::timestamp;
 
 /// Nodes that are named with why they were not taken.
@@ -22,7 +22,12 @@ pub fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-pub fn because(because: Because) -> &'static str {
+pub fn because(decision: &Decision) -> String {
+    let strain = if decision.is_strained { "; no node has headroom, and this one bears more for a while" } else { "" };
+    format!("{}{strain}", reason(decision.because))
+}
+
+fn reason(because: Because) -> &'static str {
     match because {
         Because::Asked => "an operator wants it there",
         Because::Wished => "the channel's own region",
@@ -34,7 +39,6 @@ pub fn because(because: Because) -> &'static str {
         Because::NodeUnfit => "its node is lost, being emptied, failing or too old",
         Because::NodeFull => "its node is full",
         Because::Relieved => "its node has too much to do, and this one has headroom",
-        Because::Strained => "no node has headroom, and this one bears more for a while",
         Because::NoHeadroom => "no node takes a room",
     }
 }
@@ -63,7 +67,7 @@ pub fn decision(record: &Record) -> Vec<String> {
         count => format!(", {count} of them estimated by address, which counts half"),
     };
     let mut lines = vec![
-        format!("{}  {}: {}", moment(*unix_ms), outcome(&decision.outcome), because(decision.because)),
+        format!("{}  {}: {}", moment(*unix_ms), outcome(&decision.outcome), because(decision)),
         format!("  {} of {} members' distances are known{estimated}", decision.known_members, decision.members),
     ];
     for view in &decision.regions {

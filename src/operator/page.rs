@@ -90,7 +90,7 @@ pub(super) async fn show(_: Onlooker, State(desk): State<Desk>) -> Response {
                 explain::moment(record.unix_ms),
                 record.decision.room.to_string(),
                 escape(&explain::outcome(&record.decision.outcome)),
-                escape(explain::because(record.decision.because)),
+                escape(&explain::because(&record.decision)),
             ]
         }),
     );

@@ -125,10 +125,10 @@ fn without_headroom_anywhere_a_node_that_bears_it_is_taken() {
         (node.load.egress_bps, node.load.forward_p99_us) = (egress_bps, forward_p99_us);
         let members = [reach(&[("eu", 10)])];
         let decision = place(NOW, &Limits::default(), &[node], &query(&members));
-        (decision.outcome, decision.because)
+        (decision.outcome, decision.because, decision.is_strained)
     };
-    let taken = (placed("eu/1"), Because::Strained);
-    let refused = (Outcome::Refuse, Because::NoHeadroom);
+    let taken = (placed("eu/1"), Because::NearestToAll, true);
+    let refused = (Outcome::Refuse, Because::NoHeadroom, false);
     assert_eq!(strained(0.94, 0, 0), taken);
     assert_eq!(strained(0.95, 0, 0), refused);
     assert_eq!(strained(0.1, 940_000, 0), taken);
@@ -204,9 +204,18 @@ fn a_room_stays_until_moving_saves_enough_for_long_enough() {
 fn what_becomes_of_a_room_whose_node_changes() {
     let members = [reach(&[("eu", 10), ("us", 90)])];
     let current = Current { node: "eu/1".into(), since: NOW };
-    let decide = |home: Node, other: Option<Node>| {
+    let decision = |home: Node, other: Option<Node>| {
         let nodes: Vec<Node> = [Some(home), other].into_iter().flatten().collect();
-        let decision = place(NOW, &Limits::default(), &nodes, &Query { current: Some(&current), ..query(&members) });
+        place(NOW, &Limits::default(), &nodes, &Query { current: Some(&current), ..query(&members) })
+    };
+    let decide = |home: Node, other: Option<Node>| {
+        let decision = decision(home, other);
+        assert!(!decision.is_strained);
+        (decision.outcome, decision.because)
+    };
+    let bears = |home: Node| {
+        let decision = decision(home, Some(node("us/1", 0.9)));
+        assert!(decision.is_strained);
         (decision.outcome, decision.because)
     };
     let changed = |change: fn(&mut Node)| {
@@ -223,10 +232,9 @@ fn what_becomes_of_a_room_whose_node_changes() {
     assert_eq!(decide(lost(), None), (Outcome::Refuse, Because::NoHeadroom));
     assert_eq!(decide(draining(), Some(node("us/1", 0.1))), (goes.clone(), Because::NodeUnfit));
     assert_eq!(decide(draining(), None), (stays.clone(), Because::NoHeadroom), "a call is not ended for want of another node");
-    let strained = || Some(node("us/1", 0.9));
-    let bears_it = (goes.clone(), Because::Strained);
-    assert_eq!(decide(draining(), strained()), bears_it, "a node that will be gone is worse than one with little headroom");
-    assert_eq!(decide(full(), strained()), bears_it);
+    let unfit = (goes.clone(), Because::NodeUnfit);
+    assert_eq!(bears(draining()), unfit, "a node that will be gone is worse than one with little headroom");
+    assert_eq!(bears(full()), (goes.clone(), Because::NodeFull));
     assert_eq!(decide(full(), Some(node("us/1", 0.1))), (goes, Because::NodeFull));
     assert_eq!(decide(full(), None), (Outcome::Refuse, Because::NoHeadroom));
     let cordoned = changed(|node| node.state = State::Cordoned);
@@ -296,7 +304,7 @@ proptest! {
         let chosen = match &decision.outcome {
             Outcome::Place { node } | Outcome::Move { to: node, .. } => {
                 let node = nodes.iter().find(|known| known.hello.id == *node).unwrap();
-                let is_strained = decision.because == Because::Strained;
+                let is_strained = decision.is_strained;
                 let limits = if is_strained { limits.strained() } else { limits };
                 prop_assert!(limits.admits(NOW, node, &query.versions).is_ok());
                 let has_headroom = |node| Limits::default().admits(NOW, node, &query.versions).is_ok();

@@ -236,7 +236,7 @@ impl Task {
             Some(Note::Attach { .. }) => Ok(()),
             // Meant for a connection before this one, whose token is older.
             Some(Note::Disconnect { as_of_ms }) if self.seat.signed_at_ms >= as_of_ms => Ok(()),
-            Some(Note::Disconnect { .. }) => Err(UNTOLD),
+            Some(Note::Disconnect { .. } | Note::Closed) => Err(UNTOLD),
             Some(Note::Replaced { is_same_participant }) => Err(End { is_reported: !is_same_participant, reply: None }),
             None => Err(TOLD),
         }
