@@ -65,6 +65,7 @@ codes! {
     /// Also: it was not answered in time, or its token has expired.
     UnknownInteraction = 10062, 404, "Unknown interaction";
     UnknownCommand = 10063, 404, "Unknown application command";
+    UnknownCommandPermissions = 10066, 404, "Unknown application command permissions";
 
     BotsOnly = 20002, 403, "Only bots can use this endpoint";
     PeopleOnly = 20001, 403, "Bots cannot use this endpoint";

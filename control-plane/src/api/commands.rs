@@ -52,6 +52,14 @@ pub fn routes() -> Routes {
                 .delete(delete_own, "Deletes a command of one guild."),
         )
         .route(
+            "/applications/{application_id}/guilds/{guild_id}/commands/permissions",
+            get(list_overrides, "Lists what a guild says of who may use the application's commands: nothing."),
+        )
+        .route(
+            "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}/permissions",
+            get(read_overrides, "What a guild says of who may use a command: nothing, so this answers 404 (code 10066)."),
+        )
+        .route(
             "/guilds/{guild_id}/application-command-index",
             get(index, "Lists the commands that you may use in a guild, with their applications."),
         )
@@ -362,6 +370,23 @@ async fn delete_global(State(app): State<App>, caller: Caller, Ids((of, id)): On
 
 async fn delete_own(State(app): State<App>, caller: Caller, Ids((of, guild, id)): OneOwn) -> Result<StatusCode> {
     delete(app, caller, of, Some(guild), id).await
+}
+
+/// Who may use a command is decided by its `default_member_permissions` alone. A guild cannot say otherwise here, and bots that
+/// ask are told what they are told of a guild that never did.
+async fn list_overrides(State(app): State<App>, caller: Caller, Ids((of, guild)): InGuild) -> Result<Json<Value>> {
+    own_scope(&app, &caller, of, Some(guild)).await?;
+    Ok(Json(json!([])))
+}
+
+/// The id may be the application's, too: for what holds for all of its commands.
+async fn read_overrides(State(app): State<App>, caller: Caller, Ids((of, guild, id)): OneOwn) -> Result<Json<Value>> {
+    let own = own_scope(&app, &caller, of, Some(guild)).await?;
+    let is_known = id.0 == of.0
+        || app.store().find_command(id).await?.is_some_and(|command| {
+            command.application_id == of && command.guild_id.is_none_or(|of_guild| Some(of_guild) == own.guild_id)
+        });
+    Err(if is_known { ErrorCode::UnknownCommandPermissions } else { ErrorCode::UnknownCommand }.into())
 }
 
 /// What a member's client offers when they type `/`: every command of the guild's bots. Whether the member may use one is

@@ -127,6 +127,29 @@ async fn commands_of_one_guild_are_a_scope_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_guild_says_nothing_of_who_may_use_a_command() {
+    let world = World::new().await;
+    let (bot, application) = world.bot("helper", 0).await;
+    let global = format!("/applications/{application}/commands");
+    let own = format!("/applications/{application}/guilds/{}/commands", world.guild);
+    let everywhere = text(&world.post(&bot, &global, slash("ping")).await.ok()["id"]);
+    let here = text(&world.post(&bot, &own, slash("pong")).await.ok()["id"]);
+    assert_eq!(world.get(&bot, &format!("{own}/permissions")).await.ok(), json!([]));
+    for id in [&everywhere, &here, &application] {
+        world.get(&bot, &format!("{own}/{id}/permissions")).await.refused(404, 10066);
+    }
+    world.get(&bot, &format!("{own}/5/permissions")).await.refused(404, 10063);
+
+    // Another's command, and one of another guild, are none of this bot's here.
+    let (other, others) = world.bot("other", 0).await;
+    let theirs = text(&world.post(&other, &format!("/applications/{others}/commands"), slash("ping")).await.ok()["id"]);
+    world.get(&bot, &format!("{own}/{theirs}/permissions")).await.refused(404, 10063);
+    world.get(&bot, &format!("{own}/{others}/permissions")).await.refused(404, 10063);
+    let elsewhere = text(&world.post(&world.owner, "/guilds", json!({ "name": "elsewhere" })).await.ok()["id"]);
+    world.get(&bot, &format!("/applications/{application}/guilds/{elsewhere}/commands/permissions")).await.refused(403, 50001);
+}
+
+#[tokio::test]
 async fn only_the_bot_and_its_owner_keep_its_commands() {
     let world = World::new().await;
     let (bot, path) = bot(&world).await;
