@@ -5,15 +5,13 @@
 
 use crate::Failure;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use guildhall_protocol::discovery;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
-/// IP discovery: type, length of the rest, SSRC, 64 bytes of address text, port.
-const DISCOVERY: usize = 74;
-const ADDRESS_TEXT: std::ops::Range<usize> = 8..72;
 /// How often it is asked again, and for how long: one datagram of several may be lost.
 const ASK_EVERY: Duration = Duration::from_millis(400);
 const ASK_FOR: Duration = Duration::from_secs(3);
@@ -40,29 +38,20 @@ pub async fn discover(server: SocketAddr, ssrc: u32) -> Result<Way, Failure> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await.map_err(|_| Failure::NoWay)?;
     socket.connect(server).await.map_err(|_| Failure::NoWay)?;
-    let mut request = [0; DISCOVERY];
-    request[..4].copy_from_slice(&[0, 1, 0, 70]);
-    request[4..8].copy_from_slice(&ssrc.to_be_bytes());
+    let question = discovery::question(ssrc);
     let mut buffer = [0; DATAGRAM];
     let mut turns = interval(ASK_EVERY);
     let until = Instant::now() + ASK_FOR;
     loop {
         timeout_at(until, turns.tick()).await.map_err(|_| Failure::NoWay)?;
         // A port that refuses (ICMP) is asked again like one that is silent.
-        let _ = socket.send(&request).await;
+        let _ = socket.send(&question).await;
         if let Ok(Ok(length)) = timeout(ASK_EVERY, socket.recv(&mut buffer)).await
-            && let Some(address) = read_discovery(&buffer[..length], ssrc)
+            && let Some(address) = discovery::read_answer(&buffer[..length], ssrc)
         {
             return Ok(Way { socket, ssrc, address });
         }
     }
-}
-
-fn read_discovery(answer: &[u8], ssrc: u32) -> Option<SocketAddr> {
-    let is_answer = answer.len() == DISCOVERY && answer[..4] == [0, 2, 0, 70] && answer[4..8] == ssrc.to_be_bytes();
-    let text = answer.get(ADDRESS_TEXT).filter(|_| is_answer)?.split(|byte| *byte == 0).next()?;
-    let ip: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(SocketAddr::new(ip, u16::from_be_bytes([answer[72], answer[73]])))
 }
 
 /// Something to say that nobody else says. It begins as Opus of 20 ms does, and no node looks further.
@@ -163,18 +152,5 @@ mod tests {
             other[at] ^= 1;
             assert_eq!(open(&key(), &other), None, "byte {at}");
         }
-    }
-
-    #[test]
-    fn only_a_complete_answer_to_our_question_is_believed() {
-        let mut answer = [0; DISCOVERY];
-        answer[..8].copy_from_slice(&[0, 2, 0, 70, 0, 0, 0, 9]);
-        answer[8..17].copy_from_slice(b"127.0.0.1");
-        answer[72..].copy_from_slice(&4242u16.to_be_bytes());
-        assert_eq!(read_discovery(&answer, 9), Some(SocketAddr::from(([127, 0, 0, 1], 4242))));
-        assert_eq!(read_discovery(&answer, 8), None, "another SSRC");
-        assert_eq!(read_discovery(&answer[..73], 9), None, "cut off");
-        answer[1] = 1;
-        assert_eq!(read_discovery(&answer, 9), None, "a request");
     }
 }

@@ -5,6 +5,7 @@
 //! ignored, ids may be numbers), writing is strict.
 
 pub mod connection;
+pub mod discovery;
 pub mod error;
 pub mod fleet;
 pub mod gateway;

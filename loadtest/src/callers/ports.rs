@@ -6,7 +6,8 @@
 //! that one's. What comes later than a server may still believe in the former owner is not excused.
 
 use crate::voice::cipher::Cipher;
-use crate::voice::{native, rtp};
+use crate::voice::rtp;
+use guildhall_protocol::discovery;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,7 +75,7 @@ impl Owner {
         let is_rtp = datagram.first().is_some_and(|byte| byte >> 6 == 2);
         match self {
             // A late answer of IP discovery, or the echo of a keep-alive.
-            Owner::Native(_) if !is_rtp => datagram.len() == native::DISCOVERY || datagram.len() == size_of::<u64>(),
+            Owner::Native(_) if !is_rtp => datagram.len() == discovery::LEN || datagram.len() == size_of::<u64>(),
             Owner::Native(cipher) => cipher.open_in_place(&mut datagram.to_vec()).is_ok(),
             // STUN (RFC 7983: 0 to 3) and DTLS (20 to 63), which are sent to nobody else.
             Owner::WebRtc(_) if !is_rtp => datagram.first().is_some_and(|byte| matches!(byte, 0..=3 | 20..=63)),

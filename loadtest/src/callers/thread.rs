@@ -17,6 +17,7 @@ use crate::voice::cipher::Cipher;
 use crate::voice::webrtc::AUDIO_LEVEL_DBOV;
 use crate::voice::{SILENCE, SILENCE_FRAMES, native, rtp};
 use anyhow::{Context, Result};
+use guildhall_protocol::discovery;
 use rustix::event::{Timespec, epoll};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -304,7 +305,7 @@ impl Thread {
                         leg.say(LegEvent::Failed("IP discovery had no answer".to_owned()));
                         return;
                     }
-                    thread.transmit(place, leg, &native::discovery_request(ssrc), None);
+                    thread.transmit(place, leg, &discovery::question(ssrc), None);
                     let again = clock() + native::DISCOVERY_TIMEOUT.as_nanos() as u64;
                     thread.wheel.insert(again, (place, id, Timer::Discover));
                 }
@@ -505,7 +506,7 @@ impl Thread {
     fn accept(&mut self, place: usize, leg: &mut Leg, datagram: &mut [u8], arrival: u64) {
         match &mut leg.media {
             Media::Discovering { ssrc, .. } => {
-                if let Some(address) = native::read_discovery(datagram, *ssrc) {
+                if let Some(address) = discovery::read_answer(datagram, *ssrc) {
                     leg.say(LegEvent::Discovered(address));
                 }
             }

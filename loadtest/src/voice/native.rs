@@ -3,6 +3,7 @@
 use super::cipher::{Cipher, OpenError, Suite};
 use super::ear::{Counters, Ear};
 use super::{VoiceError, rtp};
+use guildhall_protocol::discovery;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +11,6 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-/// IP discovery: type, length of the rest, SSRC, 64 bytes of address text, port.
-pub(crate) const DISCOVERY: usize = 74;
-const DISCOVERY_REQUEST: u16 = 1;
-const DISCOVERY_RESPONSE: u16 = 2;
-const ADDRESS_TEXT: std::ops::Range<usize> = 8..72;
 pub(crate) const DISCOVERY_TRIES: u32 = 5;
 pub(crate) const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(1000);
 /// As discord.js: an eight-byte counter every five seconds.
@@ -36,39 +32,17 @@ pub async fn discover(server: SocketAddr, ssrc: u32) -> Result<Discovered, Voice
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    let request = discovery_request(ssrc);
+    let question = discovery::question(ssrc);
     let mut buffer = [0; DATAGRAM];
     for _ in 0..DISCOVERY_TRIES {
-        socket.send(&request).await?;
+        socket.send(&question).await?;
         if let Ok(received) = timeout(DISCOVERY_TIMEOUT, socket.recv(&mut buffer)).await {
-            let address = read_discovery(&buffer[..received?], ssrc).ok_or(VoiceError::Discovery("an answer of another form"))?;
+            let address =
+                discovery::read_answer(&buffer[..received?], ssrc).ok_or(VoiceError::Discovery("an answer of another form"))?;
             return Ok(Discovered { socket: Arc::new(socket), address });
         }
     }
     Err(VoiceError::Discovery("no answer"))
-}
-
-/// IP discovery: what address do you see this from?
-pub(crate) fn discovery_request(ssrc: u32) -> [u8; DISCOVERY] {
-    let mut request = [0; DISCOVERY];
-    request[..2].copy_from_slice(&DISCOVERY_REQUEST.to_be_bytes());
-    request[2..4].copy_from_slice(&(DISCOVERY as u16 - 4).to_be_bytes());
-    request[4..8].copy_from_slice(&ssrc.to_be_bytes());
-    request
-}
-
-pub(crate) fn read_discovery(answer: &[u8], ssrc: u32) -> Option<SocketAddr> {
-    let word = |at: usize| answer.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
-    let is_answer = answer.len() == DISCOVERY
-        && word(0) == Some(DISCOVERY_RESPONSE)
-        && word(2) == Some(DISCOVERY as u16 - 4)
-        && answer[4..8] == ssrc.to_be_bytes();
-    if !is_answer {
-        return None;
-    }
-    let text = answer[ADDRESS_TEXT].split(|byte| *byte == 0).next()?;
-    let ip: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(SocketAddr::new(ip, word(72)?))
 }
 
 /// Sequence, time and nonce of what we send.
@@ -198,23 +172,5 @@ impl Receiver {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_complete_answer_to_our_question_is_believed() {
-        let mut answer = [0; DISCOVERY];
-        answer[..8].copy_from_slice(&[0, 2, 0, 70, 0, 0, 0, 9]);
-        answer[8..17].copy_from_slice(b"127.0.0.1");
-        answer[72..].copy_from_slice(&4242u16.to_be_bytes());
-        assert_eq!(read_discovery(&answer, 9), Some(SocketAddr::from(([127, 0, 0, 1], 4242))));
-        assert_eq!(read_discovery(&answer, 8), None, "another SSRC");
-        assert_eq!(read_discovery(&answer[..73], 9), None, "cut off");
-        answer[1] = 1;
-        assert_eq!(read_discovery(&answer, 9), None, "a request");
     }
 }
