@@ -11,6 +11,7 @@ pub mod incoming;
 pub mod janitor;
 pub mod links;
 pub mod multipart;
+mod part;
 pub mod pictures;
 pub mod recordings;
 pub mod serve;

@@ -4,7 +4,8 @@
 //! stored stays whatever happens to a node. Links are for a while only: what people said is not for whoever finds an address.
 
 use super::links::{Links, hex};
-use super::serve::{Asked, Refusal, Result, byte_range};
+use super::part::Part;
+use super::serve::{Refusal, Result};
 use super::{Files, Key};
 use crate::app::App;
 use crate::ids::unix_ms;
@@ -12,8 +13,8 @@ use crate::store::StoredPiece;
 use aws_lc_rs::{constant_time, hmac};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
+use axum::http::Method;
 use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -154,15 +155,9 @@ impl Files {
         request: &HeaderMap,
     ) -> Result<Response> {
         let size: u64 = pieces.iter().map(|piece| piece.bytes).sum();
-        let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         // A track that has grown is another file for whoever has a part of it.
         let etag = format!("\"{}-{}-{}-{size}\"", track.recording, track.user, track.place());
-        let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
-        let range = match text(header::RANGE).filter(|_| is_same).map(|range| byte_range(range, size)) {
-            None | Some(Asked::Nothing) => None,
-            Some(Asked::Range(range)) => Some(range),
-            Some(Asked::Beyond) => return Err(Refusal::RangeNotSatisfiable(size)),
-        };
+        let part = Part::asked(request, &etag, size)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.insert(header::ETAG, HeaderValue::from_str(&etag).expect("digits are ASCII"));
@@ -170,16 +165,7 @@ impl Files {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(track.medium.content_type()));
         let disposition = format!("inline; filename*=UTF-8''{}", super::links::percent_encoded(filename));
         headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).expect("it is escaped"));
-        let status = match &range {
-            Some(range) => {
-                let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-                headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&value).expect("digits are ASCII"));
-                StatusCode::PARTIAL_CONTENT
-            }
-            None => StatusCode::OK,
-        };
-        let range = range.unwrap_or(0..size);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+        let (status, range) = part.announce(&mut headers);
         if method == Method::HEAD {
             return Ok((status, headers).into_response());
         }

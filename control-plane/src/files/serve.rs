@@ -3,6 +3,7 @@
 //! The paths are those that client libraries know. Every address means the same bytes for ever, so caches may keep them; and
 //! no answer is ever a page: what a browser could run is saved, not shown.
 
+use super::part::Part;
 use super::pictures::{self, FILE_BYTES, Format, default_avatar, side};
 use super::sniff::{self, SNIFFED, content_type};
 use super::{Files, Key, attachment_key, links, recordings, thumbnails_of};
@@ -22,7 +23,6 @@ use futures_util::TryStreamExt;
 use guildhall_protocol::{AttachmentId, ChannelId, Snowflake};
 use object_store::{GetOptions, GetRange, ObjectStoreExt};
 use serde::Deserialize;
-use std::ops::Range;
 
 /// Pictures of users, guilds and others: the folders of the store and of the addresses.
 const FOLDERS: [&str; 6] = ["avatars", "banners", "icons", "splashes", "channel-icons", "app-icons"];
@@ -252,26 +252,11 @@ impl Files {
         if text(header::IF_NONE_MATCH).is_some_and(names_it) {
             return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
         }
-        let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
-        let size = self.store().head(&item.key).await?.size;
-        let range = match text(header::RANGE).filter(|_| is_same).map(|range| byte_range(range, size)) {
-            None | Some(Asked::Nothing) => None,
-            Some(Asked::Range(range)) => Some(range),
-            Some(Asked::Beyond) => return Err(Refusal::RangeNotSatisfiable(size)),
-        };
+        let part = Part::asked(request, &etag, self.store().head(&item.key).await?.size)?;
         let kind = HeaderValue::from_str(&item.content_type).unwrap_or(HeaderValue::from_static(sniff::UNKNOWN));
         headers.insert(header::CONTENT_TYPE, kind);
         headers.insert(header::CONTENT_DISPOSITION, disposition(&item));
-        let status = match &range {
-            Some(range) => {
-                let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-                headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&value).expect("digits are ASCII"));
-                StatusCode::PARTIAL_CONTENT
-            }
-            None => StatusCode::OK,
-        };
-        let range = range.unwrap_or(0..size);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+        let (status, range) = part.announce(&mut headers);
         if method == Method::HEAD || range.is_empty() {
             return Ok((status, headers).into_response());
         }
@@ -290,51 +275,4 @@ fn disposition(item: &Item) -> HeaderValue {
         None => how.to_owned(),
     };
     HeaderValue::from_str(&value).expect("it is escaped")
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Not for one range of bytes: then the whole file is sent, which is always allowed (RFC 9110 §14.2).
-    Nothing,
-    Range(Range<u64>),
-    Beyond,
-}
-
-/// Reads `bytes=0-99`, `bytes=100-` and `bytes=-100`.
-pub(super) fn byte_range(header: &str, size: u64) -> Asked {
-    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-')) else {
-        return Asked::Nothing;
-    };
-    let range = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(size),
-        (Ok(first), Err(_)) if last.is_empty() => first..size,
-        (Err(_), Ok(last)) if first.is_empty() => size.saturating_sub(last)..size,
-        _ => return Asked::Nothing,
-    };
-    if range.is_empty() { Asked::Beyond } else { Asked::Range(range) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Asked, byte_range};
-
-    #[test]
-    fn ranges_are_read_as_http_means_them() {
-        for (header, expected) in [
-            ("bytes=0-99", Asked::Range(0..100)),
-            ("bytes=900-5000", Asked::Range(900..1000)),
-            ("bytes=10-", Asked::Range(10..1000)),
-            ("bytes=-10", Asked::Range(990..1000)),
-            ("bytes=-5000", Asked::Range(0..1000)),
-            ("bytes=1000-", Asked::Beyond),
-            ("bytes=-0", Asked::Beyond),
-            ("bytes=5-4", Asked::Nothing),
-            ("bytes=0-1,5-6", Asked::Nothing),
-            ("lines=1-2", Asked::Nothing),
-            ("bytes=x", Asked::Nothing),
-            ("bytes=0-18446744073709551615", Asked::Range(0..1000)),
-        ] {
-            assert_eq!(byte_range(header, 1000), expected, "{header}");
-        }
-    }
 }

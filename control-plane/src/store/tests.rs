@@ -10,6 +10,7 @@ use super::{
 };
 use crate::audit::By;
 use crate::event::{Committed, Event, Topic};
+use crate::guild::fixture;
 use guildhall_protocol::model::{
     Channel, ChannelType, Guild, Invite, InviteChannel, InviteGuild, Member, Message, Nonce, Role, User, timestamp,
 };
@@ -46,26 +47,7 @@ async fn open(place: &Place) -> (Store, Arc<Mutex<Vec<Committed>>>) {
 }
 
 pub(super) fn channel(store: &Store, guild_id: GuildId, name: &str) -> Channel {
-    Channel {
-        id: store.make_id(),
-        kind: ChannelType::Text,
-        guild_id,
-        name: name.to_owned(),
-        position: 0,
-        parent_id: None,
-        topic: None,
-        nsfw: false,
-        last_message_id: None,
-        last_pin_timestamp: None,
-        rate_limit_per_user: 0,
-        permission_overwrites: Vec::new(),
-        flags: 0,
-        bitrate: None,
-        user_limit: None,
-        rtc_region: None,
-        recording: None,
-        forum: None,
-    }
+    Channel { guild_id, name: name.to_owned(), ..fixture::channel(store.make_id(), Vec::new()) }
 }
 
 pub(super) fn by(world: &World) -> By {
