@@ -1,14 +1,14 @@
 //! The packet path allocates nothing in the steady state: thousands of packets from speakers of both transports to listeners
 //! of both, and of video between browsers, with a counting allocator on this thread.
-#![allow(unsafe_code)] // a global allocator is unsafe by nature; this one only counts and passes on
 
+mod counting;
+
+use counting::{COUNT, allocations};
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::cipher::Outbound;
 use guildhall_sfu::engine::{Egress, Engine, Identity, Life, Part};
 use guildhall_sfu::rtp::{NATIVE_OPUS, Outgoing};
 use guildhall_sfu::{NativeSuite, PeerId, RoomId, Source, Want};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use str0m::change::SdpAnswer;
@@ -18,49 +18,11 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
 
-struct Counting;
-
-thread_local! {
-    /// Allocations since counting began on this thread; `None` while nobody counts.
-    static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-fn count() {
-    COUNT.with(|count| count.set(count.get().map(|n| n + 1)));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Does something within counted work that does not count.
 fn uncounted(work: impl FnOnce()) {
     let count = COUNT.take();
     work();
     COUNT.set(count);
-}
-
-/// Counts the allocations of `work`.
-fn allocations(work: impl FnOnce()) -> u64 {
-    COUNT.set(Some(0));
-    work();
-    COUNT.take().expect("counting went on")
 }
 
 const OPEN: Policy =

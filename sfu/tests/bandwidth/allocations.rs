@@ -1,54 +1,14 @@
 //! The bandwidth machines allocate nothing once they know the rate: a minute of video, feedback, layers and pacing, with a counting
 //! allocator on this thread.
-#![allow(unsafe_code)] // a global allocator is unsafe by nature; this one only counts and passes on
 
+use crate::counting::allocations;
 use crate::source::CAMERA;
 use guildhall_sfu::bandwidth::allocator::{Allocator, MOST_SLOTS, Wish};
 use guildhall_sfu::bandwidth::estimator::{Bounds, Estimator};
 use guildhall_sfu::bandwidth::feedback::{Arrivals, FEEDBACK_LEN, for_each_feedback};
 use guildhall_sfu::bandwidth::ledger::Class;
 use guildhall_sfu::bandwidth::pacer::{Departure, Pacer};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::{Duration, Instant};
-
-struct Counting;
-
-thread_local! {
-    /// Allocations since counting began on this thread; `None` while nobody counts.
-    static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-fn count() {
-    COUNT.with(|count| count.set(count.get().map(|n| n + 1)));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Counts the allocations of `work`.
-fn allocations(work: impl FnOnce()) -> u64 {
-    COUNT.set(Some(0));
-    work();
-    COUNT.take().expect("counting went on")
-}
 
 #[test]
 fn nothing_is_allocated_once_the_rate_is_known() {

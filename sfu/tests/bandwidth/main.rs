@@ -4,6 +4,8 @@
 //! quarter of a second (`GUILDHALL_SEED=<n>`: with another seed).
 
 mod allocations;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod flow;
 mod link;
 mod plans;
