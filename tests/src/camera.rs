@@ -1,6 +1,6 @@
 //! A camera in a call of real browsers: who films, who shows it, and what their pages say of it.
 
-use crate::{eventually_within, page::Page, script::Script, world::PASSWORD, world::World};
+use crate::{eventually_within, page::Page, script::Script, world::World};
 use guildhall_loadtest::random::SplitMix;
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
@@ -70,13 +70,7 @@ fn prepare() -> String {
 
 /// A new member of the guild in its voice channel, by a page of `base`: the server as the browser reaches it.
 pub async fn joins<'a>(browser: &'a Script, world: &World, base: &str, name: &'static str) -> Page<'a> {
-    world.member(name).await;
-    let url = format!("{base}/channels/{}", world.guild);
-    let page = Page::open_with(browser, name, &url, json!({"width": 1280, "height": 720})).await;
-    page.logs_in(&format!("{name}@loadtest.invalid"), PASSWORD).await;
-    page.evaluate(&prepare()).await;
-    page.joins_voice("hearth").await;
-    page
+    Page::in_call(browser, world, base, name, json!({"width": 1280, "height": 720}), &prepare()).await
 }
 
 /// The width of what a page decodes of the only camera that is on.

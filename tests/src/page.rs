@@ -1,6 +1,10 @@
 //! One person's page in a real browser: what a test can do there and what it can see.
 
-use crate::{artifacts, eventually, script::Script};
+use crate::{
+    artifacts, eventually,
+    script::Script,
+    world::{PASSWORD, World},
+};
 use serde_json::{Value, json};
 
 /// Root mean square of 85 ms, of full scale: -40 dB. The browser's fake microphone beeps far above it, silence is far below.
@@ -138,6 +142,24 @@ impl<'a> Page<'a> {
             (self.evaluate(&js).await.as_f64()? < SILENT).then_some(())
         })
         .await;
+    }
+
+    /// A new member of the guild in its voice channel, by a page of `base` (the server as the browser reaches it) that runs
+    /// `prepare` before it joins. `fields` as for [`Page::open_with`].
+    pub async fn in_call(
+        browser: &'a Script,
+        world: &World,
+        base: &str,
+        name: &'static str,
+        fields: Value,
+        prepare: &str,
+    ) -> Page<'a> {
+        world.member(name).await;
+        let page = Page::open_with(browser, name, &format!("{base}/channels/{}", world.guild), fields).await;
+        page.logs_in(&format!("{name}@loadtest.invalid"), PASSWORD).await;
+        page.evaluate(prepare).await;
+        page.joins_voice("hearth").await;
+        page
     }
 
     pub async fn joins_voice(&self, channel: &str) {

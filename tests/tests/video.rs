@@ -53,6 +53,16 @@ async fn asking(page: &Page<'_>) -> [u64; 2] {
     serde_json::from_value(counted).expect("two counts")
 }
 
+/// Four pages in one call: who films, and who shows it small, among equals and large.
+async fn four<'a>(browser: &'a Script, world: &World) -> [Page<'a>; 4] {
+    let base = world.server.base();
+    let mut pages = Vec::new();
+    for name in ["ann", "sam", "mia", "lou"] {
+        pages.push(joins(browser, world, &base, name).await);
+    }
+    pages.try_into().unwrap_or_else(|_| unreachable!("a page for each name"))
+}
+
 /// Four browsers at a time are enough.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -60,11 +70,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 async fn everyone_gets_the_layer_that_fits_and_what_nobody_shows_is_not_sent() {
     let _alone = ALONE.lock().await;
     let world = World::start().await;
-    let (browser, base) = (Script::browser().await, world.server.base());
-    let ann = joins(&browser, &world, &base, "ann").await;
-    let small = joins(&browser, &world, &base, "sam").await;
-    let middle = joins(&browser, &world, &base, "mia").await;
-    let large = joins(&browser, &world, &base, "lou").await;
+    let browser = Script::browser().await;
+    let [ann, small, middle, large] = four(&browser, &world).await;
 
     // Each page and the server agreed that lost voices are asked for, in each section for one and in no other.
     for page in [&ann, &small] {
@@ -158,11 +165,8 @@ async fn figure(page: &Page<'_>, kind: &str, name: &str) -> f64 {
 async fn the_layers_of_one_stream_are_each_for_whom_they_fit_and_who_cannot_decode_it_makes_it_another() {
     let _alone = ALONE.lock().await;
     let world = World::start().await;
-    let (browser, base) = (Script::browser().await, world.server.base());
-    let ann = joins(&browser, &world, &base, "ann").await;
-    let small = joins(&browser, &world, &base, "sam").await;
-    let middle = joins(&browser, &world, &base, "mia").await;
-    let large = joins(&browser, &world, &base, "lou").await;
+    let browser = Script::browser().await;
+    let [ann, small, middle, large] = four(&browser, &world).await;
     choose(&ann, "VP9").await;
     ann.click("room-camera").await;
     shows(&middle, CAMERA.0 / 2, "the middle layer in a tile among others").await;

@@ -2,7 +2,7 @@
 
 use guildhall_loadtest::{
     Rest,
-    opus::{Speaker, judge},
+    opus::{Quality, Speaker, judge},
     rest::Account,
 };
 use guildhall_protocol::{GuildId, Permissions};
@@ -137,6 +137,28 @@ async fn bot(owner: &Account, guild: GuildId, name: &str) -> Account {
     Account { rest, token, user }
 }
 
+/// Says what the seed says until the page has measured it.
+async fn talks(talker: &Participant, page: &Page<'_>, seed: u64) {
+    let speech = Speaker::new(seed).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
+    let name = &talker.account.user.username;
+    tokio::select! {
+        () = page.hears(name) => {}
+        () = talker.say(&speech) => page.hears(name).await,
+    }
+}
+
+/// Hears the only page for two seconds of sound: all of it comes and can be decoded. Answers with what it is like.
+async fn hears_page(talker: &mut Participant) -> Quality {
+    talker.peer.heard_so_far();
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        heard.push(talker.peer.hear().await.expect("the page is heard"));
+    }
+    let quality = judge(&heard).expect("a decoder");
+    assert_eq!((quality.lost, quality.out_of_order, quality.undecodable), (0, 0, 0), "{quality:?}");
+    quality
+}
+
 #[tokio::test]
 async fn a_page_over_tls_hears_and_is_heard_over_tls() {
     let world = World::start().await;
@@ -146,20 +168,10 @@ async fn a_page_over_tls_hears_and_is_heard_over_tls() {
     let page = Page::open(&browser, "ann", &format!("https://{}/channels/{}", world.server.address(), world.guild)).await;
     page.logs_in("ann@loadtest.invalid", PASSWORD).await;
     page.joins_voice("hearth").await;
-    let speech = Speaker::new(3).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
-    tokio::select! {
-        () = page.hears("tom") => {}
-        () = talker.say(&speech) => page.hears("tom").await,
-    }
+    talks(&talker, &page, 3).await;
     // The browser's beeps come out of the server as speech: they decode, and without a gap. The silence between them is left
     // out by the browser and the server, so their clock jumps where their numbers do not.
-    talker.peer.heard_so_far();
-    let mut heard = Vec::new();
-    while heard.len() < 100 {
-        heard.push(talker.peer.hear().await.expect("the page is heard"));
-    }
-    let quality = judge(&heard).expect("a decoder");
-    assert_eq!((quality.lost, quality.out_of_order, quality.undecodable), (0, 0, 0), "{quality:?}");
+    let quality = hears_page(&mut talker).await;
     assert!(quality.level_dbfs > -40.0, "the beeps are audible: {quality:?}");
     assert_no_page_failed(&browser);
 }
@@ -193,11 +205,7 @@ async fn a_page_survives_a_cut_wire_and_a_reload() {
 
     // The call went on, or came back by itself: what somebody says is heard.
     page.is_connected().await;
-    let speech = Speaker::new(2).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
-    tokio::select! {
-        () = page.hears("tom") => {}
-        () = talker.say(&speech) => page.hears("tom").await,
-    }
+    talks(&talker, &page, 2).await;
     talker.peer.stop_speaking().await.expect("silence and op 5 go out");
     talker.peer.heard_so_far();
 
@@ -231,11 +239,7 @@ async fn a_page_comes_back_to_its_call_after_the_server_was_killed() {
     let grant = session.join_voice(world.guild, world.voice).await.expect("op 4 is answered");
     let peer = world.join(&grant, WEBRTC).await;
     let talker = Participant { account: tom, session, peer, transport: WEBRTC };
-    let speech = Speaker::new(4).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
-    tokio::select! {
-        () = page.hears("tom") => {}
-        () = talker.say(&speech) => page.hears("tom").await,
-    }
+    talks(&talker, &page, 4).await;
 }
 
 #[tokio::test]
@@ -253,18 +257,8 @@ async fn a_page_on_a_network_without_udp_talks_over_tcp() {
         String::from_utf8(page).expect("text")
     };
     assert!(metrics().await.contains("guildhall_media_tcp_connections 1\n"), "the page is connected, and not by UDP");
-    let speech = Speaker::new(4).and_then(|mut speaker| speaker.packets(500)).expect("real Opus");
-    tokio::select! {
-        () = page.hears("tom") => {}
-        () = talker.say(&speech) => page.hears("tom").await,
-    }
-    talker.peer.heard_so_far();
-    let mut heard = Vec::new();
-    while heard.len() < 100 {
-        heard.push(talker.peer.hear().await.expect("the page is heard"));
-    }
-    let quality = judge(&heard).expect("a decoder");
-    assert_eq!((quality.lost, quality.out_of_order, quality.undecodable), (0, 0, 0), "{quality:?}");
+    talks(&talker, &page, 4).await;
+    hears_page(&mut talker).await;
     page.click("voice-leave").await;
     eventually("the connection to be let go of", async || {
         metrics().await.contains("guildhall_media_tcp_connections 0\n").then_some(())

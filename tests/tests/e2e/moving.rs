@@ -5,7 +5,7 @@ use guildhall_tests::{
     node::{VoiceNode, control_plane, operated},
     page::{Page, assert_no_page_failed},
     script::Script,
-    world::{PASSWORD, World},
+    world::World,
 };
 use serde_json::{Value, json};
 
@@ -31,13 +31,7 @@ const PREPARE: &str = "(() => {
 })()";
 
 async fn joins<'a>(browser: &'a Script, world: &World, name: &'static str) -> Page<'a> {
-    world.member(name).await;
-    let url = format!("{}/channels/{}", world.server.base(), world.guild);
-    let page = Page::open(browser, name, &url).await;
-    page.logs_in(&format!("{name}@loadtest.invalid"), PASSWORD).await;
-    page.evaluate(PREPARE).await;
-    page.joins_voice("hearth").await;
-    page
+    Page::in_call(browser, world, &world.server.base(), name, json!({}), PREPARE).await
 }
 
 /// From now on the page notes for how long it plays nothing of somebody, whether it says that it is connected, and how often a

@@ -5,9 +5,9 @@ use guildhall_tests::{
     eventually,
     page::{Page, assert_no_page_failed},
     script::Script,
-    world::{PASSWORD, World},
+    world::World,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Root mean square of 85 ms, of full scale: -40 dB. The tone is at -9 dB, silence is far below.
 const AUDIBLE: f64 = 0.01;
@@ -40,13 +40,7 @@ const PREPARE: &str = "(() => {
 })()";
 
 async fn joins<'a>(browser: &'a Script, world: &World, name: &'static str) -> Page<'a> {
-    world.member(name).await;
-    let url = format!("{}/channels/{}", world.server.base(), world.guild);
-    let page = Page::open(browser, name, &url).await;
-    page.logs_in(&format!("{name}@loadtest.invalid"), PASSWORD).await;
-    page.evaluate(PREPARE).await;
-    page.joins_voice("hearth").await;
-    page
+    Page::in_call(browser, world, &world.server.base(), name, json!({}), PREPARE).await
 }
 
 /// The only screen that a page hears, once it is audible.
