@@ -21,7 +21,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use guildhall_control_plane::fleet::Record;
+use guildhall_control_plane::fleet::decisions::Record;
 use guildhall_control_plane::fleet::views::{NodeView, RoomView};
 use guildhall_control_plane::hub::{Hub, NodeError};
 use guildhall_protocol::ChannelId;

@@ -1,6 +1,6 @@
 //! Decisions and states in words.
 
-use guildhall_control_plane::fleet::Record;
+use guildhall_control_plane::fleet::decisions::Record;
 use guildhall_control_plane::fleet::views::{NodeView, Standing};
 use guildhall_fleet::placement::{Against, Because, Decision, Outcome};
 use guildhall_protocol::model::timestamp;

@@ -1,6 +1,7 @@
 //! The fleet as operators see it.
 
-use super::{Fleet, Record};
+use super::Fleet;
+use super::decisions::Record;
 use guildhall_fleet::drain::Progress;
 use guildhall_fleet::node::State;
 use guildhall_fleet::{Millis, NodeId, RegionId};

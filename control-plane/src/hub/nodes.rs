@@ -3,8 +3,10 @@
 
 use super::core::Core;
 use super::{Hub, random};
+use crate::fleet::decisions::Record;
+use crate::fleet::lines::{Errand, LineId};
+use crate::fleet::orders::MAX_PINS;
 use crate::fleet::views::{FleetCensus, NodeView, RoomView};
-use crate::fleet::{Errand, LineId, MAX_PINS, Record};
 use crate::ids::unix_ms;
 use crate::store::{self, NodeOrder};
 use guildhall_fleet::registry::RegistryError;

@@ -5,7 +5,7 @@
 use super::core::{Admission, Attached, Core, Missing, Moment};
 use super::private::Belongings;
 use crate::event::{Committed, Event, Topic};
-use crate::fleet::{Errand, LineId};
+use crate::fleet::lines::{Errand, LineId};
 use crate::gateway::link::{Ending, Mail};
 use crate::guild::Snapshot;
 use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, channel, member, overwrite, role, user, voice_channel};

@@ -9,7 +9,8 @@
 mod tests;
 
 use super::{Door, OLD_CLAIM, participant};
-use crate::fleet::{Errand, LineId, Spot};
+use crate::fleet::lines::{Errand, LineId};
+use crate::fleet::rooms::Spot;
 use crate::guild::{self};
 use crate::hub::core::{Core, Moment};
 use crate::hub::seats::Room;

@@ -1,7 +1,8 @@
 //! Journeys of rooms: placed, moved, lost, taken up again. Simulated time; the nodes are what the test says in their name.
 
+use crate::fleet::lines::LineId;
+use crate::fleet::moves::SETTLE_MS;
 use crate::fleet::views::Standing;
-use crate::fleet::{LineId, SETTLE_MS};
 use crate::guild::fixture::{ANN, BOB, GUILD, OWNER};
 use crate::hub::core::Attached;
 use crate::hub::world::{CELLAR, PARLOR, World, hello, told};
