@@ -1,8 +1,9 @@
 //! Rooms that leave a node because it has too much to do.
 
-use super::{Fleet, VERSIONS};
-use guildhall_fleet::placement::{Current, Query, relieve};
-use guildhall_fleet::{Millis, NodeId, Reach, RegionId};
+use super::Fleet;
+use super::rooms::Seeker;
+use guildhall_fleet::placement::relieve;
+use guildhall_fleet::{Millis, NodeId};
 use guildhall_protocol::ChannelId;
 
 impl Fleet {
@@ -22,32 +23,14 @@ impl Fleet {
     }
 
     /// Moves the room to a node with headroom, if there is one. `true`: everyone in it must be told.
-    pub fn relieve(
-        &mut self,
-        now: Millis,
-        unix_ms: u64,
-        room: ChannelId,
-        members: &[Reach],
-        wish: Option<&RegionId>,
-        draw: u64,
-    ) -> bool {
-        let Some(node) = self.leases.of(room).and_then(|lease| self.registry.node(&lease.node)) else { return false };
-        let cost = members.len() as f32 * node.peer_cost();
-        let since = self.rooms.get(&room).map_or(now, |known| known.since);
-        let current = Current { node: node.hello.id.clone(), since };
-        let query = Query {
-            room,
-            members,
-            wish,
-            current: Some(&current),
-            default_region: self.default_region.as_ref(),
-            versions: VERSIONS,
-            draw,
-        };
-        let Some(decision) = relieve(now, &self.limits, self.registry.nodes(), &query, members.len() as u32) else {
-            return false;
-        };
-        self.relief.moved(now, room, &current.node, cost);
+    pub fn relieve(&mut self, now: Millis, unix_ms: u64, seeker: Seeker) -> bool {
+        let Some(current) = self.current(now, seeker.room) else { return false };
+        let Some(node) = self.registry.node(&current.node) else { return false };
+        let people = seeker.members.len() as u32;
+        let cost = people as f32 * node.peer_cost();
+        let query = seeker.query(Some(&current), self.default_region.as_ref());
+        let Some(decision) = relieve(now, &self.limits, self.registry.nodes(), &query, people) else { return false };
+        self.relief.moved(now, seeker.room, &current.node, cost);
         self.reliefs += 1;
         self.carry_out(now, unix_ms, decision).has_moved
     }

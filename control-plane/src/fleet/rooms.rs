@@ -17,6 +17,25 @@ pub struct Spot {
     pub endpoint: String,
 }
 
+/// A room that a node is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeker<'a> {
+    pub room: ChannelId,
+    /// How far its people are from regions.
+    pub members: &'a [Reach],
+    /// The region that the channel itself asks for.
+    pub wish: Option<&'a RegionId>,
+    /// As [`Query::draw`].
+    pub draw: u64,
+}
+
+impl<'a> Seeker<'a> {
+    pub(super) fn query(self, current: Option<&'a Current>, default_region: Option<&'a RegionId>) -> Query<'a> {
+        let Self { room, members, wish, draw } = self;
+        Query { room, members, wish, current, default_region, versions: VERSIONS, draw }
+    }
+}
+
 /// The answer to [`Fleet::settle`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -116,44 +135,16 @@ impl Fleet {
     }
 
     /// Where the room is, or is to be from now on.
-    pub fn settle(
-        &mut self,
-        now: Millis,
-        unix_ms: u64,
-        room: ChannelId,
-        members: &[Reach],
-        wish: Option<&RegionId>,
-        draw: u64,
-    ) -> Settled {
-        let pin = self.pins.get(&room).cloned();
-        self.decide(now, unix_ms, room, members, wish, draw, pin.as_ref())
+    pub fn settle(&mut self, now: Millis, unix_ms: u64, seeker: Seeker) -> Settled {
+        let pin = self.pins.get(&seeker.room).cloned();
+        self.decide(now, unix_ms, seeker, pin.as_ref())
     }
 
     /// An operator wants the room on this node, if it can take it.
-    #[allow(clippy::too_many_arguments)] // the facts of a decision, each of them plain
-    pub fn decide(
-        &mut self,
-        now: Millis,
-        unix_ms: u64,
-        room: ChannelId,
-        members: &[Reach],
-        wish: Option<&RegionId>,
-        draw: u64,
-        asked: Option<&NodeId>,
-    ) -> Settled {
+    pub fn decide(&mut self, now: Millis, unix_ms: u64, seeker: Seeker, asked: Option<&NodeId>) -> Settled {
         self.hear_ourselves(now);
-        let lease = self.leases.of(room).cloned();
-        let since = self.rooms.get(&room).map_or(now, |known| known.since);
-        let current = lease.as_ref().map(|lease| Current { node: lease.node.clone(), since });
-        let query = Query {
-            room,
-            members,
-            wish,
-            current: current.as_ref(),
-            default_region: self.default_region.as_ref(),
-            versions: VERSIONS,
-            draw,
-        };
+        let current = self.current(now, seeker.room);
+        let query = seeker.query(current.as_ref(), self.default_region.as_ref());
         // A node that was asked for and cannot take the room is no reason to have none.
         let asked = asked.and_then(|asked| self.registry.node(asked)).map(|node| {
             let mut decision = place(now, &self.limits, [node], &query);
@@ -164,6 +155,12 @@ impl Fleet {
             .filter(|decision| decision.outcome != Outcome::Refuse)
             .unwrap_or_else(|| place(now, &self.limits, self.registry.nodes(), &query));
         self.carry_out(now, unix_ms, decision)
+    }
+
+    /// Where the room is by its lease, and since when.
+    pub(super) fn current(&self, now: Millis, room: ChannelId) -> Option<Current> {
+        let since = self.rooms.get(&room).map_or(now, |known| known.since);
+        self.leases.of(room).map(|lease| Current { node: lease.node.clone(), since })
     }
 
     /// Does with the room what was decided.

@@ -10,7 +10,7 @@ mod tests;
 
 use super::{Door, OLD_CLAIM, participant};
 use crate::fleet::lines::{Errand, LineId};
-use crate::fleet::rooms::Spot;
+use crate::fleet::rooms::{Seeker, Spot};
 use crate::guild::{self};
 use crate::hub::core::{Core, Moment};
 use crate::hub::seats::Room;
@@ -212,7 +212,8 @@ impl Core {
         for (_, room) in rooms.into_iter().take(RELIEF_TRIES) {
             let Some((guild, _)) = self.members_of(room).next() else { continue };
             let (members, wish) = self.facts(guild, room);
-            if self.fleet.relieve(now, at.unix_ms, room, &members, wish.as_ref(), spread(draw, room)) {
+            let seeker = Seeker { room, members: &members, wish: wish.as_ref(), draw: spread(draw, room) };
+            if self.fleet.relieve(now, at.unix_ms, seeker) {
                 return self.call_everyone(room, at);
             }
         }
@@ -252,7 +253,8 @@ impl Core {
         let guild = self.members_of(room).next()?.0;
         let (members, wish) = self.facts(guild, room);
         let now = self.fleet.millis(at.now);
-        let settled = self.fleet.decide(now, at.unix_ms, room, &members, wish.as_ref(), draw, Some(to));
+        let seeker = Seeker { room, members: &members, wish: wish.as_ref(), draw };
+        let settled = self.fleet.decide(now, at.unix_ms, seeker, Some(to));
         if settled.has_moved {
             self.call_everyone(room, at);
         }
@@ -307,7 +309,8 @@ impl Core {
     ) -> Option<Spot> {
         let (members, wish) = self.facts(guild, channel);
         let now = self.fleet.millis(at.now);
-        let settled = self.fleet.settle(now, at.unix_ms, channel, &members, wish.as_ref(), draw);
+        let seeker = Seeker { room: channel, members: &members, wish: wish.as_ref(), draw };
+        let settled = self.fleet.settle(now, at.unix_ms, seeker);
         if settled.has_moved || settled.is_awaited {
             let Some(room) = self.rooms.get(&guild) else { return settled.spot };
             let is_called =
