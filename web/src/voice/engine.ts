@@ -288,6 +288,7 @@ export class VoiceEngine {
         return;
       case "switch":
         [this.#leg, this.#beside] = [this.#beside, this.#leg];
+        this.#beside?.retire();
         this.#legsChanged();
         return;
       case "part":

@@ -227,6 +227,11 @@ export class Leg {
     return (await this.#peer?.outboundVideos()) ?? [];
   }
 
+  /** The room has moved, and another connection has taken over: this one goes on as long as its socket does. */
+  retire(): void {
+    this.#socket.feed({ kind: "retire" });
+  }
+
   /** Ends it here; the main gateway hears nothing of that. Nothing is told any more. */
   close(): void {
     this.#isClosed = true;

@@ -147,6 +147,20 @@ describe("VoiceSession", () => {
     expect(session.nextTimeout()).toBeNull();
   });
 
+  it("does not resume once the room has moved", () => {
+    const session = live();
+    session.handle(50, { kind: "retire" });
+    expect(session.handle(100, { kind: "closed", code: 1006 })).toEqual([{ kind: "ended", end: "lost" }]);
+    expect(session.nextTimeout()).toBeNull();
+  });
+
+  it("gives up a resume that waited while the room moved", () => {
+    const session = live();
+    session.handle(100, { kind: "closed", code: 1006 });
+    session.handle(101, { kind: "retire" });
+    expect(session.handle(session.nextTimeout() ?? 0, { kind: "tick" })).toEqual([{ kind: "ended", end: "lost" }]);
+  });
+
   it("does not resume what was never joined", () => {
     const session = new VoiceSession(() => 0.5);
     session.handle(0, start);

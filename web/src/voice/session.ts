@@ -40,6 +40,8 @@ export type End =
 export type VoiceInput =
   | { kind: "start"; credentials: Credentials }
   | { kind: "stop" }
+  /** The room has moved: this connection is for those who have not come along yet, and ends with its socket. */
+  | { kind: "retire" }
   | { kind: "frame"; frame: VoiceFrame }
   | { kind: "closed"; code: number }
   | { kind: "offer"; sdp: string; opusPayloadType: number; connectionId: string }
@@ -86,6 +88,7 @@ export class VoiceSession {
   #ssrc = 0;
   #seqAck = -1;
   #resumes = 0;
+  #isRetired = false;
   #published: Published = { camera: false, screen: false };
   #shown: WantedSlot[] = [];
   #heart: { intervalMs: number; nextMs: number; isAcked: boolean } | null = null;
@@ -109,6 +112,8 @@ export class VoiceSession {
     } else if (input.kind === "stop") {
       this.#stop();
       out.push({ kind: "close", code: 1000 });
+    } else if (input.kind === "retire") {
+      this.#isRetired = true;
     } else if (input.kind === "frame") {
       this.#frame(now, input.frame, out);
     } else if (input.kind === "closed") {
@@ -250,6 +255,10 @@ export class VoiceSession {
   #tick(now: number, out: VoiceOutput[]): void {
     const due = this.nextTimeout();
     if (due === null || now < due) return;
+    if (this.#state.name === "waiting" && this.#isRetired) {
+      this.#finish("lost", out);
+      return;
+    }
     if (this.#state.name === "waiting") {
       this.#state = { name: "resuming", deadlineMs: now + NEGOTIATION_TIMEOUT_MS };
       if (this.#credentials !== null) out.push({ kind: "open", endpoint: this.#credentials.endpoint });
@@ -269,7 +278,8 @@ export class VoiceSession {
 
   #cut(now: number, out: VoiceOutput[]): void {
     this.#resumes += 1;
-    if (this.#resumes > MAX_RESUMES) {
+    // A node that is emptied stops when everyone has left it, and nobody is there any more who could be resumed with.
+    if (this.#isRetired || this.#resumes > MAX_RESUMES) {
       this.#finish("lost", out);
       return;
     }
@@ -290,6 +300,7 @@ export class VoiceSession {
     this.#ssrc = 0;
     this.#seqAck = -1;
     this.#resumes = 0;
+    this.#isRetired = false;
     this.#published = { camera: false, screen: false };
     this.#shown = [];
   }
