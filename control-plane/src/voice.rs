@@ -45,14 +45,42 @@ pub struct Seated {
     policy: Policy,
     /// The token that the present connection was opened with; `None` while a newer one waits to be used.
     connection: Option<u64>,
+    /// The newest token, until a connection was opened with it.
+    offer: Option<Offer>,
     /// The lease under which the newest token was signed, or the connection stands.
     epoch: Epoch,
     /// The number of our claim on the voice state; 0 in a control plane that is alone.
     claim: u64,
 }
 
+/// A token that a client was given and may not have used yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offer {
+    token_id: u64,
+    expires_at_ms: u64,
+    repeats_left: u8,
+}
+
+/// How often a client that asks again is given the token that it has not used. discord.py asks some times while it makes up its
+/// mind, and starts all over for each new token, so a new one each time would have it never arrive. Bounded, because the
+/// node may have taken the token and lost who came with it: then only another one helps.
+const OFFER_REPEATS: u8 = 4;
+
 /// The claim on someone of whom it is not known when they joined: any other is newer.
 const OLD_CLAIM: u64 = 1;
+
+impl Offer {
+    fn new(token_id: u64, now_unix_ms: u64) -> Self {
+        Self { token_id, expires_at_ms: now_unix_ms + LIFETIME_MS, repeats_left: OFFER_REPEATS }
+    }
+
+    /// The same once more, if it leaves the client time to use it.
+    fn again(self, now_unix_ms: u64) -> Option<Self> {
+        let has_time = self.expires_at_ms >= now_unix_ms + LIFETIME_MS / 2;
+        let repeats_left = self.repeats_left.checked_sub(1).filter(|_| has_time)?;
+        Some(Self { repeats_left, ..self })
+    }
+}
 
 impl Core {
     /// Op 4: join, move, leave, or new flags.
@@ -82,10 +110,12 @@ impl Core {
                 self_video: update.self_video,
                 ..current.clone()
             };
-            // The same again is a client that lost its voice connection and wants a new one.
+            // The same again is a client that lost its voice connection and wants a new one. It is answered as a join is, for
+            // some libraries wait for both events.
             let is_rejoin = next == *current;
             self.set_voice(next, at);
             if is_rejoin {
+                self.tell_voice_again(key, guild, user);
                 self.open_door(key, guild, door, at);
             }
             return self.sweep(at);
@@ -238,7 +268,7 @@ impl Core {
         let kept = known.filter(|_| is_same);
         let seated = match kept {
             Some(kept) => Seated { policy, ..kept },
-            None => Seated { policy, connection: None, epoch: Epoch::default(), claim: new_claim },
+            None => Seated { policy, connection: None, offer: None, epoch: Epoch::default(), claim: new_claim },
         };
         room.seated.insert(next.user_id, seated);
         room.state.set_voice_state(next.clone());
@@ -294,7 +324,18 @@ impl Core {
         });
     }
 
-    /// VOICE_SERVER_UPDATE with a fresh token for where the session's user is now, or word to wait.
+    /// VOICE_STATE_UPDATE to one session of the user, of a state that has not changed.
+    fn tell_voice_again(&mut self, key: SessionKey, guild: GuildId, user: UserId) {
+        let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get(&guild)) else { return };
+        let Some(state) = room.state.voice_state(user) else { return };
+        let told = VoiceState { member: room.state.member(user).cloned(), ..state.clone() };
+        if !session.link.push(Dispatch::new("VOICE_STATE_UPDATE", &told)) {
+            self.lost.push(key);
+        }
+    }
+
+    /// VOICE_SERVER_UPDATE with a token for where the session's user is now, or word to wait. The token is a fresh one, unless
+    /// the one before it leads there as well and waits to be used.
     fn open_door(&mut self, key: SessionKey, guild: GuildId, door: &Door, at: Moment) {
         let Some(user) = self.sessions.get(&key).map(|session| session.user_id) else { return };
         let Some(channel) = self.guild(guild).and_then(|state| state.voice_state(user)?.channel_id) else { return };
@@ -303,20 +344,25 @@ impl Core {
             return self.tell_to_wait(guild, user);
         };
         let now = self.fleet.millis(at.now);
-        self.fleet.expect_join(now, &spot.node);
         let issuer = self.fleet.issuer();
         let (Some(session), Some(room)) = (self.sessions.get(&key), self.rooms.get_mut(&guild)) else { return };
         let Some(state) = room.state.voice_state(user) else { return };
         let Some(seated) = room.seated.get_mut(&user) else { return };
-        (seated.connection, seated.epoch) = (None, spot.epoch);
+        let unused = seated.offer.filter(|_| seated.epoch == spot.epoch);
+        let again = unused.and_then(|offer| offer.again(at.unix_ms));
+        if again.is_none() {
+            self.fleet.expect_join(now, &spot.node);
+        }
+        let offer = again.unwrap_or_else(|| Offer::new(door.token_id, at.unix_ms));
+        (seated.connection, seated.offer, seated.epoch) = (None, Some(offer), spot.epoch);
         let claims = VoiceClaims {
             participant: participant(state),
             policy: seated.policy,
-            token_id: door.token_id,
+            token_id: offer.token_id,
             node: spot.node,
             epoch: spot.epoch,
             issuer,
-            expires_at_ms: at.unix_ms + LIFETIME_MS,
+            expires_at_ms: offer.expires_at_ms,
         };
         let endpoint = match &*spot.endpoint {
             "" => door.public_host.unwrap_or(&session.host),
@@ -332,7 +378,7 @@ impl Core {
     fn tell_to_wait(&mut self, guild: GuildId, user: UserId) {
         let Some(room) = self.rooms.get_mut(&guild) else { return };
         if let Some(seated) = room.seated.get_mut(&user) {
-            (seated.connection, seated.epoch) = (None, Epoch::default());
+            (seated.connection, seated.offer, seated.epoch) = (None, None, Epoch::default());
         }
         let Some(session_id) = room.state.voice_state(user).map(|state| state.session_id.clone()) else { return };
         let Some(key) = self.session_key(&session_id) else { return };

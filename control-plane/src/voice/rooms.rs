@@ -372,7 +372,7 @@ impl Core {
             // Its token was good, but the user has left or moved on since.
             return self.send_off(node, sitting, at);
         };
-        (seated.connection, seated.epoch) = (Some(token_id), epoch);
+        (seated.connection, seated.offer, seated.epoch) = (Some(token_id), None, epoch);
         let policy = seated.policy;
         let room = participant.channel_id;
         self.fleet.tell(node, ToNode::SetPolicy { participant, policy });

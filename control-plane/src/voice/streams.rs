@@ -105,7 +105,7 @@ impl Core {
         let issuer = self.fleet.issuer();
         let room = self.rooms.get_mut(&guild)?;
         let seated = room.seated.get_mut(&user)?;
-        (seated.connection, seated.epoch) = (None, spot.epoch);
+        (seated.connection, seated.offer, seated.epoch) = (None, None, spot.epoch);
         let claims = VoiceClaims {
             participant: participant(room.state.voice_state(user)?),
             policy: seated.policy,

@@ -1,6 +1,6 @@
 mod mirrors;
 
-use super::Door;
+use super::{Door, OFFER_REPEATS};
 use crate::event::Event;
 use crate::guild::fixture::{ANN, BOB, GUILD, NOW, OWNER, member, role, user, voice_channel};
 use crate::guild::{self};
@@ -32,8 +32,12 @@ fn op4(channel_id: impl Into<Option<ChannelId>>) -> VoiceStateUpdate {
 
 impl World {
     fn voice(&mut self, session: &Attached, update: VoiceStateUpdate) {
+        self.voice_with(session, update, 5);
+    }
+
+    fn voice_with(&mut self, session: &Attached, update: VoiceStateUpdate, token_id: u64) {
         let key = key();
-        self.core.update_voice(session.key, update, &Door { key: &key, public_host: None, token_id: 5 }, self.at);
+        self.core.update_voice(session.key, update, &Door { key: &key, public_host: None, token_id }, self.at);
     }
 
     fn move_member(&mut self, user: UserId, channel: Option<ChannelId>) -> bool {
@@ -188,7 +192,7 @@ fn new_flags_reach_guild_and_node_and_the_same_again_is_a_rejoin() {
     assert_eq!(world.node(), [set_policy(participant(PARLOR, BOB, 3), policy)]);
 
     world.voice(&bob, VoiceStateUpdate { self_mute: true, self_deaf: true, ..op4(PARLOR) });
-    assert_eq!(heard(&bob), ["server 202"]);
+    assert_eq!([heard(&ann), heard(&bob)], [vec![], vec!["state 3 202".to_owned(), "server 202".to_owned()]]);
     // The connection before it ends now, or when the new one is there already: neither is a leave.
     let bob_there = participant(PARLOR, BOB, 3);
     world.left(&bob_there, 5);
@@ -198,6 +202,40 @@ fn new_flags_reach_guild_and_node_and_the_same_again_is_a_rejoin() {
     world.left(&bob_there, 6);
     assert_eq!(world.channel_of(BOB), None);
     assert_eq!(heard(&ann), ["state 3 -"]);
+}
+
+/// The token in the newest VOICE_SERVER_UPDATE.
+fn token(session: &Attached) -> String {
+    let server = told(session).into_iter().rfind(|(name, _)| *name == "VOICE_SERVER_UPDATE");
+    server.expect("a server").1["token"].as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn who_asks_again_before_the_token_is_used_is_given_the_same_some_times() {
+    let (mut world, [_, _, bob]) = world();
+    world.voice_with(&bob, op4(PARLOR), 5);
+    let first = token(&bob);
+    for number in 0..u64::from(OFFER_REPEATS) {
+        world.voice_with(&bob, op4(PARLOR), 6 + number);
+        assert_eq!(token(&bob), first, "asked again {number} times before");
+    }
+    // Somebody who asks so often was refused with it.
+    world.voice_with(&bob, op4(PARLOR), 20);
+    let second = token(&bob);
+    assert_ne!(second, first);
+    world.joined(&participant(PARLOR, BOB, 3), 20);
+    world.voice_with(&bob, op4(PARLOR), 21);
+    let third = token(&bob);
+    assert_ne!(third, second, "it is used");
+
+    // One that has little time left is no use, and one that was for another room neither.
+    world.at.unix_ms += LIFETIME_MS / 2 + 1;
+    world.voice_with(&bob, op4(PARLOR), 22);
+    let fourth = token(&bob);
+    assert_ne!(fourth, third);
+    assert!(world.move_member(BOB, None));
+    world.voice_with(&bob, op4(PARLOR), 23);
+    assert_ne!(token(&bob), fourth);
 }
 
 #[test]

@@ -69,6 +69,15 @@ const text = (id) => new TextInputBuilder().setCustomId(id).setStyle(TextInputSt
 
 const form = () => new ModalBuilder().setCustomId('form').setTitle('Tell me').addLabelComponents(label('Your name', text('name')));
 
+/**
+ * Waits for one thing that a person does. The library hears of it only from now on, and what came sooner is lost. A person's hand
+ * is never so fast; a test is, and waits for the report.
+ */
+function used(id, waiting) {
+    report('listens', { id });
+    return waiting;
+}
+
 /** One message lives through a button that updates it, a menu, and a button that opens a form. */
 async function game(interaction) {
     const pick = new StringSelectMenuBuilder()
@@ -80,16 +89,16 @@ async function game(interaction) {
     const { message } = resource;
     const mine = (id) => (used) => used.customId === id && used.user.id === interaction.user.id;
 
-    const pressed = await message.awaitMessageComponent({ filter: mine('next'), time: 20_000 });
+    const pressed = await used('next', message.awaitMessageComponent({ filter: mine('next'), time: 20_000 }));
     await pressed.update({ content: 'round 2' });
 
-    const picked = await message.awaitMessageComponent({ filter: mine('pick'), time: 20_000 });
+    const picked = await used('pick', message.awaitMessageComponent({ filter: mine('pick'), time: 20_000 }));
     await picked.deferUpdate();
     await picked.editReply({ content: `picked ${picked.values.join(' and ')}` });
 
-    const asked = await message.awaitMessageComponent({ filter: mine('ask'), time: 20_000 });
+    const asked = await used('ask', message.awaitMessageComponent({ filter: mine('ask'), time: 20_000 }));
     await asked.showModal(form());
-    const submitted = await asked.awaitModalSubmit({ time: 20_000 });
+    const submitted = await used('form', asked.awaitModalSubmit({ time: 20_000 }));
     await submitted.update({ content: `hello ${submitted.fields.getTextInputValue('name')}`, components: [] });
     const more = await submitted.followUp({ content: 'well played' });
     report('played', { message: message.id, followed: more.id, from: submitted.isFromMessage() });
@@ -104,19 +113,19 @@ async function menus(interaction) {
         row(new MentionableSelectMenuBuilder().setCustomId('both').setMaxValues(2)),
     ];
     const { resource } = await interaction.reply({ content: 'choose', components, withResponse: true });
-    let used;
+    let choice;
     for (const menu of ['user', 'role', 'channel', 'both']) {
         const filter = ({ customId }) => customId === menu;
-        used = await resource.message.awaitMessageComponent({ filter, time: 20_000 });
-        const { users, roles, channels } = used;
+        choice = await used(menu, resource.message.awaitMessageComponent({ filter, time: 20_000 }));
+        const { users, roles, channels } = choice;
         const named = [...(users?.values() ?? []), ...(roles?.values() ?? []), ...(channels?.values() ?? [])];
         report('picked', { menu, names: named.map(({ username, name }) => username ?? name).sort() });
-        if (menu !== 'both') await used.update({ content: `${menu} picked` });
+        if (menu !== 'both') await choice.update({ content: `${menu} picked` });
     }
     const story = text('story').setStyle(TextInputStyle.Paragraph).setMinLength(5).setMaxLength(200);
     const fields = [label('Who', text('who')), label('What happened', story), label('Anything else', text('more').setRequired(false))];
-    await used.showModal(new ModalBuilder().setCustomId('report').setTitle('Report').addLabelComponents(fields));
-    const modal = await used.awaitModalSubmit({ time: 20_000 });
+    await choice.showModal(new ModalBuilder().setCustomId('report').setTitle('Report').addLabelComponents(fields));
+    const modal = await used('report', choice.awaitModalSubmit({ time: 20_000 }));
     const flags = MessageFlags.Ephemeral;
     await modal.deferReply({ flags });
     const file = (name) => new AttachmentBuilder(Buffer.from(name), { name });
@@ -162,9 +171,7 @@ const handlers = {
         await interaction.reply({ content: 'psst', flags });
         await interaction.editReply({ content: 'psst!', components: [row(button('hush', 'Hush'))] });
         const message = await interaction.fetchReply();
-        const waiting = message.awaitMessageComponent({ time: 20_000 });
-        report('waiting', {});
-        const pressed = await waiting;
+        const pressed = await used('hush', message.awaitMessageComponent({ time: 20_000 }));
         await pressed.update({ content: 'hushed', components: [] });
         await pressed.followUp({ content: 'not a word', flags });
         await interaction.deleteReply();

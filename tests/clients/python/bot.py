@@ -243,18 +243,30 @@ class Bot(discord.Client):
         seen["gone"] = not {channel.id, role.id} & {item.id for item in await guild.fetch_channels() + await guild.fetch_roles()}
         return seen
 
+    @property
+    def voice(self):
+        return next(iter(self.voice_clients), None)
+
     async def do_join_voice(self, command):
         channel = await self.channel(command)
-        self.voice = await channel.connect(
-            timeout=20, self_mute=command.get("self_mute", False), self_deaf=command.get("self_deaf", False)
-        )
+        await channel.connect(timeout=20, self_mute=command.get("self_mute", False), self_deaf=command.get("self_deaf", False))
         return {"mode": self.voice.mode}
 
+    async def do_rejoin_voice(self, command):
+        """Asks for the room that it is in, as often as told, without a pause, and comes back when all of that is answered."""
+        voice = self.voice
+        for _ in range(command["times"]):
+            await voice.guild.change_voice_state(channel=voice.channel)
+        # The gateway answers in order.
+        await voice.guild.chunk(cache=False)
+
+    async def do_move_voice(self, command):
+        await self.voice.move_to(await self.channel(command), timeout=20)
+
     async def do_voice_state(self, _command):
-        return {
-            "connected": self.voice.is_connected(),
-            "channel": str(self.voice.channel.id) if self.voice.channel else None,
-        }
+        if self.voice is None:
+            return {"connected": False, "channel": None}
+        return {"connected": self.voice.is_connected(), "channel": str(self.voice.channel.id)}
 
     async def do_leave_voice(self, _command):
         await self.voice.disconnect()

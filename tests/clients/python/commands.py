@@ -72,6 +72,13 @@ async def on_command_error(_interaction, error):
     report("error", message=repr(error))
 
 
+def listens(*ids):
+    """The library knows of a view or a form only when it has read the answer to what showed it, and drops what comes sooner. A
+    person's hand is never so fast; a test is, and waits for this."""
+    for id in ids:
+        report("listens", id=id)
+
+
 class View(ui.View):
     def __init__(self):
         super().__init__(timeout=STEP)
@@ -145,6 +152,7 @@ class Game(View):
     @ui.button(label="Ask", custom_id="ask", style=discord.ButtonStyle.primary)
     async def ask(self, interaction: discord.Interaction, _button):
         await interaction.response.send_modal(Form(custom_id="form"))
+        listens("form")
 
     @ui.select(custom_id="pick", max_values=2, options=[discord.SelectOption(label=c.title(), value=c) for c in ["red", "blue", "green"]])
     async def pick(self, interaction: discord.Interaction, select):
@@ -155,6 +163,7 @@ class Game(View):
 @tree.command(description="Buttons, a menu and a form")
 async def game(interaction: discord.Interaction):
     await interaction.response.send_message("round 1", view=Game())
+    listens("next", "pick", "ask")
 
 
 class Report(Modal, title="Report"):
@@ -195,11 +204,13 @@ class Menus(View):
     async def both(self, interaction: discord.Interaction, select):
         report("picked", menu="both", names=sorted(thing.name for thing in select.values))
         await interaction.response.send_modal(Report(custom_id="report"))
+        listens("report")
 
 
 @tree.command(description="Menus of people, roles and channels")
 async def menus(interaction: discord.Interaction):
     await interaction.response.send_message("choose", view=Menus())
+    listens("user", "role", "channel", "both")
 
 
 @tree.command(description="Takes its time")
@@ -224,7 +235,7 @@ async def secret(interaction: discord.Interaction):
     await interaction.response.send_message("psst", ephemeral=True)
     await interaction.edit_original_response(content="psst!", view=Hush())
     message = await interaction.original_response()
-    report("waiting")
+    listens("hush")
 
 
 @tree.command(description="Never answers")

@@ -60,13 +60,15 @@ async def register(command):
 
 
 def using(interaction):
-    """Whatever the same user does with components and forms from now on. What comes while nobody waits is kept."""
+    """Whatever the same user does with components and forms from now on. What comes while nobody waits is kept, so a test need not
+    wait for `listens`, and does because it must with the other libraries."""
     kinds = (hikari.ComponentInteractionCreateEvent, hikari.ModalInteractionCreateEvent)
     is_it = lambda event: isinstance(event, kinds) and event.interaction.user.id == interaction.user.id
     return bot.stream(hikari.InteractionCreateEvent, timeout=STEP).filter(is_it)
 
 
 async def used(stream, custom_id):
+    report("listens", id=custom_id)
     async for event in stream:
         if event.interaction.custom_id == custom_id:
             return event.interaction
@@ -192,7 +194,6 @@ async def secret(interaction):
         await interaction.create_initial_response(CREATE, "psst", flags=HIDDEN)
         await interaction.edit_initial_response("psst!", component=buttons("hush"))
         message = await interaction.fetch_initial_response()
-        report("waiting")
         pressed = await used(stream, "hush")
     await pressed.create_initial_response(UPDATE, "hushed", components=[])
     await pressed.execute("not a word", flags=HIDDEN)

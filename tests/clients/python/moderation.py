@@ -42,9 +42,11 @@ class Moderation(commands.Cog):
     @commands.has_permissions(ban_members=True)
     async def ban(self, ctx, member: discord.Member, hours: int, *, reason: str):
         """Asks first, and takes what the member wrote in these hours away."""
-        await ctx.reply(f"ban {member.name}?")
         yes = lambda said: said.author == ctx.author and said.channel == ctx.channel and said.content == "yes"
-        await self.bot.wait_for("message", check=yes, timeout=STEP)
+        # From now on, not from when the question's own answer is read: a test says yes before that.
+        confirmed = self.bot.wait_for("message", check=yes, timeout=STEP)
+        await ctx.reply(f"ban {member.name}?")
+        await confirmed
         await ctx.guild.ban(member, delete_message_seconds=hours * 3600, reason=reason)
         ban = await ctx.guild.fetch_ban(member)
         await ctx.send(f"banned {ban.user.name}: {ban.reason}")

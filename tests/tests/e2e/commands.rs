@@ -99,16 +99,20 @@ impl Scene {
         ann.run("game", json!({})).await;
         let message = ann.see("MESSAGE_CREATE", "round 1").await;
         assert_eq!(message["components"][1]["components"][0]["max_values"], 2);
+        listens(script, "next").await;
         let nonce = ann.use_component(&message, "next", None).await;
         let updated = ann.see("MESSAGE_UPDATE", "round 2").await;
         assert_eq!((&updated["id"], &updated["components"]), (&message["id"], &message["components"]));
         ann.answer("INTERACTION_SUCCESS", &nonce).await;
+        listens(script, "pick").await;
         ann.use_component(&message, "pick", Some(json!(["green", "red"]))).await;
         ann.see("MESSAGE_UPDATE", "picked green and red").await;
 
+        listens(script, "ask").await;
         let nonce = ann.use_component(&message, "ask", None).await;
         let modal = ann.answer("INTERACTION_MODAL_CREATE", &nonce).await;
         assert_eq!((&modal["custom_id"], &modal["title"]), (&json!("form"), &json!("Tell me")));
+        listens(script, "form").await;
         ann.submit(&modal, &json!({"name": "Ann"})).await;
         let updated = ann.see("MESSAGE_UPDATE", "hello Ann").await;
         assert_eq!((&updated["id"], &updated["components"]), (&message["id"], &json!([])));
@@ -128,13 +132,16 @@ impl Scene {
             ("role", &knight, "knight"),
             ("channel", &json!(world.text), "stories"),
         ] {
+            listens(script, menu).await;
             ann.use_component(&message, menu, Some(json!([value]))).await;
             script.event("picked", json!({"menu": menu, "names": [name]})).await;
             ann.see("MESSAGE_UPDATE", &format!("{menu} picked")).await;
         }
+        listens(script, "both").await;
         let nonce = ann.use_component(&message, "both", Some(json!([knight, helper]))).await;
         script.event("picked", json!({"menu": "both", "names": ["helper", "knight"]})).await;
         let modal = ann.answer("INTERACTION_MODAL_CREATE", &nonce).await;
+        listens(script, "report").await;
         ann.submit(&modal, &json!({"who": "Robin", "story": "He ran away", "more": ""})).await;
         let promised = ann.hear("MESSAGE_CREATE", |message| message["flags"] == 128 + 64).await;
         let kept = ann.see("MESSAGE_UPDATE", "Robin|He ran away|").await;
@@ -167,7 +174,7 @@ impl Scene {
         let secret = ann.see("MESSAGE_CREATE", "psst").await;
         assert_eq!(secret["flags"], 64);
         let with_button = ann.see("MESSAGE_UPDATE", "psst!").await;
-        script.event("waiting", json!({})).await;
+        listens(script, "hush").await;
         ann.use_component(&with_button, "hush", None).await;
         ann.see("MESSAGE_UPDATE", "hushed").await;
         ann.see("MESSAGE_CREATE", "not a word").await;
@@ -191,6 +198,12 @@ impl Scene {
         let found = ann.see("MESSAGE_CREATE", "found book titus").await;
         assert_eq!((&found["guild_id"], &found["author"]["id"]), (&Value::Null, &json!(bot.user.id)));
     }
+}
+
+/// Waits until the library knows what to do when a component or a form with this id is used. It learns that from the answer to
+/// what showed it, which may come to its process after the message came to this one; what is used sooner it drops.
+async fn listens(script: &Script, id: &str) {
+    script.event("listens", json!({ "id": id })).await;
 }
 
 /// The option of `/find`.

@@ -156,6 +156,53 @@ async fn is_moved_and_put_out(world: &World, script: &Script, bot: UserId) {
     listener.peer.signaling.next(goes).await.expect("op 13 announces that the bot is gone");
 }
 
+/// Each answer may have the library connect anew, while it still does so for the one before.
+#[tokio::test]
+async fn discord_py_asks_for_its_room_again_and_again_and_is_never_out_of_it() {
+    let world = World::start().await;
+    let bot = world.bot("python", SPEAK).await;
+    let script = world.discord_py(&bot, &world.server.base()).await;
+    let mut listener = world.participant("lou", GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+    // So that its reader thread does not wait at a socket that it leaves behind: see the test of a cut below.
+    listener.say(&distinct(3, 7)).await;
+    let id = json!(bot.user.id);
+    let named = |signal: &Signal| signal.op == 5 && signal.data["user_id"] == id;
+    let first = listener.peer.signaling.next(named).await.expect("the bot has an SSRC").data["ssrc"].clone();
+    script.ask("rejoin_voice", json!({"times": 3})).await;
+    let anew = |signal: &Signal| named(signal) && signal.data["ssrc"] != first;
+    listener.peer.signaling.next(anew).await.expect("the bot has come anew");
+    let state = json!({"connected": true, "channel": world.voice});
+    eventually("the library to be connected", async || (script.ask("voice_state", json!({})).await == state).then_some(())).await;
+    // Up to something of lou's own.
+    listener.session.set_voice(world.guild, Some(world.voice), true, false).await.expect("op 4 goes out");
+    let is_own = |state: &Value| state["user_id"] == json!(listener.account.user.id) && state["self_mute"] == true;
+    let heard = listener.session.events_until(|event| event.name == "VOICE_STATE_UPDATE" && is_own(&event.data)).await;
+    let states = heard.expect("lou listens").into_iter().filter(|event| event.name == "VOICE_STATE_UPDATE");
+    let of_bot: Vec<Value> =
+        states.filter(|event| event.data["user_id"] == id).map(|event| event.data["channel_id"].clone()).collect();
+    assert_eq!(of_bot, [json!(world.voice)], "others see it come once, and nothing else");
+}
+
+#[tokio::test]
+async fn discord_py_moves_itself_and_is_heard() {
+    let world = World::start().await;
+    let bot = world.bot("python", SPEAK).await;
+    let script = world.discord_py(&bot, &world.server.base()).await;
+    let cellar = world.owner.rest.create_channel(world.guild, "cellar", ChannelType::Voice).await.expect("a channel").id;
+    let mut listener = world.participant("lou", GCM).await;
+    script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
+    // So that its reader thread does not wait at the socket that it leaves behind: see the test of a cut below.
+    listener.say(&distinct(3, 7)).await;
+    script.ask("move_voice", json!({"channel": cellar})).await;
+    assert_eq!(script.ask("voice_state", json!({})).await, json!({"connected": true, "channel": cellar}));
+    listener.session.set_voice(world.guild, Some(cellar), false, false).await.expect("op 4 goes out");
+    listener.follow(&world, cellar, GCM).await;
+    let packets = distinct(PACKETS, 9);
+    script.ask("play", json!({"frames": write(world.server.data(), "packets", &packets)})).await;
+    listener.hears_exactly(bot.user.id, &packets).await;
+}
+
 #[tokio::test]
 async fn discord_js_resumes_its_voice_socket_and_is_heard_again() {
     let report = Report::of(Client::DiscordJs, "voice cut").noted(Feature::VoiceCut, "resumes");
