@@ -11,7 +11,7 @@
 //! else proved is not taken over by discovery. A change of address follows an authentic packet that is newer than all before.
 //!
 //! **No amplification.** Strangers get an answer to one thing, IP discovery for an SSRC that exists: 74 bytes for 74, at most
-//! three times and only until op 1. STUN is answered only when authentic.
+//! three times, and none after op 1 but to the address that this names. STUN is answered only when authentic.
 //!
 //! **One bad peer ends alone.** What a peer may cost is bounded ([`budget`]), handshakes that do not end are ended, and a panic
 //! ends the peer that it happened for ([`contain`]). What strangers send costs a look into a map and allocates nothing.
@@ -97,9 +97,11 @@ const CARE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a WebRTC peer's quality is told, at the least; it is looked at with [`CARE_INTERVAL`].
 const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// When IP discovery is answered: first a moment later, then, as long as op 1 does not show that the answer arrived, again.
-/// discord.py asks before it listens for the answer and never asks a second time: a server on the same host that answers at
-/// once, or one lost datagram, would leave its bot waiting for ever.
+/// When IP discovery is answered: a moment later, again, and a third time unless op 1 shows that an answer arrived. discord.py
+/// asks before it listens for the answer and never asks a second time: a server on the same host that answers at once, or one
+/// lost datagram, would leave its bot waiting for ever. The second answer is for its reader, which waits at a socket for up to
+/// thirty seconds and notices only by a datagram that the answer was all: in a silent room, a bot that moves itself to another
+/// channel would be deaf at its new socket for as long.
 const DISCOVERY_DELAYS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(150), Duration::from_millis(600)];
 
 /// Where the SSRCs of a peer's slots for sounds begin, behind its native one and those of its audio slots, and those of its

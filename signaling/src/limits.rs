@@ -67,7 +67,7 @@ pub const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the socket of somebody who was moved or put out, and whose media has ended, waits for the client to close it.
-pub const DISCONNECT_PAUSE: Duration = Duration::from_secs(1);
+pub const DISCONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Lines to control planes. Beyond: the oldest is cut off.
 pub const LINES: usize = 32;

@@ -138,11 +138,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells who asked last where we see it; again later, unless op 1 shows that it knows.
+    /// Tells who asked last where we see it, twice, and once more unless op 1 shows that it knows.
     pub(super) fn answer_discovery(&mut self, now: Instant, key: u32, egress: &mut impl Egress) {
         let peer = self.peer(key);
         let (Some(given), Some(to)) = (peer.discovery_answers.take(), peer.discovered) else { return };
-        if given > 0 && !matches!(peer.transport, Transport::None) {
+        let is_known = !matches!(peer.transport, Transport::None);
+        let is_its_own = peer.transport.native().is_some_and(|native| native.claimed == to);
+        if is_known && (given > 1 || given == 1 && !is_its_own) {
             return;
         }
         let len = demux::write_discovery_response(egress.slot(), peer.ssrc, to);

@@ -182,7 +182,7 @@ fn media_before_keys_is_dropped_and_not_remembered() {
 }
 
 #[test]
-fn discovery_is_answered_a_little_later_and_again_until_op_1() {
+fn discovery_is_answered_a_little_later_twice_and_again_until_op_1() {
     let mut world = World::joined();
     assert_eq!(world.take(address(1), &discovery(100)), []);
     assert_eq!(world.take(address(3), &discovery(100)), [], "asked again, from elsewhere");
@@ -200,8 +200,13 @@ fn discovery_is_answered_a_little_later_and_again_until_op_1() {
     assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[2], vec![])), "op 1 shows that it arrived");
     assert_eq!(answer(&mut world), None);
     world.take(address(3), &discovery(100));
-    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[0], told)), "who asks after op 1 is answered once");
-    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[1], vec![])));
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[0], told.clone())), "who asks after op 1 is answered");
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[1], told)), "and again, at the address of op 1");
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[2], vec![])));
+    world.take(address(4), &discovery(100));
+    let elsewhere = vec![(address(4), vec![0, 2, 0, 70], 74)];
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[0], elsewhere)));
+    assert_eq!(answer(&mut world), Some((DISCOVERY_DELAYS[1], vec![])), "any other gets one");
 }
 
 #[test]

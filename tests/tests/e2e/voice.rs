@@ -192,8 +192,11 @@ async fn discord_py_moves_itself_and_is_heard() {
     let cellar = world.owner.rest.create_channel(world.guild, "cellar", ChannelType::Voice).await.expect("a channel").id;
     let mut listener = world.participant("lou", GCM).await;
     script.ask("join_voice", json!({"guild": world.guild, "channel": world.voice})).await;
-    // So that its reader thread does not wait at the socket that it leaves behind: see the test of a cut below.
-    listener.say(&distinct(3, 7)).await;
+    // Nobody speaks to it, and still its reader does not wait at the socket that it leaves behind (`DISCOVERY_DELAYS`).
+    let packets = distinct(PACKETS, 8);
+    script.ask("play", json!({"frames": write(world.server.data(), "before", &packets)})).await;
+    listener.hears_exactly(bot.user.id, &packets).await;
+    script.ask("played", json!({})).await;
     script.ask("move_voice", json!({"channel": cellar})).await;
     assert_eq!(script.ask("voice_state", json!({})).await, json!({"connected": true, "channel": cellar}));
     listener.session.set_voice(world.guild, Some(cellar), false, false).await.expect("op 4 goes out");
