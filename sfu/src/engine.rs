@@ -407,9 +407,6 @@ impl Engine {
         let Some(listener) = peer.listener else { return };
         let room_index = peer.room;
         let room = self.rooms[room_index].as_mut().expect("a peer's room exists");
-        if matches!(room.part, Part::Branch { .. }) {
-            return;
-        }
         room.watch(now, listener, &peer.wants);
         self.run_errands(now, room_index);
     }
@@ -493,7 +490,9 @@ impl Engine {
             self.filmed.remove(&id);
         }
         for index in 0..self.rooms.len() {
-            if let Some(room) = self.rooms[index].as_mut().filter(|room| room.life.room == id) {
+            // What is shown on a branch is filmed at the home.
+            let is_it = |room: &&mut Room| room.life.room == id && room.part == Part::Home;
+            if let Some(room) = self.rooms[index].as_mut().filter(is_it) {
                 room.film(now, is_filmed);
                 self.run_errands(now, index);
             }
@@ -509,7 +508,7 @@ impl Engine {
     pub fn refresh(&mut self, now: Instant, id: PeerId, source: Source) {
         let Ok(key) = self.key_of(id) else { return };
         let room = self.peer(key).room;
-        self.room(room).refresh(id, source);
+        self.room(room).ask_refresh(id, source);
         self.run_errands(now, room);
     }
 
@@ -613,6 +612,10 @@ impl Engine {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, egress: &mut impl Egress) {
         while let Some((id, key, timer)) = self.timers.pop_due(now) {
+            if matches!(timer, Timer::Mirrors | Timer::MirrorsHeld) {
+                let _ = self.contain(|engine| engine.tend_mirrors(now, (id, key), timer, egress));
+                continue;
+            }
             // A timer outlives its peer; the id tells.
             if self.peers.get(key as usize).and_then(Option::as_ref).is_none_or(|peer| peer.id != id) {
                 continue;
@@ -627,6 +630,7 @@ impl Engine {
                     Timer::Uplink => engine.look_at_uplink(now, key, egress),
                     Timer::Downlink => engine.look_at_downlink(now, key, egress),
                     Timer::Held => engine.release_held(now, key, egress),
+                    Timer::Mirrors | Timer::MirrorsHeld => {}
                 }
             });
         }
@@ -746,7 +750,6 @@ impl Engine {
         if peer.transport.webrtc().is_some_and(|webrtc| webrtc.publisher.is_some()) {
             let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
             room.close_stages(key);
-            self.events.append(&mut room.errands.events);
         }
         let peer = self.peer(key);
         peer.activity = Activity::default();
@@ -774,6 +777,8 @@ impl Engine {
             }
         }
         self.remove_listener(key);
+        let room = self.peer(key).room;
+        self.tell_errands(room);
     }
 
     fn key_of(&self, id: PeerId) -> Result<u32, SfuError> {

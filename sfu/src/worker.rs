@@ -37,9 +37,11 @@ const ROUNDS: usize = 16;
 /// Requests served before datagrams get their turn: a WebRTC join takes up to half a millisecond.
 const REQUESTS_PER_TURN: usize = 16;
 
-/// Parcels of others that may wait for a worker: what the largest room's speakers say in a third of a second. A full queue loses
-/// packets, and makes what must not be lost wait at its sender.
-const PARCELS: usize = 512;
+/// Parcels of others that may wait for a worker, 1.7 MB in all: what the largest room's speakers say in a sixth of a second, and
+/// as many packets of pictures as two large key frames have, or nine cameras in a third of a second. A full queue loses packets,
+/// and makes what must not be lost wait at its sender.
+const PARCELS: usize = 1024;
+const PICTURES: usize = 768;
 
 /// How soon a worker tries again to hand over what found a full queue.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
@@ -399,8 +401,13 @@ impl Worker {
         let Worker { engine, mail, unsent, is_written_to, outbox, index, .. } = self;
         let mut is_any = false;
         // What found a full queue comes back.
-        let mut put = |to: usize, parcel| {
-            let refused = mail.0[to].parcels.push((*index, parcel)).err();
+        let mut put = |to: usize, parcel: Parcel| {
+            let parcels = &mail.0[to].parcels;
+            // Pictures never take the place of voices.
+            if parcel.is_picture() && parcels.len() >= PICTURES {
+                return Some(parcel);
+            }
+            let refused = parcels.push((*index, parcel)).err();
             if refused.is_none() {
                 (is_any, is_written_to[to]) = (true, true);
             }
@@ -419,7 +426,7 @@ impl Worker {
             let is_behind = unsent.iter().any(|(other, _)| *other == to);
             match if is_behind { Some(parcel) } else { put(to, parcel) } {
                 None => {}
-                Some(parcel) if parcel.is_packet() => outbox.drops.count(Reason::HandoverFull),
+                Some(parcel) if parcel.may_be_lost() => outbox.drops.count(Reason::HandoverFull),
                 Some(parcel) => unsent.push_back((to, parcel)),
             }
         }

@@ -55,7 +55,7 @@ impl Engine {
         self.events.push((id, PeerEvent::Lost));
         self.silence(key);
         if let Some(room) = self.rooms.get_mut(room).and_then(Option::as_mut) {
-            room.bury(key, &mut self.events);
+            room.bury(key);
             // Where the others' listeners are now.
             for (place, owner) in room.owners().enumerate() {
                 if let Some(peer) = self.peers.get_mut(owner as usize).and_then(Option::as_mut) {
@@ -63,6 +63,7 @@ impl Engine {
                 }
             }
         }
+        self.tell_errands(room);
         // Last: dropping what is broken may panic again.
         drop(transport);
     }

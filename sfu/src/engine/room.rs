@@ -17,7 +17,7 @@ use super::past::Past;
 use super::sink::Sink;
 use super::slots::{Place, Refused, Slots};
 use super::speakers::{Hearing, MAX_SPEAKERS, NO_PLACE, Placed, Speakers};
-use super::spread::{Life, Order, Parcels, Part};
+use super::spread::{Branch, Letters, Life, Order, Parcels, Part};
 use super::stage::Stage;
 use crate::cipher::Outbound;
 use crate::red;
@@ -248,8 +248,15 @@ pub struct Ledger<'a> {
 pub struct Room {
     pub life: Life,
     pub part: Part,
-    /// The workers of its branches, at its home.
-    pub branches: Vec<usize>,
+    /// Its branches, at its home.
+    pub branches: Vec<Branch>,
+    /// At a branch: what everybody decodes who sits on other parts, and what the home was told of who sits here.
+    pub decoded_elsewhere: Codecs,
+    pub decoded_told: Codecs,
+    /// Where the stages are of those who publish from other parts.
+    pub mirrors: Vec<usize>,
+    /// When these are looked at next.
+    pub mirrors_due: Option<Instant>,
     /// Everyone who sits here, with and without transport.
     pub members: usize,
     /// Whether somebody records what is said here.
@@ -282,6 +289,8 @@ pub struct Errands {
     pub alarms: Vec<(Instant, bool, PeerId, u32)>,
     /// Publishers of whose pictures packets are held back for the rest.
     pub held: Vec<(PeerId, u32)>,
+    /// For other parts of the room.
+    pub letters: Letters,
     pub events: Vec<(PeerId, PeerEvent)>,
     /// For whoever films the room.
     pub seen: Vec<Seen>,
@@ -319,6 +328,10 @@ impl Room {
             life,
             part,
             branches: Vec::new(),
+            decoded_elsewhere: Codecs::ALL,
+            decoded_told: Codecs::ALL,
+            mirrors: Vec::new(),
+            mirrors_due: None,
             members: 0,
             is_taped: false,
             is_filmed: false,
@@ -365,9 +378,8 @@ impl Room {
     }
 
     /// Removes what a peer shows and hears here, without asking it where that is; places change.
-    pub fn bury(&mut self, peer: u32, events: &mut Vec<(PeerId, PeerEvent)>) {
+    pub fn bury(&mut self, peer: u32) {
         self.close_stages(peer);
-        events.append(&mut self.errands.events);
         while let Some(place) = self.listeners.iter().position(|listener| listener.peer == peer) {
             self.remove(place);
         }
@@ -380,7 +392,7 @@ impl Room {
             let is_known = place == NO_PLACE || self.speakers.listener_at(usize::from(place)) == Some(at);
             listener.hearing.own == place && listener.hearing.pinned == self.speakers.places_of(&listener.pins) && is_known
         };
-        self.listeners.iter().enumerate().all(knows_its_place) && self.shows_what_is_watched()
+        self.listeners.iter().enumerate().all(knows_its_place) && self.shows_what_is_watched() && self.mirrors_what_is_shown()
     }
 
     /// Whose listener is at each place.

@@ -4,7 +4,6 @@
 
 use super::peer::Transport;
 use super::room::sounds::Sounding;
-use super::spread::Part;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::cipher::OpenError;
 use crate::replay::ReplayWindow;
@@ -81,7 +80,7 @@ impl Engine {
         }
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
-        if !peer.policy.can_stream || matches!(room.part, Part::Branch { .. }) {
+        if !peer.policy.can_stream {
             return Err(Reason::MayNotStream);
         }
         if !peer.policy.can_speak {
@@ -98,6 +97,13 @@ impl Engine {
         self.traffic.audio_in += 1;
         let sounding = Sounding { index, timestamp: header.timestamp, marker: header.marker, payload };
         self.traffic.audio_out += room.resound(now, stage, &sounding, egress, &mut self.events);
+        if room.is_spread() {
+            room.pass_sound_on(stage, &sounding, &mut self.parcels, &mut self.drops);
+            if room.link_sound(stage) {
+                let id = peer.id;
+                self.call(now, id, key);
+            }
+        }
         Ok(())
     }
 
@@ -105,7 +111,10 @@ impl Engine {
     pub(super) fn silence_sound(&mut self, key: u32) {
         let peer = self.peers[key as usize].as_mut().expect("a mapped peer exists");
         if let Some(stage) = peer.transport.webrtc().and_then(|webrtc| Some(webrtc.sound.as_ref()?.stage)) {
-            self.rooms[peer.room].as_mut().expect("a peer's room exists").hush(stage, &mut self.events);
+            let room = self.rooms[peer.room].as_mut().expect("a peer's room exists");
+            room.hush(stage, &mut self.events);
+            room.tell_hush(stage);
+            self.parcels.post(room.life, &mut room.errands.letters);
         }
     }
 }

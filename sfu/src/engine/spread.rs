@@ -7,22 +7,30 @@
 //!   order of all speakers; so a branch that missed some knows all again with the next. The branch writes and seals the copies
 //!   of its listeners.
 //! - A branch tells the home when it begins and ends, and who fell silent; the home tells all branches the latter.
+//! - What somebody shows has a *mirror* on every other part ([`mirrors`]).
 //!
-//! Parcels of one worker for another arrive in the order in which they were handed over. Those that carry audio may be lost
-//! when the other does not keep up (that is counted); the others are kept until there is room.
-//!
-//! What branches do not have is video: who sits on one shows nothing and is shown nothing.
+//! Parcels of one worker for another arrive in the order in which they were handed over. Those that carry media may be lost
+//! when the other does not keep up (that is counted), pictures before voices; the others are kept until there is room.
 
 use super::activity::Spoken;
 use super::room::{Frame, Ledger, Room};
 use super::speakers::MAX_SPEAKERS;
 use super::{Egress, Engine, MAX_PAYLOAD};
 use crate::stats::Reason;
+use crate::video::{Codecs, Source};
 use crate::{PeerId, RoomId};
+use mirrors::{Facts, Name, Wish};
+use pieces::Piece;
 use std::time::Instant;
 
-/// Parcels with audio that wait to be taken from an engine: a whole receive batch for seven branches. What is beyond is lost.
-const MAX_WAITING: usize = 448;
+pub mod mirrors;
+mod pieces;
+
+/// Parcels with media that wait to be taken from an engine: a whole receive batch of audio for seven branches, and what of it
+/// may be pictures, so that these never take the place of voices. What is beyond is lost. 1 MB in an engine that has a part of a
+/// room that is spread.
+const MAX_WAITING: usize = 640;
+const MAX_PICTURES_WAITING: usize = 512;
 
 /// One life of a room, from its first member to its last: what is still on its way when it ends does not reach the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +44,14 @@ pub struct Life {
 pub enum Part {
     Home,
     Branch { home: usize },
+}
+
+/// What a home knows of a branch.
+pub struct Branch {
+    pub worker: usize,
+    /// The codecs that everybody decodes who is shown videos there, and what it was told of all others.
+    pub decoded: Codecs,
+    pub told: Codecs,
 }
 
 /// What one worker's engine has for another's.
@@ -55,6 +71,22 @@ enum What {
     Silent { speaker: u32 },
     /// To the home: somebody said this. To a branch: with its place in the room.
     Packet(Packet),
+    /// To a branch, whose beginning the home heard of: it begins to learn what others show.
+    Welcome,
+    /// All who sit on other parts decode these, as far as the other knows.
+    Decoded(Codecs),
+    /// Somebody shows this. `is_certain`: something of it is new, and not its bitrate alone.
+    Facts { name: Name, facts: Facts, is_certain: bool },
+    /// And does not any more.
+    Ended(Name),
+    /// To where it comes from: what of it is wanted.
+    Wish { name: Name, wish: Wish },
+    /// A packet of it.
+    Piece(Piece),
+    /// Nothing is heard of this screen for now.
+    Hush(Name),
+    /// To the home: whoever films needs a key frame.
+    Refresh { publisher: PeerId, source: Source },
 }
 
 /// A frame by value.
@@ -136,11 +168,20 @@ impl Packet {
 }
 
 impl Parcel {
-    /// Whether it may be lost: a packet like any other.
-    pub fn is_packet(&self) -> bool {
-        matches!(self.what, What::Packet(_))
+    /// Whether it may be lost: a packet like any other, or what is said again in a moment.
+    pub fn may_be_lost(&self) -> bool {
+        matches!(self.what, What::Packet(_) | What::Piece(_) | What::Facts { is_certain: false, .. })
+    }
+
+    /// Whether it is a packet of something that is shown.
+    pub fn is_picture(&self) -> bool {
+        matches!(self.what, What::Piece(_))
     }
 }
+
+/// What a room has for its other parts, until its engine takes it, with the workers that they are on.
+#[derive(Default)]
+pub struct Letters(Vec<(usize, What)>);
 
 /// What an engine has for others, until its worker takes it.
 #[derive(Default)]
@@ -165,6 +206,23 @@ impl Parcels {
         }
         has_room
     }
+
+    /// As for what is said; pictures are shorter of room.
+    fn hand_piece(&mut self, worker: usize, life: Life, piece: impl FnOnce() -> Piece) -> bool {
+        let has_room = self.0.len() < MAX_PICTURES_WAITING;
+        if has_room {
+            self.0.push((worker, Parcel { life, what: What::Piece(piece()) }));
+        }
+        has_room
+    }
+
+    /// Takes what a room has written.
+    #[inline]
+    pub fn post(&mut self, life: Life, letters: &mut Letters) {
+        if !letters.0.is_empty() {
+            self.0.extend(letters.0.drain(..).map(|(worker, what)| (worker, Parcel { life, what })));
+        }
+    }
 }
 
 impl Room {
@@ -186,8 +244,8 @@ impl Room {
     #[cold]
     pub(super) fn hand_on(&self, place: u8, frame: &Frame, ledger: &mut Ledger) {
         let order = self.order(place);
-        for &branch in &self.branches {
-            let is_handed = ledger.parcels.hand(branch, self.life, frame, Some(order));
+        for branch in &self.branches {
+            let is_handed = ledger.parcels.hand(branch.worker, self.life, frame, Some(order));
             ledger.drops.add(Reason::HandoverFull, u64::from(!is_handed));
         }
     }
@@ -212,45 +270,63 @@ impl Engine {
         let index = match (&parcel.what, self.by_room.get(&life)) {
             (What::Attach, _) => self.open_room(life, Part::Home),
             (_, Some(&index)) => index,
-            (What::Packet(_), None) => return Err(Reason::RoomGone),
+            (What::Packet(_) | What::Piece(_), None) => return Err(Reason::RoomGone),
             // The last word of a branch about its people comes back to it when it is gone.
-            (What::Detach | What::Silent { .. }, None) => return Ok(()),
+            _ => return Ok(()),
         };
         let room = self.rooms[index].as_mut().expect("a room in the map exists");
         match &mut parcel.what {
             What::Attach => {
                 self.parcels.prepare();
-                room.branches.push(from);
+                room.attach(now, from);
             }
             What::Detach => {
-                room.branches.retain(|&branch| branch != from);
+                room.detach(from);
+                self.run_errands(now, index);
                 self.close_if_empty(index);
+                return Ok(());
             }
             What::Silent { speaker } => {
                 room.silence(*speaker, &mut self.events);
-                for &branch in &room.branches {
-                    self.parcels.tell(branch, life, What::Silent { speaker: *speaker });
+                for branch in &room.branches {
+                    self.parcels.tell(branch.worker, life, What::Silent { speaker: *speaker });
                 }
             }
-            What::Packet(packet) => {
-                let order = packet.order;
-                let mut frame = packet.frame();
-                let mut ledger = Ledger {
-                    traffic: &mut self.traffic,
-                    drops: &mut self.drops,
-                    events: &mut self.events,
-                    parcels: &mut self.parcels,
-                };
-                match order {
-                    Some(order) => {
-                        room.follow(&order);
-                        room.deliver(now, order.place, &mut frame, egress, &mut ledger);
-                    }
-                    None => {
-                        if !room.forward(now, &mut frame, egress, &mut ledger) {
-                            return Err(Reason::TooManySpeakers);
-                        }
-                    }
+            What::Packet(packet) => return self.open_packet(now, index, packet, egress),
+            What::Piece(piece) => self.open_piece(now, index, piece, egress)?,
+            What::Welcome => room.end_mirrors(),
+            What::Decoded(codecs) => room.hear_decoded(from, *codecs),
+            What::Facts { name, facts, is_certain } => room.reflect(now, from, *name, facts, *is_certain),
+            What::Ended(name) => room.end_mirror(*name),
+            What::Wish { name, wish } => room.hear_wish(from, *name, *wish),
+            What::Hush(name) => room.hush_mirror(*name, &mut self.events),
+            What::Refresh { publisher, source } => room.refresh(*publisher, *source),
+        }
+        self.run_errands(now, index);
+        Ok(())
+    }
+
+    /// Forwards what was said on another part of a room.
+    fn open_packet(
+        &mut self,
+        now: Instant,
+        room: usize,
+        packet: &mut Packet,
+        egress: &mut impl Egress,
+    ) -> Result<(), Reason> {
+        let room = self.rooms[room].as_mut().expect("a room in the map exists");
+        let order = packet.order;
+        let mut frame = packet.frame();
+        let mut ledger =
+            Ledger { traffic: &mut self.traffic, drops: &mut self.drops, events: &mut self.events, parcels: &mut self.parcels };
+        match order {
+            Some(order) => {
+                room.follow(&order);
+                room.deliver(now, order.place, &mut frame, egress, &mut ledger);
+            }
+            None => {
+                if !room.forward(now, &mut frame, egress, &mut ledger) {
+                    return Err(Reason::TooManySpeakers);
                 }
             }
         }
@@ -268,7 +344,7 @@ impl Engine {
         }
         let mut made = Room::new(life, part);
         made.is_taped = self.taped.contains(&life.room);
-        made.is_filmed = self.filmed.contains(&life.room);
+        made.is_filmed = part == Part::Home && self.filmed.contains(&life.room);
         made.ceiling = self.ceiling;
         let made = Some(made);
         let index = match self.free_rooms.pop() {
@@ -308,8 +384,8 @@ impl Engine {
         match room.part {
             Part::Home => {
                 room.silence(speaker, &mut self.events);
-                for &branch in &room.branches {
-                    self.parcels.tell(branch, room.life, What::Silent { speaker });
+                for branch in &room.branches {
+                    self.parcels.tell(branch.worker, room.life, What::Silent { speaker });
                 }
             }
             // The home passes it on to all, this one too: what it has handed over before comes before it.

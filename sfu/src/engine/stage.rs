@@ -1,6 +1,7 @@
 //! One published video in its room: its layers, what of them is known, and who is shown it.
 
 use super::room::film::Film;
+use super::spread::mirrors::Links;
 use crate::PeerId;
 use crate::bandwidth::allocator;
 use crate::video::history::History;
@@ -60,6 +61,26 @@ pub struct Stage {
     pub film: Film,
     /// Somebody looks soon after packets of a picture that wait for the rest of it.
     pub is_holding: bool,
+    /// What it has to do with other parts of a room that is spread.
+    pub links: Option<Box<Links>>,
+}
+
+/// What other parts of a room are told of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Face {
+    pub stream: u8,
+    pub is_to_be_had: bool,
+    pub size: Option<(u16, u16)>,
+    /// bit/s of the last moments, and in the long run.
+    pub bps: u64,
+    pub slow_bps: u64,
+}
+
+impl Face {
+    /// Without what changes all the time.
+    pub fn outline(self) -> Face {
+        Face { bps: 0, slow_bps: 0, ..self }
+    }
 }
 
 /// A packet that waits for the rest of its picture; it is remembered already.
@@ -90,6 +111,9 @@ pub struct Layer {
     on_since: Instant,
     wanted_at: Instant,
     was_sent: bool,
+    /// Whether it can be had, as the part of the room says where its publisher sits, when that is another: then only what is
+    /// wanted here comes here, and what it costs is measured there.
+    told: Option<bool>,
 }
 
 /// bit/s of the last moments, and in the long run.
@@ -128,6 +152,7 @@ impl Layer {
             on_since: now,
             wanted_at: now,
             was_sent: false,
+            told: None,
         }
     }
 
@@ -143,7 +168,7 @@ impl Layer {
         self.size = size.or(self.size);
         self.rate.bytes += len as u64;
         let passed = now.saturating_duration_since(self.rate.since);
-        if passed >= RATE_WINDOW {
+        if passed >= RATE_WINDOW && self.told.is_none() {
             let Rate { bytes, bps: before, slow_bps, .. } = self.rate;
             let micros = passed.as_micros() as u64;
             let news = 8_000_000 * bytes / micros;
@@ -203,8 +228,35 @@ impl Layer {
 
     /// Whether it is there or would be if it was asked for.
     fn is_to_be_had(&self, now: Instant) -> bool {
+        if let Some(told) = self.told {
+            return told;
+        }
         let is_coming = !self.is_on || now.saturating_duration_since(self.on_since) < COMING;
         self.is_sent(now) || self.last_packet.is_some() && is_coming
+    }
+
+    /// What other parts of the room are told of it.
+    pub fn face(&self, now: Instant) -> Face {
+        let (is_to_be_had, Rate { bps, slow_bps, .. }) = (self.is_to_be_had(now), self.rate);
+        Face { stream: self.stream, is_to_be_had, size: self.size, bps, slow_bps }
+    }
+
+    /// Takes over what another part of the room says of it. Whether that changes what may be chosen.
+    pub fn reflect(&mut self, face: &Face, codec: Option<Codec>) -> bool {
+        let is_change = self.told != Some(face.is_to_be_had) || self.size != face.size;
+        (self.stream, self.told, self.size) = (face.stream, Some(face.is_to_be_had), face.size);
+        (self.rate.bps, self.rate.slow_bps) = (face.bps, face.slow_bps);
+        self.codec = self.codec.or(codec);
+        is_change
+    }
+
+    /// Whether the part of the room where its publisher sits is to send it.
+    pub fn switch(&mut self, is_on: bool) {
+        self.is_on = is_on;
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.last_packet.is_some()
     }
 
     fn pixels(&self, place: usize) -> u32 {
@@ -228,6 +280,7 @@ impl Stage {
             audience: Vec::new(),
             film: Film::default(),
             is_holding: false,
+            links: None,
         }
     }
 

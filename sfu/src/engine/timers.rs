@@ -28,6 +28,9 @@ pub enum Timer {
     Held,
     /// A listener of video has packets that wait, or wants its layers chosen.
     Downlink,
+    /// Of a room: what is shown on other parts of it, as for publishers.
+    Mirrors,
+    MirrorsHeld,
 }
 
 #[derive(Default)]

@@ -4,8 +4,10 @@
 //! A stream is found by its SSRC once an authentic packet showed it, before that by the names of its section and encoding.
 
 use super::peer::Transport;
+use super::room::Room;
 use super::room::video::{REPEATED_LEN, Shot};
 use super::spread::Part;
+use super::spread::mirrors::MIRRORED;
 use super::timers::Timer;
 use super::{Egress, Engine, MAX_PAYLOAD, budget};
 use crate::bandwidth::feedback::{Arrivals, FEEDBACK_LEN};
@@ -24,7 +26,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How often a publisher is looked at while it sends: what is missing is asked for a moment later.
-const TICK: Duration = Duration::from_millis(25);
+pub const TICK: Duration = Duration::from_millis(25);
 
 /// A publisher that sends nothing is looked at this rarely: somebody may want a layer that does not come.
 const IDLE_TICK: Duration = Duration::from_millis(500);
@@ -294,7 +296,7 @@ impl Engine {
             self.follow(key, from);
         }
         let in_room = self.rooms[room].as_mut().expect("a peer's room exists");
-        if !policy.can_stream || matches!(in_room.part, Part::Branch { .. }) {
+        if !policy.can_stream {
             return Err(Reason::MayNotStream);
         }
         if !is_within {
@@ -310,6 +312,12 @@ impl Engine {
         self.traffic.video_in += 1;
         if codec.is_layered() && payload.is_empty() {
             in_room.pass_padding(now, stage, layer, (codec, index, header.timestamp));
+            // Only whoever films at the home has a use for it.
+            if let (Some(is_torn), Part::Branch { .. }) = (in_room.linked(stage), in_room.part) {
+                let (index, timestamp) = (index, header.timestamp);
+                let shot = Shot { codec, index, timestamp, marker: false, payload: &[], part: None, descriptor: &[] };
+                in_room.pass_on((stage, layer, is_torn), &shot, &mut self.parcels, &mut self.drops);
+            }
             return Ok(());
         }
         if codec.is_layered() && part.is_none() {
@@ -321,13 +329,17 @@ impl Engine {
         if !is_repaired && let Some(layer) = in_room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
             layer.need_key_frame();
         }
+        let linked = in_room.linked(stage);
         in_room.show(now, stage, layer, &shot, egress);
+        if let Some(is_torn) = linked {
+            in_room.pass_on((stage, layer, is_torn), &shot, &mut self.parcels, &mut self.drops);
+        }
         self.run_errands(now, room);
         Ok(())
     }
 
     /// Lets the publisher be looked at, at the latest then.
-    fn call(&mut self, at: Instant, id: PeerId, key: u32) {
+    pub(super) fn call(&mut self, at: Instant, id: PeerId, key: u32) {
         let Some(publisher) = self.peer(key).transport.webrtc().and_then(|webrtc| webrtc.publisher.as_mut()) else { return };
         if publisher.due.is_none_or(|due| due > at) {
             publisher.due = Some(at);
@@ -339,10 +351,12 @@ impl Engine {
     /// changed for.
     #[inline]
     pub(super) fn run_errands(&mut self, now: Instant, room: usize) {
-        let Some(errands) = self.rooms[room].as_mut().map(|room| &mut room.errands) else { return };
+        let Some(Room { life, errands, .. }) = self.rooms[room].as_mut() else { return };
+        let life = *life;
         errands.count(&mut self.traffic, &mut self.drops);
         self.events.append(&mut errands.events);
         self.seen.append(&mut errands.seen);
+        self.parcels.post(life, &mut errands.letters);
         let timers = &mut self.timers;
         for (at, is_exact, id, key) in errands.alarms.drain(..) {
             if is_exact {
@@ -352,13 +366,25 @@ impl Engine {
             }
         }
         for (id, key) in errands.held.drain(..) {
-            timers.arm_common(now + HELD, id, key, Timer::Held);
+            match key {
+                MIRRORED => timers.arm_common(now + HELD, PeerId(life.number), room as u32, Timer::MirrorsHeld),
+                _ => timers.arm_common(now + HELD, id, key, Timer::Held),
+            }
         }
         while let Some(key) = self.rooms[room].as_mut().and_then(|room| room.errands.calls.pop()) {
-            if let Some(id) = self.peers[key as usize].as_ref().map(|peer| peer.id) {
+            if key == MIRRORED {
+                self.call_mirrors(now, room);
+            } else if let Some(id) = self.peers[key as usize].as_ref().map(|peer| peer.id) {
                 self.call(now, id, key);
             }
         }
+    }
+
+    /// Tells what a room left to tell, and no more: what is to be done waits for [`Engine::run_errands`].
+    pub(super) fn tell_errands(&mut self, room: usize) {
+        let Some(Room { life, errands, .. }) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };
+        self.events.append(&mut errands.events);
+        self.parcels.post(*life, &mut errands.letters);
     }
 
     /// Tells a publisher what came, what is missing, and what is wanted.
@@ -394,6 +420,7 @@ impl Engine {
                 let layers = track.streams.iter().enumerate().map(layer).collect();
                 self.events.push((id, PeerEvent::Layers { source: track.source, layers }));
             }
+            room.announce(now, track.stage);
             let (Some(media), Some(to)) = (&mut webrtc.media, webrtc.address) else { continue };
             let Some(stage) = room.stage(track.stage) else { continue };
             for (number, stream) in track.streams.iter_mut().enumerate() {

@@ -73,7 +73,7 @@ impl Room {
         self.errands.calls.push(stage.publisher);
     }
 
-    /// Whoever films cannot go on with this without a key frame.
+    /// Whoever films, which is at the home, cannot go on with this without a key frame.
     pub fn refresh(&mut self, publisher: PeerId, source: Source) {
         let is_it = |stage: &&mut Stage| (stage.publisher_id, stage.source) == (publisher, source);
         let Some(stage) = self.stages.iter_mut().flatten().find(is_it) else { return };

@@ -7,6 +7,7 @@
 use super::super::Egress;
 use super::super::paced::{Queued, WIRE_OVERHEAD};
 use super::super::sink::Sink;
+use super::super::stage::Stage;
 use super::Room;
 use super::video::{Shot, tell};
 use crate::PeerEvent;
@@ -21,14 +22,21 @@ use std::time::Instant;
 impl Room {
     /// Whether a packet is coded as the video is. One that begins a key frame in another codec is what it is from now on.
     pub(super) fn is_coded(&mut self, now: Instant, stage: usize, codec: Codec, starts_key_frame: bool) -> bool {
-        let Room { stages, listeners, errands, .. } = self;
-        let Some(stage) = stages[stage].as_mut() else { return false };
-        match stage.codec() {
+        let Some(before) = self.stages[stage].as_ref().map(Stage::codec) else { return false };
+        match before {
             None => return true,
             Some(before) if before == codec => return true,
             Some(_) if !starts_key_frame => return false,
             Some(_) => {}
         }
+        self.recode(now, stage);
+        true
+    }
+
+    /// The video is coded otherwise from now on.
+    pub fn recode(&mut self, now: Instant, stage: usize) {
+        let Room { stages, listeners, errands, .. } = self;
+        let Some(stage) = stages[stage].as_mut() else { return };
         stage.recode(now);
         for seat in &stage.audience {
             let Some(sink) = &mut listeners[seat.listener].sink else { continue };
@@ -36,7 +44,6 @@ impl Room {
             errands.superseded += paced.abandon(seat.slot);
             (slots[seat.slot].layer, slots[seat.slot].thinner) = (None, None);
         }
-        true
     }
 
     /// Gives one packet of a layered stream to those who are sent its layer.
@@ -150,15 +157,17 @@ impl Room {
         });
     }
 
-    /// Finds out which codecs everybody decodes who is shown videos here, and tells them when these are others than before;
-    /// whether they are.
-    pub(super) fn agree(&mut self) -> bool {
+    /// Finds out which codecs everybody decodes who is shown videos, here and on other parts of the room, and tells those who
+    /// sit here when these are others than before; whether they are.
+    pub fn agree(&mut self) -> bool {
         let sinks = self.listeners.iter().filter_map(|listener| Some((listener.peer_id, listener.sink.as_ref()?)));
-        let codecs = sinks.clone().fold(Codecs::ALL, |codecs: Codecs, (_, sink)| codecs.and(sink.formats.decoded()));
+        let here = sinks.clone().fold(Codecs::ALL, |codecs: Codecs, (_, sink)| codecs.and(sink.formats.decoded()));
+        let codecs = here.and(self.decoded_elsewhere());
         let has_changed = std::mem::replace(&mut self.codecs, codecs) != codecs;
         if has_changed {
             self.errands.events.extend(sinks.map(|(peer, _)| (peer, PeerEvent::Codecs(codecs))));
         }
+        self.tell_decoded(here);
         has_changed
     }
 }

@@ -64,15 +64,32 @@ impl Room {
     /// Everything that a publisher sends ends.
     pub fn close_stages(&mut self, publisher: u32) {
         for index in 0..self.stages.len() {
-            let Some(stage) = self.stages[index].take_if(|stage| stage.publisher == publisher) else { continue };
-            for seat in stage.audience {
-                self.listeners[seat.listener].empty(seat.slot, &mut self.errands);
+            if let Some(stage) = self.stages[index].take_if(|stage| stage.publisher == publisher) {
+                self.clear(stage);
             }
+        }
+    }
+
+    /// A stage is gone: its audience is told, and so are other parts of the room.
+    pub fn clear(&mut self, stage: Stage) {
+        self.tell_end(&stage);
+        for seat in stage.audience {
+            self.listeners[seat.listener].empty(seat.slot, &mut self.errands);
         }
     }
 
     pub fn stage(&mut self, index: usize) -> Option<&mut Stage> {
         self.stages.get_mut(index)?.as_mut()
+    }
+
+    /// By their places, of which some are free.
+    pub fn stages(&self) -> &[Option<Stage>] {
+        &self.stages
+    }
+
+    /// Frees a place, for [`Room::clear`].
+    pub fn take_stage(&mut self, index: usize) -> Option<Stage> {
+        self.stages.get_mut(index)?.take()
     }
 
     /// What this listener wants to see now, in place of what it wanted before.
@@ -134,7 +151,18 @@ impl Room {
             let slot = self.listeners[seat.listener].sink.as_ref().and_then(|sink| sink.slots.get(seat.slot));
             slot.map_or(0, |slot| [slot.layer, slot.target].into_iter().flatten().fold(0, |bits, layer| bits | 1 << layer))
         };
-        stage.audience.iter().fold(stage.film.wanted(), |bits, seat| bits | wanted(seat))
+        let elsewhere = stage.links.as_ref().map_or(0, |links| links.wanted());
+        stage.audience.iter().fold(stage.film.wanted() | elsewhere, |bits, seat| bits | wanted(seat))
+    }
+
+    /// Whether anybody is shown it, so that its sound is heard.
+    pub fn is_shown(&self, stage: usize) -> bool {
+        let Some(stage) = self.stages.get(stage).and_then(Option::as_ref) else { return false };
+        let is_shown = |seat: &Seat| {
+            let slot = self.listeners[seat.listener].sink.as_ref().and_then(|sink| sink.slots.get(seat.slot));
+            slot.is_some_and(Slot::is_shown)
+        };
+        stage.links.as_ref().is_some_and(|links| links.is_shown()) || stage.audience.iter().any(is_shown)
     }
 
     /// Gives one packet of a stream to everyone who is shown its layer, or one of its layers.
@@ -181,7 +209,7 @@ impl Room {
 
     /// Gives what came of a layer's picture to everyone who is shown it: the packets to one listener one behind the other, which
     /// then cost little more than one, in the kernel and in what of a listener has to be brought from memory.
-    fn release_picture(&mut self, now: Instant, stage: usize, layer: u8, egress: &mut impl Egress) {
+    pub fn release_picture(&mut self, now: Instant, stage: usize, layer: u8, egress: &mut impl Egress) {
         let state = |room: &mut Room| Some(std::mem::take(&mut room.stages[stage].as_mut()?.layers[usize::from(layer)].held));
         let Some(mut held) = state(self).filter(|held| !held.is_empty()) else { return };
         let mut at = 0;

@@ -91,7 +91,7 @@ impl World {
             for from in 0..self.engines.len() {
                 let parcels: Vec<_> = self.engines[from].take_parcels().collect();
                 for (to, mut parcel) in parcels {
-                    packets += usize::from(parcel.is_packet());
+                    packets += usize::from(parcel.may_be_lost());
                     self.engines[to].handle_parcel(self.now, from, &mut parcel, &mut self.out);
                 }
             }
@@ -250,7 +250,7 @@ fn more_packets_than_may_wait_are_counted_and_lost() {
     }
     world.leave(0);
     let parcels: Vec<_> = world.engines[0].take_parcels().collect();
-    assert!(parcels.len() > MAX_WAITING && !parcels.last().expect("several").1.is_packet());
+    assert!(parcels.len() > MAX_WAITING && !parcels.last().expect("several").1.may_be_lost());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bandwidth;
 mod film;
 mod screen;
+mod spread;
 
 use super::{OPEN, Outbox, address};
 use crate::engine::*;
@@ -45,6 +46,7 @@ struct Seen {
 struct Person {
     rtc: Rtc,
     id: PeerId,
+    worker: usize,
     microphone: Mid,
     /// When each packet of the first person's voice came, by its number.
     heard: BTreeMap<u64, Instant>,
@@ -84,7 +86,14 @@ struct Narrow {
 const QUEUE: Duration = Duration::from_millis(1_200);
 
 struct Theatre {
+    /// Where the room is whole, or has its home.
     engine: Engine,
+    /// The other workers, and on which of all whoever joins next sits.
+    branches: Vec<Engine>,
+    worker: usize,
+    /// Parcels with pictures that were handed from one worker to another, and how many of the next are lost.
+    crossed: u64,
+    lose: u64,
     start: Instant,
     now: Instant,
     people: Vec<Person>,
@@ -135,6 +144,10 @@ impl Theatre {
         };
         Theatre {
             engine: Engine::new(address(50_000), Identity::generate().expect("randomness")),
+            branches: Vec::new(),
+            worker: 0,
+            crossed: 0,
+            lose: 0,
             start: now,
             now,
             people: Vec::new(),
@@ -152,6 +165,17 @@ impl Theatre {
             is_cut: false,
             left: Vec::new(),
         }
+    }
+
+    /// With so many other workers.
+    fn with_branches(branches: u16) -> Theatre {
+        let engine = |worker| Engine::new(address(50_000 + worker), Identity::generate().expect("randomness"));
+        Theatre { branches: (1..=branches).map(engine).collect(), ..Theatre::new() }
+    }
+
+    /// Worker 0 is the home.
+    fn at(&mut self, worker: usize) -> &mut Engine {
+        if worker == 0 { &mut self.engine } else { &mut self.branches[worker - 1] }
     }
 
     fn draw(&mut self, bound: u64) -> u64 {
@@ -189,10 +213,13 @@ impl Theatre {
             api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         }
         let (offer, pending) = api.apply().expect("media was added");
-        self.engine.join(RoomId(1), id, 1_000_000 * (index as u32 + 1), OPEN).expect("there is room");
+        let (now, worker) = (self.now, self.worker);
+        let part = if worker == 0 { Part::Home } else { Part::Branch { home: 0 } };
+        let life = Life { room: RoomId(1), number: 0 };
+        self.at(worker).join_part((life, part), id, 1_000_000 * (index as u32 + 1), OPEN).expect("there is room");
         let secret = [index as u8 + 1; 32];
         let offer = change(offer.to_sdp_string());
-        let answer = self.engine.connect_webrtc(self.now, id, &offer, &secret).expect("a good offer");
+        let answer = self.at(worker).connect_webrtc(now, id, &offer, &secret).expect("a good offer");
         let video_slots = answer.video_slots.clone();
         let voice_slot = answer.sdp.split_once("a=ssrc:").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         let voice_slot = voice_slot.expect("a slot for a voice");
@@ -203,6 +230,7 @@ impl Theatre {
         self.people.push(Person {
             rtc,
             id,
+            worker,
             microphone,
             heard,
             camera,
@@ -228,8 +256,9 @@ impl Theatre {
             .iter()
             .map(|&(of, source, slot, pixels)| Want { slot, publisher: self.people[of].id, source, pixels, is_focus: false })
             .collect();
-        let id = self.people[who].id;
-        self.engine.watch(self.now, id, &wants).expect("it has a place");
+        let (now, Person { id, worker, .. }) = (self.now, &self.people[who]);
+        let (id, worker) = (*id, *worker);
+        self.at(worker).watch(now, id, &wants).expect("it has a place");
     }
 
     /// Lets time pass while the first person's camera runs.
@@ -243,10 +272,11 @@ impl Theatre {
     fn step(&mut self, films: bool) {
         let end = self.now + STEP;
         // The engine is woken when it wants to be.
-        while let Some(due) = self.engine.next_timeout().filter(|due| *due < end) {
+        while let Some((due, worker)) = self.next_timeout().filter(|(due, _)| *due < end) {
             self.now = self.now.max(due);
-            let mut out = Outbox::default();
-            self.engine.handle_timeout(self.now, &mut out);
+            let (now, mut out) = (self.now, Outbox::default());
+            self.at(worker).handle_timeout(now, &mut out);
+            self.exchange(&mut out);
             self.carry(out);
         }
         self.now = end;
@@ -261,20 +291,53 @@ impl Theatre {
         let mut out = Outbox::default();
         while let Some((_, is_up, index, mut datagram)) = self.under_way.pop_front_if(|(due, ..)| *due <= self.now) {
             let from = address(100 + index as u16);
+            let (now, worker) = (self.now, self.people[index].worker);
+            let to = self.at(worker).address();
             if is_up {
-                self.engine.handle_datagram(self.now, from, &mut datagram, &mut out);
-            } else if let Ok(receive) = Receive::new(Protocol::Udp, self.engine.address(), from, &datagram) {
+                self.at(worker).handle_datagram(now, from, &mut datagram, &mut out);
+                self.exchange(&mut out);
+            } else if let Ok(receive) = Receive::new(Protocol::Udp, to, from, &datagram) {
                 self.people[index].rtc.handle_input(Input::Receive(self.now, receive)).expect("the client stays well");
                 // str0m wants to be asked after each of its inputs.
                 self.work(index);
             }
         }
-        if self.engine.next_timeout().is_some_and(|due| due <= self.now) {
-            self.engine.handle_timeout(self.now, &mut out);
+        while let Some((_, worker)) = self.next_timeout().filter(|(due, _)| *due <= self.now) {
+            let now = self.now;
+            self.at(worker).handle_timeout(now, &mut out);
+            self.exchange(&mut out);
         }
         self.carry(out);
         self.tell();
-        self.engine.audit().expect("the tables agree");
+        (0..=self.branches.len()).for_each(|worker| self.at(worker).audit().expect("the tables agree"));
+    }
+
+    /// When one of the workers wants to be woken next, and which.
+    fn next_timeout(&self) -> Option<(Instant, usize)> {
+        let engines = std::iter::once(&self.engine).chain(&self.branches);
+        engines.enumerate().filter_map(|(worker, engine)| Some((engine.next_timeout()?, worker))).min()
+    }
+
+    /// Hands over what the workers have for each other.
+    fn exchange(&mut self, out: &mut Outbox) {
+        let now = self.now;
+        let mut is_any = true;
+        while std::mem::take(&mut is_any) {
+            for from in 0..=self.branches.len() {
+                let parcels: Vec<_> = self.at(from).take_parcels().collect();
+                for (to, mut parcel) in parcels {
+                    is_any = true;
+                    if parcel.is_picture() {
+                        self.crossed += 1;
+                        if self.lose > 0 {
+                            self.lose -= 1;
+                            continue;
+                        }
+                    }
+                    self.at(to).handle_parcel(now, from, &mut parcel, out);
+                }
+            }
+        }
     }
 
     /// Puts on its way what the engine sent.
@@ -296,7 +359,7 @@ impl Theatre {
 
     /// Tells everyone what the engine says, and lets the publisher do as it is told.
     fn tell(&mut self) {
-        let events: Vec<_> = self.engine.take_events().collect();
+        let events: Vec<_> = (0..=self.branches.len()).flat_map(|at| self.at(at).take_events().collect::<Vec<_>>()).collect();
         for (id, event) in events {
             let person = self.people.iter_mut().find(|person| person.id == id).expect("a person that joined");
             if let PeerEvent::Layers { source: Source::Camera, layers } = event {
