@@ -389,6 +389,8 @@ impl Worker {
             self.hand_over();
         }
         self.outbox.flush();
+        // What is shown on branches is filmed here.
+        self.deliver_heard();
         self.deliver_events();
         if !self.mail.0[self.index].parcels.is_empty() {
             // Their wake is spent.

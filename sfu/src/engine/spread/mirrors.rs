@@ -342,7 +342,8 @@ impl Room {
         let mut is_waiting = false;
         for next in 0..self.mirrors.len() {
             let at = self.mirrors[next];
-            let (wanted, is_shown) = (self.wanted(at), self.is_shown(at));
+            let wanted = self.wanted(at);
+            let is_heard = self.on_stage(at).is_some_and(|stage| stage.source == Source::Screen) && self.is_shown(at);
             let Some(stage) = self.stage(at) else { continue };
             let mut key_frames = 0;
             for (place, layer) in stage.layers.iter_mut().enumerate() {
@@ -350,7 +351,6 @@ impl Room {
                 key_frames |= u8::from(layer.ask_key_frame(now)) << place;
                 is_waiting |= layer.waits_for_key_frame();
             }
-            let is_heard = is_shown && stage.source == Source::Screen;
             let wish = Wish { at: at as u32, layers: wanted, key_frames: 0, is_heard };
             let name = stage.name();
             let Some((links, (upstream, _))) = stage.links.as_mut().and_then(|links| links.upstream.map(|from| (links, from)))

@@ -307,6 +307,8 @@ impl Theatre {
             self.at(worker).handle_timeout(now, &mut out);
             self.exchange(&mut out);
         }
+        // What was asked for between two steps.
+        self.exchange(&mut out);
         self.carry(out);
         self.tell();
         (0..=self.branches.len()).for_each(|worker| self.at(worker).audit().expect("the tables agree"));
