@@ -10,7 +10,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
-/// One packet of audio as the client's own SRTP let it through.
+/// One packet of audio, or of pictures without their head, as the client's own SRTP let it through.
 pub struct Heard {
     pub ssrc: u32,
     pub sequence: u64,
@@ -35,7 +35,15 @@ pub struct BrowserClient {
     sound_sequence: u64,
     /// The sections for sounds.
     sounds: Range<usize>,
+    /// Where its screen's pictures go, how many there were, and whether the next is to need none of them.
+    screen: Option<Mid>,
+    pictures: u64,
+    needs_key: bool,
 }
+
+/// The head of a picture of VP8 in one packet: a key frame of 640x360, or one that needs others (RFC 7741 §4.2, RFC 6386 §9.1).
+const KEY_PICTURE: [u8; 11] = [0x10, 0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01];
+const PICTURE: [u8; 2] = [0x10, 0x11];
 
 impl BrowserClient {
     /// A client with one section that sends and `slots` that receive, and its offer. `repeats`: it asks for audio that it lost.
@@ -49,13 +57,13 @@ impl BrowserClient {
         for _ in 0..slots {
             api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         }
-        let mut sound = None;
+        let (mut sound, mut screen) = (None, None);
         if has_screen {
             sound = Some(api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None));
             api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
-            for direction in [Direction::SendOnly, Direction::SendOnly, Direction::RecvOnly] {
-                api.add_media(MediaKind::Video, direction, None, None, None);
-            }
+            api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
+            screen = Some(api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None));
+            api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         }
         let (offer, pending) = api.apply().expect("media was added");
         let offer = asking(&rtc, offer.to_sdp_string(), repeats);
@@ -81,6 +89,9 @@ impl BrowserClient {
             sound: sound.zip(sound_ssrc),
             sounds,
             sound_sequence: 30_000,
+            screen,
+            pictures: 0,
+            needs_key: true,
         };
         (client, offer)
     }
@@ -132,6 +143,18 @@ impl BrowserClient {
         self.sound_sequence += 1;
     }
 
+    /// What its screen shows.
+    pub fn film(&mut self, now: Instant, payload: &[u8]) {
+        let payload_type = self.rtc.codec_config().find(|params| params.spec().codec == Codec::Vp8).expect("VP8").pt();
+        let head: &[u8] = if std::mem::take(&mut self.needs_key) { &KEY_PICTURE } else { &PICTURE };
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(self.screen.expect("it has a screen"), None).expect("the answer took our screen");
+        let (sequence, timestamp) = (60_000 + self.pictures, 1_800 * self.pictures as u32);
+        let write = RtpWrite::new(payload_type, sequence.into(), timestamp, now, [head, payload].concat());
+        stream.write_rtp(write.marker(true).nackable(true));
+        self.pictures += 1;
+    }
+
     pub fn sound_ssrc(&self) -> Option<u32> {
         self.sound.map(|(_, ssrc)| ssrc)
     }
@@ -154,13 +177,22 @@ impl BrowserClient {
                 }
                 Output::Transmit(transmit) => send(&transmit.contents, transmit.destination),
                 Output::Event(Event::Connected) => self.is_connected = true,
-                Output::Event(Event::RtpPacket(packet)) => heard.push(Heard {
-                    ssrc: *packet.header.ssrc,
-                    sequence: *packet.seq_no,
-                    timestamp: packet.header.timestamp,
-                    audio_level: packet.header.ext_vals.audio_level,
-                    payload: packet.payload.to_vec(),
-                }),
+                Output::Event(Event::RtpPacket(packet)) => {
+                    let codecs = self.rtc.codec_config();
+                    let is_opus = codecs
+                        .find(|params| params.pt() == packet.header.payload_type)
+                        .is_none_or(|params| params.spec().codec == Codec::Opus);
+                    let head: &[u8] = if packet.payload.starts_with(&KEY_PICTURE) { &KEY_PICTURE } else { &PICTURE };
+                    let head = if is_opus { 0 } else { head.len() };
+                    heard.push(Heard {
+                        ssrc: *packet.header.ssrc,
+                        sequence: *packet.seq_no,
+                        timestamp: packet.header.timestamp,
+                        audio_level: packet.header.ext_vals.audio_level,
+                        payload: packet.payload[head..].to_vec(),
+                    });
+                }
+                Output::Event(Event::KeyframeRequest(_)) => self.needs_key = true,
                 Output::Event(_) => {}
             }
         }

@@ -359,8 +359,7 @@ fn a_browser_is_told_how_good_its_connection_is() {
 }
 
 /// Somebody who shares a screen with its sound, two who may show it, a crowd that talks all the time, and a bot.
-fn cinema(seed: u64, weather: Weather) -> World {
-    let mut world = World::new(seed, weather);
+fn cinema(mut world: World) -> World {
     for _ in 0..3 {
         world.add_browser_with_screen(1, 2);
     }
@@ -387,7 +386,12 @@ fn heard_while(world: &mut World, listener: usize, millis: u64) -> usize {
 
 #[test]
 fn a_screen_is_heard_by_those_who_show_it_while_they_do() {
-    let mut world = cinema(70, Weather::FINE);
+    for make in [World::with_workers, World::with_spread_rooms] {
+        check_screen_is_heard(cinema(make(70, Weather::FINE, 3)));
+    }
+}
+
+fn check_screen_is_heard(mut world: World) {
     assert_eq!(heard_while(&mut world, 1, 1_000), 0, "nobody shows it");
     world.show_screen(1, Some(0));
     // Six others talk, and there are two slots for voices: nobody takes the screen's.
@@ -429,7 +433,8 @@ fn a_screen_is_heard_by_those_who_show_it_while_they_do() {
 #[test]
 fn screens_come_and_go_in_any_weather() {
     for seed in 71..79 {
-        let mut world = cinema(seed, Weather::BAD);
+        let make = if seed % 2 == 0 { World::with_workers } else { World::with_spread_rooms };
+        let mut world = cinema(make(seed, Weather::BAD, 3));
         let mut random = Random::new(seed);
         for _ in 0..40 {
             let viewer = 1 + random.below(2) as usize;
@@ -449,5 +454,71 @@ fn screens_come_and_go_in_any_weather() {
         world.network.set_weather(Weather::FINE);
         world.run_for(millis(2_000));
         assert!(heard_while(&mut world, 1, 1_000) >= 49, "seed {seed}: heard at last");
+    }
+}
+
+/// Five who share their screens and show each other's, as a plan has it. What each was told of its slot, and after each step whose
+/// pictures it was sent.
+fn show_each_other(seed: u64, mut world: World) -> (Vec<Vec<Option<u64>>>, Vec<Vec<Option<usize>>>) {
+    (0..5).for_each(|_| _ = world.add_browser_with_screen(1, 2));
+    world.settle();
+    world.clients.iter_mut().for_each(|client| client.is_filming = true);
+    let mut random = Random::new(seed);
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        let present: Vec<usize> = (0..world.clients.len()).filter(|&index| !world.clients[index].is_gone).collect();
+        let some = |random: &mut Random| present[random.below(present.len() as u64) as usize];
+        let (who, of) = (some(&mut random), some(&mut random));
+        match random.below(9) {
+            0..4 if who != of => world.show_screen(who, Some(of)),
+            4 => world.show_screen(who, None),
+            5 => world.set_policy(who, Policy { can_stream: false, ..OPEN }),
+            6 => world.set_policy(who, OPEN),
+            7 if present.len() > 3 => world.leave(who),
+            8 if world.clients.len() < 9 => {
+                let new = world.add_browser_with_screen(1, 2);
+                world.settle();
+                world.clients[new].is_filming = true;
+            }
+            _ => {}
+        }
+        // A key frame may have been asked for just before, and then the next is half a second away.
+        world.run_for(millis(1_500));
+        let before: Vec<Vec<usize>> = counts(&world);
+        world.run_for(millis(500));
+        let sharers = counts(&world).into_iter().zip(before).map(|(after, before)| {
+            let shown: Vec<usize> = (0..after.len()).filter(|&of| after[of] > before[of]).collect();
+            assert!(shown.len() <= 1 && shown.iter().all(|&of| after[of] - before[of] >= 24), "{shown:?}: {before:?}, {after:?}");
+            shown.first().copied()
+        });
+        seen.push(sharers.collect());
+        world.audit();
+    }
+    let told = |client: &super::world::Client| {
+        let told = client.events.iter().filter_map(|(_, event)| match event {
+            PeerEvent::Shown { showing, .. } => Some(showing.map(|(publisher, _)| publisher.0)),
+            _ => None,
+        });
+        told.collect()
+    };
+    (world.clients.iter().map(told).collect(), seen)
+}
+
+/// How many pictures each client saw of each screen.
+fn counts(world: &World) -> Vec<Vec<usize>> {
+    let of = |client: &super::world::Client| (0..world.clients.len()).map(|of| client.seen_of_screen(of).len()).collect();
+    world.clients.iter().map(of).collect()
+}
+
+#[test]
+fn screens_are_seen_alike_on_one_worker_and_four_and_in_rooms_that_are_spread_over_them() {
+    for seed in 320..323 {
+        let (told, seen) = show_each_other(seed, World::new(seed, Weather::FINE));
+        let shown = seen.iter().flatten().flatten().count();
+        assert!(shown > 20, "seed {seed}: {shown} times somebody saw somebody");
+        for make in [World::with_workers, World::with_spread_rooms] {
+            let other = show_each_other(seed, make(seed, Weather::FINE, 4));
+            assert!(other == (told.clone(), seen.clone()), "seed {seed}: {told:?} and {seen:?} are not {other:?}");
+        }
     }
 }

@@ -9,12 +9,17 @@ pub struct Word {
     pub number: u64,
 }
 
-/// Words of this number and above are not spoken: they are what a shared screen sounds like.
+/// Words of this number and above are not spoken: they are what a shared screen sounds like, and further up what it shows.
 pub const SOUND: u64 = 1 << 32;
+pub const PICTURE: u64 = 1 << 33;
 
 impl Word {
     pub fn is_sound(self) -> bool {
-        self.number >= SOUND
+        (SOUND..PICTURE).contains(&self.number)
+    }
+
+    pub fn is_picture(self) -> bool {
+        self.number >= PICTURE
     }
 
     /// Between 16 and 175 bytes that are different for every word, like Opus at changing bitrates.

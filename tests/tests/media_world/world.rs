@@ -6,7 +6,7 @@
 use super::browser::BrowserClient;
 use super::native::NativeClient;
 use super::network::{Network, Random, Weather};
-use super::speech::{SOUND, Word};
+use super::speech::{PICTURE, SOUND, Word};
 use guildhall_protocol::fleet::Policy;
 use guildhall_sfu::engine::{Egress, Engine, Identity, Life, Part};
 use guildhall_sfu::stats::Drops;
@@ -54,12 +54,14 @@ pub struct Client {
     pub policy: Policy,
     policy_since: Duration,
     pub is_speaking: bool,
-    /// Whether its screen sounds.
+    /// Whether its screen sounds, and shows anything.
     pub is_sounding: bool,
+    pub is_filming: bool,
     /// A client that is gone takes and sends nothing, but nobody told the server.
     pub is_gone: bool,
     said: u64,
     sounded: u64,
+    filmed: u64,
     pub heard: Vec<Receipt>,
     seen: BTreeSet<Word>,
     sequences: BTreeSet<(u32, u64)>,
@@ -69,7 +71,7 @@ pub struct Client {
 impl Client {
     /// Whose speech this client heard, in order of arrival.
     pub fn heard_from(&self, speaker: usize) -> Vec<u64> {
-        let spoken = |receipt: &&Receipt| receipt.word.speaker == speaker && !receipt.word.is_sound();
+        let spoken = |receipt: &&Receipt| receipt.word.speaker == speaker && receipt.word.number < SOUND;
         self.heard.iter().filter(spoken).map(|receipt| receipt.word.number).collect()
     }
 
@@ -77,6 +79,12 @@ impl Client {
     pub fn heard_of_screen(&self, sharer: usize) -> Vec<u64> {
         let sound = |receipt: &&Receipt| receipt.word.speaker == sharer && receipt.word.is_sound();
         self.heard.iter().filter(sound).map(|receipt| receipt.word.number - SOUND).collect()
+    }
+
+    /// What this client saw of somebody's screen, in order of arrival.
+    pub fn seen_of_screen(&self, sharer: usize) -> Vec<u64> {
+        let picture = |receipt: &&Receipt| receipt.word.speaker == sharer && receipt.word.is_picture();
+        self.heard.iter().filter(picture).map(|receipt| receipt.word.number - PICTURE).collect()
     }
 
     pub fn said(&self) -> u64 {
@@ -207,9 +215,11 @@ impl World {
             policy_since: Duration::ZERO,
             is_speaking: false,
             is_sounding: false,
+            is_filming: false,
             is_gone: false,
             said: 0,
             sounded: 0,
+            filmed: 0,
             heard: Vec::new(),
             seen: BTreeSet::new(),
             sequences: BTreeSet::new(),
@@ -348,7 +358,7 @@ impl World {
     /// Runs until everyone is connected; fails after thirty simulated seconds.
     pub fn settle(&mut self) {
         for _ in 0..300 {
-            let is_settled = self.clients.iter().all(|client| match &client.kind {
+            let is_settled = self.clients.iter().filter(|client| !client.is_gone).all(|client| match &client.kind {
                 Kind::Native(native) => native.is_ready(),
                 Kind::Browser(browser) => browser.is_connected && client.is_connected(),
             });
@@ -468,6 +478,7 @@ impl World {
             self.next_frame += FRAME;
             (0..self.clients.len()).for_each(|index| self.speak(index));
             (0..self.clients.len()).for_each(|index| self.sound(index));
+            (0..self.clients.len()).for_each(|index| self.film(index));
         }
         for index in 0..self.clients.len() {
             let is_due = |browser: &BrowserClient| browser.next_timeout() <= self.now;
@@ -504,6 +515,16 @@ impl World {
         if client.is_sounding && !client.is_gone && browser.is_connected {
             browser.sound(self.now, &Word { speaker: index, number: SOUND + client.sounded }.payload());
             client.sounded += 1;
+            self.poll_browser(index);
+        }
+    }
+
+    fn film(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Kind::Browser(browser) = &mut client.kind else { return };
+        if client.is_filming && !client.is_gone && browser.is_connected {
+            browser.film(self.now, &Word { speaker: index, number: PICTURE + client.filmed }.payload());
+            client.filmed += 1;
             self.poll_browser(index);
         }
     }
@@ -586,7 +607,7 @@ impl World {
         assert_ne!(word.speaker, index, "seed {seed}: client {index} hears itself");
         assert_eq!(speaker_room, client.room, "seed {seed}: client {index} hears another room");
         assert!(client.seen.insert(word), "seed {seed}: client {index} hears {word:?} twice");
-        let is_deaf = client.policy.is_deafened && at > client.policy_since + LONGEST_PATH;
+        let is_deaf = client.policy.is_deafened && !word.is_picture() && at > client.policy_since + LONGEST_PATH;
         assert!(!is_deaf, "seed {seed}: client {index} is deafened and hears {word:?}");
         // A stream of a browser's slot never repeats a number, whoever speaks in it; a bot knows each speaker by its SSRC.
         let is_bot = matches!(client.kind, Kind::Native(_));
@@ -594,7 +615,7 @@ impl World {
             is_bot || client.sequences.insert((ssrc, sequence)),
             "seed {seed}: client {index} gets {sequence} of {ssrc} twice"
         );
-        assert!(!(is_bot && word.is_sound()), "seed {seed}: bot {index} hears a screen");
+        assert!(!(is_bot && word.number >= SOUND), "seed {seed}: bot {index} hears or sees a screen");
         assert!(!is_bot || ssrc == ssrc_of(word.speaker), "seed {seed}: client {index} hears {word:?} under {ssrc}");
         client.heard.push(Receipt { word, at, ssrc, sequence, timestamp, audio_level });
         (at, index, word, ssrc, sequence).hash(&mut self.trace);

@@ -7,6 +7,7 @@
 use super::super::Egress;
 use super::super::paced::{Queued, WIRE_OVERHEAD};
 use super::super::sink::{Sink, Slot, Want};
+use super::super::spread::mirrors::MIRRORED;
 use super::super::stage::{Held, Seat, Stage};
 use super::{Errands, Room};
 use crate::bandwidth::pacer::MOST_IN_RUN;
@@ -117,6 +118,10 @@ impl Room {
         }
         self.listeners[listener].choose_sounds(&mut self.errands.events);
         self.allocate(now, listener);
+        if !self.mirrors.is_empty() {
+            // Its sound may be wanted where no picture is.
+            self.errands.calls.push(MIRRORED);
+        }
     }
 
     /// Puts a slot before the stage that it wants, if there is one.

@@ -495,6 +495,8 @@ impl Engine {
             let sounding = piece.sounding();
             room.pass_sound_on(at, &sounding, &mut self.parcels, &mut self.drops);
             self.traffic.audio_out += room.resound(now, at, &sounding, egress, &mut self.events);
+            // Whoever showed it may have gone.
+            self.call_mirrors(now + COSTS_APART, index);
             return Ok(());
         };
         let shot = piece.shot(head);
