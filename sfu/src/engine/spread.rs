@@ -294,26 +294,14 @@ impl Engine {
             }
             What::Packet(packet) => return self.open_packet(now, index, packet, egress),
             What::Piece(piece) => self.open_piece(now, index, piece, egress)?,
-            What::Welcome => room.end_mirrors(),
-            What::Decoded(codecs) => room.hear_decoded(from, *codecs),
-            What::Facts { name, facts, is_certain } => room.reflect(now, from, *name, facts, *is_certain),
-            What::Ended(name) => room.end_mirror(*name),
-            What::Wish { name, wish } => room.hear_wish(from, *name, *wish),
-            What::Hush(name) => room.hush_mirror(*name, &mut self.events),
-            What::Refresh { publisher, source } => room.refresh(*publisher, *source),
+            letter => room.read(now, from, letter),
         }
         self.run_errands(now, index);
         Ok(())
     }
 
     /// Forwards what was said on another part of a room.
-    fn open_packet(
-        &mut self,
-        now: Instant,
-        room: usize,
-        packet: &mut Packet,
-        egress: &mut impl Egress,
-    ) -> Result<(), Reason> {
+    fn open_packet(&mut self, now: Instant, room: usize, packet: &mut Packet, egress: &mut impl Egress) -> Result<(), Reason> {
         let room = self.rooms[room].as_mut().expect("a room in the map exists");
         let order = packet.order;
         let mut frame = packet.frame();

@@ -313,10 +313,10 @@ impl Engine {
         if codec.is_layered() && payload.is_empty() {
             in_room.pass_padding(now, stage, layer, (codec, index, header.timestamp));
             // Only whoever films at the home has a use for it.
-            if let (Some(is_torn), Part::Branch { .. }) = (in_room.linked(stage), in_room.part) {
+            if in_room.is_linked(stage) && in_room.part != Part::Home {
                 let (index, timestamp) = (index, header.timestamp);
                 let shot = Shot { codec, index, timestamp, marker: false, payload: &[], part: None, descriptor: &[] };
-                in_room.pass_on((stage, layer, is_torn), &shot, &mut self.parcels, &mut self.drops);
+                in_room.pass_on((stage, layer), &shot, &mut self.parcels, &mut self.drops);
             }
             return Ok(());
         }
@@ -329,10 +329,9 @@ impl Engine {
         if !is_repaired && let Some(layer) = in_room.stage(stage).and_then(|stage| stage.layers.get_mut(usize::from(layer))) {
             layer.need_key_frame();
         }
-        let linked = in_room.linked(stage);
         in_room.show(now, stage, layer, &shot, egress);
-        if let Some(is_torn) = linked {
-            in_room.pass_on((stage, layer, is_torn), &shot, &mut self.parcels, &mut self.drops);
+        if in_room.is_linked(stage) {
+            in_room.pass_on((stage, layer), &shot, &mut self.parcels, &mut self.drops);
         }
         self.run_errands(now, room);
         Ok(())

@@ -155,6 +155,21 @@ impl Room {
         self.stages().get(at)?.as_ref()
     }
 
+    /// Takes what another part says of what is shown.
+    pub fn read(&mut self, now: Instant, from: usize, what: &What) {
+        match what {
+            What::Welcome => self.end_mirrors(),
+            What::Decoded(codecs) => self.hear_decoded(from, *codecs),
+            What::Facts { name, facts, is_certain } => self.reflect(now, from, *name, facts, *is_certain),
+            What::Ended(name) => self.end_mirror(*name),
+            What::Wish { name, wish } => self.hear_wish(from, *name, *wish),
+            What::Hush(name) => self.hush_mirror(*name),
+            What::Refresh { publisher, source } => self.refresh(*publisher, *source),
+            // These are not about that.
+            What::Attach | What::Detach | What::Silent { .. } | What::Packet(_) | What::Piece(_) => {}
+        }
+    }
+
     // Where the publisher sits.
 
     /// Tells other parts what is new of a stage.
@@ -201,7 +216,7 @@ impl Room {
     }
 
     /// A part wants this of a stage from now on.
-    pub fn hear_wish(&mut self, from: usize, name: Name, wish: Wish) {
+    fn hear_wish(&mut self, from: usize, name: Name, wish: Wish) {
         let is_it = |stage: &Option<Stage>| stage.as_ref().is_some_and(|stage| stage.name() == name);
         let Some(stage) = self.stages().iter().position(is_it).and_then(|at| self.stage(at)) else { return };
         let links = stage.links.get_or_insert_default();
@@ -217,22 +232,15 @@ impl Room {
         self.errands.calls.push(publisher);
     }
 
-    /// Of a stage of which other parts know: whether packets of its key frame could not be understood.
+    /// Whether other parts know of a stage.
     #[inline]
-    pub fn linked(&self, at: usize) -> Option<bool> {
-        let stage = self.on_stage(at)?;
-        stage.links.as_ref().map(|_| stage.is_torn)
+    pub fn is_linked(&self, at: usize) -> bool {
+        self.on_stage(at).is_some_and(|stage| stage.links.is_some())
     }
 
     /// Hands a packet of a stream to the parts that want it.
     #[cold]
-    pub fn pass_on(
-        &mut self,
-        (at, stream, is_torn): (usize, u8, bool),
-        shot: &Shot,
-        parcels: &mut Parcels,
-        drops: &mut Drops,
-    ) {
+    pub fn pass_on(&mut self, (at, stream): (usize, u8), shot: &Shot, parcels: &mut Parcels, drops: &mut Drops) {
         let life = self.life;
         let Some(stage) = self.stage(at) else { return };
         let (name, layers) = (stage.name(), stage.of_stream(stream));
@@ -243,7 +251,7 @@ impl Room {
                 continue;
             }
             let Some(number) = outlet.numbers.get_mut(usize::from(stream)) else { continue };
-            let head = Head::new(stream, *number, is_torn, shot);
+            let head = Head::new(stream, *number, shot);
             *number = number.wrapping_add(1);
             let is_handed = parcels.hand_piece(outlet.worker, life, || Piece::picture(name, outlet.wish.at, head, shot));
             drops.add(Reason::HandoverFull, u64::from(!is_handed));
@@ -269,7 +277,7 @@ impl Room {
     }
 
     /// Takes over what is known of a video that is shown on another part, and passes it on.
-    pub fn reflect(&mut self, now: Instant, from: usize, name: Name, facts: &Facts, is_certain: bool) {
+    fn reflect(&mut self, now: Instant, from: usize, name: Name, facts: &Facts, is_certain: bool) {
         let at = match self.find_mirror(name) {
             Some(at) => at,
             // The word that begins it is certain, so this came from before.
@@ -309,7 +317,7 @@ impl Room {
     }
 
     /// What a mirror is of has ended.
-    pub fn end_mirror(&mut self, name: Name) {
+    fn end_mirror(&mut self, name: Name) {
         if let Some(at) = self.find_mirror(name) {
             self.close_mirror(at);
         }
@@ -323,22 +331,24 @@ impl Room {
     }
 
     /// This part begins, and whatever it heard before was for one before it.
-    pub fn end_mirrors(&mut self) {
+    fn end_mirrors(&mut self) {
         while let Some(&at) = self.mirrors.last() {
             self.close_mirror(at);
         }
     }
 
     /// Nothing is heard for now of a screen that is shown on another part.
-    pub fn hush_mirror(&mut self, name: Name, events: &mut Vec<(PeerId, PeerEvent)>) {
+    fn hush_mirror(&mut self, name: Name) {
         if let Some(at) = self.find_mirror(name) {
-            self.hush(at, events);
+            let mut events = Vec::new();
+            self.hush(at, &mut events);
+            self.errands.events.append(&mut events);
             self.tell_hush(at);
         }
     }
 
     /// Tells the parts that videos come from what is wanted of them. Whether a key frame is waited for.
-    fn look_at_mirrors(&mut self, now: Instant) -> bool {
+    pub fn look_at_mirrors(&mut self, now: Instant) -> bool {
         let mut is_waiting = false;
         for next in 0..self.mirrors.len() {
             let at = self.mirrors[next];
@@ -365,10 +375,20 @@ impl Room {
         is_waiting
     }
 
+    /// Gives a packet of a picture to those who are shown it here.
+    fn show_piece(&mut self, now: Instant, piece: &Piece, head: &Head, egress: &mut impl Egress) {
+        let (at, shot) = (piece.at as usize, piece.shot(head));
+        self.count_piece(at, head);
+        if shot.codec.is_layered() && shot.payload.is_empty() {
+            self.pass_padding(now, at, head.stream, (shot.codec, shot.index, shot.timestamp));
+        } else {
+            self.show(now, at, head.stream, &shot, egress);
+        }
+    }
+
     /// Takes note of a packet's number. When some before it are missing, the listeners need a key frame.
     fn count_piece(&mut self, at: usize, head: &Head) {
         let Some(stage) = self.stage(at) else { return };
-        stage.is_torn |= head.is_torn;
         let Some(expected) = stage.links.as_mut().and_then(|links| links.expected.get_mut(usize::from(head.stream))) else {
             return;
         };
@@ -449,7 +469,7 @@ impl Room {
     }
 
     /// Another part says what it decodes, or at a branch what all others do.
-    pub fn hear_decoded(&mut self, from: usize, codecs: Codecs) {
+    fn hear_decoded(&mut self, from: usize, codecs: Codecs) {
         match self.part {
             Part::Home => {
                 self.branches.iter_mut().filter(|branch| branch.worker == from).for_each(|branch| branch.decoded = codecs);
@@ -499,13 +519,11 @@ impl Engine {
             self.call_mirrors(now + COSTS_APART, index);
             return Ok(());
         };
+        room.show_piece(now, piece, head, egress);
         let shot = piece.shot(head);
-        room.count_piece(at, head);
-        if shot.codec.is_layered() && shot.payload.is_empty() {
-            room.pass_padding(now, at, head.stream, (shot.codec, shot.index, shot.timestamp));
-        } else {
-            room.show(now, at, head.stream, &shot, egress);
-            room.pass_on((at, head.stream, head.is_torn), &shot, &mut self.parcels, &mut self.drops);
+        // Padding is for whoever films, who is here.
+        if !shot.payload.is_empty() {
+            room.pass_on((at, head.stream), &shot, &mut self.parcels, &mut self.drops);
         }
         // Somebody may need a key frame, or want less than comes.
         self.call_mirrors(now + TICK, index);
@@ -522,7 +540,13 @@ impl Engine {
     }
 
     /// Mirrors have no peer whose timer it could be: it is their room's, and in the place of an id stands the number of its life.
-    pub(in crate::engine) fn tend_mirrors(&mut self, now: Instant, (life, index): (PeerId, u32), timer: Timer, egress: &mut impl Egress) {
+    pub(in crate::engine) fn tend_mirrors(
+        &mut self,
+        now: Instant,
+        (life, index): (PeerId, u32),
+        timer: Timer,
+        egress: &mut impl Egress,
+    ) {
         let index = index as usize;
         let Some(room) = self.rooms.get_mut(index).and_then(Option::as_mut).filter(|room| room.life.number == life.0) else {
             return;
@@ -536,5 +560,26 @@ impl Engine {
             }
         }
         self.run_errands(now, index);
+    }
+}
+
+/// Two parts of a room without engines.
+#[cfg(test)]
+impl Room {
+    /// Takes all that another part wrote to this one.
+    pub fn read_all(&mut self, now: Instant, from: usize, other: &mut Room) {
+        let letters: Vec<_> = other.errands.letters.0.drain(..).collect();
+        letters.iter().for_each(|(_, what)| self.read(now, from, what));
+    }
+
+    /// Takes the packets that another part handed over.
+    pub fn take_pieces(&mut self, now: Instant, parcels: &mut Parcels, egress: &mut impl Egress) {
+        for (_, parcel) in parcels.0.drain(..) {
+            if let What::Piece(Piece { head: Some(head), .. }) = &parcel.what
+                && let What::Piece(piece) = &parcel.what
+            {
+                self.show_piece(now, piece, head, egress);
+            }
+        }
     }
 }

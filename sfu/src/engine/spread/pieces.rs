@@ -30,15 +30,13 @@ pub struct Head {
     pub stream: u8,
     /// Counts the packets of this stream that were for this mirror, lost ones included; it wraps.
     pub number: u32,
-    /// Packets of its key frame before it could not be understood.
-    pub is_torn: bool,
     codec: Codec,
     part: Option<(Part, Picture)>,
 }
 
 impl Head {
-    pub fn new(stream: u8, number: u32, is_torn: bool, shot: &Shot) -> Head {
-        Head { stream, number, is_torn, codec: shot.codec, part: shot.part }
+    pub fn new(stream: u8, number: u32, shot: &Shot) -> Head {
+        Head { stream, number, codec: shot.codec, part: shot.part }
     }
 }
 

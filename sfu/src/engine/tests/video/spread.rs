@@ -170,7 +170,8 @@ fn who_leaves_empties_slots_on_every_part_and_who_comes_is_seen_there() {
             theatre.at(worker).leave(id).expect("it was there");
         }
         theatre.step(false);
-        let rooms = [0, 1, 2].map(|worker| (theatre.at(worker).peers(), theatre.at(worker).rooms(), theatre.at(worker).branches()));
+        let rooms =
+            [0, 1, 2].map(|worker| (theatre.at(worker).peers(), theatre.at(worker).rooms(), theatre.at(worker).branches()));
         assert_eq!(rooms, [(0, 0, 0); 3]);
     }
 }
