@@ -104,7 +104,10 @@ struct Browser {
     said: u64,
 }
 
-fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> Browser {
+/// A room that is whole.
+const WHOLE: (Life, Part) = (Life { room: RoomId(1), number: 0 }, Part::Home);
+
+fn join_browser(engine: &mut Engine, part: (Life, Part), now: &mut Instant, n: u16) -> Browser {
     let (id, own) = (PeerId(u64::from(n)), address(n));
     let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true).build(*now);
     rtc.add_local_candidate(Candidate::host(own, "udp").expect("a UDP address"));
@@ -118,7 +121,7 @@ fn join_browser(engine: &mut Engine, now: &mut Instant, n: u16) -> Browser {
         api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
     }
     let (offer, pending) = api.apply().expect("media was added");
-    engine.join(RoomId(1), id, u32::from(n) * 100, OPEN).expect("there is room");
+    engine.join_part(part, id, u32::from(n) * 100, OPEN).expect("there is room");
     // What is said is remembered, for who may ask for it again.
     let offer = offer.to_sdp_string().replace("a=fmtp:111 ", "a=rtcp-fb:111 nack\r\na=fmtp:111 ");
     assert!(offer.contains("a=rtcp-fb:111 nack"));
@@ -198,7 +201,7 @@ fn nothing_is_allocated_per_packet_in_the_steady_state() {
     for n in 1..=10 {
         join_native(&mut engine, &mut out, now, n, if n % 2 == 0 { gcm } else { xchacha });
     }
-    let mut browsers: Vec<Browser> = (11..=13).map(|n| join_browser(&mut engine, &mut now, n)).collect();
+    let mut browsers: Vec<Browser> = (11..=13).map(|n| join_browser(&mut engine, WHOLE, &mut now, n)).collect();
     let natives: [(SocketAddr, Vec<Vec<u8>>); 2] =
         [(address(1), native_packets(1, xchacha)), (address(2), native_packets(2, gcm))];
     for n in 11..=13 {
@@ -296,4 +299,83 @@ fn nothing_is_allocated_per_packet_in_a_room_that_is_spread() {
     let before = out.copies;
     let allocated = allocations(|| speak(&mut out, ROUNDS..2 * ROUNDS));
     assert_eq!((out.copies - before, allocated), (2 * 7 * ROUNDS as u64, 0), "two speakers, each to seven");
+}
+
+/// Gives every engine what others have for it, until nobody has anything more.
+fn exchange(engines: &mut [Engine; 3], now: Instant, out: &mut Outbox) {
+    let mut is_any = true;
+    while std::mem::take(&mut is_any) {
+        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+            // Nobody has anything for itself, so the third of three stands apart while two exchange.
+            let third = 3 - from - to;
+            let [one, other, rest] = engines.get_disjoint_mut([from, to, third]).expect("three engines");
+            for (which, mut parcel) in one.take_parcels() {
+                is_any = true;
+                let engine = if which == to { &mut *other } else { &mut *rest };
+                engine.handle_parcel(now, from, &mut parcel, out);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_allocated_per_packet_of_video_in_a_room_that_is_spread() {
+    let engine = |port| {
+        let identity = Identity::generate().expect("randomness");
+        Engine::new(SocketAddr::from(([10, 0, 0, 254], port)), identity)
+    };
+    let mut engines = [engine(50_000), engine(50_001), engine(50_002)];
+    let (mut out, mut now) = (Outbox::new(), Instant::now());
+    let life = Life { room: RoomId(1), number: 1 };
+    let mut browsers = Vec::new();
+    for n in 11..=13 {
+        let part = if n == 11 { Part::Home } else { Part::Branch { home: 0 } };
+        browsers.push(join_browser(&mut engines[usize::from(n) - 11], (life, part), &mut now, n));
+    }
+    for n in 11..=13 {
+        let want =
+            |(other, slot)| Want { slot, publisher: PeerId(other), source: Source::Camera, pixels: 640 * 360, is_focus: false };
+        let others = (11..=13).filter(|other| *other != n).zip(0..);
+        engines[n as usize - 11].watch(now, PeerId(n), &others.map(want).collect::<Vec<_>>()).expect("it has a place");
+    }
+    exchange(&mut engines, now, &mut out);
+
+    let mut live = |out: &mut Outbox, rounds: usize| {
+        for _ in 0..rounds {
+            let end = now + Duration::from_millis(20);
+            while let Some(due) = engines.iter().filter_map(Engine::next_timeout).min().filter(|due| *due <= end) {
+                now = now.max(due);
+                engines.iter_mut().for_each(|engine| engine.handle_timeout(now, out));
+                exchange(&mut engines, now, out);
+            }
+            now = end;
+            let mut arriving = Vec::new();
+            uncounted(|| {
+                for (browser, engine) in browsers.iter_mut().zip(&mut engines) {
+                    let own = browser.own;
+                    for (_, datagram) in out.kept.iter().filter(|(to, _)| *to == own) {
+                        browser.receive(now, engine.address(), datagram);
+                    }
+                    let (media, others) = browser.live(now).into_iter().partition::<Vec<_>, _>(|datagram| datagram[0] >> 6 == 2);
+                    others.into_iter().for_each(|mut datagram| engine.handle_datagram(now, own, &mut datagram, out));
+                    arriving.push((own, media));
+                }
+                out.kept.clear();
+            });
+            for (at, (from, media)) in arriving.iter_mut().enumerate() {
+                for datagram in media {
+                    engines[at].handle_datagram(now, *from, datagram, out);
+                    exchange(&mut engines, now, out);
+                }
+            }
+            engines.iter_mut().for_each(|engine| drop(engine.take_events()));
+            uncounted(|| drop(arriving));
+        }
+    };
+    live(&mut out, ROUNDS);
+    let before = out.copies;
+    let allocated = allocations(|| live(&mut out, ROUNDS));
+    // Three voices and three cameras, each to two; and what there is of reports.
+    assert!(out.copies - before >= ROUNDS as u64 * 12, "{} copies", out.copies - before);
+    assert_eq!(allocated, 0, "allocations in {} copies", out.copies - before);
 }

@@ -15,6 +15,7 @@
 
 use super::pieces::{Head, Piece};
 use super::{Branch, Letters, Parcels, Part, What};
+use crate::PeerId;
 use crate::engine::room::Room;
 use crate::engine::room::sounds::Sounding;
 use crate::engine::room::video::Shot;
@@ -24,7 +25,6 @@ use crate::engine::uplink::TICK;
 use crate::engine::{Egress, Engine};
 use crate::stats::{Drops, Reason};
 use crate::video::{Codec, Codecs, MAX_LAYERS, Source};
-use crate::{PeerEvent, PeerId};
 use std::time::{Duration, Instant};
 
 /// The publisher of a mirror, in place of an index in the engine's table.
@@ -156,7 +156,7 @@ impl Room {
     }
 
     /// Takes what another part says of what is shown.
-    pub fn read(&mut self, now: Instant, from: usize, what: &What) {
+    pub(super) fn read(&mut self, now: Instant, from: usize, what: &What) {
         match what {
             What::Welcome => self.end_mirrors(),
             What::Decoded(codecs) => self.hear_decoded(from, *codecs),
