@@ -63,7 +63,7 @@ pub enum Reason {
     TooManySpeakers,
     /// The sender went far beyond its channel's bitrate for seconds.
     OverBitrate,
-    /// The sender may not show anything: no STREAM, or it sits on a branch of a room.
+    /// The sender may not show anything: no STREAM.
     MayNotStream,
     /// One listener's copy of video that waited for its network when its slot went on with something else, or paused.
     Superseded,
@@ -73,7 +73,7 @@ pub enum Reason {
     QueueFull,
     /// A packet for another worker's part of a room that is spread: the other did not keep up.
     HandoverFull,
-    /// A packet from another worker's part of a room that is gone.
+    /// A packet from another worker's part of a room that is gone, or of a video that is.
     RoomGone,
     /// A packet for whoever records its room: the recorder did not keep up.
     TapeFull,

@@ -37,7 +37,7 @@ const ROUNDS: usize = 16;
 /// Requests served before datagrams get their turn: a WebRTC join takes up to half a millisecond.
 const REQUESTS_PER_TURN: usize = 16;
 
-/// Parcels of others that may wait for a worker, 1.7 MB in all: what the largest room's speakers say in a sixth of a second, and
+/// Parcels of others that may wait for a worker, 1.8 MB in all: what the largest room's speakers say in a sixth of a second, and
 /// as many packets of pictures as two large key frames have, or nine cameras in a third of a second. A full queue loses packets,
 /// and makes what must not be lost wait at its sender.
 const PARCELS: usize = 1024;

@@ -29,6 +29,7 @@ scenarios![
     "reconnect-storm",
     "networks",
     "video-single",
+    "video-spread",
     "video-simulcast",
     "video-call",
     "video-narrow",

@@ -60,6 +60,9 @@ pub struct Parcel {
     what: What,
 }
 
+// What queues of them take is stated where these are.
+const _: () = assert!(size_of::<Parcel>() <= 1_712);
+
 /// Parcels lie in preallocated queues, and nearly all are packets.
 #[allow(clippy::large_enum_variant)]
 enum What {

@@ -57,6 +57,29 @@ fn cameras_with_simulcast_are_shown_by_one_command_and_no_picture_goes_astray() 
     assert!(figure("shifted.frozen_ms") >= 0.0, "the viewer behind the narrow link saw pictures: {told}");
 }
 
+/// Four people on three media workers, each of whom shows a camera to the others: whoever sits on another worker sees them, too.
+#[test]
+fn cameras_are_shown_to_everybody_in_a_room_that_is_spread_over_workers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("run.json");
+    let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
+        .args(["run", "video-spread", "--set", "rooms.0.size=4", "--set", "video.cameras=4", "--set", "server.room_share=1"])
+        .args(["--set", "video.bitrate_bps=600000", "--set", "time.warm_up=8", "--set", "time.measure=4", "--server"])
+        .arg(server::binary())
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .expect("the harness starts");
+    let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{:?}: {told}", output.status);
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("the JSON is written")).expect("it is JSON");
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
+    for name in ["audio.misrouted", "audio.echoed", "audio.damaged", "audio.unopened", "join.failed", "video.blank"] {
+        assert_eq!(figure(name), 0.0, "{name}: {told}");
+    }
+    assert!(figure("video.packets") > 0.0 && figure("video.bitrate_bps") > 0.0, "{told}");
+}
+
 /// Small numbers: that a command measures everything is what counts here, and that nobody was lost on the way.
 #[test]
 fn what_a_fleets_failures_cost_is_measured_from_one_command() {

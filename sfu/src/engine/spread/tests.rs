@@ -3,8 +3,11 @@
 use super::*;
 use crate::cipher::{Inbound, Outbound};
 use crate::engine::Identity;
+use crate::engine::room::video::Shot;
 use crate::rtp::{Header, NATIVE_OPUS, Outgoing};
+use crate::stats::Drops;
 use crate::sys::net::SEND_CAPACITY;
+use crate::video::{Codec, vp8};
 use crate::{NativeSuite, PeerEvent};
 use guildhall_protocol::fleet::Policy;
 use std::net::SocketAddr;
@@ -283,4 +286,57 @@ fn who_sits_on_a_branch_is_connected_like_anyone() {
     world.say(0, b"after");
     world.carry();
     assert_eq!(world.out.sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [elsewhere]);
+}
+
+/// Takes whatever is sent.
+struct Nobody([u8; SEND_CAPACITY]);
+
+impl Egress for Nobody {
+    fn slot(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn commit(&mut self, _: usize, _: SocketAddr) {}
+}
+
+#[test]
+fn pictures_that_are_not_taken_leave_places_for_voices() {
+    let (now, life) = (Instant::now(), Life { room: ROOM, number: 1 });
+    let (mut home, mut branch) = (Room::new(life, Part::Home), Room::new(life, Part::Branch { home: 0 }));
+    let camera = branch.open_stage(now, (0, PeerId(1)), Source::Camera, 1);
+    let payload = vp8::tests::payload(1, 1, 0, true, Some((640, 360)), &[7; 1000]);
+    let shot =
+        |index| Shot { codec: Codec::Vp8, index, timestamp: 0, marker: true, payload: &payload, part: None, descriptor: &[] };
+    branch.show(now, camera, 0, &shot(0), &mut Nobody([0; SEND_CAPACITY]));
+    home.attach(now, 1);
+    home.film(now, true);
+    branch.announce(now, camera);
+    home.read_all(now, 1, &mut branch);
+    home.look_at_mirrors(now);
+    branch.read_all(now, 0, &mut home);
+    let (mut parcels, mut drops) = (Parcels::default(), Drops::default());
+    (1..=600).for_each(|index| branch.pass_on((camera, 0), &shot(index), &mut parcels, &mut drops));
+    assert_eq!((parcels.0.len(), drops.of(Reason::HandoverFull)), (MAX_PICTURES_WAITING, 600 - MAX_PICTURES_WAITING as u64));
+    let mut words = [1; 80];
+    let mut packet = said(&mut words);
+    let places = (0..600).take_while(|_| parcels.hand(0, life, &packet.frame(), None)).count();
+    assert_eq!(places, MAX_WAITING - MAX_PICTURES_WAITING);
+}
+
+/// Somebody's packet on its way.
+fn said(payload: &mut [u8]) -> Packet {
+    let frame = Frame {
+        speaker: 1,
+        speaker_id: PeerId(1),
+        listener: None,
+        is_priority: false,
+        spoken: Spoken { index: 1, loudness: 90, is_voice: true },
+        timestamp: 0,
+        marker: false,
+        audio_level: None,
+        payload,
+        newest: 0,
+        labelled: None,
+    };
+    Packet::new(&frame, None)
 }
