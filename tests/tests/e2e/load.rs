@@ -57,14 +57,14 @@ fn cameras_with_simulcast_are_shown_by_one_command_and_no_picture_goes_astray() 
     assert!(figure("shifted.frozen_ms") >= 0.0, "the viewer behind the narrow link saw pictures: {told}");
 }
 
-/// Four people on three media workers, each of whom shows a camera to the others: whoever sits on another worker sees them, too.
+/// Three people, each on a media worker of their own: the camera of one is shown to both others.
 #[test]
-fn cameras_are_shown_to_everybody_in_a_room_that_is_spread_over_workers() {
+fn a_camera_is_shown_on_every_worker_that_a_room_is_spread_over() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("run.json");
     let output = Command::new(server::binary().with_file_name("guildhall-loadtest"))
-        .args(["run", "video-spread", "--set", "rooms.0.size=4", "--set", "video.cameras=4", "--set", "server.room_share=1"])
-        .args(["--set", "video.bitrate_bps=600000", "--set", "time.warm_up=8", "--set", "time.measure=4", "--server"])
+        .args(["run", "video-spread", "--set", "rooms.0.size=3", "--set", "video.cameras=1", "--set", "server.room_share=1"])
+        .args(["--set", "time.warm_up=6", "--set", "time.measure=4", "--server"])
         .arg(server::binary())
         .arg("--json")
         .arg(&json)
@@ -74,9 +74,10 @@ fn cameras_are_shown_to_everybody_in_a_room_that_is_spread_over_workers() {
     assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{:?}: {told}", output.status);
     let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("the JSON is written")).expect("it is JSON");
     let figure = |name: &str| report["figures"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
-    for name in ["audio.misrouted", "audio.echoed", "audio.damaged", "audio.unopened", "join.failed", "video.blank"] {
+    for name in ["audio.misrouted", "audio.echoed", "audio.damaged", "audio.unopened", "join.failed"] {
         assert_eq!(figure(name), 0.0, "{name}: {told}");
     }
+    // Nobody sits where the camera is: whatever is shown came from another worker.
     assert!(figure("video.packets") > 0.0 && figure("video.bitrate_bps") > 0.0, "{told}");
 }
 
