@@ -283,7 +283,8 @@ struct Worker {
     inbox: mpsc::Receiver<Request>,
     index: usize,
     mail: Mail,
-    /// What must not be lost and found a full queue: what rooms that are spread say of their branches and of who fell silent.
+    /// What must not be lost and found a full queue: what rooms that are spread say of their branches, of who fell silent, and of
+    /// what is shown and wanted, which is a few times a second for each video.
     unsent: VecDeque<(usize, Parcel)>,
     /// Who is to be woken.
     is_written_to: Vec<bool>,
