@@ -68,8 +68,8 @@ impl Link {
         // Random starts of sequence and time, as RFC 3550 §5.1 asks; the nonce counts from zero, as most libraries do.
         let outgoing = Arc::new(Mutex::new(Outgoing { sequence: rand::random(), timestamp: rand::random(), nonce: 0 }));
         let counters = ear.counters.clone();
-        let receiver =
-            Receiver { socket: discovered.socket.clone(), cipher: cipher.clone(), ear, ours: outgoing.clone(), last_nonce: None };
+        let (socket, ours) = (discovered.socket.clone(), outgoing.clone());
+        let receiver = Receiver { socket, ssrc, cipher: cipher.clone(), ear, ours, last_nonce: None };
         let task = tokio::spawn(receiver.run());
         Self { socket: discovered.socket, cipher, ssrc, outgoing, counters, task }
     }
@@ -122,6 +122,7 @@ impl Drop for Link {
 /// The task that listens and keeps the path open.
 struct Receiver {
     socket: Arc<UdpSocket>,
+    ssrc: u32,
     cipher: Arc<Cipher>,
     ear: Ear,
     ours: Arc<Mutex<Outgoing>>,
@@ -155,6 +156,8 @@ impl Receiver {
         let opened = match datagram {
             // The echo of a keep-alive.
             _ if datagram.len() == size_of::<u64>() => return,
+            // IP discovery is answered more than once.
+            _ if discovery::read_answer(datagram, self.ssrc).is_some() => return,
             _ if rtp::is_rtcp(datagram) => self.cipher.open_rtcp(datagram).map(|(nonce, _)| (nonce, None)),
             _ => self.cipher.open_rtp(datagram).map(|opened| (opened.nonce, Some(opened))),
         };
